@@ -1,0 +1,1 @@
+//! Doorwarden for axum: router, extractors, layers, error shapes, OpenAPI.

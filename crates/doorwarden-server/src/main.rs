@@ -1,0 +1,2 @@
+//! The Doorwarden service: one binary with its command line.
+fn main() {}

@@ -1,0 +1,1 @@
+//! The embedded store of Doorwarden: SQLite through one writer thread with group commit.

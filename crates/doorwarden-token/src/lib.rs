@@ -1,0 +1,1 @@
+//! Strict JSON Web Tokens: sign, verify, key sets and refresh tokens, for accounts.
