@@ -1,0 +1,120 @@
+//! What is wrong with a new password: Django's four validators, with its texts, and a length that is enough.
+//!
+//! No rule asks for kinds of characters (NIST SP 800-63B forbids such rules), and nothing is normalised.
+
+mod common;
+mod numeric;
+mod similarity;
+
+use crate::secret::Password;
+
+/// The rules for new passwords. The default has all of Django's validators on, and lengths of 8 to 128.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PasswordPolicy {
+    /// The least number of characters (code points).
+    pub min_length: usize,
+    /// The greatest number of characters (code points).
+    pub max_length: usize,
+    /// Refuse what resembles the user's own data (`UserAttributeSimilarityValidator`).
+    pub similarity: bool,
+    /// Refuse the 19,640 most common passwords (`CommonPasswordValidator`).
+    pub common: bool,
+    /// Refuse what consists of digits (`NumericPasswordValidator`).
+    pub numeric: bool,
+    /// The resemblance from which on a password is refused, from 0.1 to 1 (equal characters in any order).
+    pub max_similarity: f64,
+}
+
+/// One thing that is wrong with a password. `Display` is Django's sentence where it has one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Weakness {
+    /// It resembles something that is known of the user.
+    #[error("The password is too similar to the {attribute}.")]
+    TooSimilar {
+        /// What it resembles, as the caller named it.
+        attribute: String,
+    },
+    /// Too few characters.
+    #[error("This password is too short. It must contain at least {min} character{}.", plural(*min))]
+    TooShort {
+        /// The least number of characters.
+        min: usize,
+    },
+    /// Too many characters.
+    #[error("This password is too long. It must contain at most {max} character{}.", plural(*max))]
+    TooLong {
+        /// The greatest number of characters.
+        max: usize,
+    },
+    /// It is among the most common ones.
+    #[error("This password is too common.")]
+    TooCommon,
+    /// It consists of digits.
+    #[error("This password is entirely numeric.")]
+    EntirelyNumeric,
+    /// It contains the character NUL, at which some programs stop reading.
+    #[error("Null characters are not allowed.")]
+    ContainsNul,
+}
+
+impl PasswordPolicy {
+    /// Looks for everything that is wrong, in the order of Django's validators.
+    ///
+    /// `attributes` are the user's own data as pairs of a name for people (`username`, `email`) and a value.
+    ///
+    /// The length is counted first, and of a password that is too long nothing else is looked at: the work is bounded
+    /// by `max_length` and the length of the attributes (CVE-2021-45115).
+    ///
+    /// # Errors
+    /// All complaints; at most one about similarity, as in Django.
+    pub fn check(&self, password: &Password, attributes: &[(&str, &str)]) -> Result<(), Vec<Weakness>> {
+        let text = password.expose();
+        if text.chars().nth(self.max_length).is_some() {
+            return Err(vec![Weakness::TooLong { max: self.max_length }]);
+        }
+        let similar = || similarity::find(text, attributes, self.max_similarity);
+        let found = [
+            self.similarity
+                .then(similar)
+                .flatten()
+                .map(|name| Weakness::TooSimilar { attribute: name.to_owned() }),
+            (text.chars().count() < self.min_length).then_some(Weakness::TooShort { min: self.min_length }),
+            (self.common && common::contains(text)).then_some(Weakness::TooCommon),
+            (self.numeric && numeric::is_entirely_numeric(text)).then_some(Weakness::EntirelyNumeric),
+            text.contains('\0').then_some(Weakness::ContainsNul),
+        ];
+        let complaints: Vec<_> = found.into_iter().flatten().collect();
+        if complaints.is_empty() { Ok(()) } else { Err(complaints) }
+    }
+}
+
+impl Default for PasswordPolicy {
+    fn default() -> Self {
+        Self {
+            min_length: 8,
+            max_length: 128,
+            similarity: true,
+            common: true,
+            numeric: true,
+            max_similarity: 0.7,
+        }
+    }
+}
+
+impl Weakness {
+    /// A stable code for programs: Django's where it has one.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::TooSimilar { .. } => "password_too_similar",
+            Self::TooShort { .. } => "password_too_short",
+            Self::TooLong { .. } => "password_too_long",
+            Self::TooCommon => "password_too_common",
+            Self::EntirelyNumeric => "password_entirely_numeric",
+            Self::ContainsNul => "null_characters_not_allowed",
+        }
+    }
+}
+
+fn plural(count: usize) -> &'static str {
+    if count == 1 { "" } else { "s" }
+}

@@ -1,0 +1,172 @@
+//! Django's validators.
+
+use doorwarden_password::{Password, PasswordPolicy, Weakness};
+use proptest::prelude::*;
+use serde_json::Value;
+
+/// A policy with nothing on.
+const NONE: PasswordPolicy = PasswordPolicy {
+    min_length: 0,
+    max_length: usize::MAX,
+    similarity: false,
+    common: false,
+    numeric: false,
+    max_similarity: 0.7,
+};
+
+fn check(policy: PasswordPolicy, password: &str, attributes: &[(&str, &str)]) -> Vec<Weakness> {
+    policy.check(&Password::new(password), attributes).err().unwrap_or_default()
+}
+
+fn vectors() -> Value {
+    serde_json::from_str(include_str!("../data/django_password_validators.json")).unwrap()
+}
+
+#[test]
+fn djangos_cases() {
+    let vectors = vectors();
+    let cases = vectors["cases"].as_array().unwrap();
+    assert_eq!(cases.len(), 43);
+    for case in cases {
+        let options = &case["options"];
+        let policy = match case["validator"].as_str().unwrap() {
+            "MinimumLengthValidator" => {
+                let min_length = options["min_length"].as_u64().unwrap().try_into().unwrap();
+                PasswordPolicy { min_length, ..NONE }
+            }
+            "NumericPasswordValidator" => PasswordPolicy { numeric: true, ..NONE },
+            "CommonPasswordValidator" => PasswordPolicy { common: true, ..NONE },
+            "UserAttributeSimilarityValidator" => {
+                let max_similarity = options["max_similarity"].as_f64().unwrap();
+                PasswordPolicy { similarity: true, max_similarity, ..NONE }
+            }
+            other => panic!("{other}"),
+        };
+        let of_interest = |field: &str| match options["user_attributes"].as_array() {
+            Some(fields) => fields.iter().any(|wanted| wanted == field),
+            None => true,
+        };
+        let attributes: Vec<_> = [
+            ("username", "username"),
+            ("first_name", "first name"),
+            ("last_name", "last name"),
+            ("email", "email address"),
+        ]
+        .into_iter()
+        .filter(|(field, _)| of_interest(field))
+        .filter_map(|(field, name)| Some((name, case["user"][field].as_str()?)))
+        .collect();
+        let found = check(policy, case["password"].as_str().unwrap(), &attributes);
+        if case["valid"].as_bool().unwrap() {
+            assert_eq!(found, [], "{case}");
+        } else {
+            assert_eq!(found.len(), 1, "{case}");
+            assert_eq!(found[0].code(), case["code"].as_str().unwrap());
+            assert_eq!(found[0].to_string(), case["message"].as_str().unwrap());
+        }
+    }
+}
+
+#[test]
+fn samples_of_the_list_are_common() {
+    let vectors = vectors();
+    let policy = PasswordPolicy { common: true, ..NONE };
+    for sample in vectors["common_password_samples"].as_array().unwrap() {
+        assert_eq!(check(policy, sample.as_str().unwrap(), &[]), [Weakness::TooCommon]);
+    }
+}
+
+#[test]
+fn all_complaints_come_at_once_in_djangos_order() {
+    let user = [("username", "1234567"), ("email", "a@b.example")];
+    assert_eq!(
+        check(PasswordPolicy::default(), "1234567", &user),
+        [
+            Weakness::TooSimilar { attribute: "username".to_owned() },
+            Weakness::TooShort { min: 8 },
+            Weakness::TooCommon,
+            Weakness::EntirelyNumeric,
+        ]
+    );
+    assert_eq!(
+        check(PasswordPolicy::default(), "\0", &[]),
+        [Weakness::TooShort { min: 8 }, Weakness::ContainsNul]
+    );
+    assert_eq!(check(PasswordPolicy::default(), "", &user), [Weakness::TooShort { min: 8 }]);
+    let plain = PasswordPolicy { min_length: 1, ..NONE };
+    assert_eq!(
+        check(plain, "", &[])[0].to_string(),
+        "This password is too short. It must contain at least 1 character."
+    );
+}
+
+#[test]
+fn lengths_count_characters() {
+    let policy = PasswordPolicy::default();
+    for length in [8, 64, 128] {
+        for text in ["ž", "👍", "a b", "Zq"] {
+            let password: String = text.chars().cycle().take(length).collect();
+            assert_eq!(check(policy, &password, &[]), [], "{length} of {text}");
+        }
+    }
+    assert_eq!(check(policy, &"ž".repeat(7), &[]), [Weakness::TooShort { min: 8 }]);
+    let long = "a".repeat(129);
+    // Nothing else is looked at, not even what would otherwise be found.
+    assert_eq!(check(policy, &long, &[("username", &long)]), [Weakness::TooLong { max: 128 }]);
+    assert_eq!(
+        Weakness::TooLong { max: 128 }.to_string(),
+        "This password is too long. It must contain at most 128 characters."
+    );
+}
+
+#[test]
+fn good_passwords_are_not_bothered() {
+    let user = [("username", "jane.doe42"), ("email", "jane.doe+news@example-corp.co.uk")];
+    for password in [
+        "abcdefghijklmnopqrst",
+        "    a    b    ",
+        "correct horse battery staple",
+        "пароль-длинный",
+        "1234567x",
+        "½½½½½½½½",
+    ] {
+        assert_eq!(check(PasswordPolicy::default(), password, &user), [], "{password}");
+    }
+}
+
+#[test]
+fn digits_are_those_of_python() {
+    let policy = PasswordPolicy { numeric: true, ..NONE };
+    for password in ["0", "١٢٣٤", "²³¹", "①②", "𝟘𝟙", "1²٣", "\u{10a40}"] {
+        assert_eq!(check(policy, password, &[]), [Weakness::EntirelyNumeric], "{password}");
+    }
+    for password in ["", "½", "Ⅷ", "一二三", "1 2", "12.", "⑩"] {
+        assert_eq!(check(policy, password, &[]), [], "{password}");
+    }
+}
+
+#[test]
+fn words_end_where_python_ends_them() {
+    let policy = PasswordPolicy { similarity: true, ..NONE };
+    let similar = |password: &str, value: &str| !check(policy, password, &[("name", value)]).is_empty();
+    // An underscore and digits of any kind belong to the word, combining marks and symbols do not.
+    assert!(similar("secret", "long-long-long-secret-name"));
+    assert!(!similar("secret", "long_long_long_secret_name"));
+    assert!(!similar("secret", "xxxxxxxxⅧsecretⅧxxxxxxxx"));
+    assert!(similar("secret", "xxxxxxxx\u{93f}secret\u{93f}xxxxxxxx"));
+    assert!(similar("secret", "xxxxxxxxⒶSECRETⒶxxxxxxxx"));
+    // The final sigma, as both languages lower it.
+    assert!(similar("ὈΔΥΣΣΕΎΣ", "ὀδυσσεύς"));
+}
+
+proptest! {
+    #[test]
+    fn any_password_has_an_answer(password: String, name: String, value: String) {
+        let policy = PasswordPolicy::default();
+        let found = check(policy, &password, &[(&name, &value), ("email", &password)]);
+        let length = password.chars().count();
+        prop_assert_eq!(found.contains(&Weakness::TooShort { min: 8 }), length < 8);
+        prop_assert_eq!(found.contains(&Weakness::ContainsNul), password.contains('\0') && length <= 128);
+        prop_assert!(password.is_empty() || !found.is_empty(), "its own value is not similar");
+    }
+}
