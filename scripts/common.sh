@@ -1,0 +1,67 @@
+# shellcheck shell=bash
+# What the scripts beside this file share. To be sourced.
+
+# The comment at the top of the script, as its help.
+usage() {
+  sed -n '2,/^[^#]/{/^[^#]/d;s/^# \{0,1\}//;p}' "$0"
+}
+
+# die MESSAGE [CODE]
+die() {
+  echo "scripts/${0##*/}: $1" >&2
+  exit "${2:-1}"
+}
+
+# A port of 127.0.0.1 that nobody listens on, below the range that the system hands out for outgoing connections.
+free_port() {
+  local port
+  for _ in {1..50}; do
+    port=$((RANDOM % 12000 + 20000))
+    if ! (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
+      echo "$port"
+      return 0
+    fi
+  done
+  die "found no free port on 127.0.0.1"
+}
+
+# What a build cannot do without; cargo itself checks the version of Rust.
+need_toolchain() {
+  command -v cargo >/dev/null ||
+    die "cargo was not found. hint: install Rust 1.95 or newer, https://rustup.rs" 69
+  command -v "${CC:-cc}" >/dev/null ||
+    die "no C compiler was found (SQLite and the cryptography are built from C). hint: apt-get install build-essential" 69
+}
+
+# The scratch folder and the command of a script that runs a command beside a server. `clean_up` is the script's own.
+scratch=""
+job=""
+
+# Make the scratch folder, and see to it that `clean_up` runs at the end and on signals.
+make_scratch() {
+  # shellcheck disable=SC2034 # used by clean_up
+  scratch=$(mktemp -d "${TMPDIR:-/tmp}/doorwarden.XXXXXX")
+  trap clean_up EXIT
+  trap 'exit 129' HUP
+  trap 'exit 130' INT
+  trap 'exit 143' TERM
+}
+
+# Run a command in a process group of its own, so that a signal to the script can end all of it.
+run_job() {
+  local code=0
+  set -m
+  "$@" </dev/null &
+  job=$!
+  set +m
+  wait "$job" || code=$?
+  job=""
+  return "$code"
+}
+
+end_job() {
+  if [[ -n $job ]]; then
+    kill -TERM -- "-$job" 2>/dev/null || true
+    wait "$job" 2>/dev/null || true
+  fi
+}
