@@ -1,1 +1,19 @@
-//! What is true of user accounts: types, policies, flows and storage traits. No HTTP, no SQL, no files.
+//! What is true of user accounts, whoever asks: types that cannot hold wrong values, the flows (register, log in,
+//! change a password, ...), the live view that makes a revocation take effect at once, and the traits that a store
+//! implements.
+//!
+//! Nothing here knows HTTP, SQL, files or the environment. `doorwarden-sqlite` and `doorwarden-postgres` implement
+//! [`store::Store`]; `doorwarden-axum` and the command line call the functions in [`flow`].
+
+pub mod error;
+pub mod identity;
+pub mod permission;
+pub mod random;
+pub mod session;
+pub mod store;
+pub mod time;
+pub mod user;
+
+pub use async_trait::async_trait;
+pub use doorwarden_password as password;
+pub use doorwarden_token as token;

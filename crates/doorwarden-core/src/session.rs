@@ -1,0 +1,116 @@
+//! A session: what a login opens and a token carries.
+
+use crate::time::Timestamp;
+use crate::user::UserId;
+use std::fmt;
+use uuid::Uuid;
+
+/// The id of a session, a UUIDv7: its first 48 bits are the time of its creation, the rest is random.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+pub struct SessionId(pub Uuid);
+
+impl SessionId {
+    /// A new id from the present instant and ten random bytes.
+    pub fn new(now: Timestamp, random: [u8; 10]) -> Self {
+        let millis = u64::try_from(now.as_micros() / 1000).unwrap_or(0);
+        Self(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid())
+    }
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Why a session ended. Stored as text, one word each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndReason {
+    /// The user logged out of it.
+    LoggedOut,
+    /// The user ended it from another session.
+    Revoked,
+    /// An operator or the application signed the user out.
+    SignedOut,
+    /// The password was changed.
+    PasswordChanged,
+    /// The account was switched off.
+    Deactivated,
+    /// The account was deleted.
+    UserDeleted,
+    /// A refresh token older than the one before the newest came back: somebody else has a copy.
+    RefreshReused,
+}
+
+impl EndReason {
+    /// Every reason.
+    pub const ALL: [Self; 7] = [
+        Self::LoggedOut,
+        Self::Revoked,
+        Self::SignedOut,
+        Self::PasswordChanged,
+        Self::Deactivated,
+        Self::UserDeleted,
+        Self::RefreshReused,
+    ];
+
+    /// The word that is stored.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::LoggedOut => "logged_out",
+            Self::Revoked => "revoked",
+            Self::SignedOut => "signed_out",
+            Self::PasswordChanged => "password_changed",
+            Self::Deactivated => "deactivated",
+            Self::UserDeleted => "user_deleted",
+            Self::RefreshReused => "refresh_reused",
+        }
+    }
+
+    /// The reason that is stored as this word, if it is one.
+    pub fn from_stored(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|r| r.as_str() == word)
+    }
+}
+
+/// Where a request came from, as far as the server knows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ClientInfo {
+    /// The address of the client, as text.
+    pub address: Option<String>,
+    /// The `User-Agent` header, at most 512 characters are kept.
+    pub user_agent: Option<String>,
+}
+
+/// A session, as stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    /// The id, which tokens carry as `sid`.
+    pub id: SessionId,
+    /// Whose session it is.
+    pub user: UserId,
+    /// When it was opened.
+    pub created_at: Timestamp,
+    /// When it was last used; written behind, so up to a minute late.
+    pub last_seen_at: Timestamp,
+    /// When it ends by itself.
+    pub expires_at: Timestamp,
+    /// How it was authenticated, RFC 8176 values (`pwd`), separated by blanks.
+    pub amr: String,
+    /// When the user last proved who he is.
+    pub auth_time: Timestamp,
+    /// The assurance level, NIST SP 800-63B: 1, 2 or 3.
+    pub assurance_level: u8,
+    /// The counter of the newest refresh token; `None` if the session has none.
+    pub refresh_counter: Option<i64>,
+    /// After how many seconds without a refresh the refresh token is refused; `None`: never.
+    pub idle_seconds: Option<i64>,
+    /// The OAuth client that the tokens are for.
+    pub client_id: Option<String>,
+    /// Where it was opened from.
+    pub client: ClientInfo,
+    /// When and why it ended before its time.
+    pub ended: Option<(Timestamp, EndReason)>,
+}

@@ -1,0 +1,81 @@
+//! What a store must do. One method is one atomic use case: it happens whole or not at all, and the database decides
+//! uniqueness, single use and counters, so that no caller has to look before it writes.
+//!
+//! `doorwarden-sqlite` and `doorwarden-postgres` implement these traits; every sentence here that says what must hold is
+//! a test in `doorwarden-testkit`, run on both.
+
+mod changes;
+mod groups;
+mod keys;
+mod sessions;
+mod users;
+
+pub use changes::{Change, ChangeFeed, ChangeSink};
+pub use groups::{GrantError, GroupStore};
+pub use keys::{KeyStore, SigningKey};
+pub use sessions::{LoginProof, OpenSession, Revocations, Rotation, SessionStore};
+pub use users::{PasswordChange, Taken, UserFilter, UserStore, WriteUserError};
+
+use async_trait::async_trait;
+use std::sync::Arc;
+
+/// The memory of Doorwarden.
+#[async_trait]
+pub trait Store:
+    UserStore + GroupStore + SessionStore + KeyStore + ChangeFeed + Send + Sync + std::fmt::Debug + 'static
+{
+    /// Brings the schema to the version of this program. Does nothing on a database that is there already; several
+    /// instances may call it at once. Refuses a database that a newer program has migrated.
+    async fn migrate(&self) -> Result<(), MigrateError>;
+
+    /// The names of the migrations that [`migrate`](Self::migrate) would run, oldest first.
+    async fn pending_migrations(&self) -> Result<Vec<String>, MigrateError>;
+
+    /// Asks the database for a sign of life, in at most one second.
+    async fn ping(&self) -> Result<(), StoreError>;
+
+    /// Finishes what was begun and closes every connection. Later calls fail with [`StoreError::Unavailable`].
+    async fn close(&self);
+
+    /// `sqlite` or `postgres`.
+    fn kind(&self) -> &'static str;
+}
+
+/// The database did not do what was asked.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// It cannot be reached, is closing, or did not answer in time. What was asked may or may not have happened.
+    #[error("the database is not available: {0}")]
+    Unavailable(Arc<str>),
+    /// It refused, or holds something that cannot be read. A fault of ours or of the data, not of the caller.
+    #[error("the database failed: {0}")]
+    Failed(Arc<str>),
+}
+
+impl StoreError {
+    /// The database cannot be reached.
+    pub fn unavailable(why: impl std::fmt::Display) -> Self {
+        Self::Unavailable(why.to_string().into())
+    }
+
+    /// The database refused.
+    pub fn failed(why: impl std::fmt::Display) -> Self {
+        Self::Failed(why.to_string().into())
+    }
+}
+
+/// The schema could not be brought to the version of this program.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrateError {
+    /// A newer program has migrated this database.
+    #[error(
+        "the database was migrated by a newer version (it has {0}); use that version, or restore a backup"
+    )]
+    Newer(String),
+    /// A migration that was run is not the one that this program knows under the same number.
+    #[error("migration {0} was changed after it had been run on this database")]
+    Changed(String),
+    /// The database did not do it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

@@ -1,0 +1,131 @@
+use super::StoreError;
+use crate::identity::{EmailKey, UsernameKey};
+use crate::password::PasswordHash;
+use crate::session::{EndReason, SessionId};
+use crate::time::Timestamp;
+use crate::user::{Account, NewUser, User, UserChange, UserId};
+use async_trait::async_trait;
+
+/// Users in the store.
+#[async_trait]
+pub trait UserStore {
+    /// Creates a user and returns it with its id.
+    ///
+    /// # Errors
+    /// [`WriteUserError::EmailTaken`] or [`WriteUserError::UsernameTaken`] if another user has the address or the name in its folded
+    /// form, decided by the database's constraints, so that of many simultaneous calls exactly one succeeds;
+    /// [`WriteUserError::MetadataTooLarge`].
+    async fn create_user(&self, user: NewUser) -> Result<User, WriteUserError>;
+
+    /// The user of this id; `None` if there is none.
+    async fn user(&self, id: UserId) -> Result<Option<User>, StoreError>;
+
+    /// The user whose address folds to this key; `None` if there is none.
+    async fn user_by_email(&self, email: &EmailKey) -> Result<Option<User>, StoreError>;
+
+    /// The user whose name folds to this key; `None` if there is none.
+    async fn user_by_username(&self, username: &UsernameKey) -> Result<Option<User>, StoreError>;
+
+    /// The user with groups and effective permissions, read in one snapshot; `None` if there is none.
+    async fn account(&self, id: UserId) -> Result<Option<Account>, StoreError>;
+
+    /// Which of these are taken by a user other than `except`. Good for a message; only a write decides.
+    async fn taken(
+        &self,
+        email: Option<&EmailKey>,
+        username: Option<&UsernameKey>,
+        except: Option<UserId>,
+    ) -> Result<Taken, StoreError>;
+
+    /// The users that match, by id, those after `after` and at most `limit`.
+    async fn users(
+        &self,
+        filter: &UserFilter,
+        after: Option<UserId>,
+        limit: u32,
+    ) -> Result<Vec<User>, StoreError>;
+
+    /// How many users there are.
+    async fn count_users(&self) -> Result<u64, StoreError>;
+
+    /// How many users have each kind of password hash: the text before the first `$` of the encoded hash (`argon2`,
+    /// `pbkdf2_sha256`, ...), `!` for unusable ones.
+    async fn count_users_by_algorithm(&self) -> Result<Vec<(String, u64)>, StoreError>;
+
+    /// Changes a user and returns it as it now is; `None` if there is none.
+    ///
+    /// # Errors
+    /// As [`create_user`](Self::create_user).
+    async fn update_user(&self, id: UserId, change: UserChange) -> Result<Option<User>, WriteUserError>;
+
+    /// Stores a new password, ends the user's sessions but `keep_session` with [`EndReason::PasswordChanged`] (or the given reason), and sets
+    /// `tokens_valid_after`, all at once. `false` if the user is gone, or the stored hash is no longer `expected`.
+    async fn change_password(&self, id: UserId, change: PasswordChange) -> Result<bool, StoreError>;
+
+    /// Ends all sessions of a user with [`EndReason::SignedOut`] and sets `tokens_valid_after`; the number of sessions that it
+    /// ended. `None` if there is no such user.
+    async fn sign_out_user(&self, id: UserId, at: Timestamp) -> Result<Option<u64>, StoreError>;
+
+    /// Deletes a user with groups and permissions and ends the sessions with [`EndReason::UserDeleted`] (a trigger, so that
+    /// SQL by hand does it too); `false` if there was none. The id is never used again.
+    async fn delete_user(&self, id: UserId) -> Result<bool, StoreError>;
+}
+
+/// A new password for a user.
+#[derive(Debug, Clone)]
+pub struct PasswordChange {
+    /// The new encoded hash.
+    pub password: PasswordHash,
+    /// Only if this hash is still the stored one.
+    pub expected: Option<PasswordHash>,
+    /// When.
+    pub at: Timestamp,
+    /// The session that goes on.
+    pub keep_session: Option<SessionId>,
+    /// Why the other sessions end.
+    pub reason: EndReason,
+}
+
+/// Which of the asked values another user has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// The address.
+    pub email: bool,
+    /// The user name.
+    pub username: bool,
+}
+
+/// Which users to list; the default is all.
+#[derive(Debug, Clone, Default)]
+pub struct UserFilter {
+    /// Only active ones, or only inactive ones.
+    pub is_active: Option<bool>,
+    /// Only staff, or only others.
+    pub is_staff: Option<bool>,
+    /// Only superusers, or only others.
+    pub is_superuser: Option<bool>,
+    /// Only those who have this permission (`app_label.codename`), directly or through a group, as Django's `with_perm`.
+    /// Active superusers have every permission that exists; inactive users have none.
+    pub permission: Option<String>,
+    /// Only members of the group of this name.
+    pub group: Option<String>,
+    /// Only those whose user name or address begins so, without regard to case (ASCII).
+    pub starts_with: Option<String>,
+}
+
+/// A user could not be written.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum WriteUserError {
+    /// Another user has the address.
+    #[error("user with this email already exists.")]
+    EmailTaken,
+    /// Another user has the name.
+    #[error("user with this username already exists.")]
+    UsernameTaken,
+    /// `metadata` would take more than [`METADATA_MAX_BYTES`](crate::user::METADATA_MAX_BYTES).
+    #[error("metadata may take at most 16 KiB of JSON text")]
+    MetadataTooLarge,
+    /// The database did not do it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

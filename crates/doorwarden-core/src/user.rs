@@ -1,0 +1,128 @@
+//! A user, as stored and as created.
+
+use crate::identity::{EmailAddress, Username};
+use crate::password::PasswordHash;
+use crate::time::Timestamp;
+use serde_json::{Map, Value};
+use std::fmt;
+
+/// The most bytes that a user's `metadata` may take as JSON text: 16 KiB.
+pub const METADATA_MAX_BYTES: usize = 16 * 1024;
+
+/// The number of a user. Given by the database, never used again, even after the user is deleted, because a token
+/// names its user by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+pub struct UserId(pub i64);
+
+impl fmt::Display for UserId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A user, as stored: one row of the table `users`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct User {
+    /// The primary key.
+    pub id: UserId,
+    /// The name shown to people; unique in its folded form.
+    pub username: Username,
+    /// The address, which is also what a person logs in with (Django's `USERNAME_FIELD`); unique without regard to case.
+    pub email: EmailAddress,
+    /// The encoded hash, or an unusable one.
+    pub password: PasswordHash,
+    /// False: no login, and every token is refused.
+    pub is_active: bool,
+    /// May use the administration.
+    pub is_staff: bool,
+    /// Has every permission.
+    pub is_superuser: bool,
+    /// When the account was created.
+    pub date_joined: Timestamp,
+    /// The last login, if there was one. Registration is not a login.
+    pub last_login: Option<Timestamp>,
+    /// The application's own JSON object, at most [`METADATA_MAX_BYTES`].
+    pub metadata: Map<String, Value>,
+    /// The hash is that of a password whose outer blanks were cut off, as Django REST framework's `CharField` did
+    /// (an imported account): such an account goes on accepting what its owner types, with blanks or without.
+    pub password_trimmed: bool,
+    /// Tokens without a session that were issued in the second of this instant or before are refused, and so are
+    /// those that do not say when they were issued.
+    pub tokens_valid_after: Option<Timestamp>,
+}
+
+/// A user to be created; the database gives the id.
+#[derive(Debug, Clone)]
+pub struct NewUser {
+    /// See [`User::username`].
+    pub username: Username,
+    /// See [`User::email`].
+    pub email: EmailAddress,
+    /// See [`User::password`].
+    pub password: PasswordHash,
+    /// See [`User::is_active`].
+    pub is_active: bool,
+    /// See [`User::is_staff`].
+    pub is_staff: bool,
+    /// See [`User::is_superuser`].
+    pub is_superuser: bool,
+    /// See [`User::date_joined`].
+    pub date_joined: Timestamp,
+    /// See [`User::metadata`].
+    pub metadata: Map<String, Value>,
+}
+
+/// What to change of a user; `None` leaves a field as it is.
+#[derive(Debug, Clone, Default)]
+pub struct UserChange {
+    /// A new user name.
+    pub username: Option<Username>,
+    /// A new address.
+    pub email: Option<EmailAddress>,
+    /// Switches the account on or off. Off ends every session of the user, by a trigger, also when SQL did it.
+    pub is_active: Option<bool>,
+    /// Gives or takes the right to use the administration.
+    pub is_staff: Option<bool>,
+    /// Gives or takes every permission.
+    pub is_superuser: Option<bool>,
+    /// Members to set at the top level of `metadata`; a `null` removes the member. Other members stay.
+    pub metadata: Map<String, Value>,
+}
+
+/// A user with what he may do, read at one moment: everything that `GET /me` shows and that a permission check needs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Account {
+    /// The user.
+    pub user: User,
+    /// The names of the user's groups, sorted.
+    pub groups: Vec<String>,
+    /// Every permission (`app_label.codename`) that the user has: direct, through groups, or, for an active superuser, all
+    /// there are. Sorted, without repetition; empty for an inactive user, as in Django.
+    pub permissions: Vec<String>,
+}
+
+impl Account {
+    /// Django's `has_perm`: an active superuser has every permission, even one that was never declared; an inactive
+    /// user has none.
+    pub fn has_perm(&self, permission: &str) -> bool {
+        self.user.is_active
+            && (self.user.is_superuser
+                || self.permissions.binary_search_by(|p| p.as_str().cmp(permission)).is_ok())
+    }
+
+    /// Django's `has_perms`: whether the user has each of them.
+    pub fn has_perms<'a>(&self, permissions: impl IntoIterator<Item = &'a str>) -> bool {
+        permissions.into_iter().all(|p| self.has_perm(p))
+    }
+
+    /// Django's `has_module_perms`: whether the user has any permission of this app label.
+    pub fn has_module_perms(&self, app_label: &str) -> bool {
+        self.user.is_active
+            && (self.user.is_superuser
+                || self
+                    .permissions
+                    .iter()
+                    .any(|p| p.strip_prefix(app_label).is_some_and(|rest| rest.starts_with('.'))))
+    }
+}
