@@ -1,0 +1,81 @@
+use crate::json::{self, Flaw, Value};
+use crate::{Part, Refusal, base64url};
+
+/// The three parts of a compact JWS (RFC 7515, section 7.1), not decoded yet.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Parts<'a> {
+    pub(crate) header: &'a [u8],
+    pub(crate) payload: &'a [u8],
+    pub(crate) signature: &'a [u8],
+    /// What the signature is over: header, dot, payload.
+    pub(crate) signed: &'a [u8],
+}
+
+impl<'a> Parts<'a> {
+    pub(crate) fn of(token: &'a str) -> Result<Self, Refusal> {
+        let token = token.as_bytes();
+        if token.len() > Refusal::MAX_TOKEN_BYTES {
+            return Err(Refusal::TooLong);
+        }
+        let mut dots = token.iter().enumerate().filter(|&(_, &byte)| byte == b'.').map(|(at, _)| at);
+        let (Some(first), Some(second), None) = (dots.next(), dots.next(), dots.next()) else {
+            return Err(Refusal::NotThreeParts);
+        };
+        Ok(Self {
+            header: &token[..first],
+            payload: &token[first + 1..second],
+            signature: &token[second + 1..],
+            signed: &token[..second],
+        })
+    }
+}
+
+/// Calls `read` with the decoded bytes of a part; they live on the stack, and short ones in a buffer that is cheap to clear.
+pub(crate) fn decoded<T>(
+    text: &[u8],
+    part: Part,
+    read: impl FnOnce(&[u8]) -> Result<T, Refusal>,
+) -> Result<T, Refusal> {
+    const SHORT: usize = 384;
+    if text.len() <= SHORT / 3 * 4 {
+        let mut buffer = [0; SHORT];
+        read(base64url::decode_into(text, &mut buffer).ok_or(Refusal::BadBase64(part))?)
+    } else {
+        let mut buffer = [0; Refusal::MAX_TOKEN_BYTES];
+        read(base64url::decode_into(text, &mut buffer).ok_or(Refusal::BadBase64(part))?)
+    }
+}
+
+/// The members of the header or payload that `text` is; see [`json::members`].
+pub(crate) fn members<'a>(
+    text: &'a [u8],
+    part: Part,
+    mut member: impl FnMut(&[u8], Value<'a>) -> Result<(), Refusal>,
+) -> Result<(), Refusal> {
+    let mut refused = None;
+    let scanned = json::members(text, |name, value| {
+        member(name, value).map_err(|refusal| {
+            refused = Some(refusal);
+            Flaw::Syntax
+        })
+    });
+    scanned.map_err(|flaw| {
+        refused.unwrap_or(match flaw {
+            Flaw::Syntax => Refusal::BadJson(part),
+            Flaw::Duplicate => Refusal::DuplicateMember(part),
+            Flaw::TooMany => Refusal::TooManyMembers(part),
+        })
+    })
+}
+
+/// Refuses header members that could change what is verified, or how, or with which key. None of them is ever honoured here:
+/// `crit` and `b64` (RFC 7797) change the rules, `zip`, `enc` and `cty` announce something other than plain claims, the rest
+/// brings a key along (RFC 8725, section 3.10).
+pub(crate) fn allowed_header(name: &[u8]) -> Result<(), Refusal> {
+    const FORBIDDEN: [&str; 11] =
+        ["b64", "crit", "cty", "enc", "jku", "jwk", "x5c", "x5t", "x5t#S256", "x5u", "zip"];
+    match FORBIDDEN.into_iter().find(|forbidden| forbidden.as_bytes() == name) {
+        Some(forbidden) => Err(Refusal::ForbiddenHeader(forbidden)),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,85 @@
+//! Sealing of private keys that rest in a database.
+
+use crate::SecretKey;
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use std::fmt;
+use zeroize::Zeroizing;
+
+const VERSION: u8 = 1;
+const NONCE: usize = Sealer::NONCE_BYTES;
+
+/// Seals secrets with AES-256-GCM under a key derived from the secret key, and opens what was sealed under it or under an
+/// older one.
+///
+/// The sealed form is one byte of version (1), the nonce, the ciphertext and the tag of 16 bytes. The associated data binds it to
+/// its place: what was sealed for one `kid` does not open as another.
+///
+/// ```
+/// use doorwarden_token::{SecretKey, seal::Sealer};
+///
+/// let sealer = Sealer::new(&SecretKey::new("a secret key of at least 32 bytes").unwrap(), &[]);
+/// let sealed = sealer.seal([7; 12], b"kid-1", b"private");
+/// assert_eq!(**sealer.open(b"kid-1", &sealed).unwrap(), *b"private");
+/// assert!(sealer.open(b"kid-2", &sealed).is_err());
+/// ```
+pub struct Sealer {
+    current: LessSafeKey,
+    old: Vec<LessSafeKey>,
+}
+
+impl Sealer {
+    /// How long a nonce is.
+    pub const NONCE_BYTES: usize = 12;
+
+    /// Seals under `current`, opens also under any of `old`.
+    pub fn new(current: &SecretKey, old: &[SecretKey]) -> Self {
+        Self { current: key(current), old: old.iter().map(key).collect() }
+    }
+
+    /// Seals `plain`. The nonce must be random and fresh for each call.
+    pub fn seal(&self, nonce: [u8; NONCE], associated: &[u8], plain: &[u8]) -> Vec<u8> {
+        let mut sealed = Vec::with_capacity(1 + NONCE + plain.len() + AES_256_GCM.tag_len());
+        sealed.push(VERSION);
+        sealed.extend_from_slice(&nonce);
+        sealed.extend_from_slice(plain);
+        let (_, text) = sealed.split_at_mut(1 + NONCE);
+        let tag = self
+            .current
+            .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::from(associated), text)
+            .expect("only texts beyond 64 GiB cannot be sealed");
+        sealed.extend_from_slice(tag.as_ref());
+        sealed
+    }
+
+    /// Opens what was sealed with the same associated data.
+    pub fn open(&self, associated: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, CannotOpen> {
+        let Some((&VERSION, rest)) = sealed.split_first() else { return Err(CannotOpen) };
+        let Some((nonce, text)) = rest.split_first_chunk::<NONCE>() else { return Err(CannotOpen) };
+        std::iter::once(&self.current)
+            .chain(&self.old)
+            .find_map(|key| {
+                let mut plain = Zeroizing::new(text.to_vec());
+                let nonce = Nonce::assume_unique_for_key(*nonce);
+                let length = key.open_in_place(nonce, Aad::from(associated), &mut plain).ok()?.len();
+                plain.truncate(length);
+                Some(plain)
+            })
+            .ok_or(CannotOpen)
+    }
+}
+
+impl fmt::Debug for Sealer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sealer(..)")
+    }
+}
+
+/// Not sealed under any of the keys, or for another place, or damaged: which of these, nobody can tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the sealed text does not open with this secret key")]
+pub struct CannotOpen;
+
+fn key(secret: &SecretKey) -> LessSafeKey {
+    let key = secret.derive("doorwarden sealed private key v1");
+    LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &*key).expect("a key of 256 bits fits AES-256"))
+}

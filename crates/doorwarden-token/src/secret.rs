@@ -1,0 +1,72 @@
+//! The one secret that an installation has, and the keys that follow from it.
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use std::fmt;
+use zeroize::Zeroizing;
+
+/// The secret key: the bytes of a text, as they are, because Django takes its `SECRET_KEY` so and both sides must agree.
+///
+/// It signs session tokens (HS256) and every other secret is derived from it. At least 32 bytes (RFC 7518, section 3.2).
+/// Wiped from memory when dropped; `Debug` shows nothing of it.
+///
+/// ```
+/// use doorwarden_token::SecretKey;
+///
+/// let secret = SecretKey::new("a secret key of at least 32 bytes").unwrap();
+/// assert_eq!(format!("{secret:?}"), "SecretKey(..)");
+/// assert!(SecretKey::new("too short").is_err());
+/// ```
+#[derive(Clone)]
+pub struct SecretKey(Zeroizing<Vec<u8>>);
+
+impl SecretKey {
+    /// The fewest bytes that a key may have.
+    pub const MIN_BYTES: usize = 32;
+
+    /// Takes over a text (or bytes); no blank is trimmed and nothing decoded.
+    pub fn new(key: impl Into<Vec<u8>>) -> Result<Self, KeyTooShort> {
+        let key = Zeroizing::new(key.into());
+        if key.len() < Self::MIN_BYTES { Err(KeyTooShort { bytes: key.len() }) } else { Ok(Self(key)) }
+    }
+
+    /// The bytes.
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// A key of 256 bits for one purpose: HKDF-SHA256 (RFC 5869) with the label as `info`. Who knows it knows nothing about
+    /// the secret key or about the key of another label.
+    pub fn derive(&self, label: &str) -> Zeroizing<[u8; 32]> {
+        let extracted = Zeroizing::new(hmac(b"doorwarden", &[&self.0]));
+        // One block of HKDF-Expand: 32 bytes are as many as SHA-256 gives.
+        Zeroizing::new(hmac(&*extracted, &[label.as_bytes(), &[1]]))
+    }
+}
+
+impl fmt::Debug for SecretKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretKey(..)")
+    }
+}
+
+/// A secret key has fewer than [`SecretKey::MIN_BYTES`] bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the secret key has {bytes} bytes, it needs at least {}", SecretKey::MIN_BYTES)]
+pub struct KeyTooShort {
+    /// How many it has.
+    pub bytes: usize,
+}
+
+fn hmac(key: &[u8], message: &[&[u8]]) -> [u8; 32] {
+    let mut mac = keyed(key);
+    for part in message {
+        mac.update(part);
+    }
+    mac.finalize().into_bytes().into()
+}
+
+/// HMAC-SHA256 with a key of any length, ready to be cloned for each message.
+pub(crate) fn keyed(key: &[u8]) -> Hmac<Sha256> {
+    Hmac::new_from_slice(key).expect("HMAC takes keys of every length")
+}

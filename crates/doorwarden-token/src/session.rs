@@ -1,0 +1,171 @@
+//! Session tokens: the JSON Web Tokens that a login returns and that every request carries.
+//!
+//! A JWT signed with HS256 under the secret key itself, so that a Django application with the same `SECRET_KEY` reads ours and we
+//! read its. Header `{"typ":"JWT","alg":"HS256"}`; claims `id` (the user), `exp`, and in ours also `iat`, `jti` and `sid`.
+//!
+//! What verifying holds to:
+//!
+//! - The algorithm is HS256 and nothing else, whatever the header says (RFC 8725, section 3.1). `typ` and `kid` are not
+//!   looked at: libraries differ in what they write there. An access token can never verify here, nor one of these as an access
+//!   token, because those are never signed with HS256 and these with nothing else.
+//! - `exp` is required and judged without leeway, as PyJWT does: at that second the token is no longer valid.
+//! - `exp`, `nbf` and `iat` are JSON numbers. A fraction is cut off, as PyJWT does (RFC 7519 allows one); beyond ±(2^53 − 1) is
+//!   refused. `nbf` may not lie in the future. `iat` may by 60 seconds, because the token may come from another machine
+//!   whose clock is ahead; PyJWT allows none.
+//! - `aud` must be absent, as PyJWT demands where no audience is expected: a token made for somebody else is not for us.
+//! - Header members that bring a key or change the rules are refused ([`Refusal::ForbiddenHeader`]).
+//! - `id` is an integer of 64 bits. Missing or `null` is [`Refusal::NoSubject`], anything else [`Refusal::BadSubject`].
+//! - `jti` must be a string and `sid` a UUID where they are present. A `jti` not of our making is read as none.
+//! - Other claims are skipped. No member may be named twice, and everything must be valid JSON.
+
+use crate::json::Value;
+use crate::parts::{Parts, allowed_header, decoded, members};
+use crate::times::Times;
+use crate::{Part, Refusal, SecretKey, base64url, secret};
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
+use std::fmt::{self, Write};
+use subtle::ConstantTimeEq;
+use uuid::Uuid;
+
+/// `{"typ":"JWT","alg":"HS256"}`, which we and PyJWT 1 write.
+const HEADER: &str = "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9";
+/// `{"alg":"HS256","typ":"JWT"}`, which PyJWT 2 writes.
+const HEADER_SORTED: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9";
+
+/// The claims of a session token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionClaims {
+    /// The user.
+    pub id: i64,
+    /// When the token ends, in seconds since 1970 UTC.
+    pub exp: i64,
+    /// When it was issued.
+    pub iat: Option<i64>,
+    /// The unique id of the token: 16 random bytes, in the token as 22 characters of base64url.
+    pub jti: Option<[u8; 16]>,
+    /// The session that it belongs to; Django's tokens belong to none.
+    pub sid: Option<Uuid>,
+}
+
+/// The keys of session tokens: one that signs, and older ones that still verify (Django's `SECRET_KEY_FALLBACKS`).
+#[derive(Clone)]
+pub struct SessionTokenKeys {
+    current: Hmac<Sha256>,
+    old: Vec<Hmac<Sha256>>,
+}
+
+impl SessionTokenKeys {
+    /// Signs with `current`, verifies also with any of `old`.
+    pub fn new(current: &SecretKey, old: &[SecretKey]) -> Self {
+        let keyed = |key: &SecretKey| secret::keyed(key.expose());
+        Self { current: keyed(current), old: old.iter().map(keyed).collect() }
+    }
+
+    /// The token with these claims, in the order `id`, `exp`, `iat`, `jti`, `sid`; those that are `None` are left out.
+    pub fn sign(&self, claims: &SessionClaims) -> String {
+        let mut token = String::with_capacity(288);
+        token.push_str(HEADER);
+        token.push('.');
+        base64url::encode_append(claims.to_json().as_bytes(), &mut token);
+        let signature = mac(&self.current, token.as_bytes());
+        token.push('.');
+        base64url::encode_append(&signature, &mut token);
+        token
+    }
+
+    /// The claims of a token that is valid at `now`, in seconds since 1970 UTC. Does not allocate, except for hostile headers.
+    pub fn verify(&self, token: &str, now: i64) -> Result<SessionClaims, Refusal> {
+        let parts = Parts::of(token)?;
+        if parts.header != HEADER.as_bytes() && parts.header != HEADER_SORTED.as_bytes() {
+            decoded(parts.header, Part::Header, check_header)?;
+        }
+        self.check_signature(&parts)?;
+        decoded(parts.payload, Part::Payload, |payload| read_claims(payload, now))
+    }
+
+    fn check_signature(&self, parts: &Parts<'_>) -> Result<(), Refusal> {
+        let mut buffer = [0; 64];
+        let given = match base64url::decode_array::<32>(parts.signature) {
+            Some(given) => given,
+            None if base64url::decode_into(parts.signature, &mut buffer).is_some() => {
+                return Err(Refusal::BadSignature);
+            }
+            None => return Err(Refusal::BadBase64(Part::Signature)),
+        };
+        let fits = |key| bool::from(mac(key, parts.signed).ct_eq(&given));
+        if fits(&self.current) || self.old.iter().any(fits) { Ok(()) } else { Err(Refusal::BadSignature) }
+    }
+}
+
+impl fmt::Debug for SessionTokenKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SessionTokenKeys(.., {} old)", self.old.len())
+    }
+}
+
+impl SessionClaims {
+    fn to_json(self) -> String {
+        let mut json = String::with_capacity(160);
+        let mut member = |text: fmt::Arguments<'_>| json.write_fmt(text).expect("a string takes every text");
+        member(format_args!("{{\"id\":{},\"exp\":{}", self.id, self.exp));
+        if let Some(iat) = self.iat {
+            member(format_args!(",\"iat\":{iat}"));
+        }
+        if let Some(jti) = &self.jti {
+            member(format_args!(",\"jti\":\"{}\"", base64url::encode(jti)));
+        }
+        if let Some(sid) = &self.sid {
+            member(format_args!(",\"sid\":\"{sid}\""));
+        }
+        json.push('}');
+        json
+    }
+}
+
+fn mac(key: &Hmac<Sha256>, message: &[u8]) -> [u8; 32] {
+    key.clone().chain_update(message).finalize().into_bytes().into()
+}
+
+fn check_header(header: &[u8]) -> Result<(), Refusal> {
+    let mut algorithm = None;
+    members(header, Part::Header, |name, value| {
+        if name == b"alg" {
+            algorithm = value.string();
+        }
+        allowed_header(name)
+    })?;
+    if algorithm == Some(b"HS256") { Ok(()) } else { Err(Refusal::WrongAlgorithm) }
+}
+
+fn read_claims(payload: &[u8], now: i64) -> Result<SessionClaims, Refusal> {
+    let mut times = Times::default();
+    let (mut id, mut jti, mut sid) = (None, None, None);
+    members(payload, Part::Payload, |name, value| {
+        match name {
+            b"id" => id = Some(value),
+            b"jti" => jti = read_jti(value)?,
+            b"sid" => sid = Some(read_sid(value)?),
+            b"aud" => return Err(Refusal::WrongAudience),
+            _ => _ = times.take(name, value)?,
+        }
+        Ok(())
+    })?;
+    let exp = times.check(now, 0)?;
+    let id = match id {
+        None => return Err(Refusal::NoSubject),
+        Some(id) if id.is_null() => return Err(Refusal::NoSubject),
+        Some(id) => id.integer().ok_or(Refusal::BadSubject)?,
+    };
+    Ok(SessionClaims { id, exp, iat: times.iat, jti, sid })
+}
+
+fn read_jti(value: Value<'_>) -> Result<Option<[u8; 16]>, Refusal> {
+    Ok(base64url::decode_array(value.string().ok_or(Refusal::BadClaim("jti"))?))
+}
+
+fn read_sid(value: Value<'_>) -> Result<Uuid, Refusal> {
+    // 36 bytes: the one form with hyphens, not those with braces, with `urn:uuid:` or without hyphens.
+    let text = value.string().filter(|text| text.len() == 36);
+    text.and_then(|text| Uuid::try_parse_ascii(text).ok()).ok_or(Refusal::BadClaim("sid"))
+}
