@@ -17,3 +17,4 @@ pub mod user;
 pub use async_trait::async_trait;
 pub use doorwarden_password as password;
 pub use doorwarden_token as token;
+pub use identity::text;

@@ -1,75 +1,18 @@
 //! E-mail addresses and user names: what is accepted, and in which folded form they are unique.
+//!
+//! What a person types goes through [`EmailAddress::check`] or [`Username::check`], which answer with every complaint
+//! at once, in the words and the order of Django REST framework. What a database holds already is taken as it is
+//! (`from_stored`), so that an imported account never becomes unreadable.
+//!
+//! Each has a key, the form in which it is unique and looked up. Keys of ASCII text are its ASCII lower case, so SQL
+//! written by hand may use `lower()`.
 
-/// The form of an e-mail address in which it is unique and looked up, without regard to case.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct EmailKey(String);
+mod domain;
+mod email;
+mod fold;
+mod punycode;
+pub mod text;
+mod username;
 
-impl EmailKey {
-    /// The key of an address as typed or stored; never fails.
-    pub fn of(address: &str) -> Self {
-        Self(address.to_lowercase())
-    }
-
-    /// The key as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-/// The form of a user name in which it is unique and looked up: compatibility-folded and case-folded.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct UsernameKey(String);
-
-impl UsernameKey {
-    /// The key of a name as typed or stored; never fails.
-    pub fn of(name: &str) -> Self {
-        Self(name.to_lowercase())
-    }
-
-    /// The key as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-/// An e-mail address as stored.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct EmailAddress(String);
-
-impl EmailAddress {
-    /// An address that is stored already: no rule is applied.
-    pub fn from_stored(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The address as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// The form in which it is unique.
-    pub fn key(&self) -> EmailKey {
-        EmailKey::of(&self.0)
-    }
-}
-
-/// A user name as stored.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Username(String);
-
-impl Username {
-    /// A name that is stored already: no rule is applied.
-    pub fn from_stored(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The name as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// The form in which it is unique.
-    pub fn key(&self) -> UsernameKey {
-        UsernameKey::of(&self.0)
-    }
-}
+pub use email::{EmailAddress, EmailError, EmailKey};
+pub use username::{Username, UsernameError, UsernameKey};

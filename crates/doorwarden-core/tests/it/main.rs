@@ -1,0 +1,6 @@
+//! What must hold of accounts. One module per subject.
+
+mod email;
+mod hostile_names;
+mod text;
+mod username;
