@@ -1,0 +1,55 @@
+//! Any string may stand in the password column. It costs no more than the ceilings allow, and lets nobody in twice.
+#![no_main]
+
+use doorwarden_fuzz::text_or_edited;
+use doorwarden_password::{Algorithm, Arena, Ceilings, HashSettings, Hasher, Password, PasswordHash, Verdict};
+use libfuzzer_sys::fuzz_target;
+
+/// Hashes of `lètmein` and of others, all as cheap as their algorithms allow.
+const SAMPLES: [&str; 7] = [
+    "argon2$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHQ$9Q0VKgVZsVzbLZRvCVv0ZcFBVgU8bBxyHVeBkjLZ1rE",
+    "argon2$argon2i$m=8,t=1,p=1$c29tZXNhbHQ$Ng8HM4EVjVzL0MTJOwxcPg",
+    "pbkdf2_sha256$1$seasalt$n7KSlLBcVe8IYcsJzOnSwo1JZqzDHQKzqUxG0ZfW/pg=",
+    "pbkdf2_sha1$1$seasalt$9KOFx7mRXfoHlGTlJGuY5t8GN5I=",
+    "bcrypt$$2b$04$OhAbNtZw9VGhwpzNnMyrIuVYkzMWRlz8uWvAC9qr9WpG6sDnIsgSm",
+    "scrypt$2$seasalt$1$1$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA==",
+    "md5$seasalt$3f86d0d3d465b7b458c231bf3555c0e3",
+];
+
+const CEILINGS: Ceilings = Ceilings {
+    argon2_memory_kib: 64,
+    argon2_iterations: 2,
+    pbkdf2_iterations: 64,
+    bcrypt_cost: 4,
+    scrypt_memory_kib: 64,
+    scrypt_parallelism: 2,
+};
+
+fuzz_target!(|data: &[u8]| {
+    let Some(text) = text_or_edited(data, &SAMPLES) else { return };
+    let hasher = Hasher::new(HashSettings::insecure_for_tests(), CEILINGS).expect("the cheapest is below the ceilings");
+    let mut arena = Arena::new();
+    let hash = PasswordHash::from_stored(text.clone());
+    assert_eq!(hash.as_str(), text);
+    assert_eq!(hash.is_usable(), !text.starts_with('!'));
+    assert_eq!(hash.is_usable(), hash.algorithm() != Algorithm::Unusable);
+
+    let verdict = hasher.verify(&Password::new("lètmein"), &hash, &mut arena);
+    match verdict {
+        Verdict::Match { needs_rehash } => {
+            assert_eq!(needs_rehash, !hasher.is_current(&hash));
+            let other = hasher.verify(&Password::new("letmein"), &hash, &mut arena);
+            assert_eq!(other, Verdict::NoMatch, "another password fits, too: {text:?}");
+        }
+        Verdict::Unusable => assert!(!hash.is_usable()),
+        Verdict::NoMatch | Verdict::TooExpensive => {
+            assert!(!matches!(hash.algorithm(), Algorithm::Unusable | Algorithm::Unknown), "{text:?}");
+        }
+        Verdict::Unreadable => assert!(hash.is_usable()),
+    }
+
+    let typed = Password::new(text);
+    let made = hasher.hash(&typed, [data.len() as u8; 16], &mut arena);
+    assert!(hasher.is_current(&made));
+    assert_eq!(hasher.verify(&typed, &made, &mut arena), Verdict::Match { needs_rehash: false });
+});
