@@ -1,0 +1,100 @@
+//! What can go wrong with a statement, and what it means.
+
+use deadpool_postgres::PoolError;
+use doorwarden_core::store::StoreError;
+use std::error::Error as _;
+use tokio_postgres::Error;
+use tokio_postgres::error::SqlState;
+
+/// A statement that did not succeed. No message holds a parameter's value or a part of the URL.
+#[derive(Debug, Clone)]
+pub(crate) enum Failure {
+    /// The connection or the server is gone, or silent.
+    Lost(String),
+    /// The server lives but has no time or room.
+    Busy(String),
+    /// The server refused the statement.
+    Refused { state: SqlState, constraint: Option<String>, message: String },
+    /// The answer cannot be read, or the question could not be written.
+    Unreadable(String),
+}
+
+impl Failure {
+    /// Nothing came back in time.
+    pub(crate) fn silent() -> Self {
+        Self::Lost("no answer in time".to_owned())
+    }
+
+    /// The store was closed.
+    pub(crate) fn closed() -> Self {
+        Self::Lost("the store is closed".to_owned())
+    }
+
+    /// The statement was rolled back because of others, and may be tried again.
+    pub(crate) fn is_conflict(&self) -> bool {
+        matches!(self, Self::Refused { state, .. }
+            if *state == SqlState::T_R_DEADLOCK_DETECTED || *state == SqlState::T_R_SERIALIZATION_FAILURE)
+    }
+
+    /// A parameter holds a character that no stored text can hold: U+0000.
+    pub(crate) fn is_impossible_text(&self) -> bool {
+        matches!(self, Self::Refused { state, .. } if *state == SqlState::CHARACTER_NOT_IN_REPERTOIRE)
+    }
+
+    /// The name of the violated constraint.
+    pub(crate) fn constraint(&self) -> Option<&str> {
+        match self {
+            Self::Refused { constraint, .. } => constraint.as_deref(),
+            _ => None,
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let Some(refusal) = error.as_db_error() else {
+            let text = match error.source() {
+                Some(cause) => format!("{error}: {cause}"),
+                None => error.to_string(),
+            };
+            let lost = error.is_closed()
+                || error.source().is_some_and(<dyn std::error::Error>::is::<std::io::Error>);
+            return if lost { Self::Lost(text) } else { Self::Unreadable(text) };
+        };
+        let state = refusal.code().clone();
+        // The detail is left out: it shows values.
+        let message = format!("{} ({})", refusal.message(), state.code());
+        match state.code() {
+            // Shutting down, starting, failing over; a standby that cannot write.
+            "57P01" | "57P02" | "57P03" | "57P05" | "25006" => Self::Lost(message),
+            "57014" | "55P03" => Self::Busy(message),
+            code if code.starts_with("08") => Self::Lost(message),
+            code if code.starts_with("53") => Self::Busy(message),
+            _ => Self::Refused { state, constraint: refusal.constraint().map(str::to_owned), message },
+        }
+    }
+}
+
+impl From<PoolError> for Failure {
+    fn from(error: PoolError) -> Self {
+        match error {
+            PoolError::Backend(error) => match Self::from(error) {
+                // Whatever keeps a connection from being made, TLS for instance.
+                Self::Unreadable(message) => Self::Lost(message),
+                other => other,
+            },
+            PoolError::Timeout(_) => Self::Busy("no connection in time".to_owned()),
+            PoolError::Closed => Self::closed(),
+            other => Self::Lost(other.to_string()),
+        }
+    }
+}
+
+impl From<Failure> for StoreError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Lost(message) | Failure::Busy(message) => Self::unavailable(message),
+            Failure::Refused { message, .. } | Failure::Unreadable(message) => Self::failed(message),
+        }
+    }
+}

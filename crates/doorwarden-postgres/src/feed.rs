@@ -1,0 +1,209 @@
+//! Follows the log of changes.
+//!
+//! A notification is only a wake-up call; what happened stands in `doorwarden_changes`, where every row carries the number
+//! of its transaction. Each look asks for the rows that are visible now and were not visible in the snapshot of the
+//! look before. So nothing is missed and nothing told twice, also across reconnects and behind long transactions,
+//! whose rows appear late and with old numbers.
+
+use crate::failure::Failure;
+use crate::options::Access;
+use crate::rows::get;
+use doorwarden_core::session::SessionId;
+use doorwarden_core::store::{Change, ChangeSink};
+use doorwarden_core::user::UserId;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep, timeout};
+use tokio_postgres::types::Type;
+use tokio_postgres::{AsyncMessage, Client, Connection, Row, Socket};
+use uuid::Uuid;
+
+/// How often the log is looked at unasked. With [`DEADLINE`] this bounds how long a silent peer goes unnoticed.
+const LOOK_EVERY: Duration = Duration::from_millis(150);
+
+/// How often without notifications.
+const POLL_EVERY: Duration = Duration::from_millis(50);
+
+/// How long a look may take.
+const DEADLINE: Duration = Duration::from_millis(300);
+
+/// How long connecting and the first look may take.
+const CONNECT_LIMIT: Duration = Duration::from_millis(1500);
+
+/// How long to wait before the next attempt to connect.
+const RETRY_AFTER: Duration = Duration::from_millis(100);
+
+/// How long the log is trusted to hold what was missed; it is purged after five minutes at the earliest.
+const REMEMBERED: Duration = Duration::from_mins(1);
+
+/// More changes than this are told as [`Change::Everything`].
+const MOST: usize = 10_000;
+
+/// One row per change that is news, or one without a change. A number above the newest is from another server's life
+/// (a restored dump) and says nothing.
+const LOOK: &str = "SELECT pg_current_snapshot()::text, pg_postmaster_start_time()::text, news.kind, news.ref \
+    FROM (SELECT) AS always LEFT JOIN (\
+        SELECT kind, ref FROM doorwarden_changes, (SELECT $1::text::pg_snapshot AS then) AS last \
+        WHERE xid >= pg_snapshot_xmin($1::text::pg_snapshot) AND xid < pg_snapshot_xmax(pg_current_snapshot()) \
+        AND NOT pg_visible_in_snapshot(xid, last.then) ORDER BY xid, seq LIMIT $2\
+    ) AS news ON true";
+
+/// The task behind the change feed.
+pub(crate) struct Follower {
+    access: Access,
+    closing: watch::Receiver<bool>,
+    sink: Arc<dyn ChangeSink>,
+    position: Option<Position>,
+}
+
+/// Until where the log has been told.
+struct Position {
+    snapshot: String,
+    /// When the server was started: after a restart or a failover, numbers of transactions cannot be compared.
+    server: String,
+    at: Instant,
+}
+
+impl Follower {
+    pub(crate) fn new(access: Access, closing: watch::Receiver<bool>, sink: Arc<dyn ChangeSink>) -> Self {
+        Self { access, closing, sink, position: None }
+    }
+
+    /// Follows until the store closes.
+    pub(crate) async fn run(mut self) {
+        let mut closing = self.closing.clone();
+        tokio::select! {
+            // Also when the store was dropped.
+            _ = closing.wait_for(|closing| *closing) => {}
+            () = self.follow() => {}
+        }
+    }
+
+    async fn follow(&mut self) {
+        loop {
+            match timeout(CONNECT_LIMIT, self.connect()).await.unwrap_or_else(|_| Err(Failure::silent())) {
+                Ok(line) => {
+                    let told = Connected::tell(self.sink.clone());
+                    let failure = self.listen(&line).await;
+                    drop(told);
+                    tracing::warn!(reason = ?failure, "lost the change feed");
+                }
+                Err(failure) => tracing::debug!(reason = ?failure, "the change feed cannot connect"),
+            }
+            sleep(RETRY_AFTER).await;
+        }
+    }
+
+    /// Connects, listens, and then tells what was missed.
+    async fn connect(&mut self) -> Result<Line, Failure> {
+        let (client, connection) = self.access.config.connect(self.access.tls.clone()).await?;
+        let call = Arc::new(Notify::new());
+        let driver = tokio::spawn(drive(connection, call.clone()));
+        let line = Line { client, call, driver };
+        if self.access.statement_cache {
+            let sql = "SELECT 'doorwarden_changes'::regclass::oid";
+            let rows = line.client.query_typed(sql, &[]).await?;
+            let table: u32 = rows.first().map_or(Ok(0), |row| get(row, 0))?;
+            line.client.batch_execute(&format!("LISTEN doorwarden_changes_{table}")).await?;
+        }
+        self.look(&line.client).await?;
+        Ok(line)
+    }
+
+    /// Tells what happens until the connection is lost.
+    async fn listen(&mut self, line: &Line) -> Failure {
+        let pause = if self.access.statement_cache { LOOK_EVERY } else { POLL_EVERY };
+        loop {
+            let _ = timeout(pause, line.call.notified()).await;
+            match timeout(DEADLINE, self.look(&line.client)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(failure)) => return failure,
+                Err(_) => return Failure::silent(),
+            }
+        }
+    }
+
+    /// Tells what is news since the last look.
+    async fn look(&mut self, client: &Client) -> Result<(), Failure> {
+        let started = Instant::now();
+        let since = self.position.as_ref().map(|position| &position.snapshot);
+        let most = i64::try_from(MOST).unwrap_or(i64::MAX) + 1;
+        let rows = client.query_typed(LOOK, &[(&since, Type::TEXT), (&most, Type::INT8)]).await?;
+        let Some(first) = rows.first() else { return Err(Failure::Unreadable("no snapshot".to_owned())) };
+        let next = Position { snapshot: get(first, 0)?, server: get(first, 1)?, at: started };
+        let gap_is_known = self.position.as_ref().is_some_and(|last| {
+            last.server == next.server && started.duration_since(last.at) < REMEMBERED && rows.len() <= MOST
+        });
+        if gap_is_known {
+            for row in &rows {
+                if let Some(change) = change(row)? {
+                    self.sink.changed(change);
+                }
+            }
+        } else {
+            self.sink.changed(Change::Everything);
+        }
+        self.position = Some(next);
+        Ok(())
+    }
+}
+
+/// One connection and the task that drives it.
+struct Line {
+    client: Client,
+    /// Called at each notification, and when the connection ends.
+    call: Arc<Notify>,
+    driver: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+type Stream = <crate::tls::Tls as tokio_postgres::tls::MakeTlsConnect<Socket>>::Stream;
+
+async fn drive(mut connection: Connection<Socket, Stream>, call: Arc<Notify>) {
+    while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
+        if let AsyncMessage::Notification(_) = message {
+            call.notify_one();
+        }
+    }
+    call.notify_one();
+}
+
+/// Tells the sink that it is connected, and when dropped, however that comes about, that it no longer is.
+struct Connected(Arc<dyn ChangeSink>);
+
+impl Connected {
+    fn tell(sink: Arc<dyn ChangeSink>) -> Self {
+        sink.connected();
+        Self(sink)
+    }
+}
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        self.0.disconnected();
+    }
+}
+
+fn change(row: &Row) -> Result<Option<Change>, Failure> {
+    let (kind, concerned) = (get::<Option<&str>>(row, 2)?, get::<Option<&str>>(row, 3)?);
+    Ok(kind.map(|kind| {
+        match kind {
+            "user" => concerned.and_then(|id| id.parse().ok()).map(|id| Change::User(UserId(id))),
+            "session" => {
+                concerned.and_then(|id| Uuid::parse_str(id).ok()).map(|id| Change::Session(SessionId(id)))
+            }
+            "all_users" => Some(Change::AllUsers),
+            "keys" => Some(Change::Keys),
+            // Also what a newer program has written and this one does not know.
+            _ => None,
+        }
+        .unwrap_or(Change::Everything)
+    }))
+}

@@ -1,0 +1,102 @@
+//! Rows as values.
+
+use crate::failure::Failure;
+use crate::values::At;
+use doorwarden_core::identity::{EmailAddress, Username};
+use doorwarden_core::password::PasswordHash;
+use doorwarden_core::session::{ClientInfo, EndReason, Session, SessionId};
+use doorwarden_core::time::Timestamp;
+use doorwarden_core::user::{User, UserId};
+use tokio_postgres::Row;
+use tokio_postgres::types::{FromSql, Json};
+
+/// The columns of a user, of the table called `u`.
+macro_rules! user_columns {
+    () => {
+        "u.id, u.username, u.email, u.password, u.is_active, u.is_staff, u.is_superuser, u.date_joined, u.last_login, \
+         u.metadata, u.password_trimmed, u.tokens_valid_after"
+    };
+}
+
+/// The columns of a session, of the table called `s`.
+macro_rules! session_columns {
+    () => {
+        "s.id, s.user_id, s.created_at, s.last_seen_at, s.expires_at, s.amr, s.auth_time, s.assurance_level, \
+         s.refresh_counter, s.idle_seconds, s.client_id, s.address, s.user_agent, s.ended_at, s.end_reason"
+    };
+}
+
+pub(crate) use {session_columns, user_columns};
+
+/// A column by its place.
+pub(crate) fn get<'a, T: FromSql<'a>>(row: &'a Row, place: usize) -> Result<T, Failure> {
+    Ok(row.try_get(place)?)
+}
+
+fn instant(row: &Row, place: usize) -> Result<Timestamp, Failure> {
+    Ok(get::<At>(row, place)?.0)
+}
+
+fn optional_instant(row: &Row, place: usize) -> Result<Option<Timestamp>, Failure> {
+    Ok(get::<Option<At>>(row, place)?.map(|at| at.0))
+}
+
+/// A user from [`user_columns`], which stand first.
+pub(crate) fn user(row: &Row) -> Result<User, Failure> {
+    Ok(User {
+        id: UserId(get(row, 0)?),
+        username: Username::from_stored(get::<String>(row, 1)?),
+        email: EmailAddress::from_stored(get::<String>(row, 2)?),
+        password: PasswordHash::from_stored(get(row, 3)?),
+        is_active: get(row, 4)?,
+        is_staff: get(row, 5)?,
+        is_superuser: get(row, 6)?,
+        date_joined: instant(row, 7)?,
+        last_login: optional_instant(row, 8)?,
+        metadata: get::<Json<_>>(row, 9)?.0,
+        password_trimmed: get(row, 10)?,
+        tokens_valid_after: optional_instant(row, 11)?,
+    })
+}
+
+/// A session from [`session_columns`], which stand first.
+pub(crate) fn session(row: &Row) -> Result<Session, Failure> {
+    let reason = get::<Option<&str>>(row, 14)?;
+    let ended = match optional_instant(row, 13)?.zip(reason) {
+        Some((at, word)) => Some((
+            at,
+            EndReason::from_stored(word)
+                .ok_or_else(|| Failure::Unreadable("a session ended for an unknown reason".to_owned()))?,
+        )),
+        None => None,
+    };
+    Ok(Session {
+        id: SessionId(get(row, 0)?),
+        user: UserId(get(row, 1)?),
+        created_at: instant(row, 2)?,
+        last_seen_at: instant(row, 3)?,
+        expires_at: instant(row, 4)?,
+        amr: get(row, 5)?,
+        auth_time: instant(row, 6)?,
+        assurance_level: u8::try_from(get::<i16>(row, 7)?)
+            .map_err(|_| Failure::Unreadable("a session has an impossible assurance level".to_owned()))?,
+        refresh_counter: get(row, 8)?,
+        idle_seconds: get(row, 9)?,
+        client_id: get(row, 10)?,
+        client: ClientInfo { address: get(row, 11)?, user_agent: get(row, 12)? },
+        ended,
+    })
+}
+
+/// Every row as a value.
+pub(crate) fn all<T>(rows: &[Row], read: impl Fn(&Row) -> Result<T, Failure>) -> Result<Vec<T>, Failure> {
+    rows.iter().map(read).collect()
+}
+
+/// The row as a value, if there is one.
+pub(crate) fn optional<T>(
+    row: Option<&Row>,
+    read: impl Fn(&Row) -> Result<T, Failure>,
+) -> Result<Option<T>, Failure> {
+    row.map(read).transpose()
+}

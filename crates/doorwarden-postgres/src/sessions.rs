@@ -1,0 +1,180 @@
+//! Sessions.
+
+use crate::database::Effort;
+use crate::rows::{all, get, optional, session, session_columns};
+use crate::store::PostgresStore;
+use crate::values::At;
+use async_trait::async_trait;
+use doorwarden_core::password::PasswordHash;
+use doorwarden_core::session::{EndReason, Session, SessionId};
+use doorwarden_core::store::{OpenSession, Revocations, Rotation, SessionStore, StoreError};
+use doorwarden_core::time::Timestamp;
+use doorwarden_core::user::UserId;
+use tokio_postgres::types::Type;
+
+/// Opens a session for the user whose row the first part has locked. Whoever deactivates the user, changes the password
+/// or signs the user out needs the same lock: he either comes first and nothing is opened, or he finds the session.
+macro_rules! insert_session {
+    ($owner:literal) => {
+        concat!(
+            "WITH owner AS (",
+            $owner,
+            ") INSERT INTO doorwarden_sessions (id, user_id, created_at, last_seen_at, expires_at, amr, auth_time, \
+             assurance_level, refresh_counter, idle_seconds, client_id, address, user_agent, ended_at, end_reason) \
+             SELECT $2, id, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15 FROM owner RETURNING 1"
+        )
+    };
+}
+
+const OPEN: &str = insert_session!("SELECT id FROM users WHERE id = $1 AND is_active FOR SHARE");
+
+const LOG_IN: &str = insert_session!(
+    "UPDATE users SET last_login = $3, password = coalesce($17, password) \
+     WHERE id = $1 AND is_active AND password = $16 RETURNING id"
+);
+
+#[async_trait]
+impl SessionStore for PostgresStore {
+    async fn open_session(&self, open: OpenSession) -> Result<bool, StoreError> {
+        let OpenSession { session, login } = open;
+        let verified = login.as_ref().map(|login| login.verified.as_str());
+        let rehashed = login.as_ref().and_then(|login| login.rehashed.as_ref()).map(PasswordHash::as_str);
+        let (ended_at, end_reason) = session.ended.map(|(at, reason)| (At(at), reason.as_str())).unzip();
+        let params = [
+            (&session.user.0 as _, Type::INT8),
+            (&session.id.0 as _, Type::UUID),
+            (&At(session.created_at) as _, Type::TIMESTAMPTZ),
+            (&At(session.last_seen_at) as _, Type::TIMESTAMPTZ),
+            (&At(session.expires_at) as _, Type::TIMESTAMPTZ),
+            (&session.amr as _, Type::TEXT),
+            (&At(session.auth_time) as _, Type::TIMESTAMPTZ),
+            (&i16::from(session.assurance_level) as _, Type::INT2),
+            (&session.refresh_counter as _, Type::INT8),
+            (&session.idle_seconds as _, Type::INT8),
+            (&session.client_id as _, Type::TEXT),
+            (&session.client.address as _, Type::TEXT),
+            (&session.client.user_agent as _, Type::TEXT),
+            (&ended_at as _, Type::TIMESTAMPTZ),
+            (&end_reason as _, Type::TEXT),
+            (&verified as _, Type::TEXT),
+            (&rehashed as _, Type::TEXT),
+        ];
+        let row = if login.is_some() {
+            self.database.row(Effort::Write, LOG_IN, &params).await?
+        } else {
+            self.database.row(Effort::Write, OPEN, &params[..15]).await?
+        };
+        Ok(row.is_some())
+    }
+
+    async fn session(&self, id: SessionId) -> Result<Option<Session>, StoreError> {
+        let sql = concat!("SELECT ", session_columns!(), " FROM doorwarden_sessions s WHERE s.id = $1");
+        let row = self.database.row(Effort::Read, sql, &[(&id.0, Type::UUID)]).await?;
+        Ok(optional(row.as_ref(), session)?)
+    }
+
+    async fn sessions_of(&self, user: UserId, now: Timestamp) -> Result<Vec<Session>, StoreError> {
+        let sql = concat!(
+            "SELECT ",
+            session_columns!(),
+            " FROM doorwarden_sessions s WHERE s.user_id = $1 AND s.ended_at IS NULL AND s.expires_at > $2 \
+             ORDER BY s.created_at DESC, s.id DESC"
+        );
+        let params = [(&user.0 as _, Type::INT8), (&At(now) as _, Type::TIMESTAMPTZ)];
+        Ok(all(&self.database.rows(Effort::Read, sql, &params).await?, session)?)
+    }
+
+    async fn end_session(
+        &self,
+        id: SessionId,
+        user: UserId,
+        reason: EndReason,
+        at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let sql = "UPDATE doorwarden_sessions SET ended_at = $4, end_reason = $3 \
+                   WHERE id = $1 AND user_id = $2 AND ended_at IS NULL RETURNING 1";
+        let params = [
+            (&id.0 as _, Type::UUID),
+            (&user.0 as _, Type::INT8),
+            (&reason.as_str() as _, Type::TEXT),
+            (&At(at) as _, Type::TIMESTAMPTZ),
+        ];
+        Ok(self.database.row(Effort::Write, sql, &params).await?.is_some())
+    }
+
+    async fn end_sessions_of(
+        &self,
+        user: UserId,
+        except: Option<SessionId>,
+        reason: EndReason,
+        at: Timestamp,
+    ) -> Result<u64, StoreError> {
+        let sql = "SELECT doorwarden_end_sessions($1, $2, $3, $4)";
+        let params = [
+            (&user.0 as _, Type::INT8),
+            (&except.map(|id| id.0) as _, Type::UUID),
+            (&reason.as_str() as _, Type::TEXT),
+            (&At(at) as _, Type::TIMESTAMPTZ),
+        ];
+        let row = self.database.row(Effort::Write, sql, &params).await?;
+        let ended = optional(row.as_ref(), |row| get::<i64>(row, 0))?.unwrap_or(0);
+        Ok(u64::try_from(ended).unwrap_or(0))
+    }
+
+    async fn rotate_refresh(
+        &self,
+        id: SessionId,
+        counter: i64,
+        at: Timestamp,
+    ) -> Result<Rotation, StoreError> {
+        self.rotations.rotate(id, counter, at).await
+    }
+
+    async fn start_refresh(&self, id: SessionId, at: Timestamp) -> Result<Option<Session>, StoreError> {
+        let sql = concat!(
+            "UPDATE doorwarden_sessions s SET refresh_counter = coalesce(s.refresh_counter, 0) \
+             WHERE s.id = $1 AND s.ended_at IS NULL AND s.expires_at > $2 RETURNING ",
+            session_columns!()
+        );
+        let params = [(&id.0 as _, Type::UUID), (&At(at) as _, Type::TIMESTAMPTZ)];
+        let row = self.database.row(Effort::Write, sql, &params).await?;
+        Ok(optional(row.as_ref(), session)?)
+    }
+
+    async fn revocations(&self, since: Timestamp) -> Result<Revocations, StoreError> {
+        let sessions =
+            "SELECT id, ended_at FROM doorwarden_sessions WHERE ended_at >= $1 ORDER BY ended_at, id";
+        let users = "SELECT id, tokens_valid_after FROM users WHERE tokens_valid_after >= $1 ORDER BY 2, 1";
+        let params = [(&At(since) as _, Type::TIMESTAMPTZ)];
+        let sessions = self.database.rows(Effort::Read, sessions, &params).await?;
+        let users = self.database.rows(Effort::Read, users, &params).await?;
+        Ok(Revocations {
+            sessions: all(&sessions, |row| Ok((SessionId(get(row, 0)?), get::<At>(row, 1)?.0)))?,
+            users: all(&users, |row| Ok((UserId(get(row, 0)?), get::<At>(row, 1)?.0)))?,
+        })
+    }
+
+    async fn touch_sessions(&self, seen: &[(SessionId, Timestamp)]) -> Result<(), StoreError> {
+        let sql = "UPDATE doorwarden_sessions s SET last_seen_at = seen.at FROM (\
+                   SELECT id, max(at) AS at FROM unnest($1::uuid[], $2::timestamptz[]) AS given (id, at) \
+                   GROUP BY id ORDER BY id) AS seen \
+                   WHERE s.id = seen.id AND s.last_seen_at < seen.at";
+        let (ids, instants): (Vec<_>, Vec<_>) = seen.iter().map(|(id, at)| (id.0, At(*at))).unzip();
+        let params = [(&ids as _, Type::UUID_ARRAY), (&instants as _, Type::TIMESTAMPTZ_ARRAY)];
+        self.database.rows(Effort::Write, sql, &params).await?;
+        Ok(())
+    }
+
+    async fn purge_sessions(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
+        // A follower that was away for a moment must find what it missed, so the newest entries of the log stay.
+        let changes = "DELETE FROM doorwarden_changes WHERE at < least($1, now() - interval '5 minutes')";
+        let sessions = "DELETE FROM doorwarden_sessions WHERE id IN (\
+                        (SELECT id FROM doorwarden_sessions WHERE ended_at < $1 LIMIT $2) UNION \
+                        (SELECT id FROM doorwarden_sessions WHERE expires_at < $1 LIMIT $2) LIMIT $2) RETURNING 1";
+        let before = At(before);
+        let params = [(&before as _, Type::TIMESTAMPTZ), (&i64::from(limit) as _, Type::INT8)];
+        self.database.rows(Effort::Long, changes, &params[..1]).await?;
+        let purged = self.database.rows(Effort::Long, sessions, &params).await?;
+        Ok(purged.len() as u64)
+    }
+}

@@ -1,0 +1,302 @@
+//! Users.
+
+use crate::database::{Effort, Param};
+use crate::rows::{all, get, optional, user, user_columns};
+use crate::store::PostgresStore;
+use crate::values::At;
+use async_trait::async_trait;
+use doorwarden_core::identity::{EmailAddress, EmailKey, Username, UsernameKey};
+use doorwarden_core::password::PasswordHash;
+use doorwarden_core::store::{PasswordChange, StoreError, Taken, UserFilter, UserStore, WriteUserError};
+use doorwarden_core::time::Timestamp;
+use doorwarden_core::user::{Account, METADATA_MAX_BYTES, NewUser, User, UserChange, UserId};
+use serde_json::{Map, Value};
+use tokio_postgres::types::{ToSql, Type};
+
+/// How often a change of metadata is tried while others change the same user.
+const METADATA_TRIES: usize = 1000;
+
+#[async_trait]
+impl UserStore for PostgresStore {
+    async fn create_user(&self, new: NewUser) -> Result<User, WriteUserError> {
+        let sql = concat!(
+            "INSERT INTO users AS u (username, username_key, email, email_key, password, is_active, is_staff, \
+             is_superuser, date_joined, metadata) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::json) RETURNING ",
+            user_columns!()
+        );
+        let metadata = metadata_text(&new.metadata)?;
+        let (username_key, email_key) = (new.username.key(), new.email.key());
+        let params = [
+            (&new.username.as_str() as _, Type::TEXT),
+            (&username_key.as_str() as _, Type::TEXT),
+            (&new.email.as_str() as _, Type::TEXT),
+            (&email_key.as_str() as _, Type::TEXT),
+            (&new.password.as_str() as _, Type::TEXT),
+            (&new.is_active as _, Type::BOOL),
+            (&new.is_staff as _, Type::BOOL),
+            (&new.is_superuser as _, Type::BOOL),
+            (&At(new.date_joined) as _, Type::TIMESTAMPTZ),
+            (&metadata as _, Type::TEXT),
+        ];
+        self.write_user(sql, &params)
+            .await?
+            .ok_or_else(|| StoreError::failed("a new user was not returned").into())
+    }
+
+    async fn user(&self, id: UserId) -> Result<Option<User>, StoreError> {
+        let sql = concat!("SELECT ", user_columns!(), " FROM users u WHERE u.id = $1");
+        self.read_user(sql, (&id.0, Type::INT8)).await
+    }
+
+    async fn user_by_email(&self, email: &EmailKey) -> Result<Option<User>, StoreError> {
+        let sql = concat!("SELECT ", user_columns!(), " FROM users u WHERE u.email_key = $1");
+        self.read_user(sql, (&email.as_str(), Type::TEXT)).await
+    }
+
+    async fn user_by_username(&self, username: &UsernameKey) -> Result<Option<User>, StoreError> {
+        let sql = concat!("SELECT ", user_columns!(), " FROM users u WHERE u.username_key = $1");
+        self.read_user(sql, (&username.as_str(), Type::TEXT)).await
+    }
+
+    async fn account(&self, id: UserId) -> Result<Option<Account>, StoreError> {
+        let sql = concat!(
+            "SELECT ",
+            user_columns!(),
+            ", ARRAY(SELECT group_name FROM doorwarden_user_groups WHERE user_id = u.id ORDER BY 1), \
+             CASE WHEN NOT u.is_active THEN '{}' \
+             WHEN u.is_superuser THEN ARRAY(SELECT name FROM doorwarden_permissions ORDER BY 1) \
+             ELSE ARRAY(SELECT permission FROM doorwarden_user_permissions WHERE user_id = u.id UNION \
+                 SELECT permission FROM doorwarden_user_groups JOIN doorwarden_group_permissions USING (group_name) \
+                 WHERE user_id = u.id ORDER BY 1) END \
+             FROM users u WHERE u.id = $1"
+        );
+        let row = self.database.row(Effort::Read, sql, &[(&id.0, Type::INT8)]).await?;
+        let read =
+            |row: &_| Ok(Account { user: user(row)?, groups: get(row, 12)?, permissions: get(row, 13)? });
+        Ok(optional(row.as_ref(), read)?)
+    }
+
+    async fn taken(
+        &self,
+        email: Option<&EmailKey>,
+        username: Option<&UsernameKey>,
+        except: Option<UserId>,
+    ) -> Result<Taken, StoreError> {
+        let sql = "SELECT EXISTS (SELECT FROM users WHERE email_key = $1 AND id IS DISTINCT FROM $3), \
+                   EXISTS (SELECT FROM users WHERE username_key = $2 AND id IS DISTINCT FROM $3)";
+        // What cannot be stored is not taken.
+        let email = email.map(EmailKey::as_str).filter(|key| !key.contains('\0'));
+        let username = username.map(UsernameKey::as_str).filter(|key| !key.contains('\0'));
+        let params = [
+            (&email as _, Type::TEXT),
+            (&username as _, Type::TEXT),
+            (&except.map(|id| id.0) as _, Type::INT8),
+        ];
+        let row = self.database.row(Effort::Read, sql, &params).await?;
+        let taken = optional(row.as_ref(), |row| Ok(Taken { email: get(row, 0)?, username: get(row, 1)? }))?;
+        Ok(taken.unwrap_or_default())
+    }
+
+    async fn users(
+        &self,
+        filter: &UserFilter,
+        after: Option<UserId>,
+        limit: u32,
+    ) -> Result<Vec<User>, StoreError> {
+        let prefix = filter.starts_with.as_ref().map(|prefix| prefix.to_ascii_lowercase());
+        let after = after.map(|id| id.0);
+        let limit = i64::from(limit);
+        let mut list = Selection::new(concat!("SELECT ", user_columns!(), " FROM users u WHERE true"));
+        list.filter(" AND u.id > ?", after.as_ref(), Type::INT8);
+        list.filter(" AND u.is_active = ?", filter.is_active.as_ref(), Type::BOOL);
+        list.filter(" AND u.is_staff = ?", filter.is_staff.as_ref(), Type::BOOL);
+        list.filter(" AND u.is_superuser = ?", filter.is_superuser.as_ref(), Type::BOOL);
+        list.filter(
+            " AND u.is_active AND EXISTS (SELECT FROM doorwarden_permissions WHERE name = ?) AND (u.is_superuser \
+             OR u.id IN (SELECT user_id FROM doorwarden_user_permissions WHERE permission = ?) \
+             OR u.id IN (SELECT user_id FROM doorwarden_user_groups JOIN doorwarden_group_permissions \
+                 USING (group_name) WHERE permission = ?))",
+            filter.permission.as_ref(),
+            Type::TEXT,
+        );
+        list.filter(
+            " AND u.id IN (SELECT user_id FROM doorwarden_user_groups WHERE group_name = ?)",
+            filter.group.as_ref(),
+            Type::TEXT,
+        );
+        // The ranges are for the index: everything that begins with the prefix sorts before the prefix and U+10FFFF.
+        list.filter(
+            r#" AND (lower(u.username COLLATE "C") >= ? AND lower(u.username COLLATE "C") < ? || U&'\+10FFFF'
+                    AND starts_with(lower(u.username COLLATE "C"), ?)
+                OR lower(u.email COLLATE "C") >= ? AND lower(u.email COLLATE "C") < ? || U&'\+10FFFF'
+                    AND starts_with(lower(u.email COLLATE "C"), ?))"#,
+            prefix.as_ref(),
+            Type::TEXT,
+        );
+        list.filter(" ORDER BY u.id LIMIT ?", Some(&limit), Type::INT8);
+        Ok(all(&self.database.rows(Effort::Long, &list.sql, &list.params).await?, user)?)
+    }
+
+    async fn count_users(&self) -> Result<u64, StoreError> {
+        let row = self.database.row(Effort::Long, "SELECT count(*) FROM users", &[]).await?;
+        let count = optional(row.as_ref(), |row| get::<i64>(row, 0))?.unwrap_or(0);
+        Ok(u64::try_from(count).unwrap_or(0))
+    }
+
+    async fn count_users_by_algorithm(&self) -> Result<Vec<(String, u64)>, StoreError> {
+        // Text without a `$` names no algorithm, and might be a password.
+        let sql = "SELECT CASE WHEN password LIKE '!%' THEN '!' WHEN strpos(password, '$') = 0 THEN '' \
+                   ELSE split_part(password, '$', 1) END AS algorithm, count(*) FROM users GROUP BY 1 ORDER BY 1";
+        let read = |row: &_| Ok((get(row, 0)?, u64::try_from(get::<i64>(row, 1)?).unwrap_or(0)));
+        Ok(all(&self.database.rows(Effort::Long, sql, &[]).await?, read)?)
+    }
+
+    async fn update_user(&self, id: UserId, change: UserChange) -> Result<Option<User>, WriteUserError> {
+        if change.metadata.is_empty() {
+            return self.change_user(id, &change, None).await;
+        }
+        // Merged here, because json functions of the server refuse texts that json itself can hold.
+        for _ in 0..METADATA_TRIES {
+            let sql = "SELECT metadata::text FROM users WHERE id = $1";
+            let row = self
+                .database
+                .row(Effort::Read, sql, &[(&id.0, Type::INT8)])
+                .await
+                .map_err(StoreError::from)?;
+            let Some(row) = row else { return Ok(None) };
+            let old: String = get(&row, 0).map_err(StoreError::from)?;
+            let new = merge(&old, &change.metadata)?;
+            let changed = self.change_user(id, &change, Some((&old, &new))).await?;
+            if changed.is_some() {
+                return Ok(changed);
+            }
+        }
+        Err(StoreError::unavailable("others keep changing this user").into())
+    }
+
+    async fn change_password(&self, id: UserId, change: PasswordChange) -> Result<bool, StoreError> {
+        // The function is called with the user's row locked, and sees the sessions that were opened before that.
+        let sql = "WITH changed AS (\
+                   UPDATE users SET password = $2, password_trimmed = false, \
+                   tokens_valid_after = greatest(tokens_valid_after, $4) \
+                   WHERE id = $1 AND ($3 IS NULL OR password = $3) RETURNING id) \
+                   SELECT doorwarden_end_sessions(id, $5, $6, $4) FROM changed";
+        let params = [
+            (&id.0 as _, Type::INT8),
+            (&change.password.as_str() as _, Type::TEXT),
+            (&change.expected.as_ref().map(PasswordHash::as_str) as _, Type::TEXT),
+            (&At(change.at) as _, Type::TIMESTAMPTZ),
+            (&change.keep_session.map(|id| id.0) as _, Type::UUID),
+            (&change.reason.as_str() as _, Type::TEXT),
+        ];
+        Ok(self.database.row(Effort::Write, sql, &params).await?.is_some())
+    }
+
+    async fn sign_out_user(&self, id: UserId, at: Timestamp) -> Result<Option<u64>, StoreError> {
+        let sql = "WITH changed AS (\
+                   UPDATE users SET tokens_valid_after = greatest(tokens_valid_after, $2) WHERE id = $1 RETURNING id) \
+                   SELECT doorwarden_end_sessions(id, NULL, 'signed_out', $2) FROM changed";
+        let params = [(&id.0 as _, Type::INT8), (&At(at) as _, Type::TIMESTAMPTZ)];
+        let row = self.database.row(Effort::Write, sql, &params).await?;
+        let ended = optional(row.as_ref(), |row| get::<i64>(row, 0))?;
+        Ok(ended.map(|ended| u64::try_from(ended).unwrap_or(0)))
+    }
+
+    async fn delete_user(&self, id: UserId) -> Result<bool, StoreError> {
+        let sql = "DELETE FROM users WHERE id = $1 RETURNING 1";
+        Ok(self.database.row(Effort::Write, sql, &[(&id.0, Type::INT8)]).await?.is_some())
+    }
+}
+
+impl PostgresStore {
+    async fn read_user(&self, sql: &str, key: Param<'_>) -> Result<Option<User>, StoreError> {
+        let row = self.database.row(Effort::Read, sql, &[key]).await?;
+        Ok(optional(row.as_ref(), user)?)
+    }
+
+    /// Writes a user; the constraints say what is wrong with it.
+    async fn write_user(&self, sql: &str, params: &[Param<'_>]) -> Result<Option<User>, WriteUserError> {
+        match self.database.row(Effort::Write, sql, params).await {
+            Ok(row) => Ok(optional(row.as_ref(), user).map_err(StoreError::from)?),
+            Err(failure) => Err(match failure.constraint() {
+                Some("users_email_unique") => WriteUserError::EmailTaken,
+                Some("users_username_unique") => WriteUserError::UsernameTaken,
+                Some("users_metadata_size") => WriteUserError::MetadataTooLarge,
+                _ => WriteUserError::Store(failure.into()),
+            }),
+        }
+    }
+
+    /// Changes a user; with `metadata` (old, new) only if the old one is still there.
+    async fn change_user(
+        &self,
+        id: UserId,
+        change: &UserChange,
+        metadata: Option<(&str, &str)>,
+    ) -> Result<Option<User>, WriteUserError> {
+        // The setting, which lasts as long as the statement, tells the trigger that the keys are ours.
+        let sql = concat!(
+            "UPDATE users u SET username = coalesce($2, u.username), username_key = coalesce($3, u.username_key), \
+             email = coalesce($4, u.email), email_key = coalesce($5, u.email_key), \
+             is_active = coalesce($6, u.is_active), is_staff = coalesce($7, u.is_staff), \
+             is_superuser = coalesce($8, u.is_superuser), metadata = coalesce($10::json, u.metadata) \
+             FROM (SELECT set_config('doorwarden.keys', 'given', true) AS keys) AS setting \
+             WHERE u.id = $1 AND setting.keys = 'given' AND ($9 IS NULL OR u.metadata::text = $9) RETURNING ",
+            user_columns!()
+        );
+        let keys =
+            (change.username.as_ref().map(Username::key), change.email.as_ref().map(EmailAddress::key));
+        let params = [
+            (&id.0 as _, Type::INT8),
+            (&change.username.as_ref().map(Username::as_str) as _, Type::TEXT),
+            (&keys.0.as_ref().map(UsernameKey::as_str) as _, Type::TEXT),
+            (&change.email.as_ref().map(EmailAddress::as_str) as _, Type::TEXT),
+            (&keys.1.as_ref().map(EmailKey::as_str) as _, Type::TEXT),
+            (&change.is_active as _, Type::BOOL),
+            (&change.is_staff as _, Type::BOOL),
+            (&change.is_superuser as _, Type::BOOL),
+            (&metadata.map(|(old, _)| old) as _, Type::TEXT),
+            (&metadata.map(|(_, new)| new) as _, Type::TEXT),
+        ];
+        self.write_user(sql, &params).await
+    }
+}
+
+/// The old members with the new ones set, and without those that are now null.
+fn merge(old: &str, patch: &Map<String, Value>) -> Result<String, WriteUserError> {
+    let mut members: Map<String, Value> =
+        serde_json::from_str(old).map_err(|_| StoreError::failed("the metadata of a user cannot be read"))?;
+    for (name, value) in patch {
+        if value.is_null() {
+            members.remove(name);
+        } else {
+            members.insert(name.clone(), value.clone());
+        }
+    }
+    metadata_text(&members)
+}
+
+fn metadata_text(metadata: &Map<String, Value>) -> Result<String, WriteUserError> {
+    let text = serde_json::to_string(metadata).map_err(StoreError::failed)?;
+    if text.len() > METADATA_MAX_BYTES { Err(WriteUserError::MetadataTooLarge) } else { Ok(text) }
+}
+
+/// A statement that grows by one condition per filter that is set.
+struct Selection<'a> {
+    sql: String,
+    params: Vec<Param<'a>>,
+}
+
+impl<'a> Selection<'a> {
+    fn new(sql: &str) -> Self {
+        Self { sql: sql.to_owned(), params: Vec::new() }
+    }
+
+    /// Appends `sql`, in which every `?` stands for `value`, if there is a value.
+    fn filter<T: ToSql + Sync>(&mut self, sql: &str, value: Option<&'a T>, r#type: Type) {
+        if let Some(value) = value {
+            self.params.push((value, r#type));
+            self.sql.push_str(&sql.replace('?', &format!("${}", self.params.len())));
+        }
+    }
+}

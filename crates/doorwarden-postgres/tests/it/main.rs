@@ -1,0 +1,13 @@
+//! What is particular to PostgreSQL. What every store must do is tested in `doorwarden-testkit`.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+
+mod feed;
+mod migrations;
+mod outage;
+mod proxy;
+mod races;
+mod rotation;
+mod support;
+mod triggers;
+mod values;

@@ -1,0 +1,192 @@
+//! A database of its own for each test, and what to put into it.
+
+use doorwarden_core::identity::{EmailAddress, Username};
+use doorwarden_core::password::PasswordHash;
+use doorwarden_core::session::{ClientInfo, Session, SessionId};
+use doorwarden_core::store::{Change, ChangeSink, LoginProof, OpenSession, SessionStore, Store, UserStore};
+use doorwarden_core::time::{Clock, SystemClock, Timestamp};
+use doorwarden_core::user::{NewUser, User};
+use doorwarden_postgres::{PostgresOptions, PostgresStore};
+use serde_json::Map;
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+use tokio_postgres::{Client, NoTls};
+use uuid::Uuid;
+
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+/// An empty database; `None`, with a line in the list of skipped tests, if there is no server.
+pub(crate) async fn database() -> Option<Database> {
+    let Ok(admin) = std::env::var("DOORWARDEN_TEST_POSTGRES_URL") else {
+        if let Some(list) = std::env::var_os("DOORWARDEN_SKIPPED") {
+            let mut list = std::fs::OpenOptions::new().append(true).create(true).open(list).unwrap();
+            let test = std::thread::current().name().unwrap_or("a test").to_owned();
+            writeln!(list, "doorwarden-postgres: {test}: DOORWARDEN_TEST_POSTGRES_URL is not set").unwrap();
+        }
+        return None;
+    };
+    let name = format!("dw_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    let client = client(&admin).await;
+    client.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
+    let (server, _) = admin.rsplit_once('/').unwrap();
+    Some(Database { url: format!("{server}/{name}"), name, admin })
+}
+
+pub(crate) struct Database {
+    pub(crate) url: String,
+    name: String,
+    admin: String,
+}
+
+impl Database {
+    pub(crate) fn store(&self) -> PostgresStore {
+        PostgresStore::connect(&PostgresOptions::new(&self.url)).unwrap()
+    }
+
+    pub(crate) async fn migrated(&self) -> PostgresStore {
+        let store = self.store();
+        store.migrate().await.unwrap();
+        store
+    }
+
+    pub(crate) async fn sql(&self) -> Client {
+        client(&self.url).await
+    }
+
+    /// Removes the database; a test that fails leaves it behind.
+    pub(crate) async fn drop(self) {
+        let sql = format!("DROP DATABASE {} WITH (FORCE)", self.name);
+        client(&self.admin).await.batch_execute(&sql).await.unwrap();
+    }
+}
+
+pub(crate) async fn client(url: &str) -> Client {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
+pub(crate) fn now() -> Timestamp {
+    SystemClock.now()
+}
+
+pub(crate) fn new_user(name: &str) -> NewUser {
+    NewUser {
+        username: Username::from_stored(name),
+        email: EmailAddress::from_stored(format!("{name}@example.com")),
+        password: PasswordHash::from_stored("argon2$first".to_owned()),
+        is_active: true,
+        is_staff: false,
+        is_superuser: false,
+        date_joined: now(),
+        metadata: Map::new(),
+    }
+}
+
+pub(crate) async fn user(store: &PostgresStore, name: &str) -> User {
+    store.create_user(new_user(name)).await.unwrap()
+}
+
+pub(crate) fn session_of(user: &User, refresh_counter: Option<i64>) -> Session {
+    Session {
+        id: SessionId(Uuid::from_u128(
+            0x7000_8000_0000_0000_0000 + u128::from(NEXT.fetch_add(1, Ordering::Relaxed)),
+        )),
+        user: user.id,
+        created_at: now(),
+        last_seen_at: now(),
+        expires_at: now().after(Duration::from_hours(1)),
+        amr: "pwd".to_owned(),
+        auth_time: now(),
+        assurance_level: 1,
+        refresh_counter,
+        idle_seconds: None,
+        client_id: None,
+        client: ClientInfo::default(),
+        ended: None,
+    }
+}
+
+/// Opens a session without a login.
+pub(crate) async fn session(store: &PostgresStore, user: &User, refresh_counter: Option<i64>) -> Session {
+    let session = session_of(user, refresh_counter);
+    assert!(store.open_session(OpenSession { session: session.clone(), login: None }).await.unwrap());
+    session
+}
+
+pub(crate) fn login(user: &User) -> OpenSession {
+    let login = Some(LoginProof { verified: user.password.clone(), rehashed: None });
+    OpenSession { session: session_of(user, None), login }
+}
+
+/// What a sink hears, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Heard {
+    Change(Change),
+    Connected,
+    Disconnected,
+}
+
+pub(crate) struct Ear(mpsc::UnboundedReceiver<(Instant, Heard)>);
+
+struct Sink(mpsc::UnboundedSender<(Instant, Heard)>);
+
+impl Sink {
+    fn hear(&self, heard: Heard) {
+        let _ = self.0.send((Instant::now(), heard));
+    }
+}
+
+impl ChangeSink for Sink {
+    fn changed(&self, change: Change) {
+        self.hear(Heard::Change(change));
+    }
+
+    fn connected(&self) {
+        self.hear(Heard::Connected);
+    }
+
+    fn disconnected(&self) {
+        self.hear(Heard::Disconnected);
+    }
+}
+
+impl Ear {
+    /// Listens to a store.
+    pub(crate) fn new(store: &impl Store) -> Self {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        store.follow(Arc::new(Sink(sender)));
+        Self(receiver)
+    }
+
+    /// Listens, and waits until the channel lives.
+    pub(crate) async fn connected(store: &impl Store) -> Self {
+        let mut ear = Self::new(store);
+        ear.until(Heard::Connected).await;
+        ear
+    }
+
+    pub(crate) async fn next(&mut self) -> (Instant, Heard) {
+        tokio::time::timeout(Duration::from_secs(5), self.0.recv()).await.expect("nothing was heard").unwrap()
+    }
+
+    /// Everything up to this, and when it came.
+    pub(crate) async fn until(&mut self, last: Heard) -> (Instant, Vec<Heard>) {
+        let mut before = Vec::new();
+        loop {
+            match self.next().await {
+                (at, heard) if heard == last => return (at, before),
+                (_, heard) => before.push(heard),
+            }
+        }
+    }
+
+    /// What comes within a time in which it would have come.
+    pub(crate) async fn rest(&mut self) -> Vec<Heard> {
+        tokio::time::sleep(Duration::from_millis(250)).await;
+        std::iter::from_fn(|| self.0.try_recv().ok()).map(|(_, heard)| heard).collect()
+    }
+}
