@@ -40,6 +40,11 @@ impl FieldError {
         Self::new("invalid", "Not a valid string.")
     }
 
+    /// The text contains U+0000, which no database column and no form should hold.
+    pub fn null_characters() -> Self {
+        Self::new("null_characters_not_allowed", "Null characters are not allowed.")
+    }
+
     /// The text is longer than it may be.
     pub fn max_length(max: usize) -> Self {
         Self::new("max_length", format!("Ensure this field has no more than {max} characters."))

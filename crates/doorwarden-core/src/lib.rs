@@ -5,11 +5,19 @@
 //! Nothing here knows HTTP, SQL, files or the environment. `doorwarden-sqlite` and `doorwarden-postgres` implement
 //! [`store::Store`]; `doorwarden-axum` and the command line call the functions in [`flow`].
 
+pub mod context;
 pub mod error;
+pub mod event;
+pub mod field;
+pub mod flow;
+pub mod hook;
 pub mod identity;
+pub mod janitor;
+pub mod live;
 pub mod permission;
 pub mod random;
 pub mod session;
+pub mod settings;
 pub mod store;
 pub mod time;
 pub mod user;

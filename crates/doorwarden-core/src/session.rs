@@ -114,3 +114,54 @@ pub struct Session {
     /// When and why it ended before its time.
     pub ended: Option<(Timestamp, EndReason)>,
 }
+
+impl ClientInfo {
+    /// A name that people recognise, such as "Firefox on Linux", from what the browser says of itself; `None` if it says
+    /// nothing. Only for display: anybody can say anything.
+    ///
+    /// ```
+    /// use doorwarden_core::session::ClientInfo;
+    /// let agent = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
+    /// let client = ClientInfo { user_agent: Some(agent.into()), address: None };
+    /// assert_eq!(client.device_name().as_deref(), Some("Firefox on Linux"));
+    /// ```
+    pub fn device_name(&self) -> Option<String> {
+        // The first that is contained counts: Edge and Opera also call themselves Chrome, Chrome also calls itself Safari.
+        const PROGRAMS: [(&str, &str); 13] = [
+            ("Edg", "Edge"),
+            ("OPR/", "Opera"),
+            ("SamsungBrowser", "Samsung Internet"),
+            ("Firefox/", "Firefox"),
+            ("FxiOS", "Firefox"),
+            ("CriOS", "Chrome"),
+            ("Chrome/", "Chrome"),
+            ("Safari/", "Safari"),
+            ("curl/", "curl"),
+            ("python-requests", "Python"),
+            ("Python-urllib", "Python"),
+            ("okhttp", "an Android app"),
+            ("PostmanRuntime", "Postman"),
+        ];
+        const SYSTEMS: [(&str, &str); 7] = [
+            ("iPhone", "iPhone"),
+            ("iPad", "iPad"),
+            ("Android", "Android"),
+            ("Windows", "Windows"),
+            ("Mac OS X", "macOS"),
+            ("CrOS", "ChromeOS"),
+            ("Linux", "Linux"),
+        ];
+        let agent = self.user_agent.as_deref()?;
+        let find = |list: &[(&str, &'static str)]| {
+            list.iter().find(|(mark, _)| agent.contains(mark)).map(|(_, name)| *name)
+        };
+        let program = find(&PROGRAMS).map_or_else(
+            || agent.split(['/', ' ']).next().unwrap_or_default().chars().take(40).collect(),
+            str::to_owned,
+        );
+        Some(match find(&SYSTEMS) {
+            Some(system) => format!("{program} on {system}"),
+            None => program,
+        })
+    }
+}

@@ -1,0 +1,51 @@
+//! What every flow is given.
+
+use crate::event::Event;
+use crate::field::Fields;
+use crate::hook::Hooks;
+use crate::live::LiveView;
+use crate::password::HashPool;
+use crate::random::RandomSource;
+use crate::settings::Settings;
+use crate::store::Store;
+use crate::time::{Clock, Timestamp};
+use crate::token::session::SessionTokenKeys;
+use std::sync::Arc;
+
+/// The parts that flows work with. One for each Doorwarden; nothing is global.
+#[derive(Debug)]
+pub struct Context {
+    /// The database.
+    pub store: Arc<dyn Store>,
+    /// What is known without asking the database.
+    pub live: Arc<LiveView>,
+    /// Where passwords are hashed.
+    pub pool: HashPool,
+    /// The keys of session tokens.
+    pub session_keys: SessionTokenKeys,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub random: Arc<dyn RandomSource>,
+    /// The application's own code, in the order of declaration.
+    pub hooks: Vec<Arc<dyn Hooks>>,
+    /// The application's own fields.
+    pub fields: Fields,
+    /// The decisions.
+    pub settings: Settings,
+}
+
+impl Context {
+    /// The present instant.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Logs an event and tells the hooks.
+    pub async fn tell(&self, event: Event) {
+        event.log();
+        for hook in &self.hooks {
+            hook.on_event(&event).await;
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! What happened that matters to security: one typed event for each, for the log, hooks and audit.
+
+use crate::session::{EndReason, SessionId};
+use crate::user::UserId;
+
+/// Something that matters to security happened. Holds no secret, no address and nothing that a client typed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// An account was created, by its owner or by an operator.
+    UserCreated {
+        /// The new user.
+        user: UserId,
+    },
+    /// Somebody logged in.
+    LoggedIn {
+        /// Who.
+        user: UserId,
+        /// The session that it opened.
+        session: SessionId,
+    },
+    /// Somebody did not get in.
+    LoginFailed {
+        /// Whose account it was about; `None` if there is none.
+        user: Option<UserId>,
+        /// Why.
+        reason: LoginFailure,
+    },
+    /// A session ended before its time.
+    SessionEnded {
+        /// Whose.
+        user: UserId,
+        /// Which.
+        session: SessionId,
+        /// Why.
+        reason: EndReason,
+    },
+    /// All sessions of a user, or all but one, were ended.
+    SessionsEnded {
+        /// Whose.
+        user: UserId,
+        /// How many.
+        count: u64,
+        /// Why.
+        reason: EndReason,
+    },
+    /// A refresh token older than the one before the newest came back: somebody has a copy. The session has ended.
+    RefreshReused {
+        /// Whose.
+        user: UserId,
+        /// Which session.
+        session: SessionId,
+    },
+    /// A password was changed.
+    PasswordChanged {
+        /// Whose.
+        user: UserId,
+    },
+    /// A profile was changed by its owner.
+    ProfileChanged {
+        /// Whose.
+        user: UserId,
+    },
+    /// An account was deleted.
+    UserDeleted {
+        /// Whose.
+        user: UserId,
+    },
+}
+
+/// Why a login failed. Told to the log, never to the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LoginFailure {
+    /// Nobody has this address.
+    UnknownEmail,
+    /// The password is wrong.
+    WrongPassword,
+    /// The account is switched off.
+    Inactive,
+    /// The account has no password.
+    UnusablePassword,
+    /// The stored hash cannot be read.
+    UnreadableHash,
+    /// The stored hash costs more than the ceilings allow.
+    ExpensiveHash,
+    /// A hook refused.
+    Refused,
+    /// The account was changed while its password was being checked.
+    Raced,
+}
+
+impl Event {
+    /// A stable name, in snake case.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::UserCreated { .. } => "user_created",
+            Self::LoggedIn { .. } => "logged_in",
+            Self::LoginFailed { .. } => "login_failed",
+            Self::SessionEnded { .. } => "session_ended",
+            Self::SessionsEnded { .. } => "sessions_ended",
+            Self::RefreshReused { .. } => "refresh_reused",
+            Self::PasswordChanged { .. } => "password_changed",
+            Self::ProfileChanged { .. } => "profile_changed",
+            Self::UserDeleted { .. } => "user_deleted",
+        }
+    }
+
+    /// Writes the event to the log: a sentence and fields.
+    pub(crate) fn log(&self) {
+        use tracing::{info, warn};
+        match self {
+            Self::UserCreated { user } => info!(user.id = user.0, "an account was created"),
+            Self::LoggedIn { user, session } => {
+                info!(user.id = user.0, session.id = %session, "a user logged in");
+            }
+            Self::LoginFailed {
+                user: Some(user),
+                reason: reason @ (LoginFailure::UnreadableHash | LoginFailure::ExpensiveHash),
+            } => {
+                warn!(user.id = user.0, ?reason, "a login failed because of the stored password hash");
+            }
+            Self::LoginFailed { user, reason } => {
+                info!(user.id = user.map(|u| u.0), ?reason, "a login failed");
+            }
+            Self::SessionEnded { user, session, reason } => {
+                info!(user.id = user.0, session.id = %session, reason = reason.as_str(), "a session ended");
+            }
+            Self::SessionsEnded { user, count, reason } => {
+                info!(user.id = user.0, count, reason = reason.as_str(), "sessions ended");
+            }
+            Self::RefreshReused { user, session } => {
+                warn!(user.id = user.0, session.id = %session, "a refresh token was used again: the session has ended");
+            }
+            Self::PasswordChanged { user } => info!(user.id = user.0, "a password was changed"),
+            Self::ProfileChanged { user } => info!(user.id = user.0, "a profile was changed"),
+            Self::UserDeleted { user } => info!(user.id = user.0, "an account was deleted"),
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! A request shows a token: whose is it, and does it still count?
+
+use super::FlowError;
+use crate::context::Context;
+use crate::live::LiveUser;
+use crate::session::SessionId;
+use crate::store::StoreError;
+use crate::time::Timestamp;
+use crate::token::Refusal;
+use crate::token::session::SessionClaims;
+use crate::user::UserId;
+use std::sync::Arc;
+
+/// Who makes a request.
+#[derive(Debug, Clone)]
+pub struct Authenticated {
+    /// The user, as he is now.
+    pub user: Arc<LiveUser>,
+    /// The session of the token; `None` for a token that names none.
+    pub session: Option<SessionId>,
+    /// The token.
+    pub token: TokenClaims,
+}
+
+/// The verified claims of a token.
+#[derive(Debug, Clone)]
+pub enum TokenClaims {
+    /// The article's token.
+    Session(SessionClaims),
+}
+
+/// Why a token is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TokenRefused {
+    /// It is malformed, expired, forged, or of another kind.
+    #[error("{0}")]
+    Token(#[from] Refusal),
+    /// It names no user, or one that does not exist.
+    #[error("no user matches the token")]
+    NoUser,
+    /// The user is switched off.
+    #[error("the user is inactive")]
+    Inactive,
+    /// Its session has ended or expired, or belongs to another user.
+    #[error("the session has ended")]
+    SessionEnded,
+    /// It names no session, and such tokens are not accepted.
+    #[error("the token names no session, and such tokens are not accepted here")]
+    WithoutSession,
+    /// It names no session and was issued before the user's password changed or the user was signed out, or does not
+    /// say when it was issued.
+    #[error("the token was issued before the user's tokens were ended")]
+    IssuedBefore,
+}
+
+impl TokenRefused {
+    /// A stable code, in snake case.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Token(refusal) => refusal.code(),
+            Self::NoUser => "user_not_found",
+            Self::Inactive => "user_inactive",
+            Self::SessionEnded => "session_ended",
+            Self::WithoutSession => "token_without_session",
+            Self::IssuedBefore => "token_issued_before",
+        }
+    }
+}
+
+/// Why nobody was authenticated.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum AuthenticateError {
+    /// The token is refused.
+    #[error(transparent)]
+    Refused(#[from] TokenRefused),
+    /// The database would have to be asked, and did not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<Refusal> for AuthenticateError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal.into())
+    }
+}
+
+impl From<AuthenticateError> for FlowError {
+    fn from(error: AuthenticateError) -> Self {
+        match error {
+            AuthenticateError::Refused(_) => Self::WrongCredentials,
+            AuthenticateError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+/// Verifies a token and finds its user. What is in the live view is used without asking the database.
+///
+/// # Errors
+/// [`AuthenticateError`].
+pub async fn authenticate(context: &Context, token: &str) -> Result<Authenticated, AuthenticateError> {
+    let now = context.now();
+    let claims = match context.session_keys.verify(token, now.as_seconds()) {
+        Ok(claims) => TokenClaims::Session(claims),
+        Err(Refusal::NoSubject) => return Err(TokenRefused::NoUser.into()),
+        Err(refusal) => return Err(refusal.into()),
+    };
+    let (id, session) = match &claims {
+        TokenClaims::Session(claims) => (UserId(claims.id), claims.sid.map(SessionId)),
+    };
+
+    let user = match context.live.user_in_memory(id) {
+        Some(user) => user,
+        None => context.live.user(id).await?.ok_or(TokenRefused::NoUser)?,
+    };
+    if !user.account.user.is_active {
+        return Err(TokenRefused::Inactive.into());
+    }
+    match session {
+        Some(session) => session_lives(context, session, id, &claims, now).await?,
+        None => counts_without_session(context, &user, &claims, now)?,
+    }
+    Ok(Authenticated { user, session, token: claims })
+}
+
+async fn session_lives(
+    context: &Context,
+    id: SessionId,
+    user: UserId,
+    claims: &TokenClaims,
+    now: Timestamp,
+) -> Result<(), AuthenticateError> {
+    let session = match context.live.session_in_memory(id) {
+        Some(session) => session,
+        None => context.live.session(id).await?,
+    };
+    let idle = match claims {
+        TokenClaims::Session(_) => context.settings.session.idle,
+    };
+    if session.user != user || !session.is_live(now.as_seconds(), idle) {
+        return Err(TokenRefused::SessionEnded.into());
+    }
+    context.live.saw(id, session, now.as_seconds());
+    Ok(())
+}
+
+fn counts_without_session(
+    context: &Context,
+    user: &LiveUser,
+    claims: &TokenClaims,
+    now: Timestamp,
+) -> Result<(), TokenRefused> {
+    let issued = match claims {
+        TokenClaims::Session(claims) if context.settings.session.without_session.accepts(now) => claims.iat,
+        TokenClaims::Session(_) => return Err(TokenRefused::WithoutSession),
+    };
+    match (user.account.user.tokens_valid_after, issued) {
+        (None, _) => Ok(()),
+        (Some(after), Some(issued)) if issued > after.as_seconds() => Ok(()),
+        _ => Err(TokenRefused::IssuedBefore),
+    }
+}

@@ -1,0 +1,198 @@
+//! What an operator or the application does with accounts: Django's manager, `create_user` and `create_superuser`, and what
+//! goes with it. Errors say what is wrong in words for developers.
+
+use super::{FlowError, rules};
+use crate::context::Context;
+use crate::error::{FieldErrors, Input};
+use crate::event::Event;
+use crate::password::{Password, PasswordHash};
+use crate::session::{ClientInfo, EndReason};
+use crate::store::{Change, PasswordChange};
+use crate::user::{NewUser, User, UserChange, UserId};
+use serde_json::{Map, Value};
+
+/// An account to be created, as given to Django's `create_user`.
+#[derive(Debug, Clone, Default)]
+pub struct NewAccount {
+    /// The user name.
+    pub username: String,
+    /// The address.
+    pub email: String,
+    /// The password; `None`: the account gets an unusable one.
+    pub password: Option<Password>,
+    /// `None`: active.
+    pub is_active: Option<bool>,
+    /// `None`: false for a user, true for a superuser.
+    pub is_staff: Option<bool>,
+    /// `None`: false for a user, true for a superuser.
+    pub is_superuser: Option<bool>,
+    /// The application's own members.
+    pub metadata: Map<String, Value>,
+}
+
+/// Why an account was not created.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum CreateUserError {
+    /// There is no user name.
+    #[error("The given username must be set")]
+    UsernameNotSet,
+    /// There is no address.
+    #[error("The given email must be set")]
+    EmailNotSet,
+    /// A superuser was to have `is_staff = false`.
+    #[error("Superuser must have is_staff=True.")]
+    SuperuserNotStaff,
+    /// A superuser was to have `is_superuser = false`.
+    #[error("Superuser must have is_superuser=True.")]
+    SuperuserNotSuperuser,
+    /// A rule, a duplicate, or the database.
+    #[error(transparent)]
+    Flow(#[from] FlowError),
+}
+
+/// Creates an account. As in Django the strength of the password is not judged here: see [`check_password_strength`].
+///
+/// # Errors
+/// [`CreateUserError`].
+pub async fn create_user(context: &Context, account: NewAccount) -> Result<User, CreateUserError> {
+    if account.username.is_empty() {
+        return Err(CreateUserError::UsernameNotSet);
+    }
+    if account.email.is_empty() {
+        return Err(CreateUserError::EmailNotSet);
+    }
+    let mut errors = FieldErrors::new();
+    let email = rules::new_email(Input::Given(account.email), &mut errors);
+    let username = rules::new_username(Input::Given(account.username), &mut errors);
+    if account.password.as_ref().is_some_and(|p| p.expose().contains('\0')) {
+        errors.add("password", [crate::error::FieldError::null_characters()]);
+    }
+    let (Some(email), Some(username), true) = (email, username, errors.is_empty()) else {
+        return Err(FlowError::Invalid(errors).into());
+    };
+    let password = match &account.password {
+        Some(password) => context.pool.hash(password, context.salt()).await.map_err(FlowError::from)?,
+        None => PasswordHash::unusable(context.random.bytes()),
+    };
+    let new = NewUser {
+        username,
+        email,
+        password,
+        is_active: account.is_active.unwrap_or(true),
+        is_staff: account.is_staff.unwrap_or(false),
+        is_superuser: account.is_superuser.unwrap_or(false),
+        date_joined: context.now(),
+        metadata: account.metadata,
+    };
+    let user = context.store.create_user(new).await.map_err(super::register::write_error)?;
+    context.tell(Event::UserCreated { user: user.id }).await;
+    Ok(user)
+}
+
+/// Creates an account that has every permission.
+///
+/// # Errors
+/// [`CreateUserError`].
+pub async fn create_superuser(context: &Context, mut account: NewAccount) -> Result<User, CreateUserError> {
+    if !*account.is_staff.get_or_insert(true) {
+        return Err(CreateUserError::SuperuserNotStaff);
+    }
+    if !*account.is_superuser.get_or_insert(true) {
+        return Err(CreateUserError::SuperuserNotSuperuser);
+    }
+    create_user(context, account).await
+}
+
+/// Judges a password that somebody wants for an account of this name and address.
+///
+/// # Errors
+/// Complaints about `password`, all of them.
+pub fn check_password_strength(
+    context: &Context,
+    password: &Password,
+    username: &str,
+    email: &str,
+) -> Result<(), FieldErrors> {
+    let mut errors = FieldErrors::new();
+    let attributes = [("username", username), ("email", email)];
+    rules::strength("password", &context.settings.password_policy, password, &attributes, &mut errors);
+    if errors.is_empty() { Ok(()) } else { Err(errors) }
+}
+
+/// Gives a user a new password, or with `None` an unusable one, and ends all of his sessions and tokens.
+///
+/// # Errors
+/// [`FlowError::NotFound`].
+pub async fn set_password(
+    context: &Context,
+    user: UserId,
+    password: Option<&Password>,
+) -> Result<(), FlowError> {
+    let password = match password {
+        Some(password) => context.pool.hash(password, context.salt()).await?,
+        None => PasswordHash::unusable(context.random.bytes()),
+    };
+    let reason = EndReason::PasswordChanged;
+    let change = PasswordChange { password, expected: None, at: context.now(), keep_session: None, reason };
+    if !context.store.change_password(user, change).await? {
+        return Err(FlowError::NotFound);
+    }
+    context.live.forget_all_of(user);
+    context.tell(Event::PasswordChanged { user }).await;
+    Ok(())
+}
+
+/// Changes a user's fields; the user as he then is. Switching an account off ends its sessions.
+///
+/// # Errors
+/// [`FlowError::NotFound`]; [`FlowError::Invalid`] if another user has the new address or name.
+pub async fn update_user(context: &Context, user: UserId, change: UserChange) -> Result<User, FlowError> {
+    let deactivates = change.is_active == Some(false);
+    let changed = context.store.update_user(user, change).await.map_err(super::register::write_error)?;
+    if deactivates {
+        context.live.forget_all_of(user);
+    } else {
+        context.live.forget(Change::User(user));
+    }
+    changed.ok_or(FlowError::NotFound)
+}
+
+/// Ends all sessions of a user, and every token that names no session. How many sessions it ended.
+///
+/// # Errors
+/// [`FlowError::NotFound`].
+pub async fn sign_out(context: &Context, user: UserId) -> Result<u64, FlowError> {
+    let count = context.store.sign_out_user(user, context.now()).await?.ok_or(FlowError::NotFound)?;
+    context.live.forget_all_of(user);
+    context.tell(Event::SessionsEnded { user, count, reason: EndReason::SignedOut }).await;
+    Ok(count)
+}
+
+/// Deletes a user and ends everything of his.
+///
+/// # Errors
+/// [`FlowError::NotFound`].
+pub async fn delete_user(context: &Context, user: UserId) -> Result<(), FlowError> {
+    if !context.store.delete_user(user).await? {
+        return Err(FlowError::NotFound);
+    }
+    context.live.forget_all_of(user);
+    context.tell(Event::UserDeleted { user }).await;
+    Ok(())
+}
+
+/// Opens a session for a user and makes its token, without a password: for the application's own ways in.
+///
+/// # Errors
+/// [`FlowError::NotFound`] if the user is gone or inactive.
+pub async fn issue_token(
+    context: &Context,
+    user: UserId,
+    client: ClientInfo,
+) -> Result<super::IssuedToken, FlowError> {
+    let session = context.new_session(user, client, context.settings.session.lifetime);
+    match context.open(session, None).await {
+        Err(FlowError::WrongCredentials) => Err(FlowError::NotFound),
+        opened => Ok(context.session_token(&opened?)),
+    }
+}

@@ -1,0 +1,146 @@
+//! Somebody creates an account.
+
+use super::{FlowError, IssuedToken, rules};
+use crate::context::Context;
+use crate::error::{FieldError, FieldErrors, Input};
+use crate::event::Event;
+use crate::field::Raw;
+use crate::identity::{EmailAddress, Username};
+use crate::password::Password;
+use crate::session::ClientInfo;
+use crate::store::{Change, WriteUserError};
+use crate::user::{NewUser, User};
+use serde_json::{Map, Value};
+
+/// What the request says.
+#[derive(Debug, Default)]
+pub struct Registration {
+    /// The address.
+    pub email: Input<String>,
+    /// The user name.
+    pub username: Input<String>,
+    /// The password, exactly as typed.
+    pub password: Input<String>,
+    /// Everything else that was sent: the declared fields are looked for here.
+    pub others: std::collections::HashMap<String, Input<Raw>>,
+    /// Where it came from.
+    pub client: ClientInfo,
+}
+
+/// The account and its first session.
+#[derive(Debug)]
+pub struct Registered {
+    /// The new user.
+    pub user: User,
+    /// The article's answer.
+    pub token: IssuedToken,
+}
+
+/// Creates the account and opens its first session. Not a login: `last_login` stays empty.
+///
+/// # Errors
+/// [`FlowError::Invalid`] with every complaint at once; of many simultaneous registrations of one address or name exactly
+/// one succeeds.
+pub async fn register(context: &Context, request: Registration) -> Result<Registered, FlowError> {
+    let client = request.client.clone();
+    let (valid, password) = validate(context, request).await?;
+    let mut new = valid;
+    for hook in &context.hooks {
+        hook.before_registration(&mut new, &client).await?;
+    }
+    new.password = context.pool.hash(&password, context.salt()).await?;
+
+    let user = context.store.create_user(new).await.map_err(write_error)?;
+    context.tell(Event::UserCreated { user: user.id }).await;
+    for hook in &context.hooks {
+        if let Err(refused) = hook.after_registration(&user).await {
+            context.store.delete_user(user.id).await?;
+            context.live.forget(Change::User(user.id));
+            context.tell(Event::UserDeleted { user: user.id }).await;
+            return Err(refused.into());
+        }
+    }
+
+    let session = context.new_session(user.id, client, context.settings.session.lifetime);
+    let session = context.open(session, None).await?;
+    let token = context.session_token(&session);
+    Ok(Registered { user, token })
+}
+
+/// The account to be created, its password not hashed yet.
+async fn validate(context: &Context, request: Registration) -> Result<(NewUser, Password), FlowError> {
+    let mut errors = FieldErrors::new();
+    let typed = |input: &Input<String>| match input {
+        Input::Given(text) => text.clone(),
+        _ => String::new(),
+    };
+    let attributes = [("username", typed(&request.username)), ("email", typed(&request.email))];
+    let attributes = attributes.each_ref().map(|(name, value)| (*name, value.as_str()));
+
+    let email = rules::new_email(request.email, &mut errors);
+    let username = rules::new_username(request.username, &mut errors);
+    complain_about_taken(context, email.as_ref(), username.as_ref(), &mut errors).await?;
+    let password = rules::typed_password("password", request.password, &mut errors);
+    if let Some(password) = &password {
+        rules::strength("password", &context.settings.password_policy, password, &attributes, &mut errors);
+    }
+    let mut others = request.others;
+    let metadata = context.fields.read(|name| others.remove(name).unwrap_or_default(), true, &mut errors);
+    rules::metadata_fits(&metadata, &mut errors);
+
+    match (email, username, password) {
+        (Some(email), Some(username), Some(password)) if errors.is_empty() => {
+            Ok((new_user(context, email, username, metadata), password))
+        }
+        _ => Err(errors.into()),
+    }
+}
+
+fn new_user(
+    context: &Context,
+    email: EmailAddress,
+    username: Username,
+    metadata: Map<String, Value>,
+) -> NewUser {
+    NewUser {
+        username,
+        email,
+        password: crate::password::PasswordHash::unusable(context.random.bytes()),
+        is_active: true,
+        is_staff: false,
+        is_superuser: false,
+        date_joined: context.now(),
+        metadata,
+    }
+}
+
+/// For the sake of one answer with all complaints; the constraint in the database decides.
+async fn complain_about_taken(
+    context: &Context,
+    email: Option<&EmailAddress>,
+    username: Option<&Username>,
+    errors: &mut FieldErrors,
+) -> Result<(), FlowError> {
+    let (email, username) = (email.map(EmailAddress::key), username.map(Username::key));
+    if email.is_none() && username.is_none() {
+        return Ok(());
+    }
+    let taken = context.store.taken(email.as_ref(), username.as_ref(), None).await?;
+    for (field, taken) in [("email", taken.email), ("username", taken.username)] {
+        if taken {
+            errors.add(field, [FieldError::taken(field)]);
+        }
+    }
+    Ok(())
+}
+
+/// What a constraint said, as a complaint about its field.
+pub(super) fn write_error(error: WriteUserError) -> FlowError {
+    let (field, complaint) = match error {
+        WriteUserError::EmailTaken => ("email", FieldError::taken("email")),
+        WriteUserError::UsernameTaken => ("username", FieldError::taken("username")),
+        WriteUserError::MetadataTooLarge => (crate::error::NON_FIELD_ERRORS, rules::too_large()),
+        WriteUserError::Store(error) => return error.into(),
+    };
+    FieldErrors::one(field, complaint).into()
+}

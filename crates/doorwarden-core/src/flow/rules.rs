@@ -1,0 +1,100 @@
+//! Rules that several flows apply to what people type.
+
+use crate::context::Context;
+use crate::error::{FieldError, FieldErrors, Input};
+use crate::identity::{EmailAddress, Username};
+use crate::password::{Password, PasswordPolicy, Weakness};
+use crate::user::METADATA_MAX_BYTES;
+use serde_json::{Map, Value};
+
+/// A new e-mail address, or complaints about `email`.
+pub(super) fn new_email(input: Input<String>, errors: &mut FieldErrors) -> Option<EmailAddress> {
+    let typed = match input {
+        // As Django REST framework: a list or an object is turned into text, which is no address.
+        Input::NotText => Err(FieldError::new("invalid", "Enter a valid email address.")),
+        other => other.required(),
+    };
+    checked("email", typed, EmailAddress::check, errors)
+}
+
+/// A new user name, or complaints about `username`.
+pub(super) fn new_username(input: Input<String>, errors: &mut FieldErrors) -> Option<Username> {
+    checked("username", input.required(), Username::check, errors)
+}
+
+fn checked<T, E: Into<FieldError>>(
+    field: &'static str,
+    typed: Result<String, FieldError>,
+    check: impl FnOnce(&str) -> Result<T, Vec<E>>,
+    errors: &mut FieldErrors,
+) -> Option<T> {
+    let complaints = match typed {
+        Ok(text) => match check(&text) {
+            Ok(value) => return Some(value),
+            Err(complaints) => complaints.into_iter().map(Into::into).collect(),
+        },
+        Err(complaint) => vec![complaint],
+    };
+    errors.add(field, complaints);
+    None
+}
+
+/// A password as typed, or a complaint. Says nothing about its strength.
+pub(super) fn typed_password(
+    field: &'static str,
+    input: Input<String>,
+    errors: &mut FieldErrors,
+) -> Option<Password> {
+    match input.required() {
+        Ok(text) if text.is_empty() => errors.add(field, [FieldError::blank()]),
+        Ok(text) if text.contains('\0') => errors.add(field, [FieldError::null_characters()]),
+        Ok(text) => return Some(Password::new(text)),
+        Err(complaint) => errors.add(field, [complaint]),
+    }
+    None
+}
+
+/// Complaints about the strength of a new password, all of them, lengths in Django REST framework's words.
+pub(super) fn strength(
+    field: &'static str,
+    policy: &PasswordPolicy,
+    password: &Password,
+    attributes: &[(&str, &str)],
+    errors: &mut FieldErrors,
+) {
+    let Err(weaknesses) = policy.check(password, attributes) else { return };
+    errors.add(
+        field,
+        weaknesses.into_iter().map(|weakness| match weakness {
+            Weakness::TooShort { min } => {
+                FieldError::new("min_length", format!("Ensure this field has at least {min} characters."))
+            }
+            Weakness::TooLong { max } => FieldError::max_length(max),
+            Weakness::ContainsNul => FieldError::null_characters(),
+            other => FieldError::new(other.code(), other.to_string()),
+        }),
+    );
+}
+
+/// Whether the members fit into `metadata`; if not, a complaint about no field in particular.
+pub(super) fn metadata_fits(metadata: &Map<String, Value>, errors: &mut FieldErrors) {
+    let bytes = serde_json::to_vec(metadata).map_or(usize::MAX, |json| json.len());
+    if bytes > METADATA_MAX_BYTES {
+        errors.add(crate::error::NON_FIELD_ERRORS, [too_large()]);
+    }
+}
+
+/// The complaint about too much metadata.
+pub(super) fn too_large() -> FieldError {
+    FieldError::new(
+        "too_large",
+        format!("The fields of an account may take at most {METADATA_MAX_BYTES} bytes."),
+    )
+}
+
+impl Context {
+    /// A fresh salt for a password.
+    pub(super) fn salt(&self) -> [u8; 16] {
+        self.random.bytes()
+    }
+}

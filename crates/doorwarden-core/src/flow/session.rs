@@ -1,0 +1,81 @@
+//! The one place where a session is opened and its token made: every way in ends here.
+
+use super::FlowError;
+use crate::context::Context;
+use crate::session::{ClientInfo, Session, SessionId};
+use crate::store::{LoginProof, OpenSession};
+use crate::time::Timestamp;
+use crate::token::session::SessionClaims;
+use crate::user::UserId;
+use std::time::Duration;
+
+/// A session token, just made. `Debug` does not show it.
+#[derive(Clone)]
+pub struct IssuedToken {
+    /// The compact JWT.
+    pub token: String,
+    /// When it ends.
+    pub expires_at: Timestamp,
+    /// The session it belongs to.
+    pub session: SessionId,
+}
+
+impl std::fmt::Debug for IssuedToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("IssuedToken").field("session", &self.session).finish_non_exhaustive()
+    }
+}
+
+const USER_AGENT_MAX_CHARS: usize = 512;
+
+impl Context {
+    /// A session that is not stored yet.
+    pub(super) fn new_session(&self, user: UserId, client: ClientInfo, lifetime: Duration) -> Session {
+        let now = self.now();
+        let user_agent = client.user_agent.map(|text| text.chars().take(USER_AGENT_MAX_CHARS).collect());
+        Session {
+            id: SessionId::new(now, self.random.bytes()),
+            user,
+            created_at: now,
+            last_seen_at: now,
+            expires_at: now.after(lifetime),
+            amr: "pwd".to_owned(),
+            auth_time: now,
+            assurance_level: 1,
+            refresh_counter: None,
+            idle_seconds: None,
+            client_id: None,
+            client: ClientInfo { user_agent, ..client },
+            ended: None,
+        }
+    }
+
+    /// Stores a session. For a login `proof` says what was verified.
+    ///
+    /// # Errors
+    /// [`FlowError::WrongCredentials`] if the account was deleted, switched off or given another password meanwhile.
+    pub(super) async fn open(
+        &self,
+        session: Session,
+        proof: Option<LoginProof>,
+    ) -> Result<Session, FlowError> {
+        let open = OpenSession { session: session.clone(), login: proof };
+        if self.store.open_session(open).await? { Ok(session) } else { Err(FlowError::WrongCredentials) }
+    }
+
+    /// The article's token for a session.
+    pub(crate) fn session_token(&self, session: &Session) -> IssuedToken {
+        let claims = SessionClaims {
+            id: session.user.0,
+            exp: session.expires_at.as_seconds(),
+            iat: Some(self.now().as_seconds()),
+            jti: Some(self.random.bytes()),
+            sid: Some(session.id.0),
+        };
+        IssuedToken {
+            token: self.session_keys.sign(&claims),
+            expires_at: Timestamp::from_seconds(claims.exp),
+            session: session.id,
+        }
+    }
+}

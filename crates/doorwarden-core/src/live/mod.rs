@@ -1,0 +1,231 @@
+//! The live view: who is active, what they may do, which sessions live. In memory, filled on demand, kept true by the
+//! store's change feed, so that a request needs no database read and a revocation needs no second.
+//!
+//! - While the feed lives, what is here is what the database holds, at most 100 ms late, whoever changed it.
+//! - While it does not, nothing is kept and every look-up reads the database.
+//! - What this process itself wrote is visible to it at once: flows call [`LiveView::forget`] after their write.
+
+mod cache;
+
+use crate::session::{Session, SessionId};
+use crate::settings::LiveSettings;
+use crate::store::{Change, ChangeSink, Store, StoreError};
+use crate::time::Timestamp;
+use crate::user::{Account, UserId};
+use cache::Cache;
+use parking_lot::Mutex;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// When a session was last used is written at most so often, in seconds.
+pub const SEEN_RESOLUTION: i64 = 60;
+
+/// A user as the live view knows him.
+#[derive(Debug)]
+pub struct LiveUser {
+    /// The user, and what he may do.
+    pub account: Account,
+    /// What a face has made of the account (the answer of `GET /me`), so that it is rendered once a change, not once a request.
+    pub rendered: OnceLock<bytes::Bytes>,
+}
+
+/// A session as the live view knows it: 16 bytes, because there are many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LiveSession {
+    /// Whose it is.
+    pub user: UserId,
+    /// When it ends by itself, in seconds since 1970; 0 if it has ended or never was.
+    expires: u32,
+    /// When it was last used, in seconds since 1970, at most [`SEEN_RESOLUTION`] late.
+    last_seen: u32,
+}
+
+impl LiveSession {
+    fn of(session: Option<&Session>) -> Self {
+        let seconds = |t: Timestamp| u32::try_from(t.as_seconds()).unwrap_or(u32::MAX);
+        match session {
+            Some(s) if s.ended.is_none() => {
+                Self { user: s.user, expires: seconds(s.expires_at), last_seen: seconds(s.last_seen_at) }
+            }
+            _ => Self { user: UserId(0), expires: 0, last_seen: 0 },
+        }
+    }
+
+    /// Whether it lives at `now` (seconds since 1970), and was used within `idle`.
+    pub fn is_live(&self, now: i64, idle: Option<Duration>) -> bool {
+        let used = i64::from(self.last_seen);
+        now < i64::from(self.expires)
+            && idle.is_none_or(|limit| now.saturating_sub(used) <= limit.as_secs().cast_signed())
+    }
+}
+
+/// See the [module](self).
+pub struct LiveView {
+    store: Arc<dyn Store>,
+    users: Cache<UserId, Option<Arc<LiveUser>>>,
+    sessions: Cache<SessionId, LiveSession>,
+    seen: Mutex<Vec<(SessionId, Timestamp)>>,
+    connected: AtomicBool,
+    changes: watch::Sender<Counters>,
+}
+
+/// How often something changed that others than the view follow.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Changes of the signing keys.
+    pub keys: u64,
+    /// Ended sessions and signed out users.
+    pub revocations: u64,
+}
+
+/// What the view holds, for metrics.
+#[derive(Debug, Clone, Copy)]
+pub struct LiveStats {
+    /// Users in memory.
+    pub users: usize,
+    /// Sessions in memory.
+    pub sessions: usize,
+    /// Whether changes are being heard.
+    pub connected: bool,
+}
+
+impl LiveView {
+    /// A view of this store, which follows its changes from now on until the store is closed.
+    pub fn start(store: &Arc<dyn Store>, settings: LiveSettings) -> Arc<Self> {
+        let view = Arc::new(Self {
+            users: Cache::new(settings.users, Option::is_some),
+            sessions: Cache::new(settings.sessions, |_| true),
+            seen: Mutex::default(),
+            connected: AtomicBool::new(false),
+            changes: watch::Sender::new(Counters::default()),
+            store: Arc::clone(store),
+        });
+        store.follow(Arc::clone(&view) as Arc<dyn ChangeSink>);
+        view
+    }
+
+    /// The user of this id if he is in memory.
+    pub fn user_in_memory(&self, id: UserId) -> Option<Arc<LiveUser>> {
+        self.users.get(&id).flatten()
+    }
+
+    /// The user of this id; `None` if there is none.
+    pub async fn user(&self, id: UserId) -> Result<Option<Arc<LiveUser>>, StoreError> {
+        self.users
+            .get_or_load(id, async {
+                let account = self.store.account(id).await?;
+                Ok(account.map(|account| Arc::new(LiveUser { account, rendered: OnceLock::new() })))
+            })
+            .await
+    }
+
+    /// The session of this id if it is in memory.
+    pub fn session_in_memory(&self, id: SessionId) -> Option<LiveSession> {
+        self.sessions.get(&id)
+    }
+
+    /// The session of this id; one that is not live if there is none.
+    pub async fn session(&self, id: SessionId) -> Result<LiveSession, StoreError> {
+        self.sessions
+            .get_or_load(id, async { Ok(LiveSession::of(self.store.session(id).await?.as_ref())) })
+            .await
+    }
+
+    /// Notes that a session is used at `now` (seconds since 1970). Costs nothing within [`SEEN_RESOLUTION`] of the last time.
+    pub fn saw(&self, id: SessionId, session: LiveSession, now: i64) {
+        if now - i64::from(session.last_seen) < SEEN_RESOLUTION {
+            return;
+        }
+        let now_seconds = u32::try_from(now).unwrap_or(u32::MAX);
+        // Of many requests at once the one that moves the instant writes it down.
+        let moved = self
+            .sessions
+            .update(&id, |s| std::mem::replace(&mut s.last_seen, now_seconds) == session.last_seen);
+        if moved {
+            self.seen.lock().push((id, Timestamp::from_seconds(now)));
+        }
+    }
+
+    /// The sessions that were used and are not written yet; they are the caller's from now on.
+    pub fn take_seen(&self) -> Vec<(SessionId, Timestamp)> {
+        std::mem::take(&mut self.seen.lock())
+    }
+
+    /// Forgets what a change of this process concerns, without waiting for the feed to tell.
+    pub fn forget(&self, change: Change) {
+        self.changed(change);
+    }
+
+    /// Forgets a user and all of his sessions, without waiting for the feed to tell.
+    pub fn forget_all_of(&self, user: UserId) {
+        self.users.invalidate(&user);
+        self.sessions.remove_where(|session| session.user == user);
+        self.count(false, true);
+    }
+
+    /// A receiver that wakes up whenever keys change or something is revoked.
+    pub fn watch(&self) -> watch::Receiver<Counters> {
+        self.changes.subscribe()
+    }
+
+    /// Whether changes are being heard.
+    pub fn is_connected(&self) -> bool {
+        self.connected.load(Ordering::SeqCst)
+    }
+
+    /// What the view holds.
+    pub fn stats(&self) -> LiveStats {
+        LiveStats { users: self.users.len(), sessions: self.sessions.len(), connected: self.is_connected() }
+    }
+
+    fn count(&self, keys: bool, revocations: bool) {
+        self.changes.send_modify(|c| {
+            c.keys += u64::from(keys);
+            c.revocations += u64::from(revocations);
+        });
+    }
+}
+
+impl ChangeSink for LiveView {
+    fn changed(&self, change: Change) {
+        match change {
+            Change::User(id) => {
+                self.users.invalidate(&id);
+                self.count(false, true);
+            }
+            Change::AllUsers => self.users.clear(),
+            Change::Session(id) => {
+                self.sessions.invalidate(&id);
+                self.count(false, true);
+            }
+            Change::Keys => self.count(true, true),
+            Change::Everything => {
+                self.users.clear();
+                self.sessions.clear();
+                self.count(true, true);
+            }
+        }
+    }
+
+    fn connected(&self) {
+        self.users.up();
+        self.sessions.up();
+        self.connected.store(true, Ordering::SeqCst);
+        self.count(true, true);
+    }
+
+    fn disconnected(&self) {
+        self.connected.store(false, Ordering::SeqCst);
+        self.users.down();
+        self.sessions.down();
+    }
+}
+
+impl fmt::Debug for LiveView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.stats().fmt(f)
+    }
+}
