@@ -1,1 +1,22 @@
-//! Doorwarden for axum: router, extractors, layers, error shapes, OpenAPI.
+//! Doorwarden for axum: the endpoints, extractors for the current user, layers that let only some users through, error
+//! shapes, the OpenAPI document.
+//!
+//! Applications use it through the crate `doorwarden`, which also opens the database.
+
+pub mod auth;
+mod body;
+mod client;
+mod cors;
+mod endpoint;
+pub mod error;
+pub mod extract;
+pub mod layer;
+pub mod metrics;
+mod openapi;
+pub mod settings;
+pub mod shell;
+
+pub use auth::Auth;
+pub use error::ApiError;
+pub use extract::{Claims, CurrentUser};
+pub use settings::{CorsSettings, Endpoint, HttpSettings};

@@ -1,0 +1,140 @@
+//! The handle that an application holds.
+
+use crate::endpoint;
+use crate::error::ApiError;
+use crate::extract::CurrentUser;
+use crate::layer::{Need, RequireLayer};
+use crate::metrics::Metrics;
+use crate::openapi;
+use crate::settings::HttpSettings;
+use crate::shell::ShellLayer;
+use axum::Router;
+use bytes::Bytes;
+use doorwarden_core::context::Context;
+use doorwarden_core::flow::authenticate::authenticate;
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+/// Accounts and tokens for an axum application. Cheap to clone; several of them in one process do not disturb each other.
+#[derive(Clone)]
+pub struct Auth(Arc<Inner>);
+
+struct Inner {
+    context: Arc<Context>,
+    settings: HttpSettings,
+    metrics: Metrics,
+    openapi: OnceLock<Bytes>,
+}
+
+impl Auth {
+    /// A handle on these parts.
+    pub fn new(context: Arc<Context>, settings: HttpSettings) -> Self {
+        Self(Arc::new(Inner { context, settings, metrics: Metrics::default(), openapi: OnceLock::new() }))
+    }
+
+    /// The parts that flows work with.
+    pub fn context(&self) -> &Arc<Context> {
+        &self.0.context
+    }
+
+    /// The decisions about the HTTP interface.
+    pub fn settings(&self) -> &HttpSettings {
+        &self.0.settings
+    }
+
+    /// What was counted.
+    pub fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
+    /// The OpenAPI document of the endpoints, as JSON.
+    pub fn openapi(&self) -> Bytes {
+        self.0.openapi.get_or_init(|| openapi::document(self)).clone()
+    }
+
+    /// All endpoints that are not left out, each with and without a slash at the end. To be merged into an application's router.
+    pub fn router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
+        endpoint::router(self)
+    }
+
+    /// Every route that `router` has so far needs a user: without one the answer is 401. Unknown paths stay 404, and
+    /// routes that are added or merged afterwards stay public.
+    pub fn protect<S: Clone + Send + Sync + 'static>(&self, router: Router<S>) -> Router<S> {
+        router.route_layer(self.require_user())
+    }
+
+    /// A layer that lets only users through.
+    pub fn require_user(&self) -> RequireLayer {
+        RequireLayer::new(self.clone(), Need::User)
+    }
+
+    /// A layer that lets only staff through (`is_staff`).
+    pub fn require_staff(&self) -> RequireLayer {
+        RequireLayer::new(self.clone(), Need::Staff)
+    }
+
+    /// A layer that lets only those through who have this permission, as Django's `has_perm` defines it.
+    pub fn require_perm(&self, permission: impl Into<Arc<str>>) -> RequireLayer {
+        RequireLayer::new(self.clone(), Need::Permission(permission.into()))
+    }
+
+    /// The outermost layer of an application: request ids, security headers, limits, metrics, safety from panics, errors as
+    /// JSON, and the extractors of [`CurrentUser`] on every route.
+    pub fn shell(&self) -> ShellLayer {
+        ShellLayer::new(self.clone())
+    }
+
+    /// Who makes a request, by its `Authorization` header.
+    ///
+    /// # Errors
+    /// 401 if there is no bearer token, or if it is refused; 503 if the database would have to be asked and does not answer.
+    pub async fn authenticate(&self, headers: &HeaderMap) -> Result<CurrentUser, ApiError> {
+        let token = bearer(headers)?;
+        Ok(CurrentUser::new(authenticate(self.context(), token).await?))
+    }
+
+    /// As [`authenticate`](Self::authenticate), but `None` if no bearer token was sent.
+    ///
+    /// # Errors
+    /// A token that was sent and is refused is an error here, too.
+    pub async fn authenticate_optional(&self, headers: &HeaderMap) -> Result<Option<CurrentUser>, ApiError> {
+        match bearer(headers) {
+            Ok(_) => self.authenticate(headers).await.map(Some),
+            Err(error) if error.code() == "not_authenticated" => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The bearer token of a request: exactly two words of which the first is `Bearer` in any case (RFC 6750).
+fn bearer(headers: &HeaderMap) -> Result<&str, ApiError> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let value = values.next().ok_or_else(ApiError::not_authenticated)?;
+    if values.next().is_some() {
+        return Err(ApiError::detail(
+            http::StatusCode::BAD_REQUEST,
+            "invalid_request",
+            "More than one Authorization header was sent.",
+        ));
+    }
+    let Ok(value) = value.to_str() else {
+        let is_bearer = value.as_bytes().get(..7).is_some_and(|s| s.eq_ignore_ascii_case(b"bearer "));
+        return Err(match is_bearer {
+            true => ApiError::from(doorwarden_core::token::Refusal::NotThreeParts),
+            false => ApiError::not_authenticated(),
+        });
+    };
+    let mut words = value.split_ascii_whitespace();
+    match (words.next(), words.next(), words.next()) {
+        (Some(scheme), Some(token), None) if scheme.eq_ignore_ascii_case("bearer") => Ok(token),
+        _ => Err(ApiError::not_authenticated()),
+    }
+}
+
+impl fmt::Debug for Auth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Auth").field("settings", &self.0.settings).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,63 @@
+//! Forms: every value is text.
+
+use crate::error::ApiError;
+use bytes::Bytes;
+use doorwarden_core::error::Input;
+use doorwarden_core::field::Raw;
+use http::StatusCode;
+use std::collections::HashMap;
+use std::convert::Infallible;
+
+/// The most fields of a form, as Django's `DATA_UPLOAD_MAX_NUMBER_FIELDS`.
+const MAX_FIELDS: usize = 1000;
+
+type Named = HashMap<String, Input<Raw>>;
+
+/// `application/x-www-form-urlencoded`.
+pub(super) fn urlencoded(bytes: &[u8]) -> Result<Named, ApiError> {
+    if bytes.split(|byte| *byte == b'&').count() > MAX_FIELDS {
+        return Err(too_many());
+    }
+    let mut fields = Named::new();
+    for (name, value) in form_urlencoded::parse(bytes) {
+        // The parser writes U+FFFD for what is not UTF-8; two different passwords must not become one.
+        if (name.contains('\u{fffd}') || value.contains('\u{fffd}')) && !sends_replacement(bytes) {
+            return Err(malformed("the form is not UTF-8"));
+        }
+        fields.insert(name.into_owned(), Input::Given(Raw::Text(value.into_owned())));
+    }
+    Ok(fields)
+}
+
+/// Whether the client itself sent U+FFFD and every byte is valid UTF-8.
+fn sends_replacement(bytes: &[u8]) -> bool {
+    let decoded: Vec<u8> = percent_encoding::percent_decode(bytes).collect();
+    std::str::from_utf8(&decoded).is_ok()
+}
+
+/// `multipart/form-data`. Files are read as text, too: no field of ours holds one.
+pub(super) async fn multipart(bytes: Bytes, boundary: String) -> Result<Named, ApiError> {
+    let whole = futures_util::stream::once(async move { Ok::<_, Infallible>(bytes) });
+    let mut parts = multer::Multipart::new(whole, boundary);
+    let mut fields = Named::new();
+    let mut count = 0;
+    while let Some(part) = parts.next_field().await.map_err(|error| malformed(&error.to_string()))? {
+        count += 1;
+        if count > MAX_FIELDS {
+            return Err(too_many());
+        }
+        let Some(name) = part.name().map(str::to_owned) else { continue };
+        let value = part.bytes().await.map_err(|error| malformed(&error.to_string()))?;
+        let value = String::from_utf8(value.to_vec()).map_err(|_| malformed("a field is not UTF-8"))?;
+        fields.insert(name, Input::Given(Raw::Text(value)));
+    }
+    Ok(fields)
+}
+
+fn malformed(why: &str) -> ApiError {
+    ApiError::detail(StatusCode::BAD_REQUEST, "parse_error", format!("Form parse error - {why}"))
+}
+
+fn too_many() -> ApiError {
+    malformed("too many fields")
+}

@@ -1,0 +1,146 @@
+//! Request bodies as Django REST framework reads them: JSON, a form or multipart, all giving named fields.
+
+mod form;
+mod json;
+
+use crate::error::ApiError;
+use axum::body::Body;
+use axum::extract::Request;
+use bytes::Bytes;
+use doorwarden_core::error::{FieldError, FieldErrors, Input, NON_FIELD_ERRORS};
+use doorwarden_core::field::Raw;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderMap, StatusCode};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde_json::Value;
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// The most bytes of a body: 64 KiB.
+const MAX_BYTES: usize = 64 * 1024;
+/// The longest that a body may take to arrive.
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The fields of a body. A member that occurs twice in a form counts with its last value, as in Django; in JSON it is
+/// refused.
+#[derive(Debug, Default)]
+pub(crate) struct Fields(HashMap<String, Input<Raw>>);
+
+impl Fields {
+    /// Reads the body of a request.
+    pub(crate) async fn read(request: Request) -> Result<Self, ApiError> {
+        let (parts, body) = request.into_parts();
+        let kind = Kind::of(&parts.headers);
+        let has_body = !http_body::Body::is_end_stream(&body);
+        let kind = match kind {
+            // Nothing at all: every field is missing.
+            None if !has_body => return Ok(Self::default()),
+            None => return Err(unsupported(&parts.headers)),
+            Some(kind) => kind,
+        };
+        if parts.headers.contains_key(CONTENT_ENCODING) {
+            return Err(unsupported(&parts.headers));
+        }
+        let bytes = collect(&parts.headers, body).await?;
+        match kind {
+            Kind::Json => Self::from_json(&bytes),
+            Kind::Form => form::urlencoded(&bytes).map(Self),
+            Kind::Multipart(boundary) => form::multipart(bytes, boundary).await.map(Self),
+        }
+    }
+
+    fn from_json(bytes: &[u8]) -> Result<Self, ApiError> {
+        let value = match bytes.is_empty() {
+            true => Value::Object(serde_json::Map::new()),
+            false => json::parse(bytes).map_err(|error| {
+                ApiError::detail(
+                    StatusCode::BAD_REQUEST,
+                    "parse_error",
+                    format!("JSON parse error - {error}"),
+                )
+            })?,
+        };
+        let kind = match value {
+            Value::Object(members) => {
+                let members = members.into_iter().map(|(name, value)| (name, json::input(value)));
+                return Ok(Self(members.collect()));
+            }
+            Value::Null => {
+                let complaint = FieldError::new("null", "No data provided");
+                return Err(ApiError::fields(FieldErrors::one(NON_FIELD_ERRORS, complaint)));
+            }
+            Value::Array(_) => "list",
+            Value::String(_) => "str",
+            Value::Bool(_) => "bool",
+            Value::Number(number) if number.is_f64() => "float",
+            Value::Number(_) => "int",
+        };
+        let text = format!("Invalid data. Expected a dictionary, but got {kind}.");
+        Err(ApiError::fields(FieldErrors::one(NON_FIELD_ERRORS, FieldError::new("invalid", text))))
+    }
+
+    /// A field that holds text. A number counts as the text it is written as.
+    pub(crate) fn text(&mut self, name: &str) -> Input<String> {
+        match self.0.remove(name) {
+            None | Some(Input::Missing) => Input::Missing,
+            Some(Input::Null) => Input::Null,
+            Some(Input::Given(Raw::Text(text) | Raw::Json(Value::String(text)))) => Input::Given(text),
+            Some(Input::Given(Raw::Json(Value::Number(number)))) => Input::Given(number.to_string()),
+            Some(Input::Given(Raw::Json(_)) | Input::NotText) => Input::NotText,
+        }
+    }
+
+    /// All fields that were not taken yet.
+    pub(crate) fn others(self) -> HashMap<String, Input<Raw>> {
+        self.0
+    }
+}
+
+enum Kind {
+    Json,
+    Form,
+    Multipart(String),
+}
+
+impl Kind {
+    fn of(headers: &HeaderMap) -> Option<Self> {
+        let text = headers.get(CONTENT_TYPE)?.to_str().ok()?;
+        let kind = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        match kind.as_str() {
+            "application/json" => Some(Self::Json),
+            "application/x-www-form-urlencoded" => Some(Self::Form),
+            "multipart/form-data" => multer::parse_boundary(text).ok().map(Self::Multipart),
+            _ => None,
+        }
+    }
+}
+
+fn unsupported(headers: &HeaderMap) -> ApiError {
+    let kind = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let shown: String = kind.chars().take(100).collect();
+    ApiError::detail(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "unsupported_media_type",
+        format!("Unsupported media type \"{shown}\" in request."),
+    )
+}
+
+async fn collect(headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {
+    let too_large =
+        || ApiError::detail(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "The request body is too large.");
+    let announced =
+        headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > MAX_BYTES as u64) {
+        return Err(too_large());
+    }
+    match tokio::time::timeout(READ_TIMEOUT, Limited::new(body, MAX_BYTES).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.downcast_ref::<LengthLimitError>().is_some() => Err(too_large()),
+        Ok(Err(_)) => {
+            Err(ApiError::detail(StatusCode::BAD_REQUEST, "parse_error", "The request body is not complete."))
+        }
+        Err(_) => {
+            Err(ApiError::detail(StatusCode::REQUEST_TIMEOUT, "timeout", "The request body took too long."))
+        }
+    }
+}

@@ -1,0 +1,49 @@
+use super::{Operation, Resource, json};
+use crate::settings::Endpoint;
+use axum::response::IntoResponse;
+use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use http::{HeaderValue, Method, StatusCode};
+
+/// One file, nothing from elsewhere: it works without an internet.
+const PAGE: &str = include_str!("docs.html");
+
+/// The page's own script and style, and requests to this origin only.
+const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
+    connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
+
+pub(super) fn openapi() -> Resource {
+    let operation = Operation {
+        method: Method::GET,
+        id: "read_openapi",
+        summary: "This document.",
+        authenticated: false,
+        body: None,
+        answers: &[(200, "The OpenAPI document.", None)],
+        handler: |auth, _| Box::pin(async move { Ok(json(StatusCode::OK, auth.openapi())) }),
+    };
+    Resource { endpoint: Endpoint::OpenApi, operations: vec![operation] }
+}
+
+pub(super) fn page() -> Resource {
+    let operation = Operation {
+        method: Method::GET,
+        id: "read_docs",
+        summary: "An interactive page about this interface.",
+        authenticated: false,
+        body: None,
+        answers: &[(200, "The page.", Some("Html"))],
+        handler: |auth, _| {
+            Box::pin(async move {
+                let openapi = auth.settings().path(Endpoint::OpenApi).unwrap_or_default();
+                let page = PAGE.replace("{{openapi}}", openapi);
+                let headers = [
+                    (CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
+                    (CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
+                    (CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+                ];
+                Ok((headers, page).into_response())
+            })
+        },
+    };
+    Resource { endpoint: Endpoint::Docs, operations: vec![operation] }
+}

@@ -1,0 +1,155 @@
+//! The endpoints: one file each. A file says what its endpoint is called, where it lies, what it takes and answers (for the OpenAPI
+//! document), and turns a request into a call of a flow.
+
+mod docs;
+mod health;
+mod login;
+mod logout;
+mod me;
+mod password;
+mod registration;
+mod sessions;
+
+use crate::auth::Auth;
+use crate::body::Fields;
+use crate::client::client_info;
+use crate::error::ApiError;
+use crate::extract::CurrentUser;
+use crate::settings::Endpoint;
+use axum::Router;
+use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
+use axum::routing::any;
+use bytes::Bytes;
+use doorwarden_core::session::ClientInfo;
+use futures_util::future::BoxFuture;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderValue, Method, StatusCode};
+use serde_json::Value;
+use std::sync::Arc;
+
+/// An endpoint with its operations.
+pub(crate) struct Resource {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) operations: Vec<Operation>,
+}
+
+/// What one method of an endpoint does.
+pub(crate) struct Operation {
+    pub(crate) method: Method,
+    /// The stable name for generated clients: `verb_resource`.
+    pub(crate) id: &'static str,
+    pub(crate) summary: &'static str,
+    /// Whether it needs a user.
+    pub(crate) authenticated: bool,
+    /// The schema of the body, if it takes one; a name under `components/schemas`.
+    pub(crate) body: Option<&'static str>,
+    /// Status, what it means, and the name of the schema of the answer.
+    pub(crate) answers: &'static [(u16, &'static str, Option<&'static str>)],
+    pub(crate) handler: Handler,
+}
+
+pub(crate) type Handler = fn(Auth, Request) -> BoxFuture<'static, Result<Response, ApiError>>;
+
+/// Every endpoint there is.
+pub(crate) fn resources() -> Vec<Resource> {
+    vec![
+        registration::resource(),
+        login::resource(),
+        me::resource(),
+        logout::resource(),
+        password::resource(),
+        sessions::list(),
+        sessions::one(),
+        docs::openapi(),
+        docs::page(),
+        health::alive(),
+        health::ready(),
+    ]
+}
+
+pub(crate) fn router<S: Clone + Send + Sync + 'static>(auth: &Auth) -> Router<S> {
+    let mut router = Router::new();
+    for resource in resources() {
+        let Some(path) = auth.settings().path(resource.endpoint).map(str::to_owned) else { continue };
+        let resource = Arc::new(resource);
+        let route = any({
+            let auth = auth.clone();
+            move |request| dispatch(auth.clone(), Arc::clone(&resource), request)
+        });
+        if !path.ends_with('/') {
+            router = router.route(&format!("{path}/"), route.clone());
+        }
+        router = router.route(&path, route);
+    }
+    match &auth.settings().cors {
+        Some(cors) => router.layer(crate::cors::layer(cors)),
+        None => router,
+    }
+}
+
+async fn dispatch(auth: Auth, resource: Arc<Resource>, request: Request) -> Response {
+    let problem = ApiError::is_problem_wanted(request.headers());
+    // HEAD is answered as GET; hyper leaves the body away.
+    let wanted = match *request.method() {
+        Method::HEAD => Method::GET,
+        ref method => method.clone(),
+    };
+    if let Some(operation) = resource.operations.iter().find(|o| o.method == wanted) {
+        return match (operation.handler)(auth, request).await {
+            Ok(response) => response,
+            Err(error) => error.respond(problem),
+        };
+    }
+    let allow = allowed(&resource);
+    if wanted == Method::OPTIONS {
+        let allow = HeaderValue::from_str(&allow).unwrap_or(HeaderValue::from_static("OPTIONS"));
+        return (StatusCode::NO_CONTENT, [(ALLOW, allow)]).into_response();
+    }
+    ApiError::method_not_allowed(request.method(), &allow).respond(problem)
+}
+
+fn allowed(resource: &Resource) -> String {
+    let mut methods: Vec<&str> = resource.operations.iter().map(|o| o.method.as_str()).collect();
+    if methods.contains(&"GET") {
+        methods.push("HEAD");
+    }
+    methods.push("OPTIONS");
+    methods.join(", ")
+}
+
+/// A JSON answer that nobody may keep.
+fn json(status: StatusCode, body: impl Into<Bytes>) -> Response {
+    let headers = [
+        (CONTENT_TYPE, HeaderValue::from_static("application/json")),
+        (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ];
+    (status, headers, body.into()).into_response()
+}
+
+fn json_value(status: StatusCode, body: &Value) -> Response {
+    json(status, body.to_string())
+}
+
+/// The user of a request, or 401. Not an `async fn`, which would hold on to the body.
+fn user<'a>(
+    auth: &'a Auth,
+    request: &'a Request,
+) -> impl Future<Output = Result<CurrentUser, ApiError>> + Send + 'a {
+    let known = request.extensions().get::<CurrentUser>().cloned();
+    let headers = request.headers();
+    async move {
+        match known {
+            Some(user) => Ok(user),
+            None => auth.authenticate(headers).await,
+        }
+    }
+}
+
+/// Where a request came from, and the fields of its body.
+async fn read(auth: &Auth, request: Request) -> Result<(ClientInfo, Fields), ApiError> {
+    let (parts, body) = request.into_parts();
+    let client = client_info(&parts, auth.settings());
+    let fields = Fields::read(Request::from_parts(parts, body)).await?;
+    Ok((client, fields))
+}

@@ -1,0 +1,72 @@
+use super::{Operation, Resource, json_value, user};
+use crate::auth::Auth;
+use crate::error::ApiError;
+use crate::settings::Endpoint;
+use axum::RequestExt;
+use axum::extract::{Path, Request};
+use axum::response::{IntoResponse, Response};
+use doorwarden_core::flow::log_out;
+use doorwarden_core::session::{EndReason, Session, SessionId};
+use http::{Method, StatusCode};
+use serde_json::{Value, json};
+
+pub(super) fn list() -> Resource {
+    let operation = Operation {
+        method: Method::GET,
+        id: "list_sessions",
+        summary: "The sessions of the user, newest first; the one of the token is marked.",
+        authenticated: true,
+        body: None,
+        answers: &[(200, "The sessions.", Some("Sessions"))],
+        handler: |auth, request| Box::pin(get(auth, request)),
+    };
+    Resource { endpoint: Endpoint::Sessions, operations: vec![operation] }
+}
+
+pub(super) fn one() -> Resource {
+    let operation = Operation {
+        method: Method::DELETE,
+        id: "delete_session",
+        summary: "End a session of the user.",
+        authenticated: true,
+        body: None,
+        answers: &[(204, "Ended.", None), (404, "There is no such session that lives.", Some("Detail"))],
+        handler: |auth, request| Box::pin(delete(auth, request)),
+    };
+    Resource { endpoint: Endpoint::Session, operations: vec![operation] }
+}
+
+async fn get(auth: Auth, request: Request) -> Result<Response, ApiError> {
+    let user = user(&auth, &request).await?;
+    let sessions = log_out::sessions(auth.context(), user.authenticated()).await?;
+    let sessions: Vec<Value> = sessions.iter().map(|s| shown(s, user.session())).collect();
+    Ok(json_value(StatusCode::OK, &Value::Array(sessions)))
+}
+
+async fn delete(auth: Auth, mut request: Request) -> Result<Response, ApiError> {
+    let user = user(&auth, &request).await?;
+    let Ok(Path(id)) = request.extract_parts::<Path<SessionId>>().await else {
+        return Err(ApiError::not_found());
+    };
+    match log_out::end(auth.context(), user.authenticated(), id, EndReason::Revoked).await? {
+        true => Ok(StatusCode::NO_CONTENT.into_response()),
+        false => Err(ApiError::not_found()),
+    }
+}
+
+fn shown(session: &Session, current: Option<SessionId>) -> Value {
+    json!({
+        "id": session.id,
+        "current": Some(session.id) == current,
+        "device": session.client.device_name(),
+        "address": session.client.address,
+        "user_agent": session.client.user_agent,
+        "created_at": session.created_at.to_string(),
+        "last_seen_at": session.last_seen_at.to_string(),
+        "expires_at": session.expires_at.to_string(),
+        "auth_time": session.auth_time.to_string(),
+        "amr": session.amr.split(' ').collect::<Vec<_>>(),
+        "assurance_level": session.assurance_level,
+        "client_id": session.client_id,
+    })
+}

@@ -1,0 +1,263 @@
+//! Errors as answers: Django REST framework's shapes, or RFC 9457 for a client that asks for `application/problem+json`.
+
+use axum::response::{IntoResponse, Response};
+use doorwarden_core::error::{FieldError, FieldErrors, NON_FIELD_ERRORS};
+use doorwarden_core::flow::FlowError;
+use doorwarden_core::flow::authenticate::{AuthenticateError, TokenRefused};
+use doorwarden_core::store::StoreError;
+use doorwarden_core::token::Refusal;
+use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use serde_json::{Map, Value, json};
+use std::borrow::Cow;
+use std::time::Duration;
+
+/// Everything that Doorwarden answers with a status of 400 or more.
+///
+/// As a response it has Django REST framework's shape. [`render`](Self::render) looks at what the client accepts.
+#[derive(Debug, Clone)]
+pub struct ApiError {
+    status: StatusCode,
+    code: Cow<'static, str>,
+    complaint: Complaint,
+    headers: Vec<(http::HeaderName, HeaderValue)>,
+}
+
+#[derive(Debug, Clone)]
+enum Complaint {
+    Detail(Cow<'static, str>),
+    Fields(FieldErrors),
+}
+
+impl ApiError {
+    /// An error about the request as a whole: `{"detail": "…"}`.
+    pub fn detail(status: StatusCode, code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { status, code: code.into(), complaint: Complaint::Detail(detail.into()), headers: Vec::new() }
+    }
+
+    /// 400 about fields: `{"field": ["…"]}`.
+    pub fn fields(errors: FieldErrors) -> Self {
+        let (status, code) = (StatusCode::BAD_REQUEST, Cow::Borrowed("invalid"));
+        Self { status, code, complaint: Complaint::Fields(errors), headers: Vec::new() }
+    }
+
+    /// 401 without a word about a token, because none was sent (RFC 6750, section 3.1).
+    pub fn not_authenticated() -> Self {
+        let text = "Authentication credentials were not provided.";
+        Self::detail(StatusCode::UNAUTHORIZED, "not_authenticated", text)
+            .header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"api\""))
+    }
+
+    /// 401 because of a token. What exactly is wrong with it is for the log; the client gets one of the article's three texts.
+    pub fn token_refused(refused: &TokenRefused) -> Self {
+        let (code, text) = match refused {
+            TokenRefused::NoUser => ("user_not_found", "No user matching this token was found."),
+            TokenRefused::Inactive => ("user_inactive", "This user has been deactivated."),
+            TokenRefused::Token(_)
+            | TokenRefused::SessionEnded
+            | TokenRefused::WithoutSession
+            | TokenRefused::IssuedBefore => {
+                ("token_not_valid", "Invalid authentication. Could not decode token.")
+            }
+        };
+        Self::unauthorized(code, text)
+    }
+
+    /// 401 with `error="invalid_token"`.
+    pub fn unauthorized(code: &'static str, text: &'static str) -> Self {
+        Self::detail(StatusCode::UNAUTHORIZED, code, text).header(
+            WWW_AUTHENTICATE,
+            HeaderValue::from_static("Bearer realm=\"api\", error=\"invalid_token\""),
+        )
+    }
+
+    /// 403: the user is known, but may not.
+    pub fn permission_denied() -> Self {
+        let text = "You do not have permission to perform this action.";
+        Self::detail(StatusCode::FORBIDDEN, "permission_denied", text).header(
+            WWW_AUTHENTICATE,
+            HeaderValue::from_static("Bearer realm=\"api\", error=\"insufficient_scope\""),
+        )
+    }
+
+    /// 404.
+    pub fn not_found() -> Self {
+        Self::detail(StatusCode::NOT_FOUND, "not_found", "Not found.")
+    }
+
+    /// 405 with the methods that are allowed.
+    pub fn method_not_allowed(method: &http::Method, allow: &str) -> Self {
+        let shown: String = method.as_str().chars().take(32).collect();
+        let error = Self::detail(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method_not_allowed",
+            format!("Method \"{shown}\" not allowed."),
+        );
+        match HeaderValue::from_str(allow) {
+            Ok(allow) => error.header(ALLOW, allow),
+            Err(_) => error,
+        }
+    }
+
+    /// 500. Whatever caused it was logged where it happened.
+    pub fn internal() -> Self {
+        Self::detail(StatusCode::INTERNAL_SERVER_ERROR, "error", "A server error occurred.")
+    }
+
+    /// 503 with `Retry-After`, at least one second.
+    pub fn unavailable(code: &'static str, text: &'static str, retry_after: Duration) -> Self {
+        let seconds = retry_after.as_secs_f64().ceil().clamp(1.0, 3600.0);
+        Self::detail(StatusCode::SERVICE_UNAVAILABLE, code, text).header(
+            RETRY_AFTER,
+            HeaderValue::from_str(&format!("{seconds:.0}")).unwrap_or(HeaderValue::from_static("1")),
+        )
+    }
+
+    /// Adds a header.
+    #[must_use]
+    pub fn header(mut self, name: http::HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// The status.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The stable code.
+    pub fn code(&self) -> &str {
+        &self.code
+    }
+
+    /// The answer in the shape that the client accepts: RFC 9457 if `Accept` names `application/problem+json`, else
+    /// Django REST framework's.
+    pub fn render(self, request: &HeaderMap) -> Response {
+        self.respond(Self::is_problem_wanted(request))
+    }
+
+    pub(crate) fn is_problem_wanted(request: &HeaderMap) -> bool {
+        request
+            .get_all(ACCEPT)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .any(|range| {
+                let kind = range.split(';').next().unwrap_or_default();
+                kind.trim().eq_ignore_ascii_case("application/problem+json")
+            })
+    }
+
+    pub(crate) fn respond(self, problem: bool) -> Response {
+        let (content_type, body) = match problem {
+            true => ("application/problem+json", self.problem()),
+            false => ("application/json", self.drf()),
+        };
+        let mut response = (self.status, body.to_string()).into_response();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        for (name, value) in self.headers {
+            headers.insert(name, value);
+        }
+        response
+    }
+
+    fn drf(&self) -> Value {
+        match &self.complaint {
+            // SimpleJWT's clients look for the code of a refused token.
+            Complaint::Detail(text) if self.code == "token_not_valid" || self.code == "refresh_reused" => {
+                json!({"detail": text, "code": self.code})
+            }
+            Complaint::Detail(text) => json!({"detail": text}),
+            Complaint::Fields(errors) => by_field(errors, |error| error.text.as_ref().into()),
+        }
+    }
+
+    fn problem(&self) -> Value {
+        let title = self.status.canonical_reason().unwrap_or("Error");
+        let mut body = json!({
+            "type": "about:blank", "title": title, "status": self.status.as_u16(), "code": self.code,
+        });
+        match &self.complaint {
+            Complaint::Detail(text) => body["detail"] = text.as_ref().into(),
+            Complaint::Fields(errors) => {
+                body["detail"] = "Some fields are invalid.".into();
+                body["errors"] = by_field(errors, |error| json!({"code": error.code, "detail": error.text}));
+            }
+        }
+        body
+    }
+}
+
+fn by_field(errors: &FieldErrors, one: impl Fn(&FieldError) -> Value) -> Value {
+    let fields = errors.iter().map(|(field, list)| (field.to_owned(), list.iter().map(&one).collect()));
+    Value::Object(fields.collect::<Map<String, Value>>())
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        self.respond(false)
+    }
+}
+
+impl From<FlowError> for ApiError {
+    fn from(error: FlowError) -> Self {
+        match error {
+            FlowError::Invalid(errors) => Self::fields(errors),
+            FlowError::WrongCredentials => {
+                let complaint = FieldError::new("authorization", FlowError::WrongCredentials.to_string());
+                Self::fields(FieldErrors::one(NON_FIELD_ERRORS, complaint))
+            }
+            FlowError::NotFound => Self::not_found(),
+            FlowError::Busy { retry_after } => Self::unavailable(
+                "busy",
+                "Too many passwords are being checked. Try again later.",
+                retry_after,
+            ),
+            FlowError::Stopping => Self::unavailable(
+                "stopping",
+                "The service is stopping. Try again later.",
+                Duration::from_secs(1),
+            ),
+            FlowError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable(why) => {
+                tracing::error!(error = %why, "the database is not available");
+                Self::unavailable(
+                    "database_unavailable",
+                    "The service is not available at the moment. Try again later.",
+                    Duration::from_secs(1),
+                )
+            }
+            StoreError::Failed(why) => {
+                tracing::error!(error = %why, "the database failed");
+                Self::internal()
+            }
+        }
+    }
+}
+
+impl From<AuthenticateError> for ApiError {
+    fn from(error: AuthenticateError) -> Self {
+        match error {
+            AuthenticateError::Refused(refused) => {
+                tracing::debug!(reason = refused.code(), "a token was refused");
+                Self::token_refused(&refused)
+            }
+            AuthenticateError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        Self::token_refused(&TokenRefused::Token(refusal))
+    }
+}

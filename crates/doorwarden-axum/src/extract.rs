@@ -1,0 +1,113 @@
+//! Extractors: who makes the request.
+
+use crate::auth::Auth;
+use crate::error::ApiError;
+use axum::extract::{FromRequestParts, OptionalFromRequestParts};
+use axum::response::Response;
+use doorwarden_core::flow::authenticate::{Authenticated, TokenClaims};
+use doorwarden_core::session::SessionId;
+use doorwarden_core::user::{Account, UserId};
+use http::request::Parts;
+use serde::de::DeserializeOwned;
+use std::ops::Deref;
+use std::sync::Arc;
+
+/// The user who makes the request, as he is now. Dereferences to [`Account`]: `user.user.username`, `user.has_perm("blog.add_post")`.
+///
+/// As an argument it needs a user; `Option<CurrentUser>` is `None` without a token, but a token that is refused is 401 there, too.
+/// Works on every route under [`Auth::shell`], [`Auth::protect`] or a layer of [`Auth::require_perm`] and its like.
+#[derive(Debug, Clone)]
+pub struct CurrentUser(Arc<Authenticated>);
+
+impl CurrentUser {
+    pub(crate) fn new(authenticated: Authenticated) -> Self {
+        Self(Arc::new(authenticated))
+    }
+
+    /// The primary key.
+    pub fn id(&self) -> UserId {
+        self.user.id
+    }
+
+    /// The session of the token; `None` if it names none.
+    pub fn session(&self) -> Option<SessionId> {
+        self.0.session
+    }
+
+    /// The verified claims of the token.
+    pub fn claims(&self) -> &TokenClaims {
+        &self.0.token
+    }
+
+    /// What the flows of the core take.
+    pub fn authenticated(&self) -> &Authenticated {
+        &self.0
+    }
+
+    /// The user's metadata as a type of the application's own.
+    ///
+    /// # Errors
+    /// If the members do not fit the type.
+    pub fn metadata<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
+        T::deserialize(serde_json::Value::Object(self.user.metadata.clone()))
+    }
+}
+
+impl Deref for CurrentUser {
+    type Target = Account;
+
+    fn deref(&self) -> &Account {
+        &self.0.user.account
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for CurrentUser {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Response> {
+        match current(parts).await {
+            Ok(Some(user)) => Ok(user),
+            Ok(None) => Err(ApiError::not_authenticated().render(&parts.headers)),
+            Err(error) => Err(error.render(&parts.headers)),
+        }
+    }
+}
+
+impl<S: Send + Sync> OptionalFromRequestParts<S> for CurrentUser {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Response> {
+        current(parts).await.map_err(|error| error.render(&parts.headers))
+    }
+}
+
+/// Finds the user once per request.
+pub(crate) async fn current(parts: &mut Parts) -> Result<Option<CurrentUser>, ApiError> {
+    if let Some(user) = parts.extensions.get::<CurrentUser>() {
+        return Ok(Some(user.clone()));
+    }
+    let Some(auth) = parts.extensions.get::<Auth>().cloned() else {
+        tracing::error!(
+            "CurrentUser was asked for on a route that no layer of Doorwarden covers; add .layer(auth.shell())"
+        );
+        return Err(ApiError::internal());
+    };
+    let user = auth.authenticate_optional(&parts.headers).await?;
+    if let Some(user) = &user {
+        parts.extensions.insert(user.clone());
+    }
+    Ok(user)
+}
+
+/// The verified claims of the token that came with the request.
+#[derive(Debug, Clone)]
+pub struct Claims(pub TokenClaims);
+
+impl<S: Send + Sync> FromRequestParts<S> for Claims {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
+        let user = <CurrentUser as FromRequestParts<S>>::from_request_parts(parts, state).await?;
+        Ok(Self(user.claims().clone()))
+    }
+}

@@ -1,0 +1,211 @@
+//! The OpenAPI 3.1 document, made from the same table as the router, so that it knows what was moved or left out and
+//! which fields the application declared.
+
+use crate::auth::Auth;
+use crate::endpoint::{Operation, resources};
+use bytes::Bytes;
+use doorwarden_core::field::{Field, FieldKind, Writer};
+use doorwarden_core::user::METADATA_MAX_BYTES;
+use serde_json::{Map, Value, json};
+
+pub(crate) fn document(auth: &Auth) -> Bytes {
+    let mut paths = Map::new();
+    for resource in resources() {
+        let Some(path) = auth.settings().path(resource.endpoint) else { continue };
+        let mut operations: Map<String, Value> = resource
+            .operations
+            .iter()
+            .map(|o| (o.method.as_str().to_ascii_lowercase(), operation(o)))
+            .collect();
+        if path.contains("{id}") {
+            let id = json!({"name": "id", "in": "path", "required": true, "schema": {"type": "string", "format": "uuid"}});
+            operations.insert("parameters".to_owned(), json!([id]));
+        }
+        paths.insert(path.to_owned(), Value::Object(operations));
+    }
+    let document = json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Accounts",
+            "description": "User accounts and JSON Web Tokens, by Doorwarden. Errors have these shapes by default; with `Accept: application/problem+json` they follow RFC 9457.",
+            "version": env!("CARGO_PKG_VERSION"),
+        },
+        "paths": paths,
+        "components": {
+            "schemas": schemas(auth),
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+        },
+    });
+    document.to_string().into()
+}
+
+fn operation(operation: &Operation) -> Value {
+    let mut answers = Map::new();
+    for (status, description, schema) in operation.answers {
+        answers.insert(status.to_string(), answer(description, *schema));
+    }
+    let mut described = json!({"operationId": operation.id, "summary": operation.summary});
+    if operation.authenticated {
+        answers.insert("401".to_owned(), answer("No token was sent, or it is refused.", Some("Detail")));
+        described["security"] = json!([{"bearer": []}]);
+    }
+    if let Some(body) = operation.body {
+        answers.insert("413".to_owned(), answer("The body is larger than 64 KiB.", Some("Detail")));
+        answers.insert("415".to_owned(), answer("The body is neither JSON nor a form.", Some("Detail")));
+        let schema = json!({"schema": reference(body)});
+        described["requestBody"] = json!({"required": true, "content": {
+            "application/json": schema,
+            "application/x-www-form-urlencoded": schema,
+            "multipart/form-data": schema,
+        }});
+    }
+    if operation.id == "delete_login" {
+        let schema = json!({"type": "string", "enum": ["this", "others", "all"], "default": "this"});
+        described["parameters"] = json!([{"name": "scope", "in": "query", "schema": schema}]);
+    }
+    described["responses"] = Value::Object(answers);
+    described
+}
+
+fn answer(description: &str, schema: Option<&str>) -> Value {
+    match schema {
+        Some(name) => {
+            let kind = if name == "Html" { "text/html" } else { "application/json" };
+            let schema = if name == "Html" { json!({"type": "string"}) } else { reference(name) };
+            json!({"description": description, "content": {kind: {"schema": schema}}})
+        }
+        None => json!({"description": description}),
+    }
+}
+
+fn reference(name: &str) -> Value {
+    json!({"$ref": format!("#/components/schemas/{name}")})
+}
+
+fn schemas(auth: &Auth) -> Value {
+    let context = auth.context();
+    let policy = &context.settings.password_policy;
+    let email = json!({"type": "string", "format": "email", "maxLength": 254});
+    let username = json!({"type": "string", "minLength": 1, "maxLength": 255});
+    let typed = json!({"type": "string", "format": "password", "minLength": 1});
+    let new_password = json!({
+        "type": "string", "format": "password", "minLength": policy.min_length, "maxLength": policy.max_length,
+    });
+    let time = json!({"type": "string", "format": "date-time"});
+    let texts = json!({"type": "array", "items": {"type": "string"}});
+
+    let mut registration = object(
+        &[("email", &email), ("username", &username), ("password", &new_password)],
+        &["email", "username", "password"],
+    );
+    let mut profile = object(&[("username", &username)], &[]);
+    let optional_time = json!({"type": ["string", "null"], "format": "date-time"});
+    let flag = json!({"type": "boolean"});
+    let id = json!({"type": "integer", "format": "int64"});
+    let mut user = object(
+        &[
+            ("id", &id),
+            ("username", &json!({"type": "string"})),
+            ("email", &json!({"type": "string"})),
+            ("is_active", &flag),
+            ("is_staff", &flag),
+            ("is_superuser", &flag),
+            ("date_joined", &time),
+            ("last_login", &optional_time),
+            ("groups", &texts),
+            ("permissions", &texts),
+        ],
+        &[
+            "id",
+            "username",
+            "email",
+            "is_active",
+            "is_staff",
+            "is_superuser",
+            "date_joined",
+            "last_login",
+            "groups",
+            "permissions",
+        ],
+    );
+    for field in context.fields.iter() {
+        let schema = field_schema(field);
+        if field.writer == Writer::User {
+            registration["properties"][&field.name] = schema.clone();
+            profile["properties"][&field.name] = schema.clone();
+            if field.required
+                && let Some(required) = registration["required"].as_array_mut()
+            {
+                required.push(field.name.clone().into());
+            }
+        }
+        if field.returned {
+            user["properties"][&field.name] = schema;
+        }
+    }
+    if context.fields.iter().next().is_some() {
+        let note = format!("The declared fields of an account may take at most {METADATA_MAX_BYTES} bytes.");
+        registration["description"] = note.into();
+    }
+
+    let session = object(
+        &[
+            ("id", &json!({"type": "string", "format": "uuid"})),
+            ("current", &flag),
+            ("device", &json!({"type": ["string", "null"]})),
+            ("address", &json!({"type": ["string", "null"]})),
+            ("user_agent", &json!({"type": ["string", "null"]})),
+            ("created_at", &time),
+            ("last_seen_at", &time),
+            ("expires_at", &time),
+            ("auth_time", &time),
+            ("amr", &texts),
+            ("assurance_level", &json!({"type": "integer"})),
+            ("client_id", &json!({"type": ["string", "null"]})),
+        ],
+        &["id", "current", "created_at", "expires_at"],
+    );
+    json!({
+        "Registration": registration,
+        "Login": object(&[("email", &json!({"type": "string"})), ("password", &typed)], &["email", "password"]),
+        "Token": object(&[("token", &json!({"type": "string"}))], &["token"]),
+        "User": user,
+        "Profile": profile,
+        "Confirmation": object(&[("password", &typed)], &["password"]),
+        "PasswordChange": object(
+            &[("current_password", &typed), ("new_password", &new_password)],
+            &["current_password", "new_password"],
+        ),
+        "Sessions": {"type": "array", "items": session},
+        "FieldErrors": {
+            "type": "object",
+            "description": "Complaints by field; `non_field_errors` for those of no single field, `detail` for the request as a whole.",
+            "additionalProperties": {"anyOf": [texts, {"type": "string"}]},
+        },
+        "Detail": object(&[("detail", &json!({"type": "string"})), ("code", &json!({"type": "string"}))], &["detail"]),
+        "Status": object(&[("status", &json!({"type": "string"}))], &["status"]),
+    })
+}
+
+fn field_schema(field: &Field) -> Value {
+    let mut schema = match &field.kind {
+        FieldKind::Text { max_length } => json!({"type": "string", "maxLength": max_length}),
+        FieldKind::Integer { min: i64::MIN, max: i64::MAX } => json!({"type": "integer", "format": "int64"}),
+        FieldKind::Integer { min, max } => json!({"type": "integer", "minimum": min, "maximum": max}),
+        FieldKind::Boolean => json!({"type": "boolean"}),
+        FieldKind::Choice(of) => json!({"type": "string", "enum": of}),
+    };
+    if !field.required {
+        schema = json!({"anyOf": [schema, {"type": "null"}]});
+    }
+    if let Some(description) = &field.description {
+        schema["description"] = description.as_str().into();
+    }
+    schema
+}
+
+fn object(properties: &[(&str, &Value)], required: &[&str]) -> Value {
+    let properties: Map<String, Value> =
+        properties.iter().map(|(name, schema)| ((*name).to_owned(), (*schema).clone())).collect();
+    json!({"type": "object", "properties": properties, "required": required})
+}
