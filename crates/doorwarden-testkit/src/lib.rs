@@ -1,1 +1,23 @@
-//! Behaviour that every Doorwarden store must show, throw-away databases and a test application.
+//! For tests of Doorwarden's crates: the behaviour that every store must show ([`store_suite!`]), throw-away databases,
+//! a clock that stands still until it is told, randomness that repeats itself, and sample users and sessions.
+
+mod clock;
+mod database;
+mod drill;
+mod random;
+mod recorder;
+mod sample;
+mod skip;
+mod store;
+pub mod suite;
+mod wait;
+
+pub use clock::ManualClock;
+pub use database::{PostgresDatabase, TempDir, postgres_database, sqlite_path};
+pub use drill::{Drill, drill};
+pub use random::SeededRandom;
+pub use recorder::Recorder;
+pub use sample::{NOON, hash, new_session, new_user, seconds};
+pub use skip::skip;
+pub use store::{RawSql, TestStore};
+pub use wait::wait_until;

@@ -1,0 +1,63 @@
+use crate::wait_until;
+use doorwarden_core::store::{Change, ChangeSink};
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Far more than a change may take, so that a busy machine fails no test; how long it may take is a test of its own.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A [`ChangeSink`] that keeps what it hears.
+#[derive(Debug, Default)]
+pub struct Recorder {
+    heard: Mutex<Vec<Change>>,
+    connected: AtomicBool,
+}
+
+impl Recorder {
+    /// One that has heard nothing and is not connected.
+    pub fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    /// What was heard since the last [`clear`](Self::clear), in that order.
+    pub fn heard(&self) -> Vec<Change> {
+        self.heard.lock().clone()
+    }
+
+    /// Forgets what was heard.
+    pub fn clear(&self) {
+        self.heard.lock().clear();
+    }
+
+    /// Whether the feed lives.
+    pub fn is_connected(&self) -> bool {
+        self.connected.load(Ordering::SeqCst)
+    }
+
+    /// Waits until the feed lives. Panics after ten seconds.
+    pub async fn until_connected(&self) {
+        assert!(wait_until(PATIENCE, || self.is_connected()).await, "the change feed did not connect");
+    }
+
+    /// Waits until `change` was heard. Panics after ten seconds.
+    pub async fn until_heard(&self, change: Change) {
+        let found = wait_until(PATIENCE, || self.heard.lock().contains(&change)).await;
+        assert!(found, "heard {:?}, but not {change:?}", self.heard());
+    }
+}
+
+impl ChangeSink for Recorder {
+    fn changed(&self, change: Change) {
+        self.heard.lock().push(change);
+    }
+
+    fn connected(&self) {
+        self.connected.store(true, Ordering::SeqCst);
+    }
+
+    fn disconnected(&self) {
+        self.connected.store(false, Ordering::SeqCst);
+    }
+}

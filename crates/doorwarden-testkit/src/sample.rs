@@ -1,0 +1,55 @@
+use doorwarden_core::identity::{EmailAddress, Username};
+use doorwarden_core::password::PasswordHash;
+use doorwarden_core::random::{RandomSource, SystemRandom};
+use doorwarden_core::session::{ClientInfo, Session, SessionId};
+use doorwarden_core::time::Timestamp;
+use doorwarden_core::user::{NewUser, UserId};
+use serde_json::Map;
+use std::time::Duration;
+
+/// The present of the tests: noon on 23 November 2026.
+pub const NOON: Timestamp = Timestamp::from_seconds(1_795_435_200);
+
+/// So many seconds, for instants relative to [`NOON`].
+pub const fn seconds(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+/// A stored password that is as good as any where nobody verifies it; different words give different ones.
+pub fn hash(word: &str) -> PasswordHash {
+    PasswordHash::from_stored(format!("argon2$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ${word}"))
+}
+
+/// An active user called `name` with the address `name@example.com` and the password [`hash`]`(name)`, joined at [`NOON`].
+pub fn new_user(name: &str) -> NewUser {
+    NewUser {
+        username: Username::from_stored(name),
+        email: EmailAddress::from_stored(format!("{name}@example.com")),
+        password: hash(name),
+        is_active: true,
+        is_staff: false,
+        is_superuser: false,
+        date_joined: NOON,
+        metadata: Map::new(),
+    }
+}
+
+/// A session of `user` with a refresh token (counter 0), opened at `at`, for 14 days.
+pub fn new_session(user: UserId, at: Timestamp) -> Session {
+    let random: &dyn RandomSource = &SystemRandom;
+    Session {
+        id: SessionId::new(at, random.bytes()),
+        user,
+        created_at: at,
+        last_seen_at: at,
+        expires_at: at.after(seconds(14 * 24 * 3600)),
+        amr: "pwd".to_owned(),
+        auth_time: at,
+        assurance_level: 1,
+        refresh_counter: Some(0),
+        idle_seconds: None,
+        client_id: None,
+        client: ClientInfo::default(),
+        ended: None,
+    }
+}

@@ -1,0 +1,225 @@
+use super::keys::key;
+use super::property::at_once;
+use crate::{NOON, Recorder, TestStore, hash, seconds};
+use doorwarden_core::permission::{Permission, PermissionName};
+use doorwarden_core::session::{EndReason, SessionId};
+use doorwarden_core::store::{Change, PasswordChange};
+use doorwarden_core::user::{UserChange, UserId};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+async fn follow(t: &TestStore) -> Arc<Recorder> {
+    let recorder = Recorder::new();
+    t.store.follow(recorder.clone());
+    recorder.until_connected().await;
+    recorder
+}
+
+fn staff(is_staff: bool) -> UserChange {
+    UserChange { is_staff: Some(is_staff), ..UserChange::default() }
+}
+
+/// Waits until `done` has been told with these changes, and forgets them.
+async fn told(recorder: &Recorder, done: impl Future, changes: &[Change]) {
+    done.await;
+    for change in changes {
+        recorder.until_heard(*change).await;
+    }
+    recorder.clear();
+}
+
+/// A change of somebody whom nothing else concerns: when it is heard, everything before it has been.
+async fn everything_told_until_now(t: &TestStore, recorder: &Recorder, marker: UserId) -> Vec<Change> {
+    t.store.update_user(marker, staff(true)).await.unwrap();
+    recorder.until_heard(Change::User(marker)).await;
+    t.store.update_user(marker, staff(false)).await.unwrap();
+    let heard = recorder.heard();
+    heard.into_iter().filter(|c| *c != Change::User(marker)).collect()
+}
+
+async fn declare(t: &TestStore, name: &str) -> PermissionName {
+    let permission = Permission { name: name.parse().unwrap(), label: String::new() };
+    t.store.declare_permissions(std::slice::from_ref(&permission)).await.unwrap();
+    permission.name
+}
+
+pub async fn whatever_changes_a_user_is_told(t: &TestStore) {
+    let ada = t.user("ada").await.id;
+    let add = declare(t, "blog.add").await;
+    t.store.create_group("editors").await.unwrap();
+    let change = PasswordChange {
+        password: hash("new"),
+        expected: None,
+        at: NOON,
+        keep_session: None,
+        reason: EndReason::PasswordChanged,
+    };
+    let metadata = [("theme".to_owned(), "dark".into())].into_iter().collect();
+    let heard = follow(t).await;
+    let user = [Change::User(ada)];
+    told(&heard, t.store.update_user(ada, staff(true)), &user).await;
+    told(&heard, t.store.update_user(ada, UserChange { metadata, ..UserChange::default() }), &user).await;
+    told(&heard, t.store.change_password(ada, change), &user).await;
+    told(&heard, t.store.sign_out_user(ada, NOON.after(seconds(1))), &user).await;
+    told(&heard, t.store.add_to_group(ada, "editors"), &user).await;
+    told(&heard, t.store.remove_from_group(ada, "editors"), &user).await;
+    told(&heard, t.store.grant_to_user(ada, &add), &user).await;
+    told(&heard, t.store.revoke_from_user(ada, &add), &user).await;
+    told(&heard, t.store.delete_user(ada), &user).await;
+}
+
+pub async fn whatever_changes_what_a_group_may_do_is_told_for_all_users(t: &TestStore) {
+    let ada = t.user("ada").await.id;
+    let heard = follow(t).await;
+    let all = [Change::AllUsers];
+    // A superuser has every permission there is, so a new one concerns him.
+    told(&heard, declare(t, "blog.add"), &all).await;
+    let add: PermissionName = "blog.add".parse().unwrap();
+    t.store.create_group("editors").await.unwrap();
+    t.store.add_to_group(ada, "editors").await.unwrap();
+    told(&heard, t.store.grant_to_group("editors", &add), &all).await;
+    told(&heard, t.store.revoke_from_group("editors", &add), &all).await;
+    t.store.grant_to_group("editors", &add).await.unwrap();
+    heard.until_heard(Change::AllUsers).await;
+    heard.clear();
+    told(&heard, t.store.delete_permission(&add), &all).await;
+    told(&heard, t.store.delete_group("editors"), &all).await;
+}
+
+pub async fn every_end_of_a_session_is_told(t: &TestStore) {
+    let ada = t.user("ada").await.id;
+    let mut sessions: Vec<SessionId> = Vec::new();
+    for _ in 0..4 {
+        sessions.push(t.session(ada, NOON).await.id);
+    }
+    let stolen = sessions[0];
+    t.store.rotate_refresh(stolen, 0, NOON).await.unwrap();
+    t.store.rotate_refresh(stolen, 1, NOON).await.unwrap();
+    let heard = follow(t).await;
+    told(&heard, t.store.rotate_refresh(stolen, 0, NOON), &[Change::Session(stolen)]).await;
+    let logout = t.store.end_session(sessions[1], ada, EndReason::LoggedOut, NOON);
+    told(&heard, logout, &[Change::Session(sessions[1])]).await;
+    let rest = [Change::Session(sessions[2]), Change::Session(sessions[3])];
+    told(&heard, t.store.end_sessions_of(ada, None, EndReason::SignedOut, NOON), &rest).await;
+
+    let last = t.session(ada, NOON).await.id;
+    told(&heard, t.store.sign_out_user(ada, NOON), &[Change::Session(last)]).await;
+    let last = t.session(ada, NOON).await.id;
+    let off = UserChange { is_active: Some(false), ..UserChange::default() };
+    let both = [Change::Session(last), Change::User(ada)];
+    told(&heard, t.store.update_user(ada, off), &both).await;
+    let on = UserChange { is_active: Some(true), ..UserChange::default() };
+    told(&heard, t.store.update_user(ada, on), &[Change::User(ada)]).await;
+    let last = t.session(ada, NOON).await.id;
+    told(&heard, t.store.delete_user(ada), &[Change::Session(last), Change::User(ada)]).await;
+}
+
+pub async fn changed_keys_are_told(t: &TestStore) {
+    let heard = follow(t).await;
+    told(&heard, t.store.add_signing_key(key("first", "", 0)), &[Change::Keys]).await;
+    told(&heard, t.store.revoke_signing_key("first", NOON), &[Change::Keys]).await;
+    told(&heard, t.store.delete_signing_key("first"), &[Change::Keys]).await;
+}
+
+pub async fn what_sql_by_hand_changes_is_told(t: &TestStore) {
+    let add = declare(t, "blog.add").await;
+    t.store.create_group("editors").await.unwrap();
+    t.store.grant_to_group("editors", &add).await.unwrap();
+    let ada = t.user("ada").await.id;
+    let bob = t.user("bob").await.id;
+    t.store.add_to_group(ada, "editors").await.unwrap();
+    t.store.grant_to_user(bob, &add).await.unwrap();
+    t.store.add_signing_key(key("first", "", 0)).await.unwrap();
+    let (of_ada, of_bob) = (t.session(ada, NOON).await.id, t.session(bob, NOON).await.id);
+    let heard = follow(t).await;
+    let sql = async |sql: &str, changes: &[Change]| told(&heard, t.by_hand(sql), changes).await;
+    sql("UPDATE users SET is_superuser = true WHERE username = 'ada'", &[Change::User(ada)]).await;
+    sql("DELETE FROM doorwarden_user_groups", &[Change::User(ada)]).await;
+    sql("DELETE FROM doorwarden_user_permissions", &[Change::User(bob)]).await;
+    sql("DELETE FROM doorwarden_group_permissions", &[Change::AllUsers]).await;
+    sql("DELETE FROM doorwarden_groups", &[Change::AllUsers]).await;
+    sql("DELETE FROM doorwarden_permissions", &[Change::AllUsers]).await;
+    sql("DELETE FROM doorwarden_keys", &[Change::Keys]).await;
+    let off = [Change::User(ada), Change::Session(of_ada)];
+    sql("UPDATE users SET is_active = false WHERE username = 'ada'", &off).await;
+    sql("DELETE FROM users WHERE username = 'bob'", &[Change::User(bob), Change::Session(of_bob)]).await;
+    sql("UPDATE users SET is_active = true", &[Change::User(ada)]).await;
+    let living = t.session(ada, NOON).await.id;
+    sql("DELETE FROM doorwarden_sessions WHERE ended_at IS NULL", &[Change::Session(living)]).await;
+}
+
+pub async fn one_statement_tells_every_user_that_it_changes(t: &TestStore) {
+    let mut users = Vec::new();
+    for n in 0..300 {
+        users.push(t.user(&format!("user{n}")).await.id);
+    }
+    let changes: Vec<_> = users.into_iter().map(Change::User).collect();
+    let heard = follow(t).await;
+    told(&heard, t.by_hand("UPDATE users SET is_staff = true"), &changes).await;
+}
+
+pub async fn no_change_of_a_burst_is_missed(t: &TestStore) {
+    let mut users = Vec::new();
+    for n in 0..200 {
+        users.push(t.user(&format!("user{n}")).await.id);
+    }
+    let heard = follow(t).await;
+    let calls = users.clone().into_iter().map(|id| {
+        let store = t.store.clone();
+        async move { store.update_user(id, staff(true)).await.unwrap() }
+    });
+    at_once(calls).await;
+    for id in users {
+        heard.until_heard(Change::User(id)).await;
+    }
+}
+
+pub async fn what_concerns_no_view_is_not_told(t: &TestStore) {
+    let marker = t.user("marker").await.id;
+    let ada = t.user("ada").await.id;
+    let heard = follow(t).await;
+    t.user("bob").await;
+    let session = t.session(ada, NOON).await;
+    t.store.rotate_refresh(session.id, 0, NOON.after(seconds(1))).await.unwrap();
+    t.store.rotate_refresh(session.id, 0, NOON.after(seconds(2))).await.unwrap();
+    t.store.rotate_refresh(session.id, 9, NOON.after(seconds(2))).await.unwrap();
+    t.store.touch_sessions(&[(session.id, NOON.after(seconds(3)))]).await.unwrap();
+    assert!(!t.log_in(session, "another password", None).await);
+    assert_eq!(everything_told_until_now(t, &heard, marker).await, []);
+}
+
+pub async fn what_is_rolled_back_is_not_told(t: &TestStore) {
+    let marker = t.user("marker").await.id;
+    t.user("ada").await;
+    let heard = follow(t).await;
+    t.by_hand("BEGIN; UPDATE users SET is_staff = true WHERE username = 'ada'; ROLLBACK").await;
+    assert_eq!(everything_told_until_now(t, &heard, marker).await, []);
+}
+
+pub async fn a_change_is_told_within_100_ms(t: &TestStore) {
+    let ada = t.user("ada").await.id;
+    let heard = follow(t).await;
+    let mut by_store = Vec::new();
+    let mut by_hand = Vec::new();
+    for n in 0..11 {
+        t.store.update_user(ada, staff(n % 2 == 0)).await.unwrap();
+        let committed = Instant::now();
+        heard.until_heard(Change::User(ada)).await;
+        by_store.push(committed.elapsed());
+        // Also when nothing has happened for a while.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        heard.clear();
+
+        let superuser = if n % 2 == 0 { "true" } else { "false" };
+        t.by_hand(&format!("UPDATE users SET is_superuser = {superuser}")).await;
+        let committed = Instant::now();
+        heard.until_heard(Change::User(ada)).await;
+        by_hand.push(committed.elapsed());
+        heard.clear();
+    }
+    for mut delays in [by_store, by_hand] {
+        // The median, since a busy machine may hold back a single answer for longer than that.
+        delays.sort();
+        assert!(delays[5] < Duration::from_millis(100), "{delays:?}");
+    }
+}

@@ -1,0 +1,28 @@
+use crate::{TestStore, new_user};
+use doorwarden_core::store::{StoreError, WriteUserError};
+use doorwarden_core::user::UserId;
+
+pub async fn migrating_again_changes_nothing(t: &TestStore) {
+    let ada = t.user("ada").await;
+    assert_eq!(t.store.pending_migrations().await.unwrap(), [""; 0]);
+    let (a, b, c) = tokio::join!(t.store.migrate(), t.store.migrate(), t.store.migrate());
+    a.and(b).and(c).unwrap();
+    assert_eq!(t.store.pending_migrations().await.unwrap(), [""; 0]);
+    assert_eq!(t.read(ada.id).await, ada);
+}
+
+pub async fn an_open_store_answers_and_says_what_it_is(t: &TestStore) {
+    t.store.ping().await.unwrap();
+    assert!(["sqlite", "postgres"].contains(&t.store.kind()));
+}
+
+pub async fn a_closed_store_is_unavailable(t: &TestStore) {
+    let ada = t.user("ada").await.id;
+    t.store.close().await;
+    assert!(matches!(t.store.ping().await, Err(StoreError::Unavailable(_))));
+    assert!(matches!(t.store.user(ada).await, Err(StoreError::Unavailable(_))));
+    assert!(matches!(t.store.delete_user(UserId(1)).await, Err(StoreError::Unavailable(_))));
+    let refused = t.store.create_user(new_user("bob")).await;
+    assert!(matches!(refused, Err(WriteUserError::Store(StoreError::Unavailable(_)))), "{refused:?}");
+    t.store.close().await;
+}

@@ -1,0 +1,261 @@
+//! What every store must do: each behaviour is a function that takes a [`TestStore`] and panics if the store does not
+//! behave so. [`store_suite!`](crate::store_suite) makes tests of them.
+
+#![expect(clippy::unwrap_used, reason = "these are tests: what must not fail ends the test with its line")]
+
+use crate::TestStore;
+
+#[doc(hidden)]
+pub mod by_hand;
+#[doc(hidden)]
+pub mod changes;
+#[doc(hidden)]
+pub mod groups;
+#[doc(hidden)]
+pub mod keys;
+#[doc(hidden)]
+pub mod lifecycle;
+#[doc(hidden)]
+pub mod listing;
+#[doc(hidden)]
+pub mod metadata;
+#[doc(hidden)]
+pub mod passwords;
+mod property;
+#[doc(hidden)]
+pub mod races;
+#[doc(hidden)]
+pub mod refresh;
+#[doc(hidden)]
+pub mod refresh_model;
+#[doc(hidden)]
+pub mod round_trip;
+#[doc(hidden)]
+pub mod sessions;
+#[doc(hidden)]
+pub mod users;
+
+/// Runs one behaviour on a fresh store in a runtime of its own, then closes the store. Does nothing if `open` returns
+/// `None`.
+pub fn run(open: impl AsyncFnOnce() -> Option<TestStore>, behaviour: impl AsyncFnOnce(&TestStore)) {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime with two threads can be started");
+    runtime.block_on(async {
+        if let Some(t) = open().await {
+            behaviour(&t).await;
+            t.store.close().await;
+        }
+    });
+}
+
+/// Every behaviour as a test of its own, in modules by subject. `open` is the name of an
+/// `async fn() -> Option<TestStore>` in the module that calls this: a fresh, migrated store, or `None` (and a line
+/// through [`skip`](crate::skip)) where there is no database.
+///
+/// ```no_run
+/// use doorwarden_testkit::{TestStore, postgres_database};
+///
+/// # fn main() {}
+/// async fn open() -> Option<TestStore> {
+///     let database = postgres_database().await?;
+/// #   async fn connect(url: &str) -> std::sync::Arc<dyn doorwarden_core::store::Store> { unimplemented!() }
+///     let store = connect(&database.url).await;
+///     store.migrate().await.unwrap();
+///     let sql = database.sql();
+///     Some(TestStore::new(store, sql, database))
+/// }
+///
+/// doorwarden_testkit::store_suite!(open);
+/// ```
+#[macro_export]
+macro_rules! store_suite {
+    ($open:ident) => {
+        $crate::store_suite!(@ $open lifecycle:
+            migrating_again_changes_nothing
+            an_open_store_answers_and_says_what_it_is
+            a_closed_store_is_unavailable
+        );
+        $crate::store_suite!(@ $open users:
+            a_created_user_is_returned_as_it_is_stored
+            nobody_is_found_where_nobody_was_created
+            an_address_is_unique_without_regard_to_case
+            a_user_name_is_unique_in_its_folded_form
+            a_user_is_found_by_address_and_name_without_regard_to_case
+            an_id_is_never_used_again
+            an_id_that_was_given_by_hand_is_never_used_again
+            taken_tells_what_another_user_has
+            an_update_changes_what_it_names_and_nothing_else
+            a_changed_address_and_name_are_found_and_the_old_ones_are_free
+            an_update_of_nobody_returns_none
+            an_update_that_takes_what_another_has_changes_nothing
+            a_user_may_change_the_case_of_his_address_and_name
+            deactivation_ends_every_session
+            deletion_takes_the_user_and_ends_the_sessions
+        );
+        $crate::store_suite!(@ $open metadata:
+            a_patch_sets_and_removes_members_at_the_top_level
+            names_of_members_are_taken_literally
+            metadata_may_take_16_kib_and_not_a_byte_more
+            a_patch_may_fill_16_kib_and_not_a_byte_more
+        );
+        $crate::store_suite!(@ $open listing:
+            pages_follow_each_other_by_id
+            flags_filter_and_combine
+            a_filter_holds_on_every_page
+            a_permission_filters_like_djangos_with_perm
+            a_group_filters_its_members
+            a_beginning_filters_names_and_addresses_without_regard_to_case
+            users_are_counted_by_algorithm
+        );
+        $crate::store_suite!(@ $open passwords:
+            a_new_password_is_stored_and_dates_the_tokens
+            a_new_password_ends_the_sessions_but_the_kept_one
+            a_new_password_needs_the_expected_one
+            nobody_has_no_password_to_change
+            a_new_password_is_not_a_trimmed_one
+            signing_out_ends_the_sessions_and_dates_the_tokens
+            signing_out_counts_what_it_ended
+        );
+        $crate::store_suite!(@ $open groups:
+            declared_permissions_exist_once_with_the_latest_label
+            permissions_and_groups_are_sorted_by_code_point
+            a_deleted_permission_is_gone_from_everybody
+            a_group_has_permissions_and_members
+            a_deleted_group_takes_memberships_and_grants_with_it
+            what_is_given_twice_is_had_once
+            nothing_is_given_to_or_from_what_does_not_exist
+            an_account_has_what_the_user_may_do
+            accounts_do_not_mix
+        );
+        $crate::store_suite!(@ $open sessions:
+            an_opened_session_is_read_as_it_was
+            a_login_is_recorded_with_the_session
+            a_login_stores_the_better_hash_and_ends_no_token
+            a_login_with_another_password_than_the_stored_one_opens_nothing
+            an_inactive_user_opens_no_session
+            a_deleted_user_opens_no_session
+            the_living_sessions_of_a_user_are_listed_newest_first
+            a_session_ends_once_and_for_its_user_only
+            every_reason_for_an_end_is_kept
+            all_sessions_but_one_end_together
+            when_a_session_was_seen_never_moves_back
+            revocations_are_told_from_an_instant_on_in_their_order
+            the_end_by_deactivation_and_deletion_is_among_the_revocations
+            purging_deletes_what_ended_or_expired_before_and_nothing_else
+            purging_deletes_no_more_than_it_may
+        );
+        $crate::store_suite!(@ $open refresh:
+            the_newest_token_rotates
+            the_token_before_the_newest_gets_the_newest_again
+            an_older_token_ends_the_session
+            a_counter_that_was_never_given_is_refused_and_ends_nothing
+            a_session_that_does_not_exist_is_unknown
+            an_ended_session_refuses
+            an_expired_session_refuses
+            a_session_that_was_idle_too_long_refuses
+            a_session_of_an_inactive_or_deleted_user_refuses
+            a_refresh_token_is_started_once
+            no_refresh_token_is_started_where_no_session_lives
+        );
+        $crate::store_suite!(@ $open refresh_model:
+            drill_every_short_story_of_a_session_ends_as_the_protocol_says
+            drill_random_stories_of_a_session_end_as_the_protocol_says
+        );
+        $crate::store_suite!(@ $open keys:
+            keys_are_listed_by_when_they_sign
+            a_key_has_at_most_one_successor
+            a_key_is_revoked_once
+            a_key_is_deleted_once
+        );
+        $crate::store_suite!(@ $open changes:
+            whatever_changes_a_user_is_told
+            whatever_changes_what_a_group_may_do_is_told_for_all_users
+            every_end_of_a_session_is_told
+            changed_keys_are_told
+            what_sql_by_hand_changes_is_told
+            one_statement_tells_every_user_that_it_changes
+            no_change_of_a_burst_is_missed
+            what_concerns_no_view_is_not_told
+            what_is_rolled_back_is_not_told
+            a_change_is_told_within_100_ms
+        );
+        $crate::store_suite!(@ $open by_hand:
+            a_row_without_keys_is_found_by_address_and_name
+            a_row_with_every_column_is_read_as_written
+            a_row_without_keys_is_unique_without_regard_to_case
+            a_new_address_by_hand_is_found_and_the_old_one_is_free
+            deactivation_and_deletion_end_the_sessions
+            memberships_count_at_once
+        );
+        $crate::store_suite!(@ $open races:
+            drill_of_32_registrations_of_one_address_exactly_one_succeeds
+            drill_of_32_registrations_of_one_name_exactly_one_succeeds
+            drill_of_16_who_change_to_one_address_exactly_one_succeeds
+            drill_of_16_rotations_of_one_token_exactly_one_rotates_and_the_session_lives
+            drill_rotations_of_many_sessions_do_not_mix
+            drill_no_session_outlives_a_login_that_raced_with_a_password_change
+            drill_no_session_outlives_a_login_that_raced_with_a_deactivation_or_deletion
+            drill_of_8_password_changes_that_expect_the_same_exactly_one_succeeds
+            drill_no_simultaneous_patch_of_metadata_is_lost
+            of_simultaneous_successors_of_a_key_exactly_one_is_added
+            of_simultaneous_ends_of_a_session_exactly_one_succeeds
+            of_simultaneous_grants_exactly_one_succeeds
+            a_refresh_token_that_is_started_many_times_at_once_is_one
+        );
+        $crate::store_suite!(@ $open round_trip:
+            drill_any_user_is_read_as_written
+            drill_any_session_is_read_as_written
+            drill_any_key_is_read_as_written
+            drill_any_group_and_label_are_read_as_written
+        );
+    };
+    (@ $open:ident $module:ident: $($behaviour:ident)+) => {
+        mod $module {
+            $(
+                #[test]
+                fn $behaviour() {
+                    $crate::suite::run(super::$open, $crate::suite::$module::$behaviour);
+                }
+            )+
+        }
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    /// A behaviour that is written but not listed would never run.
+    #[test]
+    fn every_behaviour_is_in_the_macro() {
+        let listed = include_str!("mod.rs");
+        let modules = [
+            include_str!("lifecycle.rs"),
+            include_str!("users.rs"),
+            include_str!("metadata.rs"),
+            include_str!("listing.rs"),
+            include_str!("passwords.rs"),
+            include_str!("groups.rs"),
+            include_str!("sessions.rs"),
+            include_str!("refresh.rs"),
+            include_str!("refresh_model.rs"),
+            include_str!("keys.rs"),
+            include_str!("changes.rs"),
+            include_str!("by_hand.rs"),
+            include_str!("races.rs"),
+            include_str!("round_trip.rs"),
+        ];
+        for module in modules {
+            for line in module.lines() {
+                if let Some(rest) = line.strip_prefix("pub async fn ") {
+                    let name = rest.split('(').next().unwrap();
+                    assert!(
+                        listed.contains(&format!("            {name}\n")),
+                        "{name} is not in store_suite!"
+                    );
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,99 @@
+use crate::{NOON, TestStore, hash, seconds};
+use doorwarden_core::session::EndReason;
+use doorwarden_core::store::PasswordChange;
+use doorwarden_core::user::{User, UserId};
+
+fn to(word: &str) -> PasswordChange {
+    PasswordChange {
+        password: hash(word),
+        expected: None,
+        at: NOON.after(seconds(60)),
+        keep_session: None,
+        reason: EndReason::PasswordChanged,
+    }
+}
+
+pub async fn a_new_password_is_stored_and_dates_the_tokens(t: &TestStore) {
+    let before = t.user("ada").await;
+    let other = t.user("bob").await;
+    assert!(t.store.change_password(before.id, to("new")).await.unwrap());
+    let tokens_valid_after = Some(NOON.after(seconds(60)));
+    let after = t.read(before.id).await;
+    assert_eq!(after, User { password: hash("new"), tokens_valid_after, ..before });
+    assert_eq!(t.read(other.id).await, other);
+}
+
+pub async fn a_new_password_ends_the_sessions_but_the_kept_one(t: &TestStore) {
+    let ada = t.user("ada").await.id;
+    let bob = t.user("bob").await.id;
+    let logged_out = t.session(ada, NOON).await;
+    t.store.end_session(logged_out.id, ada, EndReason::LoggedOut, NOON.after(seconds(1))).await.unwrap();
+    let (kept, lost, of_bob) =
+        (t.session(ada, NOON).await, t.session(ada, NOON).await, t.session(bob, NOON).await);
+
+    let change = PasswordChange { keep_session: Some(kept.id), ..to("new") };
+    assert!(t.store.change_password(ada, change).await.unwrap());
+    assert_eq!(t.read_session(kept.id).await, kept);
+    assert_eq!(t.read_session(of_bob.id).await, of_bob);
+    let ended = t.read_session(lost.id).await.ended;
+    assert_eq!(ended, Some((NOON.after(seconds(60)), EndReason::PasswordChanged)));
+    let ended = t.read_session(logged_out.id).await.ended;
+    assert_eq!(
+        ended,
+        Some((NOON.after(seconds(1)), EndReason::LoggedOut)),
+        "what has ended ends no second time"
+    );
+
+    let change = PasswordChange { reason: EndReason::SignedOut, at: NOON.after(seconds(90)), ..to("newer") };
+    assert!(t.store.change_password(ada, change).await.unwrap());
+    assert_eq!(t.read_session(kept.id).await.ended, Some((NOON.after(seconds(90)), EndReason::SignedOut)));
+}
+
+pub async fn a_new_password_needs_the_expected_one(t: &TestStore) {
+    let ada = t.user("ada").await;
+    let session = t.session(ada.id, NOON).await;
+    let change = PasswordChange { expected: Some(hash("other")), ..to("new") };
+    assert!(!t.store.change_password(ada.id, change).await.unwrap());
+    assert_eq!(t.read(ada.id).await, ada, "nothing is written");
+    assert_eq!(t.read_session(session.id).await, session, "no session ends");
+
+    let change = PasswordChange { expected: Some(hash("ada")), ..to("new") };
+    assert!(t.store.change_password(ada.id, change).await.unwrap());
+    assert_eq!(t.read(ada.id).await.password, hash("new"));
+}
+
+pub async fn nobody_has_no_password_to_change(t: &TestStore) {
+    assert!(!t.store.change_password(UserId(1), to("new")).await.unwrap());
+}
+
+pub async fn a_new_password_is_not_a_trimmed_one(t: &TestStore) {
+    let ada = t.user("ada").await.id;
+    t.by_hand("UPDATE users SET password_trimmed = true").await;
+    assert!(t.read(ada).await.password_trimmed);
+    assert!(t.store.change_password(ada, to("new")).await.unwrap());
+    assert!(!t.read(ada).await.password_trimmed);
+}
+
+pub async fn signing_out_ends_the_sessions_and_dates_the_tokens(t: &TestStore) {
+    let ada = t.user("ada").await;
+    let bob = t.user("bob").await.id;
+    let (first, second, of_bob) =
+        (t.session(ada.id, NOON).await, t.session(ada.id, NOON).await, t.session(bob, NOON).await);
+    let logged_out = t.session(ada.id, NOON).await;
+    t.store.end_session(logged_out.id, ada.id, EndReason::LoggedOut, NOON).await.unwrap();
+
+    let at = NOON.after(seconds(60));
+    assert_eq!(t.store.sign_out_user(ada.id, at).await.unwrap(), Some(2));
+    for id in [first.id, second.id] {
+        assert_eq!(t.read_session(id).await.ended, Some((at, EndReason::SignedOut)));
+    }
+    assert_eq!(t.read_session(of_bob.id).await, of_bob);
+    assert_eq!(t.read(ada.id).await, User { tokens_valid_after: Some(at), ..ada });
+}
+
+pub async fn signing_out_counts_what_it_ended(t: &TestStore) {
+    assert_eq!(t.store.sign_out_user(UserId(1), NOON).await.unwrap(), None);
+    let ada = t.user("ada").await.id;
+    assert_eq!(t.store.sign_out_user(ada, NOON).await.unwrap(), Some(0));
+    assert_eq!(t.read(ada).await.tokens_valid_after, Some(NOON));
+}

@@ -1,0 +1,254 @@
+use super::keys::key;
+use super::property::at_once;
+use crate::{NOON, TestStore, drill, hash, new_session, new_user, seconds};
+use doorwarden_core::identity::{EmailAddress, Username};
+use doorwarden_core::permission::Permission;
+use doorwarden_core::session::{EndReason, Session};
+use doorwarden_core::store::{LoginProof, OpenSession, PasswordChange, Rotation, WriteUserError};
+use doorwarden_core::user::{NewUser, UserChange};
+use serde_json::{Value, json};
+
+/// The text with the case of its letters taken from the bits of `n`: a different spelling for each of 32.
+fn spelling(text: &str, n: usize) -> String {
+    let upper = |at: usize| n >> (at % 5) & 1 == 1;
+    text.char_indices().map(|(at, c)| if upper(at) { c.to_ascii_uppercase() } else { c }).collect()
+}
+
+/// How many of these calls returned `true`.
+async fn successes<F>(calls: impl IntoIterator<Item = F>) -> usize
+where
+    F: Future<Output = bool> + Send + 'static,
+{
+    at_once(calls).await.into_iter().filter(|success| *success).count()
+}
+
+async fn register_at_once(t: &TestStore, users: Vec<NewUser>) -> (usize, Vec<WriteUserError>) {
+    let calls = users.into_iter().map(|user| {
+        let store = t.store.clone();
+        async move { store.create_user(user).await }
+    });
+    let results = at_once(calls).await;
+    let created = results.iter().filter(|r| r.is_ok()).count();
+    (created, results.into_iter().filter_map(Result::err).collect())
+}
+
+pub async fn drill_of_32_registrations_of_one_address_exactly_one_succeeds(t: &TestStore) {
+    let rounds = drill().rounds(20, 1000);
+    for round in 0..rounds {
+        let address = format!("somebody{round}@example.com");
+        let users = (0..32).map(|n| {
+            let email = EmailAddress::from_stored(spelling(&address, n));
+            NewUser { email, ..new_user(&format!("user {round} {n}")) }
+        });
+        let (created, errors) = register_at_once(t, users.collect()).await;
+        assert_eq!(created, 1, "round {round}: {errors:?}");
+        assert!(errors.iter().all(|e| matches!(e, WriteUserError::EmailTaken)), "round {round}: {errors:?}");
+    }
+    assert_eq!(t.store.count_users().await.unwrap(), rounds as u64);
+}
+
+pub async fn drill_of_32_registrations_of_one_name_exactly_one_succeeds(t: &TestStore) {
+    let rounds = drill().rounds(5, 1000);
+    for round in 0..rounds {
+        let name = format!("somebody{round}");
+        let users = (0..32).map(|n| {
+            let username = Username::from_stored(spelling(&name, n));
+            NewUser { username, ..new_user(&format!("user-{round}-{n}")) }
+        });
+        let (created, errors) = register_at_once(t, users.collect()).await;
+        assert_eq!(created, 1, "round {round}: {errors:?}");
+        assert!(
+            errors.iter().all(|e| matches!(e, WriteUserError::UsernameTaken)),
+            "round {round}: {errors:?}"
+        );
+    }
+}
+
+pub async fn drill_of_16_who_change_to_one_address_exactly_one_succeeds(t: &TestStore) {
+    for round in 0..drill().rounds(3, 200) {
+        let mut calls = Vec::new();
+        for n in 0..16 {
+            let (store, id) = (t.store.clone(), t.user(&format!("user-{round}-{n}")).await.id);
+            let email = EmailAddress::from_stored(spelling(&format!("wanted{round}@example.com"), n));
+            let change = UserChange { email: Some(email), ..UserChange::default() };
+            calls.push(async move { store.update_user(id, change).await.is_ok() });
+        }
+        assert_eq!(successes(calls).await, 1, "round {round}");
+    }
+}
+
+pub async fn drill_of_16_rotations_of_one_token_exactly_one_rotates_and_the_session_lives(t: &TestStore) {
+    let ada = t.user("ada").await.id;
+    let session = t.session(ada, NOON).await;
+    let rounds = i64::try_from(drill().rounds(20, 1000)).unwrap();
+    for round in 0..rounds {
+        let calls = (0..16).map(|_| {
+            let (store, id) = (t.store.clone(), session.id);
+            async move { store.rotate_refresh(id, round, NOON).await.unwrap() }
+        });
+        let (mut rotated, mut repeated) = (0, 0);
+        for answer in at_once(calls).await {
+            match answer {
+                Rotation::Rotated(s) if s.refresh_counter == Some(round + 1) => rotated += 1,
+                Rotation::Repeated(s) if s.refresh_counter == Some(round + 1) => repeated += 1,
+                other => panic!("round {round}: {other:?}"),
+            }
+        }
+        assert_eq!((rotated, repeated), (1, 15), "round {round}");
+    }
+    let after = t.read_session(session.id).await;
+    assert_eq!((after.refresh_counter, after.ended), (Some(rounds), None));
+}
+
+pub async fn drill_rotations_of_many_sessions_do_not_mix(t: &TestStore) {
+    let ada = t.user("ada").await.id;
+    let mut sessions = Vec::new();
+    for _ in 0..64 {
+        sessions.push(t.session(ada, NOON).await);
+    }
+    for round in 0..drill().rounds(5, 500) {
+        let counter = i64::try_from(round).unwrap();
+        let calls = sessions.iter().map(|session| {
+            let (store, id) = (t.store.clone(), session.id);
+            async move { (id, store.rotate_refresh(id, counter, NOON).await.unwrap()) }
+        });
+        for (id, answer) in at_once(calls).await {
+            let own = matches!(&answer, Rotation::Rotated(s) if s.id == id && s.refresh_counter == Some(counter + 1));
+            assert!(own, "round {round}: {answer:?}");
+        }
+    }
+}
+
+pub async fn drill_no_session_outlives_a_login_that_raced_with_a_password_change(t: &TestStore) {
+    for round in 0..drill().rounds(20, 1000) {
+        let ada = t.user(&format!("ada{round}")).await;
+        let change = PasswordChange {
+            password: hash("new"),
+            expected: None,
+            at: NOON,
+            keep_session: None,
+            reason: EndReason::PasswordChanged,
+        };
+        let changing = t.store.change_password(ada.id, change);
+        let proof = || LoginProof { verified: ada.password.clone(), rehashed: Some(hash("old, better")) };
+        let open = || OpenSession { session: new_session(ada.id, NOON), login: Some(proof()) };
+        let (first, second) = (t.store.open_session(open()), t.store.open_session(open()));
+        let (a, changed, b) = tokio::join!(first, changing, second);
+        assert!(changed.unwrap());
+        a.and(b).unwrap();
+        assert_eq!(t.store.sessions_of(ada.id, NOON).await.unwrap(), [], "round {round}");
+        assert_eq!(t.read(ada.id).await.password, hash("new"), "round {round}");
+    }
+}
+
+pub async fn drill_no_session_outlives_a_login_that_raced_with_a_deactivation_or_deletion(t: &TestStore) {
+    for round in 0..drill().rounds(20, 1000) {
+        let ada = t.user(&format!("ada{round}")).await;
+        let login = || Some(LoginProof { verified: ada.password.clone(), rehashed: None });
+        let open =
+            || t.store.open_session(OpenSession { session: new_session(ada.id, NOON), login: login() });
+        if round % 2 == 0 {
+            let off = UserChange { is_active: Some(false), ..UserChange::default() };
+            let (a, off, b) = tokio::join!(open(), t.store.update_user(ada.id, off), open());
+            off.unwrap();
+            a.and(b).unwrap();
+        } else {
+            let (a, deleted, b) = tokio::join!(open(), t.store.delete_user(ada.id), open());
+            assert!(deleted.unwrap());
+            a.and(b).unwrap();
+        }
+        assert_eq!(t.store.sessions_of(ada.id, NOON).await.unwrap(), [], "round {round}");
+    }
+}
+
+pub async fn drill_of_8_password_changes_that_expect_the_same_exactly_one_succeeds(t: &TestStore) {
+    for round in 0..drill().rounds(5, 500) {
+        let ada = t.user(&format!("ada{round}")).await;
+        let calls = (0..8).map(|n| {
+            let (store, id) = (t.store.clone(), ada.id);
+            let change = PasswordChange {
+                password: hash(&format!("new{n}")),
+                expected: Some(ada.password.clone()),
+                at: NOON,
+                keep_session: None,
+                reason: EndReason::PasswordChanged,
+            };
+            async move { store.change_password(id, change).await.unwrap() }
+        });
+        assert_eq!(successes(calls).await, 1, "round {round}");
+    }
+}
+
+pub async fn drill_no_simultaneous_patch_of_metadata_is_lost(t: &TestStore) {
+    for round in 0..drill().rounds(3, 200) {
+        let ada = t.user(&format!("ada{round}")).await.id;
+        let calls = (0..16).map(|n| {
+            let store = t.store.clone();
+            let metadata = [(format!("member{n}"), json!(n))].into_iter().collect();
+            let change = UserChange { metadata, ..UserChange::default() };
+            async move { store.update_user(ada, change).await.is_ok() }
+        });
+        assert_eq!(successes(calls).await, 16);
+        let metadata = t.read(ada).await.metadata;
+        let expected = (0..16).map(|n| (format!("member{n}"), json!(n))).collect();
+        assert_eq!(Value::Object(metadata), Value::Object(expected), "round {round}");
+    }
+}
+
+pub async fn of_simultaneous_successors_of_a_key_exactly_one_is_added(t: &TestStore) {
+    for predecessor in ["", "0", "1", "2"] {
+        let calls = (0..16).map(|n| {
+            let (store, key) = (t.store.clone(), key(&format!("{predecessor}/{n}"), predecessor, 0));
+            async move { store.add_signing_key(key).await.unwrap() }
+        });
+        assert_eq!(successes(calls).await, 1);
+    }
+    assert_eq!(t.store.signing_keys().await.unwrap().len(), 4);
+}
+
+pub async fn of_simultaneous_ends_of_a_session_exactly_one_succeeds(t: &TestStore) {
+    let ada = t.user("ada").await.id;
+    let session = t.session(ada, NOON).await;
+    let calls = (0..16).map(|n| {
+        let (store, id) = (t.store.clone(), session.id);
+        async move { store.end_session(id, ada, EndReason::LoggedOut, NOON.after(seconds(n))).await.unwrap() }
+    });
+    assert_eq!(successes(calls).await, 1);
+}
+
+pub async fn of_simultaneous_grants_exactly_one_succeeds(t: &TestStore) {
+    let ada = t.user("ada").await.id;
+    let permission = Permission { name: "blog.add".parse().unwrap(), label: String::new() };
+    let declare = (0..8).map(|_| {
+        let (store, permission) = (t.store.clone(), permission.clone());
+        async move { store.declare_permissions(&[permission]).await.is_ok() }
+    });
+    assert_eq!(successes(declare).await, 8);
+    let create = (0..8).map(|_| {
+        let store = t.store.clone();
+        async move { store.create_group("editors").await.unwrap() }
+    });
+    assert_eq!(successes(create).await, 1);
+    let add = (0..8).map(|_| {
+        let store = t.store.clone();
+        async move { store.add_to_group(ada, "editors").await.unwrap() }
+    });
+    assert_eq!(successes(add).await, 1);
+    let grant = (0..8).map(|_| {
+        let (store, name) = (t.store.clone(), permission.name.clone());
+        async move { store.grant_to_user(ada, &name).await.unwrap() }
+    });
+    assert_eq!(successes(grant).await, 1);
+}
+
+pub async fn a_refresh_token_that_is_started_many_times_at_once_is_one(t: &TestStore) {
+    let ada = t.user("ada").await.id;
+    let session = t.open(Session { refresh_counter: None, ..new_session(ada, NOON) }).await;
+    let calls = (0..16).map(|_| {
+        let (store, id) = (t.store.clone(), session.id);
+        async move { store.start_refresh(id, NOON).await.unwrap() }
+    });
+    for started in at_once(calls).await {
+        assert_eq!(started.and_then(|s| s.refresh_counter), Some(0));
+    }
+}

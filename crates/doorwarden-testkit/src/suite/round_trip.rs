@@ -1,0 +1,233 @@
+use super::property::for_all;
+use crate::{TestStore, drill, hash, new_user};
+use doorwarden_core::identity::{EmailAddress, Username};
+use doorwarden_core::password::PasswordHash;
+use doorwarden_core::permission::Permission;
+use doorwarden_core::session::{ClientInfo, EndReason, Session, SessionId};
+use doorwarden_core::store::{PasswordChange, SigningKey};
+use doorwarden_core::time::Timestamp;
+use doorwarden_core::user::{METADATA_MAX_BYTES, NewUser, User, UserChange, UserId};
+use proptest::option;
+use proptest::prelude::*;
+use serde_json::{Map, Value};
+use std::cell::Cell;
+use uuid::Uuid;
+
+/// Any text but NUL, with more of what breaks programs than chance would give: folding that changes the length, signs
+/// that SQL, JSON and `LIKE` know, letters that combine, directions, the last plane.
+fn text(most: usize) -> impl Strategy<Value = String> {
+    let odd: Vec<char> = "İıßſΣςKǅﬁÅé\u{301}\u{345}אب中ไ\u{202e}\u{200d}\u{feff}\u{fffd}😀\u{10ffff}'\"\\%_$?:;{}\n\r\t\u{1}\u{7f}"
+        .chars()
+        .collect();
+    let char = prop_oneof![
+        2 => prop::char::range(' ', '~'),
+        2 => any::<char>().prop_filter("no database keeps NUL in text", |c| *c != '\0'),
+        1 => prop::sample::select(odd),
+    ];
+    prop::collection::vec(char, 0..most).prop_map(|chars| chars.into_iter().collect())
+}
+
+/// Any instant of the years 1 to 9999.
+fn instant() -> impl Strategy<Value = Timestamp> {
+    prop_oneof![
+        3 => -62_135_596_800_000_000..=253_402_300_799_999_999_i64,
+        1 => prop::sample::select(vec![-62_135_596_800_000_000, -1, 0, 1, 999_999, 253_402_300_799_999_999]),
+    ]
+    .prop_map(Timestamp::from_micros)
+}
+
+fn json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        prop::sample::select(vec![0.1, 1e308, 5e-324, -0.0, 1e15, 123_456_789.123_456_78])
+            .prop_map(Value::from),
+        text(12).prop_map(Value::from),
+    ];
+    leaf.prop_recursive(3, 24, 5, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+            prop::collection::vec((text(8), inner), 0..5)
+                .prop_map(|members| Value::Object(members.into_iter().collect())),
+        ]
+    })
+}
+
+fn metadata() -> impl Strategy<Value = Map<String, Value>> {
+    prop::collection::vec((text(10), json()), 0..6)
+        .prop_map(|members| members.into_iter().collect::<Map<_, _>>())
+        .prop_filter("no more than 16 KiB", |map| {
+            serde_json::to_string(map).is_ok_and(|text| text.len() <= METADATA_MAX_BYTES)
+        })
+}
+
+fn user() -> impl Strategy<Value = NewUser> {
+    (text(60), text(60), text(40), any::<[bool; 3]>(), instant(), metadata()).prop_map(
+        |(username, email, password, [is_active, is_staff, is_superuser], date_joined, metadata)| NewUser {
+            username: Username::from_stored(username),
+            email: EmailAddress::from_stored(email),
+            password: PasswordHash::from_stored(password),
+            is_active,
+            is_staff,
+            is_superuser,
+            date_joined,
+            metadata,
+        },
+    )
+}
+
+fn session() -> impl Strategy<Value = Session> {
+    let texts = (text(20), option::of(text(20)), option::of(text(40)), option::of(text(200)));
+    let numbers = (1..=3_u8, option::of(0..=i64::MAX), option::of(0..=i64::MAX));
+    let instants = [instant(), instant(), instant(), instant()];
+    (any::<u128>(), texts, numbers, instants).prop_map(
+        |(
+            id,
+            (amr, client_id, address, user_agent),
+            (assurance_level, refresh_counter, idle_seconds),
+            instants,
+        )| {
+            let [created_at, last_seen_at, expires_at, auth_time] = instants;
+            Session {
+                id: SessionId(Uuid::from_u128(id)),
+                user: UserId(0),
+                created_at,
+                last_seen_at,
+                expires_at,
+                amr,
+                auth_time,
+                assurance_level,
+                refresh_counter,
+                idle_seconds,
+                client_id,
+                client: ClientInfo { address, user_agent },
+                ended: None,
+            }
+        },
+    )
+}
+
+fn cases() -> usize {
+    drill().rounds(64, 4096)
+}
+
+/// A number that no earlier case had, to keep generated names apart.
+fn numbers() -> impl Fn() -> u32 {
+    let next = Cell::new(0);
+    move || next.replace(next.get() + 1)
+}
+
+pub async fn drill_any_user_is_read_as_written(t: &TestStore) {
+    let number = numbers();
+    for_all(cases(), (user(), instant(), metadata()), async |(mut new, instant, more)| {
+        let n = number();
+        new.username = Username::from_stored(format!("{n}-{}", new.username.as_str()));
+        new.email = EmailAddress::from_stored(format!("{n}-{}@example.com", new.email.as_str()));
+        let created = t.store.create_user(new.clone()).await.unwrap();
+        let expected = User {
+            id: created.id,
+            username: new.username,
+            email: new.email,
+            password: new.password,
+            is_active: new.is_active,
+            is_staff: new.is_staff,
+            is_superuser: new.is_superuser,
+            date_joined: new.date_joined,
+            last_login: None,
+            metadata: new.metadata,
+            password_trimmed: false,
+            tokens_valid_after: None,
+        };
+        assert_eq!(created, expected);
+        assert_eq!(t.read(created.id).await, expected);
+        assert_eq!(t.account(created.id).await.user, expected);
+        let by_email = t.store.user_by_email(&expected.email.key()).await.unwrap();
+        assert_eq!(by_email.as_ref(), Some(&expected));
+        let by_name = t.store.user_by_username(&expected.username.key()).await.unwrap();
+        assert_eq!(by_name.as_ref(), Some(&expected));
+
+        let change = PasswordChange {
+            password: hash("new"),
+            expected: Some(expected.password.clone()),
+            at: instant,
+            keep_session: None,
+            reason: EndReason::PasswordChanged,
+        };
+        assert!(t.store.change_password(created.id, change).await.unwrap());
+        let expected = User { password: hash("new"), tokens_valid_after: Some(instant), ..expected };
+        assert_eq!(t.read(created.id).await, expected);
+
+        let mut metadata = expected.metadata.clone();
+        for (name, value) in more.clone() {
+            match value {
+                Value::Null => metadata.remove(&name),
+                value => metadata.insert(name, value),
+            };
+        }
+        if serde_json::to_string(&metadata).unwrap().len() <= METADATA_MAX_BYTES {
+            let change = UserChange { metadata: more, ..UserChange::default() };
+            let changed = t.store.update_user(created.id, change).await.unwrap().unwrap();
+            assert_eq!(changed, User { metadata, ..expected });
+        }
+    })
+    .await;
+}
+
+pub async fn drill_any_session_is_read_as_written(t: &TestStore) {
+    let ada = t.user("ada").await.id;
+    for_all(cases(), (session(), instant()), async |(session, at)| {
+        let session = t.open(Session { user: ada, ..session }).await;
+        assert_eq!(t.read_session(session.id).await, session);
+        assert!(t.store.end_session(session.id, ada, EndReason::Revoked, at).await.unwrap());
+        let ended = Some((at, EndReason::Revoked));
+        assert_eq!(t.read_session(session.id).await, Session { ended, ..session });
+    })
+    .await;
+}
+
+pub async fn drill_any_key_is_read_as_written(t: &TestStore) {
+    let number = numbers();
+    let bytes = prop::collection::vec(any::<u8>(), 0..200);
+    let values = (text(40), text(20), bytes, text(100), instant(), instant(), option::of(instant()));
+    for_all(
+        cases(),
+        values,
+        async |(kid, algorithm, sealed, public_jwk, created_at, signs_from, revoked_at)| {
+            let n = number();
+            let key = SigningKey {
+                kid: format!("{n} {kid}"),
+                algorithm,
+                sealed,
+                public_jwk,
+                predecessor: format!("{n} {kid}"),
+                created_at,
+                signs_from,
+                revoked_at,
+            };
+            assert!(t.store.add_signing_key(key.clone()).await.unwrap());
+            assert_eq!(t.store.signing_keys().await.unwrap(), std::slice::from_ref(&key));
+            assert!(t.store.delete_signing_key(&key.kid).await.unwrap());
+        },
+    )
+    .await;
+}
+
+pub async fn drill_any_group_and_label_are_read_as_written(t: &TestStore) {
+    let number = numbers();
+    for_all(cases(), (text(100), text(100)), async |(group, label)| {
+        let group = format!("{group}{}", number());
+        let user = t.store.create_user(new_user(&format!("user{}", number()))).await.unwrap().id;
+        assert!(t.store.create_group(&group).await.unwrap());
+        assert!(t.store.add_to_group(user, &group).await.unwrap());
+        assert_eq!(t.account(user).await.groups, std::slice::from_ref(&group));
+        assert!(t.store.delete_group(&group).await.unwrap());
+
+        let permission = Permission { name: "any.label".parse().unwrap(), label };
+        t.store.declare_permissions(std::slice::from_ref(&permission)).await.unwrap();
+        assert_eq!(t.store.permissions().await.unwrap(), [permission]);
+    })
+    .await;
+}

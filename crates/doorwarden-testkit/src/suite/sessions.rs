@@ -1,0 +1,210 @@
+use crate::{NOON, TestStore, hash, new_session, new_user, seconds};
+use doorwarden_core::session::{EndReason, Session, SessionId};
+use doorwarden_core::store::{OpenSession, Revocations};
+use doorwarden_core::user::{User, UserChange, UserId};
+use uuid::Uuid;
+
+const UNKNOWN: SessionId = SessionId(Uuid::from_u128(1));
+
+pub async fn an_opened_session_is_read_as_it_was(t: &TestStore) {
+    let ada = t.user("ada").await;
+    let session = t.session(ada.id, NOON).await;
+    assert_eq!(t.store.session(session.id).await.unwrap(), Some(session));
+    assert_eq!(t.store.session(UNKNOWN).await.unwrap(), None);
+    assert_eq!(t.read(ada.id).await, ada, "a session without a login is no login");
+}
+
+pub async fn a_login_is_recorded_with_the_session(t: &TestStore) {
+    let ada = t.user("ada").await;
+    let at = NOON.after(seconds(60));
+    let session = new_session(ada.id, at);
+    assert!(t.log_in(session.clone(), "ada", None).await);
+    assert_eq!(t.read_session(session.id).await, session);
+    assert_eq!(t.read(ada.id).await, User { last_login: Some(at), ..ada });
+}
+
+pub async fn a_login_stores_the_better_hash_and_ends_no_token(t: &TestStore) {
+    let ada = t.user("ada").await;
+    let earlier = t.session(ada.id, NOON).await;
+    assert!(t.log_in(new_session(ada.id, NOON), "ada", Some("better")).await);
+    assert_eq!(t.read(ada.id).await, User { password: hash("better"), last_login: Some(NOON), ..ada });
+    assert_eq!(t.read_session(earlier.id).await, earlier);
+}
+
+pub async fn a_login_with_another_password_than_the_stored_one_opens_nothing(t: &TestStore) {
+    let ada = t.user("ada").await;
+    let session = new_session(ada.id, NOON);
+    assert!(!t.log_in(session.clone(), "old", Some("better")).await);
+    assert_eq!(t.store.session(session.id).await.unwrap(), None);
+    assert_eq!(t.read(ada.id).await, ada);
+}
+
+pub async fn an_inactive_user_opens_no_session(t: &TestStore) {
+    let mut new = new_user("ada");
+    new.is_active = false;
+    let ada = t.store.create_user(new).await.unwrap();
+    let session = new_session(ada.id, NOON);
+    assert!(!t.log_in(session.clone(), "ada", Some("better")).await);
+    assert!(!t.store.open_session(OpenSession { session: session.clone(), login: None }).await.unwrap());
+    assert_eq!(t.store.session(session.id).await.unwrap(), None);
+    assert_eq!(t.read(ada.id).await, ada);
+}
+
+pub async fn a_deleted_user_opens_no_session(t: &TestStore) {
+    let ada = t.user("ada").await.id;
+    t.store.delete_user(ada).await.unwrap();
+    let session = new_session(ada, NOON);
+    assert!(!t.log_in(session.clone(), "ada", None).await);
+    assert!(!t.store.open_session(OpenSession { session: session.clone(), login: None }).await.unwrap());
+    assert_eq!(t.store.session(session.id).await.unwrap(), None);
+}
+
+pub async fn the_living_sessions_of_a_user_are_listed_newest_first(t: &TestStore) {
+    let ada = t.user("ada").await.id;
+    let bob = t.user("bob").await.id;
+    let second = t.session(ada, NOON.after(seconds(2))).await;
+    let first = t.session(ada, NOON.after(seconds(1))).await;
+    let third = t.session(ada, NOON.after(seconds(3))).await;
+    let short = Session { expires_at: NOON.after(seconds(30)), ..new_session(ada, NOON) };
+    t.open(short.clone()).await;
+    let ended = t.session(ada, NOON).await;
+    t.store.end_session(ended.id, ada, EndReason::Revoked, NOON).await.unwrap();
+    let of_bob = t.session(bob, NOON).await;
+
+    let alive = t.store.sessions_of(ada, NOON.after(seconds(29))).await.unwrap();
+    assert_eq!(alive, [third.clone(), second.clone(), first.clone(), short]);
+    let later = t.store.sessions_of(ada, NOON.after(seconds(30))).await.unwrap();
+    assert_eq!(later, [third, second, first], "a session is over at the instant at which it expires");
+    assert_eq!(t.store.sessions_of(bob, NOON).await.unwrap(), [of_bob]);
+    assert_eq!(t.store.sessions_of(UserId(bob.0 + 1), NOON).await.unwrap(), []);
+}
+
+pub async fn a_session_ends_once_and_for_its_user_only(t: &TestStore) {
+    let ada = t.user("ada").await.id;
+    let bob = t.user("bob").await.id;
+    let session = t.session(ada, NOON).await;
+    let at = NOON.after(seconds(5));
+    assert!(!t.store.end_session(session.id, bob, EndReason::Revoked, at).await.unwrap());
+    assert_eq!(t.read_session(session.id).await, session, "nobody ends another user's session");
+
+    assert!(t.store.end_session(session.id, ada, EndReason::LoggedOut, at).await.unwrap());
+    assert!(!t.store.end_session(session.id, ada, EndReason::Revoked, at.after(seconds(5))).await.unwrap());
+    let ended = Some((at, EndReason::LoggedOut));
+    assert_eq!(t.read_session(session.id).await, Session { ended, ..session }, "the first end counts");
+    assert!(!t.store.end_session(UNKNOWN, ada, EndReason::LoggedOut, at).await.unwrap());
+}
+
+pub async fn every_reason_for_an_end_is_kept(t: &TestStore) {
+    let ada = t.user("ada").await.id;
+    for reason in EndReason::ALL {
+        let session = t.session(ada, NOON).await;
+        assert!(t.store.end_session(session.id, ada, reason, NOON).await.unwrap());
+        assert_eq!(t.read_session(session.id).await.ended, Some((NOON, reason)));
+    }
+}
+
+pub async fn all_sessions_but_one_end_together(t: &TestStore) {
+    let ada = t.user("ada").await.id;
+    let bob = t.user("bob").await.id;
+    let (kept, lost, of_bob) =
+        (t.session(ada, NOON).await, t.session(ada, NOON).await, t.session(bob, NOON).await);
+    t.session(ada, NOON).await;
+    let at = NOON.after(seconds(5));
+    assert_eq!(t.store.end_sessions_of(ada, Some(kept.id), EndReason::Revoked, at).await.unwrap(), 2);
+    assert_eq!(t.store.end_sessions_of(ada, Some(kept.id), EndReason::Revoked, at).await.unwrap(), 0);
+    assert_eq!(t.read_session(kept.id).await, kept);
+    assert_eq!(t.read_session(of_bob.id).await, of_bob);
+    assert_eq!(t.read_session(lost.id).await.ended, Some((at, EndReason::Revoked)));
+    assert_eq!(t.store.end_sessions_of(ada, None, EndReason::SignedOut, at).await.unwrap(), 1);
+    assert_eq!(t.store.end_sessions_of(bob, Some(kept.id), EndReason::SignedOut, at).await.unwrap(), 1);
+    assert_eq!(t.store.end_sessions_of(UserId(bob.0 + 1), None, EndReason::SignedOut, at).await.unwrap(), 0);
+}
+
+pub async fn when_a_session_was_seen_never_moves_back(t: &TestStore) {
+    let ada = t.user("ada").await.id;
+    let (a, b) = (t.session(ada, NOON).await, t.session(ada, NOON).await);
+    let [early, middle, late] = [10, 20, 30].map(|n| NOON.after(seconds(n)));
+    t.store.touch_sessions(&[]).await.unwrap();
+    t.store.touch_sessions(&[(a.id, middle), (UNKNOWN, late)]).await.unwrap();
+    assert_eq!(t.read_session(a.id).await, Session { last_seen_at: middle, ..a.clone() });
+    assert_eq!(t.read_session(b.id).await, b);
+    t.store.touch_sessions(&[(a.id, early), (b.id, late), (b.id, early)]).await.unwrap();
+    assert_eq!(t.read_session(a.id).await.last_seen_at, middle);
+    assert_eq!(t.read_session(b.id).await.last_seen_at, late, "the latest of several counts");
+    t.store.touch_sessions(&[(a.id, early), (a.id, late)]).await.unwrap();
+    assert_eq!(t.read_session(a.id).await.last_seen_at, late);
+    assert_eq!(t.store.session(UNKNOWN).await.unwrap(), None);
+}
+
+pub async fn revocations_are_told_from_an_instant_on_in_their_order(t: &TestStore) {
+    let ada = t.user("ada").await.id;
+    let bob = t.user("bob").await.id;
+    let (a, b, c) = (t.session(ada, NOON).await, t.session(ada, NOON).await, t.session(ada, NOON).await);
+    t.session(bob, NOON).await;
+    let expired = Session { expires_at: NOON.after(seconds(1)), ..new_session(bob, NOON) };
+    t.open(expired).await;
+    let [one, two, three] = [1, 2, 3].map(|n| NOON.after(seconds(n)));
+    t.store.end_session(c.id, ada, EndReason::Revoked, three).await.unwrap();
+    t.store.end_session(a.id, ada, EndReason::LoggedOut, one).await.unwrap();
+    t.store.end_session(b.id, ada, EndReason::RefreshReused, two).await.unwrap();
+    assert_eq!(
+        t.store.revocations(NOON).await.unwrap(),
+        Revocations { sessions: vec![(a.id, one), (b.id, two), (c.id, three)], users: vec![] }
+    );
+    t.store.sign_out_user(ada, three).await.unwrap();
+    t.store.end_sessions_of(bob, None, EndReason::SignedOut, NOON).await.unwrap();
+    t.store.sign_out_user(bob, two).await.unwrap();
+    assert_eq!(
+        t.store.revocations(two).await.unwrap(),
+        Revocations { sessions: vec![(b.id, two), (c.id, three)], users: vec![(bob, two), (ada, three)] }
+    );
+    assert_eq!(t.store.revocations(three.after(seconds(1))).await.unwrap(), Revocations::default());
+}
+
+pub async fn the_end_by_deactivation_and_deletion_is_among_the_revocations(t: &TestStore) {
+    let ada = t.user("ada").await.id;
+    let bob = t.user("bob").await.id;
+    let (of_ada, of_bob) = (t.session(ada, NOON).await.id, t.session(bob, NOON).await.id);
+    let off = UserChange { is_active: Some(false), ..UserChange::default() };
+    t.store.update_user(ada, off).await.unwrap();
+    t.store.delete_user(bob).await.unwrap();
+    // These ends are dated by the database's own clock.
+    let revoked = t.store.revocations(doorwarden_core::time::Timestamp::default()).await.unwrap().sessions;
+    let ids: Vec<_> = revoked.iter().map(|(id, _)| *id).collect();
+    assert_eq!(ids, [of_ada, of_bob]);
+}
+
+pub async fn purging_deletes_what_ended_or_expired_before_and_nothing_else(t: &TestStore) {
+    let ada = t.user("ada").await.id;
+    let line = NOON.after(seconds(100));
+    let ending_at = |n| Session { expires_at: NOON.after(seconds(n)), ..new_session(ada, NOON) };
+    let expired_before = t.open(ending_at(99)).await;
+    let expires_then = t.open(ending_at(100)).await;
+    let alive = t.session(ada, NOON).await;
+    let ended_before = t.session(ada, NOON).await;
+    let ended_then = t.session(ada, NOON).await;
+    t.store.end_session(ended_before.id, ada, EndReason::Revoked, NOON.after(seconds(99))).await.unwrap();
+    t.store.end_session(ended_then.id, ada, EndReason::Revoked, line).await.unwrap();
+
+    assert_eq!(t.store.purge_sessions(line, 100).await.unwrap(), 2);
+    for gone in [expired_before, ended_before] {
+        assert_eq!(t.store.session(gone.id).await.unwrap(), None);
+    }
+    for kept in [expires_then, alive, ended_then] {
+        assert!(t.store.session(kept.id).await.unwrap().is_some());
+    }
+    assert_eq!(t.store.purge_sessions(line, 100).await.unwrap(), 0);
+}
+
+pub async fn purging_deletes_no_more_than_it_may(t: &TestStore) {
+    let ada = t.user("ada").await.id;
+    for n in 0..5 {
+        t.open(Session { expires_at: NOON.after(seconds(n)), ..new_session(ada, NOON) }).await;
+    }
+    let line = NOON.after(seconds(100));
+    let mut deleted = Vec::new();
+    for limit in [0, 2, 2, 2] {
+        deleted.push(t.store.purge_sessions(line, limit).await.unwrap());
+    }
+    assert_eq!(deleted, [0, 2, 2, 1]);
+}
