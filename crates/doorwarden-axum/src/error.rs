@@ -21,6 +21,7 @@ pub struct ApiError {
     code: Cow<'static, str>,
     complaint: Complaint,
     headers: Vec<(http::HeaderName, HeaderValue)>,
+    shows_code: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -32,13 +33,19 @@ enum Complaint {
 impl ApiError {
     /// An error about the request as a whole: `{"detail": "…"}`.
     pub fn detail(status: StatusCode, code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, code: code.into(), complaint: Complaint::Detail(detail.into()), headers: Vec::new() }
+        Self {
+            status,
+            code: code.into(),
+            complaint: Complaint::Detail(detail.into()),
+            headers: Vec::new(),
+            shows_code: false,
+        }
     }
 
     /// 400 about fields: `{"field": ["…"]}`.
     pub fn fields(errors: FieldErrors) -> Self {
         let (status, code) = (StatusCode::BAD_REQUEST, Cow::Borrowed("invalid"));
-        Self { status, code, complaint: Complaint::Fields(errors), headers: Vec::new() }
+        Self { status, code, complaint: Complaint::Fields(errors), headers: Vec::new(), shows_code: false }
     }
 
     /// 401 without a word about a token, because none was sent (RFC 6750, section 3.1).
@@ -120,6 +127,13 @@ impl ApiError {
         self
     }
 
+    /// Puts the code beside the detail in Django REST framework's shape, too, where SimpleJWT's clients look for it.
+    #[must_use]
+    pub fn showing_code(mut self) -> Self {
+        self.shows_code = true;
+        self
+    }
+
     /// The status.
     pub fn status(&self) -> StatusCode {
         self.status
@@ -165,10 +179,7 @@ impl ApiError {
 
     fn drf(&self) -> Value {
         match &self.complaint {
-            // SimpleJWT's clients look for the code of a refused token.
-            Complaint::Detail(text) if self.code == "token_not_valid" || self.code == "refresh_reused" => {
-                json!({"detail": text, "code": self.code})
-            }
+            Complaint::Detail(text) if self.shows_code => json!({"detail": text, "code": self.code}),
             Complaint::Detail(text) => json!({"detail": text}),
             Complaint::Fields(errors) => by_field(errors, |error| error.text.as_ref().into()),
         }

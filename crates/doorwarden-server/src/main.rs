@@ -1,2 +1,30 @@
-//! The Doorwarden service: one binary with its command line.
-fn main() {}
+//! The program: the service and its command line. Nothing here decides anything about accounts: every command calls the flows
+//! that HTTP calls.
+
+mod cli;
+mod command;
+mod config;
+mod failure;
+mod output;
+mod serve;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+// musl's allocator is slow, and glibc's keeps what it was given.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            return failure::Failure::software(format!("the runtime could not be started: {error}")).report();
+        }
+    };
+    match runtime.block_on(command::run(cli)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}

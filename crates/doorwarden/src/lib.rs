@@ -1,1 +1,97 @@
 //! User accounts and JSON Web Tokens for axum applications, on SQLite or PostgreSQL.
+//!
+//! ```no_run
+//! use axum::{Router, routing::get};
+//! use doorwarden::{CurrentUser, Doorwarden};
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let auth = Doorwarden::builder().database_url("sqlite://app.db").build().await?;
+//!     let app = Router::new().route("/feed", get(feed));
+//!     let app = auth.protect(app).merge(auth.router()).layer(auth.shell());
+//!     let listener = tokio::net::TcpListener::bind("127.0.0.1:8000").await?;
+//!     Ok(axum::serve(listener, app).await?)
+//! }
+//!
+//! async fn feed(user: CurrentUser) -> String {
+//!     format!("Hello {}", user.user.username.as_str())
+//! }
+//! ```
+//!
+//! - [`Doorwarden::builder`] says what can be decided; everything has a safe default.
+//! - [`Auth::router`] has `/registration`, `/login`, `/me` and the rest; [`Auth::protect`] and [`Auth::require_perm`] guard
+//!   an application's own routes; [`CurrentUser`] and [`Claims`] are arguments of handlers.
+//! - [`Doorwarden::users`] is Django's manager: `create_user`, `create_superuser`, permissions and groups.
+//! - [`Doorwarden::tokens`] makes and checks tokens.
+
+mod builder;
+mod secret;
+mod tokens;
+mod users;
+
+pub use builder::{BuildError, Builder};
+pub use doorwarden_axum::{ApiError, Auth, Claims, CorsSettings, CurrentUser, Endpoint, HttpSettings};
+pub use doorwarden_core as core;
+pub use doorwarden_core::async_trait;
+pub use doorwarden_core::error::{FieldError, FieldErrors};
+pub use doorwarden_core::event::Event;
+pub use doorwarden_core::field::Field;
+pub use doorwarden_core::flow::manage::{CreateUserError, NewAccount};
+pub use doorwarden_core::hook::Hooks;
+pub use doorwarden_core::password::Password;
+pub use doorwarden_core::settings::Settings;
+pub use doorwarden_core::user::{Account, User, UserId};
+pub use secret::SecretKeyError;
+pub use tokens::Tokens;
+pub use users::Users;
+
+use std::ops::Deref;
+
+/// Accounts and tokens: what an application holds. Cheap to clone. Dereferences to [`Auth`], which has the router and the layers.
+#[derive(Debug, Clone)]
+pub struct Doorwarden {
+    auth: Auth,
+}
+
+impl Doorwarden {
+    /// Begins with the defaults.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// The manager: creates and changes accounts, groups and permissions.
+    pub fn users(&self) -> Users {
+        Users::new(self.auth.context().clone())
+    }
+
+    /// Makes and checks tokens.
+    pub fn tokens(&self) -> Tokens {
+        Tokens::new(self.auth.context().clone())
+    }
+
+    /// The handle for axum, which [`Deref`] also gives.
+    pub fn auth(&self) -> &Auth {
+        &self.auth
+    }
+
+    /// Finishes what was begun: writes what is written behind, stops hashing, closes the database. Requests that come
+    /// afterwards get 503.
+    pub async fn close(&self) {
+        let context = self.auth.context();
+        doorwarden_core::janitor::flush_seen(context).await;
+        let pool = context.clone();
+        let stopped = tokio::task::spawn_blocking(move || pool.pool.shutdown()).await;
+        if stopped.is_err() {
+            tracing::error!("the hashing pool could not be stopped");
+        }
+        context.store.close().await;
+    }
+}
+
+impl Deref for Doorwarden {
+    type Target = Auth;
+
+    fn deref(&self) -> &Auth {
+        &self.auth
+    }
+}

@@ -1,0 +1,35 @@
+use doorwarden_core::context::Context;
+use doorwarden_core::flow::authenticate::{AuthenticateError, Authenticated, authenticate};
+use doorwarden_core::flow::manage;
+use doorwarden_core::flow::{FlowError, IssuedToken};
+use doorwarden_core::session::ClientInfo;
+use doorwarden_core::user::UserId;
+use std::sync::Arc;
+
+/// Makes and checks tokens. From [`Doorwarden::tokens`](crate::Doorwarden::tokens).
+#[derive(Debug, Clone)]
+pub struct Tokens {
+    context: Arc<Context>,
+}
+
+impl Tokens {
+    pub(crate) fn new(context: Arc<Context>) -> Self {
+        Self { context }
+    }
+
+    /// Opens a session for a user and makes its token, without asking for a password: for an application's own ways in.
+    ///
+    /// # Errors
+    /// [`FlowError::NotFound`] if the user is gone or inactive.
+    pub async fn issue(&self, user: UserId) -> Result<IssuedToken, FlowError> {
+        manage::issue_token(&self.context, user, ClientInfo::default()).await
+    }
+
+    /// Whose token this is, as fresh as [`CurrentUser`](crate::CurrentUser).
+    ///
+    /// # Errors
+    /// [`AuthenticateError::Refused`] with the reason.
+    pub async fn verify(&self, token: &str) -> Result<Authenticated, AuthenticateError> {
+        authenticate(&self.context, token).await
+    }
+}

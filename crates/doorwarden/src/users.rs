@@ -1,0 +1,249 @@
+use doorwarden_core::context::Context;
+use doorwarden_core::flow::FlowError;
+use doorwarden_core::flow::manage::{self, CreateUserError, NewAccount};
+use doorwarden_core::identity::{EmailKey, UsernameKey};
+use doorwarden_core::password::Password;
+use doorwarden_core::permission::{Group, Permission, PermissionName};
+use doorwarden_core::store::{Change, GrantError, StoreError, UserFilter};
+use doorwarden_core::user::{Account, User, UserChange, UserId};
+use std::sync::Arc;
+
+/// The manager, as Django's `User.objects`. From [`Doorwarden::users`](crate::Doorwarden::users).
+#[derive(Debug, Clone)]
+pub struct Users {
+    context: Arc<Context>,
+}
+
+impl Users {
+    pub(crate) fn new(context: Arc<Context>) -> Self {
+        Self { context }
+    }
+
+    /// Creates an account. Without a password it gets an unusable one.
+    ///
+    /// # Errors
+    /// [`CreateUserError`].
+    pub async fn create_user(
+        &self,
+        username: &str,
+        email: &str,
+        password: Option<&str>,
+    ) -> Result<User, CreateUserError> {
+        manage::create_user(&self.context, account(username, email, password)).await
+    }
+
+    /// Creates an account that has every permission.
+    ///
+    /// # Errors
+    /// [`CreateUserError`].
+    pub async fn create_superuser(
+        &self,
+        username: &str,
+        email: &str,
+        password: &str,
+    ) -> Result<User, CreateUserError> {
+        manage::create_superuser(&self.context, account(username, email, Some(password))).await
+    }
+
+    /// Creates an account with everything that can be said of one.
+    ///
+    /// # Errors
+    /// [`CreateUserError`].
+    pub async fn create(&self, account: NewAccount) -> Result<User, CreateUserError> {
+        manage::create_user(&self.context, account).await
+    }
+
+    /// The user of this id.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn get(&self, id: UserId) -> Result<Option<User>, StoreError> {
+        self.context.store.user(id).await
+    }
+
+    /// The user of this address, without regard to case: Django's `get_by_natural_key`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn get_by_email(&self, email: &str) -> Result<Option<User>, StoreError> {
+        self.context.store.user_by_email(&EmailKey::of(email)).await
+    }
+
+    /// The user of this name, in its folded form.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn get_by_username(&self, username: &str) -> Result<Option<User>, StoreError> {
+        self.context.store.user_by_username(&UsernameKey::of(username)).await
+    }
+
+    /// The user with groups and permissions: [`Account::has_perm`] and its like.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn account(&self, id: UserId) -> Result<Option<Account>, StoreError> {
+        self.context.store.account(id).await
+    }
+
+    /// The users that match, by id: those after `after`, at most `limit`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn list(
+        &self,
+        filter: &UserFilter,
+        after: Option<UserId>,
+        limit: u32,
+    ) -> Result<Vec<User>, StoreError> {
+        self.context.store.users(filter, after, limit).await
+    }
+
+    /// Who has this permission, directly, through a group or as an active superuser: Django's `with_perm`. The first
+    /// `limit` by id.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn with_perm(&self, permission: &PermissionName, limit: u32) -> Result<Vec<User>, StoreError> {
+        let filter = UserFilter { permission: Some(permission.as_str().to_owned()), ..UserFilter::default() };
+        self.list(&filter, None, limit).await
+    }
+
+    /// Changes a user's fields; the user as he then is.
+    ///
+    /// # Errors
+    /// [`FlowError::NotFound`]; [`FlowError::Invalid`] if another user has the new address or name.
+    pub async fn update(&self, id: UserId, change: UserChange) -> Result<User, FlowError> {
+        manage::update_user(&self.context, id, change).await
+    }
+
+    /// Gives a user a new password and ends all of his sessions and tokens. `None`: an unusable password.
+    ///
+    /// # Errors
+    /// [`FlowError::NotFound`].
+    pub async fn set_password(&self, id: UserId, password: Option<&str>) -> Result<(), FlowError> {
+        manage::set_password(&self.context, id, password.map(Password::new).as_ref()).await
+    }
+
+    /// Ends all sessions and tokens of a user; how many sessions it ended.
+    ///
+    /// # Errors
+    /// [`FlowError::NotFound`].
+    pub async fn sign_out(&self, id: UserId) -> Result<u64, FlowError> {
+        manage::sign_out(&self.context, id).await
+    }
+
+    /// Deletes a user. His id is never given to anybody else.
+    ///
+    /// # Errors
+    /// [`FlowError::NotFound`].
+    pub async fn delete(&self, id: UserId) -> Result<(), FlowError> {
+        manage::delete_user(&self.context, id).await
+    }
+
+    /// Gives a user a permission; `false` if he has it already.
+    ///
+    /// # Errors
+    /// [`GrantError::NoSuchPermission`] if it was never declared.
+    pub async fn grant(&self, id: UserId, permission: &PermissionName) -> Result<bool, GrantError> {
+        let granted = self.context.store.grant_to_user(id, permission).await?;
+        self.context.live.forget(Change::User(id));
+        Ok(granted)
+    }
+
+    /// Takes a direct permission from a user; `false` if he had none.
+    ///
+    /// # Errors
+    /// [`GrantError`].
+    pub async fn revoke(&self, id: UserId, permission: &PermissionName) -> Result<bool, GrantError> {
+        let revoked = self.context.store.revoke_from_user(id, permission).await?;
+        self.context.live.forget(Change::User(id));
+        Ok(revoked)
+    }
+
+    /// Every permission that was declared, sorted.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn permissions(&self) -> Result<Vec<Permission>, StoreError> {
+        self.context.store.permissions().await
+    }
+
+    /// Every group, sorted.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn groups(&self) -> Result<Vec<Group>, StoreError> {
+        self.context.store.groups().await
+    }
+
+    /// Creates a group; `false` if there is one of this name.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn create_group(&self, name: &str) -> Result<bool, StoreError> {
+        self.context.store.create_group(name).await
+    }
+
+    /// Deletes a group with its memberships and grants; `false` if there was none.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn delete_group(&self, name: &str) -> Result<bool, StoreError> {
+        let deleted = self.context.store.delete_group(name).await?;
+        self.context.live.forget(Change::AllUsers);
+        Ok(deleted)
+    }
+
+    /// Puts a user into a group; `false` if he is in it.
+    ///
+    /// # Errors
+    /// [`GrantError`].
+    pub async fn add_to_group(&self, id: UserId, group: &str) -> Result<bool, GrantError> {
+        let added = self.context.store.add_to_group(id, group).await?;
+        self.context.live.forget(Change::User(id));
+        Ok(added)
+    }
+
+    /// Takes a user out of a group; `false` if he was not in it.
+    ///
+    /// # Errors
+    /// [`GrantError`].
+    pub async fn remove_from_group(&self, id: UserId, group: &str) -> Result<bool, GrantError> {
+        let removed = self.context.store.remove_from_group(id, group).await?;
+        self.context.live.forget(Change::User(id));
+        Ok(removed)
+    }
+
+    /// Gives a group a permission; `false` if it has it already.
+    ///
+    /// # Errors
+    /// [`GrantError`].
+    pub async fn grant_to_group(&self, group: &str, permission: &PermissionName) -> Result<bool, GrantError> {
+        let granted = self.context.store.grant_to_group(group, permission).await?;
+        self.context.live.forget(Change::AllUsers);
+        Ok(granted)
+    }
+
+    /// Takes a permission from a group; `false` if it had none.
+    ///
+    /// # Errors
+    /// [`GrantError`].
+    pub async fn revoke_from_group(
+        &self,
+        group: &str,
+        permission: &PermissionName,
+    ) -> Result<bool, GrantError> {
+        let revoked = self.context.store.revoke_from_group(group, permission).await?;
+        self.context.live.forget(Change::AllUsers);
+        Ok(revoked)
+    }
+}
+
+fn account(username: &str, email: &str, password: Option<&str>) -> NewAccount {
+    NewAccount {
+        username: username.to_owned(),
+        email: email.to_owned(),
+        password: password.map(Password::new),
+        ..NewAccount::default()
+    }
+}
