@@ -3,7 +3,7 @@
 use super::property::{at_once, for_all};
 use crate::{NOON, TestStore, drill, new_session, new_user, seconds};
 use doorwarden_core::session::{EndReason, Session, SessionId};
-use doorwarden_core::store::{Rotation, Store};
+use doorwarden_core::store::{OpenSession, Rotation, Store};
 use doorwarden_core::time::Timestamp;
 use doorwarden_core::user::{UserChange, UserId};
 use proptest::prelude::*;
@@ -117,13 +117,12 @@ struct Driven {
 
 impl Driven {
     async fn new(store: Arc<dyn Store>) -> Self {
-        let random = SessionId::new(NOON, rand_bytes()).0.simple().to_string();
-        let user = store.create_user(new_user(&random)).await.unwrap().id;
-        let idle_seconds = Some(i64::try_from(IDLE).unwrap());
-        let session = Session { idle_seconds, expires_at: instant(LIFETIME), ..new_session(user, NOON) };
+        let session = new_session(UserId(0), NOON);
         let id = session.id;
-        let open = doorwarden_core::store::OpenSession { session, login: None };
-        assert!(store.open_session(open).await.unwrap());
+        let user = store.create_user(new_user(&id.to_string())).await.unwrap().id;
+        let idle_seconds = Some(i64::try_from(IDLE).unwrap());
+        let session = Session { user, idle_seconds, expires_at: instant(LIFETIME), ..session };
+        assert!(store.open_session(OpenSession { session, login: None }).await.unwrap());
         Self { store, user, session: id }
     }
 
@@ -147,11 +146,6 @@ impl Driven {
         answers.sort();
         answers
     }
-}
-
-fn rand_bytes() -> [u8; 10] {
-    let random: &dyn doorwarden_core::random::RandomSource = &doorwarden_core::random::SystemRandom;
-    random.bytes()
 }
 
 fn answer(rotation: Rotation) -> Answer {
