@@ -151,6 +151,12 @@ pub async fn nothing_is_given_to_or_from_what_does_not_exist(t: &TestStore) {
     assert!(matches!(s.grant_to_group("editors", &undeclared).await, Err(GrantError::NoSuchPermission)));
     assert!(matches!(s.add_to_group(nobody, "editors").await, Err(GrantError::NoSuchUser)));
     assert!(matches!(s.add_to_group(ada, "nobody").await, Err(GrantError::NoSuchGroup)));
+    assert!(matches!(s.revoke_from_user(nobody, &add).await, Err(GrantError::NoSuchUser)));
+    assert!(matches!(s.revoke_from_user(ada, &undeclared).await, Err(GrantError::NoSuchPermission)));
+    assert!(matches!(s.revoke_from_group("nobody", &add).await, Err(GrantError::NoSuchGroup)));
+    assert!(matches!(s.revoke_from_group("editors", &undeclared).await, Err(GrantError::NoSuchPermission)));
+    assert!(matches!(s.remove_from_group(nobody, "editors").await, Err(GrantError::NoSuchUser)));
+    assert!(matches!(s.remove_from_group(ada, "nobody").await, Err(GrantError::NoSuchGroup)));
     let account = t.account(ada).await;
     assert!(account.groups.is_empty() && account.permissions.is_empty());
 }
