@@ -133,17 +133,20 @@ impl Follower {
         let rows = client.query_typed(LOOK, &[(&since, Type::TEXT), (&most, Type::INT8)]).await?;
         let Some(first) = rows.first() else { return Err(Failure::Unreadable("no snapshot".to_owned())) };
         let next = Position { snapshot: get(first, 0)?, server: get(first, 1)?, at: started };
-        let gap_is_known = self.position.as_ref().is_some_and(|last| {
+        let has_all = |last: &Position| {
             last.server == next.server && started.duration_since(last.at) < REMEMBERED && rows.len() <= MOST
-        });
-        if gap_is_known {
-            for row in &rows {
-                if let Some(change) = change(row)? {
-                    self.sink.changed(change);
+        };
+        match &self.position {
+            // Nobody keeps anything before the first `connected`.
+            None => {}
+            Some(last) if has_all(last) => {
+                for row in &rows {
+                    if let Some(change) = change(row)? {
+                        self.sink.changed(change);
+                    }
                 }
             }
-        } else {
-            self.sink.changed(Change::Everything);
+            Some(_) => self.sink.changed(Change::Everything),
         }
         self.position = Some(next);
         Ok(())

@@ -39,7 +39,6 @@ async fn sql_by_hand_is_told_within_100_ms() {
         let (told, _) = ear.until(Heard::Change(change)).await;
         assert!(told.saturating_duration_since(committed) < SOON, "{statement}");
     }
-    database.drop().await;
 }
 
 #[tokio::test]
@@ -60,7 +59,6 @@ async fn what_no_view_shows_is_not_told() {
         .await
         .unwrap();
     assert_eq!(ear.rest().await, []);
-    database.drop().await;
 }
 
 #[tokio::test]
@@ -86,7 +84,6 @@ async fn the_program_tells_of_sessions_logins_and_keys() {
     };
     assert!(store.add_signing_key(key).await.unwrap());
     assert_eq!(ear.next().await.1, Heard::Change(Change::Keys));
-    database.drop().await;
 }
 
 #[tokio::test]
@@ -101,13 +98,12 @@ async fn a_long_transaction_is_told_once_and_when_it_commits() {
     assert_eq!(ear.rest().await, [Heard::Change(Change::User(bert.id))]);
     long.batch_execute("COMMIT").await.unwrap();
     assert_eq!(ear.rest().await, [Heard::Change(Change::User(anna.id))]);
-    database.drop().await;
 }
 
 #[tokio::test]
 async fn a_peer_that_vanishes_is_noticed_and_what_was_missed_is_told() {
     let Some(database) = database().await else { return };
-    let proxy = Proxy::start(&database.url).await;
+    let proxy = Proxy::start(database.url()).await;
     let store = database.migrated().await;
     let anna = user(&store, "anna").await;
     let through_proxy = PostgresStore::connect(&PostgresOptions::new(&proxy.url)).unwrap();
@@ -121,7 +117,6 @@ async fn a_peer_that_vanishes_is_noticed_and_what_was_missed_is_told() {
     proxy.set(Network::Up);
     let (_, missed) = ear.until(Heard::Connected).await;
     assert_eq!(missed, [Heard::Change(Change::User(anna.id))], "exactly what was missed, before connected");
-    database.drop().await;
 }
 
 #[tokio::test]
@@ -136,7 +131,6 @@ async fn a_connection_that_the_server_ends_is_replaced() {
     ear.until(Heard::Disconnected).await;
     let (_, missed) = ear.until(Heard::Connected).await;
     assert_eq!(missed, []);
-    database.drop().await;
 }
 
 #[tokio::test]
@@ -148,14 +142,13 @@ async fn more_changes_than_can_be_told_one_by_one_are_told_at_once() {
         "INSERT INTO doorwarden_changes (kind, ref) SELECT 'user', n::text FROM generate_series(1, 20000) n";
     database.sql().await.batch_execute(many).await.unwrap();
     assert_eq!(ear.rest().await, [Heard::Change(Change::Everything)]);
-    database.drop().await;
 }
 
 #[tokio::test]
 async fn behind_a_transaction_pool_the_log_is_read_without_notifications() {
     let Some(database) = database().await else { return };
     database.migrated().await;
-    let url = format!("{}?pgbouncer=true", database.url);
+    let url = format!("{}?pgbouncer=true", database.url());
     let store = PostgresStore::connect(&PostgresOptions::new(url)).unwrap();
     let anna = user(&store, "anna").await;
     let of_anna = session(&store, &anna, Some(0)).await;
@@ -169,7 +162,6 @@ async fn behind_a_transaction_pool_the_log_is_read_without_notifications() {
     let listening =
         "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND query ILIKE 'listen%'";
     assert!(sql.query(listening, &[]).await.unwrap().is_empty());
-    database.drop().await;
 }
 
 #[tokio::test]
@@ -188,5 +180,4 @@ async fn closing_ends_it() {
     })
     .await
     .expect("every connection is closed");
-    database.drop().await;
 }

@@ -9,6 +9,7 @@ mod outage;
 mod proxy;
 mod races;
 mod rotation;
+mod suite;
 mod support;
 mod triggers;
 mod values;

@@ -14,7 +14,6 @@ async fn running_them_twice_does_nothing() {
     store.migrate().await.unwrap();
     assert!(store.pending_migrations().await.unwrap().is_empty());
     assert_eq!(store.user(created.id).await.unwrap(), Some(created));
-    database.drop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -29,7 +28,6 @@ async fn instances_that_start_at_once_agree() {
     for task in tasks {
         task.await.unwrap().unwrap();
     }
-    database.drop().await;
 }
 
 #[tokio::test]
@@ -42,7 +40,6 @@ async fn a_database_of_a_newer_program_is_refused() {
         .unwrap();
     assert!(matches!(store.migrate().await, Err(MigrateError::Newer(name)) if name == "0099_later"));
     assert!(matches!(store.pending_migrations().await, Err(MigrateError::Newer(_))));
-    database.drop().await;
 }
 
 #[tokio::test]
@@ -52,7 +49,6 @@ async fn a_migration_that_was_changed_after_its_run_is_refused() {
     let sql = database.sql().await;
     sql.batch_execute("UPDATE doorwarden_migrations SET hash = 'another' WHERE number = 2").await.unwrap();
     assert!(matches!(store.migrate().await, Err(MigrateError::Changed(name)) if name == "0002_triggers"));
-    database.drop().await;
 }
 
 #[tokio::test]
@@ -63,7 +59,6 @@ async fn a_table_that_is_not_ours_is_left_alone() {
     let refused = database.store().migrate().await;
     assert!(matches!(refused, Err(MigrateError::Store(StoreError::Failed(_)))), "{refused:?}");
     assert_eq!(sql.query("SELECT mine FROM users", &[]).await.unwrap().len(), 1);
-    database.drop().await;
 }
 
 #[tokio::test]
@@ -71,11 +66,10 @@ async fn a_schema_of_its_own_works_also_for_sessions_that_look_elsewhere() {
     let Some(database) = database().await else { return };
     let sql = database.sql().await;
     sql.batch_execute("CREATE SCHEMA \"Log In\"").await.unwrap();
-    let url = format!("{}?options=-c%20search_path=%22Log%5C%20In%22", database.url);
+    let url = format!("{}?options=-c%20search_path=%22Log%5C%20In%22", database.url());
     let store = PostgresStore::connect(&PostgresOptions::new(url)).unwrap();
     store.migrate().await.unwrap();
     let anna = user(&store, "anna").await;
     sql.batch_execute("UPDATE \"Log In\".users SET is_active = false").await.unwrap();
     assert!(!store.user(anna.id).await.unwrap().unwrap().is_active);
-    database.drop().await;
 }

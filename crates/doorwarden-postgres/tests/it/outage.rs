@@ -14,7 +14,7 @@ const LIMIT: Duration = Duration::from_secs(2);
 
 async fn behind_proxy() -> Option<(Database, Proxy, PostgresStore, User)> {
     let database = database().await?;
-    let proxy = Proxy::start(&database.url).await;
+    let proxy = Proxy::start(database.url()).await;
     let anna = user(&database.migrated().await, "anna").await;
     let store = PostgresStore::connect(&PostgresOptions::new(&proxy.url)).unwrap();
     store.ping().await.unwrap();
@@ -61,18 +61,17 @@ async fn everything_is_unavailable(store: &PostgresStore, anna: &User) {
 
 #[tokio::test]
 async fn a_server_that_refuses_is_unavailable_at_once_and_comes_back() {
-    let Some((database, proxy, store, anna)) = behind_proxy().await else { return };
+    let Some((_database, proxy, store, anna)) = behind_proxy().await else { return };
     proxy.set(Network::Cut);
     everything_is_unavailable(&store, &anna).await;
     proxy.set(Network::Up);
     assert!(store.user(anna.id).await.unwrap().is_some());
     assert!(store.open_session(login(&anna)).await.unwrap());
-    database.drop().await;
 }
 
 #[tokio::test]
 async fn a_server_that_is_silent_is_unavailable_within_two_seconds_and_comes_back() {
-    let Some((database, proxy, store, anna)) = behind_proxy().await else { return };
+    let Some((_database, proxy, store, anna)) = behind_proxy().await else { return };
     proxy.set(Network::Silent);
     let started = Instant::now();
     let slow = tokio::join!(store.user(anna.id), store.rotate_refresh(SessionId(Uuid::nil()), 0, now()));
@@ -83,7 +82,6 @@ async fn a_server_that_is_silent_is_unavailable_within_two_seconds_and_comes_bac
     proxy.set(Network::Cut);
     proxy.set(Network::Up);
     assert!(store.user(anna.id).await.unwrap().is_some());
-    database.drop().await;
 }
 
 #[tokio::test]
@@ -109,7 +107,6 @@ async fn a_read_survives_that_every_pooled_connection_was_ended() {
         tokio::try_join!(reads(), reads(), reads(), reads()).unwrap();
         sql.query(end, &[]).await.unwrap();
     }
-    database.drop().await;
 }
 
 #[tokio::test]
@@ -124,7 +121,6 @@ async fn a_long_statement_ends_when_its_server_vanishes() {
     let silent = Instant::now();
     unavailable(&counting.await.unwrap());
     assert!(silent.elapsed() < LIMIT, "{:?}", silent.elapsed());
-    database.drop().await;
 }
 
 #[tokio::test]
@@ -139,7 +135,6 @@ async fn a_statement_that_waits_for_a_lock_gives_up_in_time() {
     assert!(started.elapsed() < LIMIT);
     sql.batch_execute("COMMIT").await.unwrap();
     assert!(store.user(anna.id).await.unwrap().is_some(), "what was given up has not happened");
-    database.drop().await;
 }
 
 #[tokio::test]
@@ -166,5 +161,4 @@ async fn a_closed_store_is_unavailable_and_has_finished_what_was_begun() {
     }
     unavailable(&store.ping().await);
     unavailable(&store.session(sessions[0].id).await);
-    database.drop().await;
 }

@@ -31,7 +31,6 @@ async fn with_a_deactivation() {
         let off = UserChange { is_active: Some(false), ..UserChange::default() };
         race(&store, &anna, async { drop(store.update_user(anna.id, off).await.unwrap()) }).await;
     }
-    database.drop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -49,7 +48,6 @@ async fn with_a_password_change() {
         };
         race(&store, &anna, async { assert!(store.change_password(anna.id, change).await.unwrap()) }).await;
     }
-    database.drop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -60,7 +58,6 @@ async fn with_a_deletion() {
         let anna = user(&store, &format!("anna{round}")).await;
         race(&store, &anna, async { assert!(store.delete_user(anna.id).await.unwrap()) }).await;
     }
-    database.drop().await;
 }
 
 /// Ends what a login that holds the user's row is about to commit: the lock is waited for, and what it leaves is seen.
@@ -83,5 +80,4 @@ async fn whoever_waited_for_a_login_ends_its_session() {
     sql.batch_execute("COMMIT").await.unwrap();
     assert_eq!(signing_out.await.unwrap().unwrap(), Some(1));
     assert_eq!(store.sessions_of(anna.id, now()).await.unwrap(), []);
-    database.drop().await;
 }

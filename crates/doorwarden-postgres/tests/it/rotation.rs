@@ -39,7 +39,6 @@ async fn rotations_that_come_together_share_commits() {
     let sql = "SELECT count(DISTINCT xmin::text) FROM doorwarden_sessions";
     let commits: i64 = database.sql().await.query_one(sql, &[]).await.unwrap().get(0);
     assert!(commits <= 20, "{commits} commits for 100 rotations");
-    database.drop().await;
 }
 
 #[tokio::test]
@@ -52,7 +51,6 @@ async fn of_one_token_sent_twenty_times_one_rotates_and_the_others_repeat() {
     let rotated = results.iter().filter(|r| matches!(r, Ok(Rotation::Rotated(_)))).count();
     let repeated = results.iter().filter(|r| matches!(r, Ok(Rotation::Repeated(_)))).count();
     assert_eq!((rotated, repeated), (1, 19), "{results:?}");
-    database.drop().await;
 }
 
 #[tokio::test]
@@ -105,7 +103,6 @@ async fn each_of_a_mixed_batch_gets_what_it_deserves() {
     }
     assert!(matches!(&results[8], Rotation::Rotated(_)));
     assert_eq!(results[10], Rotation::Unknown);
-    database.drop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -123,7 +120,6 @@ async fn two_instances_rotate_the_same_sessions_without_an_error() {
     let rotated = results.iter().filter(|r| matches!(r, Rotation::Rotated(_))).count();
     let repeated = results.iter().filter(|r| matches!(r, Rotation::Repeated(_))).count();
     assert_eq!((rotated, repeated), (50, 50));
-    database.drop().await;
 }
 
 #[tokio::test]
@@ -138,5 +134,4 @@ async fn nobody_who_has_gone_loses_his_token() {
         matches!(&again, Rotation::Rotated(s) | Rotation::Repeated(s) if s.refresh_counter == Some(1)),
         "{again:?}"
     );
-    database.drop().await;
 }

@@ -7,8 +7,8 @@ use doorwarden_core::store::{Change, ChangeSink, LoginProof, OpenSession, Sessio
 use doorwarden_core::time::{Clock, SystemClock, Timestamp};
 use doorwarden_core::user::{NewUser, User};
 use doorwarden_postgres::{PostgresOptions, PostgresStore};
+use doorwarden_testkit::{PostgresDatabase, RawSql};
 use serde_json::Map;
-use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -18,32 +18,20 @@ use uuid::Uuid;
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
-/// An empty database; `None`, with a line in the list of skipped tests, if there is no server.
+/// An empty database, removed when it is dropped; `None`, noted as skipped, if there is no server.
 pub(crate) async fn database() -> Option<Database> {
-    let Ok(admin) = std::env::var("DOORWARDEN_TEST_POSTGRES_URL") else {
-        if let Some(list) = std::env::var_os("DOORWARDEN_SKIPPED") {
-            let mut list = std::fs::OpenOptions::new().append(true).create(true).open(list).unwrap();
-            let test = std::thread::current().name().unwrap_or("a test").to_owned();
-            writeln!(list, "doorwarden-postgres: {test}: DOORWARDEN_TEST_POSTGRES_URL is not set").unwrap();
-        }
-        return None;
-    };
-    let name = format!("dw_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-    let client = client(&admin).await;
-    client.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
-    let (server, _) = admin.rsplit_once('/').unwrap();
-    Some(Database { url: format!("{server}/{name}"), name, admin })
+    Some(Database(doorwarden_testkit::postgres_database().await?))
 }
 
-pub(crate) struct Database {
-    pub(crate) url: String,
-    name: String,
-    admin: String,
-}
+pub(crate) struct Database(PostgresDatabase);
 
 impl Database {
+    pub(crate) fn url(&self) -> &str {
+        &self.0.url
+    }
+
     pub(crate) fn store(&self) -> PostgresStore {
-        PostgresStore::connect(&PostgresOptions::new(&self.url)).unwrap()
+        PostgresStore::connect(&PostgresOptions::new(self.url())).unwrap()
     }
 
     pub(crate) async fn migrated(&self) -> PostgresStore {
@@ -52,14 +40,14 @@ impl Database {
         store
     }
 
-    pub(crate) async fn sql(&self) -> Client {
-        client(&self.url).await
+    /// Means to run SQL by hand, for the suite.
+    pub(crate) fn by_hand(&self) -> impl RawSql + use<> {
+        self.0.sql()
     }
 
-    /// Removes the database; a test that fails leaves it behind.
-    pub(crate) async fn drop(self) {
-        let sql = format!("DROP DATABASE {} WITH (FORCE)", self.name);
-        client(&self.admin).await.batch_execute(&sql).await.unwrap();
+    /// A connection for SQL by hand.
+    pub(crate) async fn sql(&self) -> Client {
+        client(self.url()).await
     }
 }
 

@@ -17,7 +17,6 @@ async fn a_user_inserted_by_hand_is_found_and_unique() {
     assert_eq!((anna.email.as_str(), anna.is_active, anna.metadata.len()), ("Anna@Example.com", true, 0));
     let again = store.create_user(new_user("anna")).await;
     assert!(matches!(again, Err(WriteUserError::EmailTaken | WriteUserError::UsernameTaken)));
-    database.drop().await;
 }
 
 #[tokio::test]
@@ -34,7 +33,6 @@ async fn an_address_changed_by_hand_changes_its_key() {
     sql.batch_execute("UPDATE users SET is_staff = false").await.unwrap();
     let key: String = sql.query_one("SELECT email_key FROM users", &[]).await.unwrap().get(0);
     assert_eq!(key, "kept");
-    database.drop().await;
 }
 
 #[tokio::test]
@@ -51,7 +49,6 @@ async fn a_new_spelling_with_the_old_key_keeps_the_key() {
     store.update_user(anna.id, change).await.unwrap().unwrap();
     let key: String = sql.query_one("SELECT username_key FROM users", &[]).await.unwrap().get(0);
     assert_eq!(key, Username::from_stored("ÄNNE").key().as_str());
-    database.drop().await;
 }
 
 #[tokio::test]
@@ -68,7 +65,6 @@ async fn deactivation_and_deletion_by_hand_end_the_sessions() {
     sql.batch_execute("DELETE FROM users").await.unwrap();
     assert_eq!(reason(of_anna.id).await, Some(EndReason::Deactivated), "it had ended before");
     assert_eq!(reason(of_bert.id).await, Some(EndReason::UserDeleted));
-    database.drop().await;
 }
 
 #[tokio::test]
@@ -80,7 +76,6 @@ async fn truncation_ends_every_session() {
     database.sql().await.batch_execute("TRUNCATE users CASCADE").await.unwrap();
     let ended = store.session(of_anna.id).await.unwrap().unwrap().ended;
     assert_eq!(ended.map(|(_, reason)| reason), Some(EndReason::UserDeleted));
-    database.drop().await;
 }
 
 #[tokio::test]
@@ -92,7 +87,6 @@ async fn an_id_given_by_hand_is_never_given_again() {
     sql.batch_execute(insert).await.unwrap();
     assert!(store.delete_user(UserId(500)).await.unwrap());
     assert_eq!(user(&store, "anna").await.id, UserId(501));
-    database.drop().await;
 }
 
 #[tokio::test]
@@ -106,7 +100,7 @@ async fn a_role_that_may_write_users_needs_no_other_right() {
     sql.batch_execute(&format!("CREATE ROLE {role}; GRANT SELECT, INSERT, UPDATE ON users TO {role}"))
         .await
         .unwrap();
-    let app = client(&database.url).await;
+    let app = client(database.url()).await;
     app.batch_execute(&format!("SET ROLE {role}; SET search_path = pg_catalog")).await.unwrap();
     app.batch_execute("UPDATE public.users SET is_active = false").await.unwrap();
     app.batch_execute("INSERT INTO public.users (username, email, password) VALUES ('b', 'b@x', '!')")
@@ -114,7 +108,6 @@ async fn a_role_that_may_write_users_needs_no_other_right() {
         .unwrap();
     assert!(store.session(of_anna.id).await.unwrap().unwrap().ended.is_some());
     sql.batch_execute(&format!("DROP OWNED BY {role}; DROP ROLE {role}")).await.unwrap();
-    database.drop().await;
 }
 
 #[tokio::test]
@@ -126,5 +119,4 @@ async fn no_index_covers_what_a_rotation_changes() {
                    AND (a.attname IN ('refresh_counter', 'last_seen_at') \
                    OR pg_get_indexdef(i.indexrelid) ~ 'refresh_counter|last_seen_at')";
     assert!(database.sql().await.query(indexed, &[]).await.unwrap().is_empty());
-    database.drop().await;
 }

@@ -23,7 +23,6 @@ async fn metadata_comes_back_as_it_was() {
     let created = store.create_user(new.clone()).await.unwrap();
     assert_eq!(created.metadata, new.metadata);
     assert_eq!(store.user(created.id).await.unwrap(), Some(created));
-    database.drop().await;
 }
 
 #[tokio::test]
@@ -51,7 +50,6 @@ async fn metadata_changed_by_many_at_once_loses_nothing() {
     let gone = UserChange { metadata: object(json!({ "member 3\u{0}": null })), ..UserChange::default() };
     let left = store.update_user(anna.id, gone).await.unwrap().unwrap();
     assert_eq!(left.metadata.len(), 19);
-    database.drop().await;
 }
 
 #[tokio::test]
@@ -70,7 +68,6 @@ async fn text_that_cannot_be_stored_is_an_error_to_write_and_absent_to_read() {
     assert!(!taken.email && taken.username);
     let filter = UserFilter { starts_with: Some("anna\0".to_owned()), ..UserFilter::default() };
     assert_eq!(store.users(&filter, None, 10).await.unwrap(), []);
-    database.drop().await;
 }
 
 #[tokio::test]
@@ -91,5 +88,4 @@ async fn a_prefix_is_text_and_no_pattern() {
     assert_eq!(find("Ä").await, ["Änne"]);
     assert_eq!(find("bert@").await, ["bert"], "the address counts too");
     assert_eq!(find("").await.len(), 5);
-    database.drop().await;
 }
