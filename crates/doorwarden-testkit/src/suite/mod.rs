@@ -116,6 +116,7 @@ macro_rules! store_suite {
             a_new_password_needs_the_expected_one
             nobody_has_no_password_to_change
             a_new_password_is_not_a_trimmed_one
+            a_better_hash_of_a_trimmed_password_is_a_trimmed_one
             signing_out_ends_the_sessions_and_dates_the_tokens
             signing_out_counts_what_it_ended
         );
@@ -197,7 +198,7 @@ macro_rules! store_suite {
             drill_of_16_rotations_of_one_token_exactly_one_rotates_and_the_session_lives
             drill_rotations_of_many_sessions_do_not_mix
             drill_no_session_outlives_a_login_that_raced_with_a_password_change
-            drill_no_session_outlives_a_login_that_raced_with_a_deactivation_or_deletion
+            drill_no_session_outlives_an_opening_that_raced_with_a_deactivation_or_deletion
             drill_of_8_password_changes_that_expect_the_same_exactly_one_succeeds
             drill_no_simultaneous_patch_of_metadata_is_lost
             of_simultaneous_successors_of_a_key_exactly_one_is_added

@@ -1,4 +1,4 @@
-use crate::{NOON, TestStore, hash, seconds};
+use crate::{NOON, TestStore, hash, new_session, seconds};
 use doorwarden_core::session::EndReason;
 use doorwarden_core::store::PasswordChange;
 use doorwarden_core::user::{User, UserId};
@@ -72,6 +72,14 @@ pub async fn a_new_password_is_not_a_trimmed_one(t: &TestStore) {
     assert!(t.read(ada).await.password_trimmed);
     assert!(t.store.change_password(ada, to("new")).await.unwrap());
     assert!(!t.read(ada).await.password_trimmed);
+}
+
+pub async fn a_better_hash_of_a_trimmed_password_is_a_trimmed_one(t: &TestStore) {
+    let ada = t.user("ada").await.id;
+    t.by_hand("UPDATE users SET password_trimmed = true").await;
+    assert!(t.log_in(new_session(ada, NOON), "ada", Some("better")).await);
+    let after = t.read(ada).await;
+    assert_eq!((after.password, after.password_trimmed), (hash("better"), true));
 }
 
 pub async fn signing_out_ends_the_sessions_and_dates_the_tokens(t: &TestStore) {

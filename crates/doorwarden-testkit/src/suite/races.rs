@@ -141,22 +141,26 @@ pub async fn drill_no_session_outlives_a_login_that_raced_with_a_password_change
     }
 }
 
-pub async fn drill_no_session_outlives_a_login_that_raced_with_a_deactivation_or_deletion(t: &TestStore) {
+pub async fn drill_no_session_outlives_an_opening_that_raced_with_a_deactivation_or_deletion(t: &TestStore) {
     for round in 0..drill().rounds(20, 1000) {
         let ada = t.user(&format!("ada{round}")).await;
-        let login = || Some(LoginProof { verified: ada.password.clone(), rehashed: None });
-        let open =
-            || t.store.open_session(OpenSession { session: new_session(ada.id, NOON), login: login() });
-        if round % 2 == 0 {
+        let calls = (0..9).map(|n| {
+            let (store, id) = (t.store.clone(), ada.id);
+            let login =
+                (round % 4 < 2).then(|| LoginProof { verified: ada.password.clone(), rehashed: None });
             let off = UserChange { is_active: Some(false), ..UserChange::default() };
-            let (a, off, b) = tokio::join!(open(), t.store.update_user(ada.id, off), open());
-            off.unwrap();
-            a.and(b).unwrap();
-        } else {
-            let (a, deleted, b) = tokio::join!(open(), t.store.delete_user(ada.id), open());
-            assert!(deleted.unwrap());
-            a.and(b).unwrap();
-        }
+            async move {
+                match (n, round % 2) {
+                    (4, 0) => store.update_user(id, off).await.unwrap().is_some(),
+                    (4, _) => store.delete_user(id).await.unwrap(),
+                    _ => store
+                        .open_session(OpenSession { session: new_session(id, NOON), login })
+                        .await
+                        .is_ok(),
+                }
+            }
+        });
+        assert_eq!(successes(calls).await, 9, "round {round}");
         assert_eq!(t.store.sessions_of(ada.id, NOON).await.unwrap(), [], "round {round}");
     }
 }
