@@ -3,7 +3,9 @@
 //! behind the end.
 
 use crate::Refusal;
+use std::borrow::Cow;
 use std::collections::BTreeSet;
+use uuid::Uuid;
 
 /// What is wrong with a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,7 +83,6 @@ fn unescaped(raw: &[u8]) -> String {
 pub(crate) struct Value<'a>(&'a [u8]);
 
 impl<'a> Value<'a> {
-    #[cfg(test)]
     pub(crate) const fn raw(self) -> &'a [u8] {
         self.0
     }
@@ -97,6 +98,48 @@ impl<'a> Value<'a> {
     /// What stands between the quotes of a string, with its escapes.
     pub(crate) fn string(self) -> Option<&'a [u8]> {
         self.is_string().then(|| &self.0[1..self.0.len() - 1])
+    }
+
+    /// A string with its escapes resolved.
+    pub(crate) fn text(self) -> Option<Cow<'a, str>> {
+        let raw = self.string()?;
+        if raw.contains(&b'\\') {
+            return Some(Cow::Owned(unescaped(raw)));
+        }
+        std::str::from_utf8(raw).ok().map(Cow::Borrowed)
+    }
+
+    /// A UUID in its one form with hyphens, 36 characters; not those with braces, with `urn:uuid:` or without hyphens.
+    pub(crate) fn uuid(self) -> Option<Uuid> {
+        let text = self.string().filter(|text| text.len() == 36)?;
+        Uuid::try_parse_ascii(text).ok()
+    }
+
+    /// The elements of an array.
+    pub(crate) fn elements(self) -> Option<Vec<Value<'a>>> {
+        let mut scan = Scan { text: self.0, at: 0 };
+        let mut elements = Vec::new();
+        if !scan.take(b'[') {
+            return None;
+        }
+        scan.blank();
+        if scan.take(b']') {
+            return Some(elements);
+        }
+        loop {
+            elements.push(Value(scan.value(1).ok()?));
+            scan.blank();
+            if scan.take(b']') {
+                return Some(elements);
+            }
+            scan.take(b',');
+            scan.blank();
+        }
+    }
+
+    /// The elements of an array of strings.
+    pub(crate) fn texts(self) -> Option<Vec<String>> {
+        self.elements()?.into_iter().map(|element| element.text().map(Cow::into_owned)).collect()
     }
 
     /// A number without fraction and exponent, if it fits.
@@ -258,14 +301,14 @@ impl<'a> Scan<'a> {
         let start = self.at;
         self.expect(b'"')?;
         loop {
+            self.at += plain(&self.text[self.at..]);
             match self.peek() {
                 Some(b'"') => {
                     self.at += 1;
                     return Ok(&self.text[start..self.at]);
                 }
                 Some(b'\\') => self.escape()?,
-                Some(0..=0x1f) | None => return Err(Flaw::Syntax),
-                Some(_) => self.at += 1,
+                _ => return Err(Flaw::Syntax),
             }
         }
     }
@@ -298,6 +341,26 @@ impl<'a> Scan<'a> {
         }
         Ok(unit)
     }
+}
+
+/// How many bytes at the beginning are neither quote nor backslash nor control character; eight are looked at in one step.
+fn plain(text: &[u8]) -> usize {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGH: u64 = ONES << 7;
+    // In the result the lowest bit that is set belongs to the first byte below `limit`; higher ones may be wrong.
+    const fn below(word: u64, limit: u64) -> u64 {
+        word.wrapping_sub(ONES * limit) & !word & HIGH
+    }
+    let (words, rest) = text.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let found = below(word, 0x20) | below(word ^ (ONES * 0x22), 1) | below(word ^ (ONES * 0x5c), 1);
+        if found != 0 {
+            return index * 8 + found.trailing_zeros() as usize / 8;
+        }
+    }
+    let special = |&byte: &u8| matches!(byte, 0..=0x1f | b'"' | b'\\');
+    words.len() * 8 + rest.iter().position(special).unwrap_or(rest.len())
 }
 
 #[cfg(test)]

@@ -26,15 +26,22 @@
 //! # Ok::<(), doorwarden_token::secret::KeyTooShort>(())
 //! ```
 
+pub mod access;
 mod base64url;
+pub mod feed;
 pub mod inspect;
 mod json;
+pub mod jws;
+pub mod key;
+mod mac;
 mod parts;
+pub mod refresh;
 mod refusal;
 pub mod seal;
 pub mod secret;
 pub mod session;
 mod times;
 
+pub use key::{Algorithm, KeyPair, KeySet, PublicKey};
 pub use refusal::{Part, Refusal};
 pub use secret::SecretKey;

@@ -1,5 +1,6 @@
 use crate::json::{self, Flaw, Value};
 use crate::{Part, Refusal, base64url};
+use memchr::memchr;
 
 /// The three parts of a compact JWS (RFC 7515, section 7.1), not decoded yet.
 #[derive(Debug, Clone, Copy)]
@@ -13,20 +14,22 @@ pub(crate) struct Parts<'a> {
 
 impl<'a> Parts<'a> {
     pub(crate) fn of(token: &'a str) -> Result<Self, Refusal> {
+        Self::of_at_most(Refusal::MAX_TOKEN_BYTES, token)
+    }
+
+    pub(crate) fn of_at_most(max: usize, token: &'a str) -> Result<Self, Refusal> {
         let token = token.as_bytes();
-        if token.len() > Refusal::MAX_TOKEN_BYTES {
+        if token.len() > max {
             return Err(Refusal::TooLong);
         }
-        let mut dots = token.iter().enumerate().filter(|&(_, &byte)| byte == b'.').map(|(at, _)| at);
-        let (Some(first), Some(second), None) = (dots.next(), dots.next(), dots.next()) else {
+        let first = memchr(b'.', token).ok_or(Refusal::NotThreeParts)?;
+        let (header, rest) = (&token[..first], &token[first + 1..]);
+        let second = memchr(b'.', rest).ok_or(Refusal::NotThreeParts)?;
+        let (payload, signature) = (&rest[..second], &rest[second + 1..]);
+        if memchr(b'.', signature).is_some() {
             return Err(Refusal::NotThreeParts);
-        };
-        Ok(Self {
-            header: &token[..first],
-            payload: &token[first + 1..second],
-            signature: &token[second + 1..],
-            signed: &token[..second],
-        })
+        }
+        Ok(Self { header, payload, signature, signed: &token[..first + 1 + second] })
     }
 }
 

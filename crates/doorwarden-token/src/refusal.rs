@@ -7,8 +7,9 @@ use std::fmt;
 /// only for somebody who tries things out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Refusal {
-    /// Longer than [`Refusal::MAX_TOKEN_BYTES`]. Nothing of it was looked at.
-    #[error("the token is longer than {} bytes", Self::MAX_TOKEN_BYTES)]
+    /// Longer than [`Refusal::MAX_TOKEN_BYTES`], or a statement longer than [`feed::MAX_BYTES`](crate::feed::MAX_BYTES). Nothing
+    /// of it was looked at.
+    #[error("the token is too long")]
     TooLong,
     /// Not three parts with two dots between them: unsigned, encrypted (five parts), or no JWS at all.
     #[error("the token is not three parts separated by dots")]

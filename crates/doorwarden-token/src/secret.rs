@@ -1,7 +1,6 @@
 //! The one secret that an installation has, and the keys that follow from it.
 
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
+use crate::mac::Mac;
 use std::fmt;
 use zeroize::Zeroizing;
 
@@ -38,9 +37,9 @@ impl SecretKey {
     /// A key of 256 bits for one purpose: HKDF-SHA256 (RFC 5869) with the label as `info`. Who knows it knows nothing about
     /// the secret key or about the key of another label.
     pub fn derive(&self, label: &str) -> Zeroizing<[u8; 32]> {
-        let extracted = Zeroizing::new(hmac(b"doorwarden", &[&self.0]));
+        let extracted = Zeroizing::new(Mac::new(b"doorwarden").tag(&self.0));
         // One block of HKDF-Expand: 32 bytes are as many as SHA-256 gives.
-        Zeroizing::new(hmac(&*extracted, &[label.as_bytes(), &[1]]))
+        Zeroizing::new(Mac::new(&*extracted).tag(&[label.as_bytes(), &[1]].concat()))
     }
 }
 
@@ -56,17 +55,4 @@ impl fmt::Debug for SecretKey {
 pub struct KeyTooShort {
     /// How many it has.
     pub bytes: usize,
-}
-
-fn hmac(key: &[u8], message: &[&[u8]]) -> [u8; 32] {
-    let mut mac = keyed(key);
-    for part in message {
-        mac.update(part);
-    }
-    mac.finalize().into_bytes().into()
-}
-
-/// HMAC-SHA256 with a key of any length, ready to be cloned for each message.
-pub(crate) fn keyed(key: &[u8]) -> Hmac<Sha256> {
-    Hmac::new_from_slice(key).expect("HMAC takes keys of every length")
 }

@@ -99,6 +99,18 @@ fn what_is_not_one_json_object_is_refused() {
 }
 
 #[test]
+fn arrays_and_strings_are_taken_apart() {
+    let value = |text: &'static str| Value(text.as_bytes());
+    let raws = |text| value(text).elements().map(|e| e.iter().map(|v| v.raw().to_vec()).collect::<Vec<_>>());
+    assert_eq!(raws("[]"), Some(vec![]));
+    assert_eq!(raws("[ 1 , [2,3] ,\"]\"]"), Some(vec![b"1".to_vec(), b"[2,3]".to_vec(), b"\"]\"".to_vec()]));
+    assert_eq!(raws("{}"), None);
+    assert_eq!(value(r#"["a","\u00e4\/"]"#).texts(), Some(vec!["a".to_owned(), "ä/".to_owned()]));
+    assert_eq!(value(r#"["a",1]"#).texts(), None);
+    assert_eq!(value("7").text(), None);
+}
+
+#[test]
 fn numbers_are_what_they_say() {
     let integer = |text: &'static str| Value(text.as_bytes()).integer();
     assert_eq!(integer("-9223372036854775808"), Some(i64::MIN));
@@ -114,6 +126,21 @@ fn numbers_are_what_they_say() {
         ["9007199254740992", "-9007199254740992", "1e30", "1e400", "-1e400", "\"1\"", "true", "[]", "null"]
     {
         assert_eq!(seconds(other), None, "{other}");
+    }
+}
+
+#[test]
+fn the_end_of_a_string_is_found_at_every_place() {
+    for before in 0..40 {
+        for (special, after) in [(b'"', b'x'), (b'\\', b'"'), (0x1f, 0x00), (0x00, b'"'), (b'"', b'"')] {
+            for filler in [b'x', b' ', b'!', b'#', b'[', b']', 0x7f, 0x80, 0xa2, 0xdc, 0xff] {
+                let mut text = vec![filler; before];
+                text.extend([special, after]);
+                text.extend([filler; 9]);
+                assert_eq!(plain(&text), before, "{special:#x} behind {before} times {filler:#x}");
+                assert_eq!(plain(&text[..before]), before);
+            }
+        }
     }
 }
 

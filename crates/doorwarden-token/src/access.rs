@@ -1,0 +1,211 @@
+//! Access tokens: JSON Web Tokens of RFC 9068 (`typ: at+jwt`) for services that verify offline with published keys.
+//!
+//! What verifying holds to, besides the strict form of a [`Jws`]:
+//!
+//! - `typ` must be `at+jwt` (RFC 9068, section 4): no other token, by whomever signed with the same key, passes for one.
+//! - `kid` must name a key of the set, and the algorithm is the one of that key (RFC 8725, section 3.1).
+//! - `iss` is compared exactly; `aud` is a string or an array of strings and must contain the expected audience exactly.
+//! - `exp` and `nbf` are judged with at most 60 seconds of leeway; `iat` may lie up to 60 seconds in the future.
+//! - `iss`, `sub`, `aud`, `exp`, `iat`, `jti` and `client_id` are required. A claim of the wrong type is refused, never taken for absent.
+
+use crate::json::Value;
+use crate::jws::{self, Jws};
+use crate::parts::members;
+use crate::times::Times;
+use crate::{KeyPair, KeySet, Part, Refusal};
+use serde_json::{Map, json};
+use uuid::Uuid;
+
+/// The media type of access tokens, as `typ`.
+pub const TYPE: &str = "at+jwt";
+
+/// The longest token that is signed: intermediaries commonly bound a header line at 8 KiB, and it holds more than the token.
+pub const MAX_BYTES: usize = 4096;
+
+/// The claims of an access token (RFC 9068, section 2.2). Times are in seconds since 1970 UTC.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AccessClaims {
+    /// Who issued it: the URL of the issuer.
+    pub iss: String,
+    /// The user, as text.
+    pub sub: String,
+    /// Whom it is for.
+    pub aud: Vec<String>,
+    /// When it ends.
+    pub exp: i64,
+    /// When it was issued.
+    pub iat: i64,
+    /// Its unique id.
+    pub jti: String,
+    /// The client that it was issued to.
+    pub client_id: String,
+    /// The user, as the number that session tokens carry.
+    pub id: Option<i64>,
+    /// The session.
+    pub sid: Option<Uuid>,
+    /// How the user was authenticated (RFC 8176); left out if empty.
+    pub amr: Vec<String>,
+    /// When the user was authenticated.
+    pub auth_time: Option<i64>,
+    /// The assurance of the authentication.
+    pub acr: Option<String>,
+    /// Every other claim. `nbf`, or one named like a claim above, is neither written nor read from here.
+    pub extra: Map<String, serde_json::Value>,
+}
+
+/// An access token would be longer than [`MAX_BYTES`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the access token would have {bytes} bytes, more than {MAX_BYTES}")]
+pub struct TooLarge {
+    /// How long it would be.
+    pub bytes: usize,
+}
+
+/// Signs an access token.
+///
+/// ```
+/// use doorwarden_token::access::{self, AccessClaims, Expect};
+/// use doorwarden_token::{Algorithm, KeyPair, KeySet};
+///
+/// let pair = KeyPair::generate(Algorithm::EdDsa)?;
+/// let claims = AccessClaims {
+///     iss: "https://id.example".into(),
+///     sub: "7".into(),
+///     aud: vec!["https://api.example".into()],
+///     exp: 1_700_000_300,
+///     iat: 1_700_000_000,
+///     jti: "a1".into(),
+///     client_id: "web".into(),
+///     ..AccessClaims::default()
+/// };
+/// let token = access::sign(&pair, &claims)?;
+///
+/// let keys = KeySet::new(vec![pair.public().clone()])?;
+/// let expect = Expect::new("https://id.example", "https://api.example");
+/// assert_eq!(access::verify(&token, &keys, &expect, 1_700_000_100), Ok(claims));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn sign(key: &KeyPair, claims: &AccessClaims) -> Result<String, TooLarge> {
+    let token = jws::sign(key, TYPE, claims.to_json().as_bytes());
+    if token.len() > MAX_BYTES { Err(TooLarge { bytes: token.len() }) } else { Ok(token) }
+}
+
+/// What a service expects of the tokens that it accepts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expect {
+    issuer: String,
+    audience: String,
+    leeway: i64,
+}
+
+impl Expect {
+    /// The most seconds of leeway.
+    pub const MAX_LEEWAY_SECS: u32 = 60;
+
+    /// This issuer and this audience exactly, no leeway.
+    pub fn new(issuer: impl Into<String>, audience: impl Into<String>) -> Self {
+        Self { issuer: issuer.into(), audience: audience.into(), leeway: 0 }
+    }
+
+    /// Judges `exp` and `nbf` with this many seconds of leeway, or [`Self::MAX_LEEWAY_SECS`] if that is less.
+    #[must_use]
+    pub fn leeway_secs(mut self, seconds: u32) -> Self {
+        self.leeway = i64::from(seconds.min(Self::MAX_LEEWAY_SECS));
+        self
+    }
+}
+
+/// The claims of an access token that is valid at `now`, in seconds since 1970 UTC.
+pub fn verify(token: &str, keys: &KeySet, expect: &Expect, now: i64) -> Result<AccessClaims, Refusal> {
+    let jws = Jws::parse(token)?;
+    if !jws.is_of_type(TYPE) {
+        return Err(Refusal::WrongType);
+    }
+    jws.verify(keys)?;
+    let (claims, times) = AccessClaims::parse(&jws.payload)?;
+    times.check(now, expect.leeway)?;
+    if claims.iss != expect.issuer {
+        return Err(Refusal::WrongIssuer);
+    }
+    if !claims.aud.contains(&expect.audience) {
+        return Err(Refusal::WrongAudience);
+    }
+    Ok(claims)
+}
+
+impl AccessClaims {
+    fn to_json(&self) -> String {
+        let mut claims = self.extra.clone();
+        for reserved in ["nbf", "id", "sid", "amr", "auth_time", "acr"] {
+            claims.remove(reserved);
+        }
+        let aud = if let [aud] = &*self.aud { json!(aud) } else { json!(self.aud) };
+        let required = [
+            ("iss", json!(self.iss)),
+            ("sub", json!(self.sub)),
+            ("aud", aud),
+            ("exp", json!(self.exp)),
+            ("iat", json!(self.iat)),
+            ("jti", json!(self.jti)),
+            ("client_id", json!(self.client_id)),
+        ];
+        let optional = [
+            ("id", self.id.map(|id| json!(id))),
+            ("sid", self.sid.map(|sid| json!(sid))),
+            ("amr", (!self.amr.is_empty()).then(|| json!(self.amr))),
+            ("auth_time", self.auth_time.map(|time| json!(time))),
+            ("acr", self.acr.as_ref().map(|acr| json!(acr))),
+        ];
+        claims.extend(required.map(|(name, value)| (name.to_owned(), value)));
+        claims.extend(optional.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
+        serde_json::Value::Object(claims).to_string()
+    }
+
+    fn parse(payload: &[u8]) -> Result<(Self, Times), Refusal> {
+        let mut times = Times::default();
+        let mut claims = Self::default();
+        let (mut iss, mut sub, mut aud, mut jti, mut client_id) = (None, None, None, None, None);
+        members(payload, Part::Payload, |name, value| {
+            match name {
+                b"iss" => iss = Some(text(value, "iss")?),
+                b"sub" => sub = Some(text(value, "sub")?),
+                b"aud" => aud = Some(read_audience(value)?),
+                b"jti" => jti = Some(text(value, "jti")?),
+                b"client_id" => client_id = Some(text(value, "client_id")?),
+                b"id" => claims.id = Some(value.integer().ok_or(Refusal::BadSubject)?),
+                b"sid" => claims.sid = Some(value.uuid().ok_or(Refusal::BadClaim("sid"))?),
+                b"amr" => claims.amr = value.texts().ok_or(Refusal::BadClaim("amr"))?,
+                b"auth_time" => {
+                    claims.auth_time = Some(value.seconds().ok_or(Refusal::BadClaim("auth_time"))?);
+                }
+                b"acr" => claims.acr = Some(text(value, "acr")?),
+                _ if times.take(name, value)? => {}
+                _ => _ = claims.extra.insert(String::from_utf8_lossy(name).into_owned(), read_extra(value)?),
+            }
+            Ok(())
+        })?;
+        let required = |claim: Option<String>, name| claim.ok_or(Refusal::MissingClaim(name));
+        claims.iss = required(iss, "iss")?;
+        claims.sub = required(sub, "sub")?;
+        claims.aud = aud.ok_or(Refusal::MissingClaim("aud"))?;
+        claims.jti = required(jti, "jti")?;
+        claims.client_id = required(client_id, "client_id")?;
+        claims.exp = times.exp.ok_or(Refusal::MissingClaim("exp"))?;
+        claims.iat = times.iat.ok_or(Refusal::MissingClaim("iat"))?;
+        Ok((claims, times))
+    }
+}
+
+fn text(value: Value<'_>, name: &'static str) -> Result<String, Refusal> {
+    value.text().map(Into::into).ok_or(Refusal::BadClaim(name))
+}
+
+fn read_audience(value: Value<'_>) -> Result<Vec<String>, Refusal> {
+    let one = value.text().map(|audience| vec![audience.into_owned()]);
+    one.or_else(|| value.texts()).ok_or(Refusal::BadClaim("aud"))
+}
+
+fn read_extra(value: Value<'_>) -> Result<serde_json::Value, Refusal> {
+    // Numbers beyond those of `serde_json` are the only JSON that gets here and does not parse.
+    serde_json::from_slice(value.raw()).map_err(|_| Refusal::BadJson(Part::Payload))
+}
