@@ -1,1 +1,40 @@
-//! The embedded store of Doorwarden: SQLite through one writer thread with group commit.
+//! The embedded store of Doorwarden: SQLite through rusqlite.
+//!
+//! - One thread writes, over one connection. Whatever waits for it goes into one transaction, a savepoint each, so that
+//!   many writers share one wait for the disk. Readers read beside it, on the thread that asks.
+//! - WAL with `synchronous=FULL`: what was answered is on the disk.
+//! - What must follow from a change is done by triggers, so that SQL by hand counts as well. They also write the log of
+//!   changes, which [`ChangeFeed::follow`](doorwarden_core::store::ChangeFeed::follow) polls every few milliseconds.
+//! - The table `users` is a public contract; everything else is called `doorwarden_…`. See `migrations/`.
+//!
+//! ```
+//! use doorwarden_core::store::{Store, UserStore};
+//! use doorwarden_sqlite::{SqliteOptions, SqliteStore};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = std::env::temp_dir().join(format!("doorwarden-doc-{}", std::process::id()));
+//! let store = SqliteStore::open(&SqliteOptions::new(folder.join("app.db")))?;
+//! store.migrate().await?;
+//! assert_eq!(store.count_users().await?, 0);
+//! store.close().await;
+//! # std::fs::remove_dir_all(folder)?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod connection;
+mod failure;
+mod feed;
+mod groups;
+mod keys;
+mod migrations;
+mod readers;
+mod rows;
+mod sessions;
+mod store;
+mod users;
+mod writer;
+
+pub use connection::{SqliteOptions, Synchronous};
+pub use store::SqliteStore;

@@ -1,0 +1,73 @@
+//! What SQLite says, in the words of the store's traits.
+
+use doorwarden_core::store::{GrantError, StoreError, WriteUserError};
+use rusqlite::ErrorCode;
+
+/// A statement failed.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// SQLite said so.
+    Sqlite(rusqlite::Error),
+    /// What is stored cannot be read: the table, column and key, never the value.
+    Unreadable(String),
+    /// The store is closed, busy or gone.
+    Unavailable(&'static str),
+}
+
+impl Failure {
+    /// What a broken constraint says: `UNIQUE constraint failed: users.email_key`.
+    pub(crate) fn constraint(&self) -> Option<&str> {
+        match self {
+            Self::Sqlite(rusqlite::Error::SqliteFailure(error, Some(text)))
+                if error.code == ErrorCode::ConstraintViolation =>
+            {
+                Some(text)
+            }
+            _ => None,
+        }
+    }
+}
+
+impl From<rusqlite::Error> for Failure {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+impl From<Failure> for StoreError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Sqlite(error) => match error.sqlite_error_code() {
+                Some(
+                    ErrorCode::DatabaseBusy
+                    | ErrorCode::DatabaseLocked
+                    | ErrorCode::SystemIoFailure
+                    | ErrorCode::CannotOpen
+                    | ErrorCode::DiskFull
+                    | ErrorCode::OutOfMemory
+                    | ErrorCode::ReadOnly,
+                ) => Self::unavailable(error),
+                _ => Self::failed(error),
+            },
+            Failure::Unreadable(what) => Self::failed(what),
+            Failure::Unavailable(why) => Self::unavailable(why),
+        }
+    }
+}
+
+impl From<Failure> for WriteUserError {
+    fn from(failure: Failure) -> Self {
+        match failure.constraint() {
+            Some(text) if text.contains("users.email_key") => Self::EmailTaken,
+            Some(text) if text.contains("users.username_key") => Self::UsernameTaken,
+            Some(text) if text.contains("users_metadata_size") => Self::MetadataTooLarge,
+            _ => Self::Store(failure.into()),
+        }
+    }
+}
+
+impl From<Failure> for GrantError {
+    fn from(failure: Failure) -> Self {
+        Self::Store(failure.into())
+    }
+}

@@ -1,0 +1,226 @@
+//! Sessions.
+
+use crate::failure::Failure;
+use crate::rows::{all, get, one, run, session, session_columns};
+use crate::store::SqliteStore;
+use async_trait::async_trait;
+use doorwarden_core::password::PasswordHash;
+use doorwarden_core::session::{EndReason, Session, SessionId};
+use doorwarden_core::store::{OpenSession, Revocations, Rotation, SessionStore, StoreError};
+use doorwarden_core::time::Timestamp;
+use doorwarden_core::user::UserId;
+use rusqlite::{Connection, params};
+
+/// The longest idle time that counts, in seconds: a century, which can be added to any instant.
+const MAX_IDLE: i64 = 3_155_760_000;
+
+#[async_trait]
+impl SessionStore for SqliteStore {
+    async fn open_session(&self, open: OpenSession) -> Result<bool, StoreError> {
+        self.write(move |connection| {
+            let session = &open.session;
+            let ready = if let Some(login) = &open.login {
+                let sql = "UPDATE users SET last_login = ?3, password = coalesce(?4, password) \
+                               WHERE id = ?1 AND is_active AND password = ?2";
+                let rehashed = login.rehashed.as_ref().map(PasswordHash::as_str);
+                let at = session.created_at.to_string();
+                run(connection, sql, (session.user.0, login.verified.as_str(), at, rehashed))? == 1
+            } else {
+                let sql = "SELECT 1 FROM users WHERE id = ?1 AND is_active";
+                one(connection, sql, [session.user.0], |_| Ok(()))?.is_some()
+            };
+            if ready {
+                insert(connection, session)?;
+            }
+            Ok(ready)
+        })
+        .await
+    }
+
+    async fn session(&self, id: SessionId) -> Result<Option<Session>, StoreError> {
+        Ok(self.read(|connection| by_id(connection, id))?)
+    }
+
+    async fn sessions_of(&self, user: UserId, now: Timestamp) -> Result<Vec<Session>, StoreError> {
+        let sql = concat!(
+            "SELECT ",
+            session_columns!(),
+            " FROM doorwarden_sessions WHERE user_id = ?1 AND ended_at IS NULL AND expires_at > ?2 \
+             ORDER BY created_at DESC, id DESC"
+        );
+        Ok(self.read(|connection| all(connection, sql, (user.0, now.as_micros()), session))?)
+    }
+
+    async fn end_session(
+        &self,
+        id: SessionId,
+        user: UserId,
+        reason: EndReason,
+        at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.write(move |connection| {
+            let sql = "UPDATE doorwarden_sessions SET ended_at = ?4, end_reason = ?3 \
+                       WHERE id = ?1 AND user_id = ?2 AND ended_at IS NULL";
+            Ok(run(connection, sql, (id.0, user.0, reason.as_str(), at.as_micros()))? == 1)
+        })
+        .await
+    }
+
+    async fn end_sessions_of(
+        &self,
+        user: UserId,
+        except: Option<SessionId>,
+        reason: EndReason,
+        at: Timestamp,
+    ) -> Result<u64, StoreError> {
+        self.write(move |connection| Ok(end_all(connection, user, except, reason, at)?)).await
+    }
+
+    async fn rotate_refresh(
+        &self,
+        id: SessionId,
+        counter: i64,
+        at: Timestamp,
+    ) -> Result<Rotation, StoreError> {
+        self.write(move |connection| Ok(rotate(connection, id, counter, at)?)).await
+    }
+
+    async fn start_refresh(&self, id: SessionId, at: Timestamp) -> Result<Option<Session>, StoreError> {
+        self.write(move |connection| {
+            let sql = concat!(
+                "UPDATE doorwarden_sessions SET refresh_counter = coalesce(refresh_counter, 0) \
+                 WHERE id = ?1 AND ended_at IS NULL AND expires_at > ?2 RETURNING ",
+                session_columns!()
+            );
+            Ok(one(connection, sql, (id.0, at.as_micros()), session)?)
+        })
+        .await
+    }
+
+    async fn revocations(&self, since: Timestamp) -> Result<Revocations, StoreError> {
+        let sessions =
+            "SELECT id, ended_at FROM doorwarden_sessions WHERE ended_at >= ?1 ORDER BY ended_at, id";
+        let users = "SELECT id, tokens_valid_after FROM users WHERE tokens_valid_after >= ?1 ORDER BY 2, 1";
+        let revoked = self.read(|connection| {
+            let snapshot = connection.unchecked_transaction()?;
+            Ok::<_, Failure>(Revocations {
+                sessions: all(&snapshot, sessions, [since.as_micros()], |row| {
+                    Ok((SessionId(get(row, 0)?), Timestamp::from_micros(get(row, 1)?)))
+                })?,
+                users: all(&snapshot, users, [since.to_string()], |row| {
+                    let at = get::<String>(row, 1)?.parse();
+                    let damaged =
+                        |_| Failure::Unreadable("users.tokens_valid_after cannot be read".to_owned());
+                    Ok((UserId(get(row, 0)?), at.map_err(damaged)?))
+                })?,
+            })
+        })?;
+        Ok(revoked)
+    }
+
+    async fn touch_sessions(&self, seen: &[(SessionId, Timestamp)]) -> Result<(), StoreError> {
+        let seen = seen.to_vec();
+        self.write(move |connection| {
+            let sql = "UPDATE doorwarden_sessions SET last_seen_at = ?2 WHERE id = ?1 AND last_seen_at < ?2";
+            for (id, at) in &seen {
+                run(connection, sql, (id.0, at.as_micros()))?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn purge_sessions(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
+        self.write(move |connection| {
+            // A follower that was away for a moment must find what it missed, so the newest entries of the log stay.
+            let changes = "DELETE FROM doorwarden_changes WHERE seq IN (SELECT seq FROM doorwarden_changes WHERE at < \
+                           min(?1, CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER) - 300000000) LIMIT ?2)";
+            let sessions = "DELETE FROM doorwarden_sessions WHERE id IN (\
+                            SELECT id FROM (SELECT id FROM doorwarden_sessions WHERE ended_at < ?1 LIMIT ?2) UNION \
+                            SELECT id FROM (SELECT id FROM doorwarden_sessions WHERE expires_at < ?1 LIMIT ?2) LIMIT ?2)";
+            run(connection, changes, (before.as_micros(), limit))?;
+            Ok(run(connection, sessions, (before.as_micros(), limit))? as u64)
+        })
+        .await
+    }
+}
+
+/// Ends the live sessions of a user but `except`; how many.
+pub(crate) fn end_all(
+    connection: &Connection,
+    user: UserId,
+    except: Option<SessionId>,
+    reason: EndReason,
+    at: Timestamp,
+) -> Result<u64, Failure> {
+    let sql = "UPDATE doorwarden_sessions SET ended_at = ?4, end_reason = ?3 \
+               WHERE user_id = ?1 AND ended_at IS NULL AND id IS NOT ?2";
+    let params = (user.0, except.map(|id| id.0), reason.as_str(), at.as_micros());
+    Ok(run(connection, sql, params)? as u64)
+}
+
+fn by_id(connection: &Connection, id: SessionId) -> Result<Option<Session>, Failure> {
+    let sql = concat!("SELECT ", session_columns!(), " FROM doorwarden_sessions WHERE id = ?1");
+    one(connection, sql, [id.0], session)
+}
+
+fn insert(connection: &Connection, session: &Session) -> Result<(), Failure> {
+    let sql = concat!(
+        "INSERT INTO doorwarden_sessions (",
+        session_columns!(),
+        ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)"
+    );
+    let params = params![
+        session.id.0,
+        session.user.0,
+        session.created_at.as_micros(),
+        session.last_seen_at.as_micros(),
+        session.expires_at.as_micros(),
+        session.amr,
+        session.auth_time.as_micros(),
+        session.assurance_level,
+        session.refresh_counter,
+        session.idle_seconds,
+        session.client_id,
+        session.client.address,
+        session.client.user_agent,
+        session.ended.map(|(at, _)| at.as_micros()),
+        session.ended.map(|(_, reason)| reason.as_str()),
+    ];
+    run(connection, sql, params)?;
+    Ok(())
+}
+
+/// Takes a refresh token for what it is. There is one writer at a time, so what the look after the update says is why the update
+/// changed nothing.
+fn rotate(connection: &Connection, id: SessionId, counter: i64, at: Timestamp) -> Result<Rotation, Failure> {
+    let rotated = concat!(
+        "UPDATE doorwarden_sessions SET refresh_counter = refresh_counter + 1, last_seen_at = max(last_seen_at, ?3) \
+         WHERE id = ?1 AND refresh_counter = ?2 AND ended_at IS NULL AND expires_at > ?3 \
+         AND (idle_seconds IS NULL OR last_seen_at + min(idle_seconds, ?4) * 1000000 > ?3) \
+         AND EXISTS (SELECT 1 FROM users WHERE users.id = user_id AND is_active) RETURNING ",
+        session_columns!()
+    );
+    if let Some(session) = one(connection, rotated, (id.0, counter, at.as_micros(), MAX_IDLE), session)? {
+        return Ok(Rotation::Rotated(session));
+    }
+    let Some(found) = by_id(connection, id)? else { return Ok(Rotation::Unknown) };
+    let active = "SELECT 1 FROM users WHERE id = ?1 AND is_active";
+    let active = one(connection, active, [found.user.0], |_| Ok(()))?.is_some();
+    let idle = found.idle_seconds.is_some_and(|limit| {
+        let micros = at.as_micros().saturating_sub(found.last_seen_at.as_micros());
+        micros >= limit.min(MAX_IDLE).saturating_mul(1_000_000)
+    });
+    let dead = found.ended.is_some() || found.expires_at <= at || idle || !active;
+    match found.refresh_counter {
+        Some(newest) if !dead && (0..newest).contains(&counter) => {
+            if newest - counter == 1 {
+                return Ok(Rotation::Repeated(found));
+            }
+            let sql = "UPDATE doorwarden_sessions SET ended_at = ?2, end_reason = ?3 WHERE id = ?1";
+            run(connection, sql, (id.0, at.as_micros(), EndReason::RefreshReused.as_str()))?;
+            Ok(Rotation::Reused(Session { ended: Some((at, EndReason::RefreshReused)), ..found }))
+        }
+        _ => Ok(Rotation::Refused),
+    }
+}

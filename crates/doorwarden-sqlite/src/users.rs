@@ -1,0 +1,250 @@
+//! Users.
+
+use crate::failure::Failure;
+use crate::rows::{all, count, get, one, run, user, user_columns};
+use crate::sessions::end_all;
+use crate::store::SqliteStore;
+use async_trait::async_trait;
+use doorwarden_core::identity::{EmailAddress, EmailKey, Username, UsernameKey};
+use doorwarden_core::password::PasswordHash;
+use doorwarden_core::session::EndReason;
+use doorwarden_core::store::{PasswordChange, StoreError, Taken, UserFilter, UserStore, WriteUserError};
+use doorwarden_core::time::Timestamp;
+use doorwarden_core::user::{Account, METADATA_MAX_BYTES, NewUser, User, UserChange, UserId};
+use rusqlite::types::Value as Sql;
+use rusqlite::{Connection, params, params_from_iter};
+use serde_json::{Map, Value};
+
+#[async_trait]
+impl UserStore for SqliteStore {
+    async fn create_user(&self, new: NewUser) -> Result<User, WriteUserError> {
+        let sql = concat!(
+            "INSERT INTO users (username, username_key, email, email_key, password, is_active, is_staff, is_superuser, \
+             date_joined, metadata) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) RETURNING ",
+            user_columns!()
+        );
+        let metadata = metadata_text(&new.metadata)?;
+        self.write(move |connection| {
+            let (username_key, email_key) = (new.username.key(), new.email.key());
+            let params = params![
+                new.username.as_str(),
+                username_key.as_str(),
+                new.email.as_str(),
+                email_key.as_str(),
+                new.password.as_str(),
+                new.is_active,
+                new.is_staff,
+                new.is_superuser,
+                new.date_joined.to_string(),
+                metadata,
+            ];
+            let created = one(connection, sql, params, user)?;
+            created.ok_or_else(|| StoreError::failed("a new user was not returned").into())
+        })
+        .await
+    }
+
+    async fn user(&self, id: UserId) -> Result<Option<User>, StoreError> {
+        Ok(self.read(|connection| by_id(connection, id))?)
+    }
+
+    async fn user_by_email(&self, email: &EmailKey) -> Result<Option<User>, StoreError> {
+        let sql = concat!("SELECT ", user_columns!(), " FROM users WHERE email_key = ?1");
+        Ok(self.read(|connection| one(connection, sql, [email.as_str()], user))?)
+    }
+
+    async fn user_by_username(&self, username: &UsernameKey) -> Result<Option<User>, StoreError> {
+        let sql = concat!("SELECT ", user_columns!(), " FROM users WHERE username_key = ?1");
+        Ok(self.read(|connection| one(connection, sql, [username.as_str()], user))?)
+    }
+
+    async fn account(&self, id: UserId) -> Result<Option<Account>, StoreError> {
+        let account = self.read(|connection| {
+            let snapshot = connection.unchecked_transaction()?;
+            let Some(user) = by_id(&snapshot, id)? else { return Ok::<_, Failure>(None) };
+            let groups = "SELECT group_name FROM doorwarden_user_groups WHERE user_id = ?1 ORDER BY 1";
+            let groups = all(&snapshot, groups, [id.0], |row| get(row, 0))?;
+            let permissions = permissions(&snapshot, &user)?;
+            Ok(Some(Account { user, groups, permissions }))
+        })?;
+        Ok(account)
+    }
+
+    async fn taken(
+        &self,
+        email: Option<&EmailKey>,
+        username: Option<&UsernameKey>,
+        except: Option<UserId>,
+    ) -> Result<Taken, StoreError> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM users WHERE email_key = ?1 AND id IS NOT ?3), \
+                   EXISTS (SELECT 1 FROM users WHERE username_key = ?2 AND id IS NOT ?3)";
+        let params = (email.map(EmailKey::as_str), username.map(UsernameKey::as_str), except.map(|id| id.0));
+        let read = |row: &rusqlite::Row<'_>| Ok(Taken { email: get(row, 0)?, username: get(row, 1)? });
+        Ok(self.read(|connection| one(connection, sql, params, read))?.unwrap_or_default())
+    }
+
+    async fn users(
+        &self,
+        filter: &UserFilter,
+        after: Option<UserId>,
+        limit: u32,
+    ) -> Result<Vec<User>, StoreError> {
+        let list = selection(filter, after, limit);
+        self.scan(move |connection| all(connection, &list.sql, params_from_iter(list.params), user)).await
+    }
+
+    async fn count_users(&self) -> Result<u64, StoreError> {
+        let sql = "SELECT count(*) FROM users";
+        Ok(self.scan(move |connection| one(connection, sql, (), |row| count(row, 0))).await?.unwrap_or(0))
+    }
+
+    async fn count_users_by_algorithm(&self) -> Result<Vec<(String, u64)>, StoreError> {
+        // Text without a `$` names no algorithm, and might be a password.
+        let sql = "SELECT CASE WHEN password LIKE '!%' THEN '!' WHEN instr(password, '$') = 0 THEN '' \
+                   ELSE substr(password, 1, instr(password, '$') - 1) END AS algorithm, count(*) \
+                   FROM users GROUP BY 1 ORDER BY 1";
+        self.scan(move |connection| all(connection, sql, (), |row| Ok((get(row, 0)?, count(row, 1)?)))).await
+    }
+
+    async fn update_user(&self, id: UserId, change: UserChange) -> Result<Option<User>, WriteUserError> {
+        self.write(move |connection| {
+            let Some(old) = by_id(connection, id)? else { return Ok(None) };
+            let metadata = merge(old.metadata, &change.metadata)?;
+            let sql = "UPDATE users SET username = coalesce(?2, username), email = coalesce(?3, email), \
+                       is_active = coalesce(?4, is_active), is_staff = coalesce(?5, is_staff), \
+                       is_superuser = coalesce(?6, is_superuser), metadata = ?7 WHERE id = ?1";
+            let (username, email) = (change.username.as_ref(), change.email.as_ref());
+            let params = params![
+                id.0,
+                username.map(Username::as_str),
+                email.map(EmailAddress::as_str),
+                change.is_active,
+                change.is_staff,
+                change.is_superuser,
+                metadata,
+            ];
+            run(connection, sql, params)?;
+            // A statement of its own: the trigger for SQL by hand has just guessed.
+            let keys = "UPDATE users SET username_key = coalesce(?2, username_key), email_key = coalesce(?3, email_key) \
+                        WHERE id = ?1";
+            if username.is_some() || email.is_some() {
+                let (username, email) = (username.map(Username::key), email.map(EmailAddress::key));
+                let params = (id.0, username.as_ref().map(UsernameKey::as_str), email.as_ref().map(EmailKey::as_str));
+                run(connection, keys, params)?;
+            }
+            Ok(by_id(connection, id)?)
+        })
+        .await
+    }
+
+    async fn change_password(&self, id: UserId, change: PasswordChange) -> Result<bool, StoreError> {
+        self.write(move |connection| {
+            let sql = "UPDATE users SET password = ?2, password_trimmed = 0, \
+                       tokens_valid_after = max(coalesce(tokens_valid_after, ''), ?4) \
+                       WHERE id = ?1 AND (?3 IS NULL OR password = ?3)";
+            let expected = change.expected.as_ref().map(PasswordHash::as_str);
+            let params = (id.0, change.password.as_str(), expected, change.at.to_string());
+            let changed = run(connection, sql, params)? == 1;
+            if changed {
+                end_all(connection, id, change.keep_session, change.reason, change.at)?;
+            }
+            Ok(changed)
+        })
+        .await
+    }
+
+    async fn sign_out_user(&self, id: UserId, at: Timestamp) -> Result<Option<u64>, StoreError> {
+        self.write(move |connection| {
+            let sql = "UPDATE users SET tokens_valid_after = max(coalesce(tokens_valid_after, ''), ?2) WHERE id = ?1";
+            if run(connection, sql, (id.0, at.to_string()))? == 0 {
+                return Ok(None);
+            }
+            Ok(Some(end_all(connection, id, None, EndReason::SignedOut, at)?))
+        })
+        .await
+    }
+
+    async fn delete_user(&self, id: UserId) -> Result<bool, StoreError> {
+        self.write(move |connection| Ok(run(connection, "DELETE FROM users WHERE id = ?1", [id.0])? == 1))
+            .await
+    }
+}
+
+fn by_id(connection: &Connection, id: UserId) -> Result<Option<User>, Failure> {
+    let sql = concat!("SELECT ", user_columns!(), " FROM users WHERE id = ?1");
+    one(connection, sql, [id.0], user)
+}
+
+/// What a user may do, as Django's `get_all_permissions`.
+fn permissions(connection: &Connection, user: &User) -> Result<Vec<String>, Failure> {
+    let every = "SELECT name FROM doorwarden_permissions ORDER BY 1";
+    let granted = "SELECT permission FROM doorwarden_user_permissions WHERE user_id = ?1 UNION \
+                   SELECT permission FROM doorwarden_user_groups JOIN doorwarden_group_permissions USING (group_name) \
+                   WHERE user_id = ?1 ORDER BY 1";
+    match (user.is_active, user.is_superuser) {
+        (false, _) => Ok(Vec::new()),
+        (true, true) => all(connection, every, (), |row| get(row, 0)),
+        (true, false) => all(connection, granted, [user.id.0], |row| get(row, 0)),
+    }
+}
+
+/// The old members with the new ones set, and without those that are now null.
+fn merge(mut members: Map<String, Value>, patch: &Map<String, Value>) -> Result<String, WriteUserError> {
+    for (name, value) in patch {
+        if value.is_null() {
+            members.remove(name);
+        } else {
+            members.insert(name.clone(), value.clone());
+        }
+    }
+    metadata_text(&members)
+}
+
+fn metadata_text(metadata: &Map<String, Value>) -> Result<String, WriteUserError> {
+    let text = serde_json::to_string(metadata).map_err(StoreError::failed)?;
+    if text.len() > METADATA_MAX_BYTES { Err(WriteUserError::MetadataTooLarge) } else { Ok(text) }
+}
+
+/// A statement that grows by one condition per filter that is set.
+struct Selection {
+    sql: String,
+    params: Vec<Sql>,
+}
+
+impl Selection {
+    /// Appends `sql`, in which every `?` stands for `value`, if there is a value.
+    fn filter<T: Into<Sql>>(&mut self, sql: &str, value: Option<T>) {
+        if let Some(value) = value {
+            self.params.push(value.into());
+            self.sql.push_str(&sql.replace('?', &format!("?{}", self.params.len())));
+        }
+    }
+}
+
+fn selection(filter: &UserFilter, after: Option<UserId>, limit: u32) -> Selection {
+    let sql = concat!("SELECT ", user_columns!(), " FROM users u WHERE true").to_owned();
+    let mut list = Selection { sql, params: Vec::new() };
+    list.filter(" AND id > ?", after.map(|id| id.0));
+    list.filter(" AND is_active = ?", filter.is_active);
+    list.filter(" AND is_staff = ?", filter.is_staff);
+    list.filter(" AND is_superuser = ?", filter.is_superuser);
+    list.filter(
+        " AND is_active AND EXISTS (SELECT 1 FROM doorwarden_permissions WHERE name = ?) AND (is_superuser \
+         OR id IN (SELECT user_id FROM doorwarden_user_permissions WHERE permission = ?) \
+         OR id IN (SELECT user_id FROM doorwarden_user_groups JOIN doorwarden_group_permissions USING (group_name) \
+             WHERE permission = ?))",
+        filter.permission.clone(),
+    );
+    list.filter(
+        " AND id IN (SELECT user_id FROM doorwarden_user_groups WHERE group_name = ?)",
+        filter.group.clone(),
+    );
+    // The ranges are for the index: everything that begins with the prefix sorts before the prefix and U+10FFFF.
+    list.filter(
+        " AND (lower(username) >= ? AND lower(username) < ? || char(1114111) AND substr(lower(username), 1, length(?)) = ? \
+         OR lower(email) >= ? AND lower(email) < ? || char(1114111) AND substr(lower(email), 1, length(?)) = ?)",
+        filter.starts_with.as_ref().map(|prefix| prefix.to_ascii_lowercase()),
+    );
+    list.filter(" ORDER BY id LIMIT ?", Some(i64::from(limit)));
+    list
+}

@@ -1,0 +1,3 @@
+use crate::support::open;
+
+doorwarden_testkit::store_suite!(open);

@@ -1,0 +1,6 @@
+//! What is particular to SQLite. What every store must do is tested in `doorwarden-testkit`.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+
+mod behaviour;
+mod support;
