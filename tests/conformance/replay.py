@@ -141,7 +141,7 @@ def authorization(service, spec, kept):
     if "from" in spec:
         return "Bearer " + kept[spec["from"]]
     claims = filled(service, spec.get("claims"))
-    if isinstance(claims, dict) and claims.get("id") == 1:
+    if isinstance(claims, dict) and claims.get("id") == 1 and claims["id"] is not True:
         claims["id"] = service.user_id("alice@example.com")
     header = segment(spec["header"])
     payload = base64url(spec["raw_payload"].encode()) if "raw_payload" in spec else segment(claims)

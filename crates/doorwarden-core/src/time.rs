@@ -61,15 +61,19 @@ impl Timestamp {
     }
 }
 
+/// 1970-01-01T00:00:00 in UTC.
+const EPOCH: jiff::civil::DateTime = jiff::civil::date(1970, 1, 1).at(0, 0, 0, 0);
+
 fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match jiff::Timestamp::from_microsecond(self.0) {
-            Ok(t) => write!(f, "{t:.6}"),
-            Err(_) => write!(f, "{}us", self.0),
+        // A civil time, because jiff's instants end a day before the year 9999 does.
+        match EPOCH.checked_add(jiff::SignedDuration::from_micros(self.0)) {
+            Ok(t) if (0..=9999).contains(&t.year()) => write!(f, "{t:.6}Z"),
+            _ => write!(f, "{}us", self.0),
         }
     }
 }
@@ -78,8 +82,15 @@ impl std::str::FromStr for Timestamp {
     type Err = ParseTimestampError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let t: jiff::Timestamp = text.parse().map_err(|_| ParseTimestampError)?;
-        Ok(Self(t.as_microsecond()))
+        let micros = match text.strip_suffix(['Z', 'z']) {
+            // Only digits, colons and a point behind the date: jiff would overlook an offset.
+            Some(utc) if utc.get(11..).is_some_and(|time| !time.contains(['+', '-', '['])) => {
+                let t: jiff::civil::DateTime = utc.parse().map_err(|_| ParseTimestampError)?;
+                t.duration_since(EPOCH).as_micros()
+            }
+            _ => text.parse::<jiff::Timestamp>().map_err(|_| ParseTimestampError)?.as_microsecond().into(),
+        };
+        i64::try_from(micros).map(Self).map_err(|_| ParseTimestampError)
     }
 }
 
@@ -119,6 +130,12 @@ mod tests {
         assert_eq!(a.to_string(), "2018-10-04T12:00:00.000000Z");
         assert!(a.to_string() < b.to_string());
         assert_eq!(b.to_string().parse(), Ok(b));
+        for edge in [-62_167_219_200_000_000, -1, 253_402_300_799_999_999] {
+            let edge = Timestamp::from_micros(edge);
+            assert_eq!(edge.to_string().len(), 27);
+            assert_eq!(edge.to_string().parse(), Ok(edge));
+        }
+        assert_eq!("2018-10-04T14:00:00+02:00".parse(), Ok(a));
     }
 
     #[test]
@@ -129,7 +146,17 @@ mod tests {
 
     #[test]
     fn what_is_not_an_instant_is_refused() {
-        for text in ["", "yesterday", "2026-11-23", "2026-11-23T18:56:05", "+12026-01-01T00:00:00Z"] {
+        for text in [
+            "",
+            "Z",
+            "2026-11-23Z",
+            "2026-13-01T00:00:00Z",
+            "2026-11-23T18:56:05+01:00Z",
+            "yesterday",
+            "2026-11-23",
+            "2026-11-23T18:56:05",
+            "+12026-01-01T00:00:00Z",
+        ] {
             assert!(text.parse::<Timestamp>().is_err(), "{text}");
         }
     }

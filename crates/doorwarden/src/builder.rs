@@ -14,6 +14,7 @@ use doorwarden_core::time::{Clock, SystemClock};
 use doorwarden_core::token::secret::{KeyTooShort, SecretKey};
 use doorwarden_core::token::session::SessionTokenKeys;
 use doorwarden_postgres::{OptionsError, PostgresOptions, PostgresStore};
+use doorwarden_sqlite::{SqliteOptions, SqliteStore};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -250,7 +251,7 @@ impl std::str::FromStr for DatabaseUrl {
 impl DatabaseUrl {
     fn open(&self) -> Result<Arc<dyn Store>, BuildError> {
         Ok(match self {
-            Self::Sqlite(path) => return Err(StoreError::failed(path.display()).into()),
+            Self::Sqlite(path) => Arc::new(SqliteStore::open(&SqliteOptions::new(path))?),
             Self::Postgres(url) => Arc::new(PostgresStore::connect(&PostgresOptions::new(url))?),
         })
     }
