@@ -1,7 +1,9 @@
 //! What a check costs: `cargo bench -p doorwarden-token`. Prints nanoseconds per operation, the best of several rounds.
 
-use doorwarden_token::SecretKey;
+use doorwarden_token::access::{self, AccessClaims, Expect};
+use doorwarden_token::refresh::RefreshKeys;
 use doorwarden_token::session::{SessionClaims, SessionTokenKeys};
+use doorwarden_token::{Algorithm, KeyPair, KeySet, SecretKey};
 use std::hint::black_box;
 use std::io::Write;
 use std::time::Instant;
@@ -29,6 +31,43 @@ fn main() {
         keys.verify(&tokens[n % 10_000], NOW).expect("valid")
     });
     measure("session token: sign", 20_000, |_| keys.sign(&claims(7)));
+}
+
+fn refresh_tokens(keys: &RefreshKeys) {
+    let token = keys.issue(Uuid::from_u128(7), 1);
+    measure("refresh token: parse", 20_000, |_| keys.parse(&token).expect("valid"));
+}
+
+fn access_tokens(key: &KeyPair) {
+    let name = key.algorithm().as_str();
+    let claims = AccessClaims {
+        iss: "https://id.example".into(),
+        sub: "100007".into(),
+        aud: vec!["https://api.example".into()],
+        exp: NOW + 300,
+        iat: NOW,
+        jti: "CQkJCQkJCQkJCQkJCQkJCQ".into(),
+        client_id: "web".into(),
+        id: Some(100_007),
+        sid: Some(Uuid::from_u128(0x0192_f3a4_0000_7000 << 64)),
+        amr: vec!["pwd".into()],
+        auth_time: Some(NOW),
+        ..AccessClaims::default()
+    };
+    let token = access::sign(key, &claims).expect("short enough");
+    let keys = KeySet::new(vec![key.public().clone()]).expect("one key");
+    let expect = Expect::new("https://id.example", "https://api.example");
+    let (signed, _) = token.rsplit_once('.').expect("three parts");
+    let signature = key.sign(signed.as_bytes());
+
+    let bare = |_| key.public().verify(signed.as_bytes(), &signature);
+    measure(&format!("{name}: verify the bare signature"), 500, bare);
+    let whole = |_| access::verify(&token, &keys, &expect, NOW).expect("valid");
+    measure(&format!("{name}: verify an access token"), 500, whole);
+    measure(&format!("{name}: the bare signature"), 100, |_| key.sign(signed.as_bytes()));
+    measure(&format!("{name}: sign an access token"), 100, |_| {
+        access::sign(key, &claims).expect("short enough")
+    });
 }
 
 fn measure<T>(what: &str, times: u32, mut operation: impl FnMut(usize) -> T) {

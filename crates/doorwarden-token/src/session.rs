@@ -85,13 +85,8 @@ impl SessionTokenKeys {
     }
 
     fn check_signature(&self, parts: &Parts<'_>) -> Result<(), Refusal> {
-        let mut buffer = [0; 64];
-        let given = match base64url::decode_array::<32>(parts.signature) {
-            Some(given) => given,
-            None if base64url::decode_into(parts.signature, &mut buffer).is_some() => {
-                return Err(Refusal::BadSignature);
-            }
-            None => return Err(Refusal::BadBase64(Part::Signature)),
+        let Some(given) = base64url::decode_array::<32>(parts.signature) else {
+            return decoded(parts.signature, Part::Signature, |_| Err(Refusal::BadSignature));
         };
         let fits = |key: &Mac| key.fits(parts.signed, &given);
         if fits(&self.current) || self.old.iter().any(fits) { Ok(()) } else { Err(Refusal::BadSignature) }
