@@ -13,10 +13,15 @@ const NOW: i64 = 1_700_000_000;
 const ROUNDS: usize = 20;
 
 fn main() {
-    let keys = SessionTokenKeys::new(
-        &SecretKey::new("a secret key of at least 32 bytes").expect("long enough"),
-        &[],
-    );
+    let secret = SecretKey::new("a secret key of at least 32 bytes").expect("long enough");
+    session_tokens(&SessionTokenKeys::new(&secret, &[]));
+    refresh_tokens(&RefreshKeys::new(&secret, &[]));
+    for algorithm in Algorithm::ALL {
+        access_tokens(&KeyPair::generate(algorithm).expect("a key"));
+    }
+}
+
+fn session_tokens(keys: &SessionTokenKeys) {
     let claims = |n: u32| SessionClaims {
         id: 100_000 + i64::from(n),
         exp: NOW + 60 * 86_400,
