@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Replay the conformance cases against a running Doorwarden on SQLite, and judge the answers.
+"""Replay the conformance cases against a running Doorwarden, and judge the answers.
 
-    replay.py [CASES] --url http://127.0.0.1:PORT --cli PROGRAM --database FILE --secret KEY
+    replay.py [CASES] --url http://127.0.0.1:PORT --cli PROGRAM --database FILE-OR-URL --secret KEY
 
 Start from an empty database. What a case wants done before its request goes through POST /registration, through the
 command line (PROGRAM runs with this environment) and through SQL. Prints each failure, and last `N passed, N failed`.
-README.md beside this file describes the cases. Needs nothing but the standard library.
+README.md beside this file describes the cases. Needs nothing but the standard library, and psql for PostgreSQL.
 """
 
 import argparse
@@ -84,6 +84,13 @@ class Service:
             raise RuntimeError(f"{command} ended with {done.returncode}: {done.stdout[-200:]} {done.stderr[-300:]}")
 
     def sql(self, statement, *values):
+        """Run SQL by hand, with a `?` for each value; the rows."""
+        if self.database.startswith("postgres"):
+            for value in values:
+                statement = statement.replace("?", literal(value), 1)
+            command = ["psql", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align", self.database, "--command", statement]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+            return [[int(cell) for cell in line.split("|")] for line in done.stdout.splitlines()]
         connection = sqlite3.connect(self.database, timeout=10)
         try:
             with connection:
@@ -97,6 +104,12 @@ class Service:
 
     def update(self, column, value, email):
         self.sql(f"UPDATE users SET {column} = ? WHERE lower(email) = lower(?)", value, email)
+
+
+def literal(value):
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "'" + str(value).replace("'", "''") + "'"
 
 
 def request_body(request):
@@ -118,9 +131,9 @@ def prepare(service, step):
         if step["password"] is None:
             service.update("password", "!unusable", email)
         if step.get("is_active") is False:
-            service.update("is_active", 0, email)
+            service.update("is_active", False, email)
     elif operation == "active":
-        service.update("is_active", int(step["value"]), email)
+        service.update("is_active", step["value"], email)
     elif operation == "password":
         service.change_password(email, step["password"])
     elif operation == "rawhash":
@@ -260,7 +273,7 @@ def main():
     parser.add_argument("cases", nargs="?", type=pathlib.Path, default=here / "cases.jsonl")
     parser.add_argument("--url", required=True, help="where the service listens")
     parser.add_argument("--cli", required=True, nargs="+", help="the program, run with this environment")
-    parser.add_argument("--database", required=True, help="the service's SQLite file")
+    parser.add_argument("--database", required=True, help="the service's SQLite file, or the URL of its PostgreSQL database")
     parser.add_argument("--secret", required=True, help="the service's secret key")
     arguments = parser.parse_args()
 
