@@ -71,10 +71,15 @@ pub struct Permission {
 /// A group of users and the permissions it gives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
-    /// The unique name, at most 150 characters, as in Django.
+    /// The unique name, at most [`NAME_MAX_CHARS`](Self::NAME_MAX_CHARS).
     pub name: String,
     /// `app_label.codename` of each of its permissions, sorted.
     pub permissions: Vec<String>,
     /// How many users are in it.
     pub members: u64,
+}
+
+impl Group {
+    /// The most characters of a name, as in Django.
+    pub const NAME_MAX_CHARS: usize = 150;
 }

@@ -159,7 +159,8 @@ impl Builder {
         self
     }
 
-    /// Whether to bring the schema up to date at the start. By default yes.
+    /// Whether to bring the schema up to date at the start. By default yes. If not, [`build`](Self::build) refuses a database
+    /// that is not up to date.
     #[must_use]
     pub fn migrate(mut self, migrate: bool) -> Self {
         self.migrate = migrate;
@@ -178,6 +179,15 @@ impl Builder {
     pub fn random(mut self, random: impl RandomSource) -> Self {
         self.random = Arc::new(random);
         self
+    }
+
+    /// The database alone: nothing is migrated, and nothing of Doorwarden works in the background. For programs that look
+    /// after a database. SQLite's file is created if it is missing.
+    ///
+    /// # Errors
+    /// [`BuildError`].
+    pub fn open_store(&self) -> Result<Arc<dyn Store>, BuildError> {
+        self.database_url.parse::<DatabaseUrl>()?.open()
     }
 
     /// Opens the database and starts what works in the background: hashing threads, the change feed, the janitor.
@@ -204,6 +214,11 @@ impl Builder {
         let store = url.open()?;
         if self.migrate {
             store.migrate().await?;
+        } else {
+            match store.pending_migrations().await?.len() {
+                0 => {}
+                count => return Err(BuildError::Pending(count)),
+            }
         }
         if !permissions.is_empty() {
             store.declare_permissions(&permissions).await?;
@@ -281,6 +296,9 @@ pub enum BuildError {
     /// The schema cannot be brought up to date.
     #[error(transparent)]
     Migrate(#[from] MigrateError),
+    /// The schema is not up to date, and was not to be brought there.
+    #[error("the database is not up to date: {0} migrations are to be run")]
+    Pending(usize),
     /// A field is declared under a name that it cannot have.
     #[error(transparent)]
     FieldName(#[from] FieldNameError),

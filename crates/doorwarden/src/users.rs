@@ -168,6 +168,34 @@ impl Users {
         self.context.store.permissions().await
     }
 
+    /// Makes sure that a permission exists, with this label.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn declare_permission(&self, permission: Permission) -> Result<(), StoreError> {
+        self.context.store.declare_permissions(&[permission]).await?;
+        self.context.live.forget(Change::AllUsers);
+        Ok(())
+    }
+
+    /// Deletes a permission and takes it from everybody; `false` if there was none.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn delete_permission(&self, permission: &PermissionName) -> Result<bool, StoreError> {
+        let deleted = self.context.store.delete_permission(permission).await?;
+        self.context.live.forget(Change::AllUsers);
+        Ok(deleted)
+    }
+
+    /// The permissions that a user was given directly, sorted.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn direct_permissions(&self, id: UserId) -> Result<Vec<String>, StoreError> {
+        self.context.store.user_permissions(id).await
+    }
+
     /// Every group, sorted.
     ///
     /// # Errors
@@ -179,9 +207,9 @@ impl Users {
     /// Creates a group; `false` if there is one of this name.
     ///
     /// # Errors
-    /// [`StoreError`].
-    pub async fn create_group(&self, name: &str) -> Result<bool, StoreError> {
-        self.context.store.create_group(name).await
+    /// [`FlowError::Invalid`] if the name is blank or too long.
+    pub async fn create_group(&self, name: &str) -> Result<bool, FlowError> {
+        manage::create_group(&self.context, name).await
     }
 
     /// Deletes a group with its memberships and grants; `false` if there was none.

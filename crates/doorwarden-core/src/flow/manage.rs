@@ -3,9 +3,10 @@
 
 use super::{FlowError, rules};
 use crate::context::Context;
-use crate::error::{FieldErrors, Input};
+use crate::error::{FieldError, FieldErrors, Input};
 use crate::event::Event;
 use crate::password::{Password, PasswordHash};
+use crate::permission::Group;
 use crate::session::{ClientInfo, EndReason};
 use crate::store::{Change, PasswordChange};
 use crate::user::{NewUser, User, UserChange, UserId};
@@ -65,7 +66,7 @@ pub async fn create_user(context: &Context, account: NewAccount) -> Result<User,
     let email = rules::new_email(Input::Given(account.email), &mut errors);
     let username = rules::new_username(Input::Given(account.username), &mut errors);
     if account.password.as_ref().is_some_and(|p| p.expose().contains('\0')) {
-        errors.add("password", [crate::error::FieldError::null_characters()]);
+        errors.add("password", [FieldError::null_characters()]);
     }
     let (Some(email), Some(username), true) = (email, username, errors.is_empty()) else {
         return Err(FlowError::Invalid(errors).into());
@@ -179,6 +180,25 @@ pub async fn delete_user(context: &Context, user: UserId) -> Result<(), FlowErro
     context.live.forget_all_of(user);
     context.tell(Event::UserDeleted { user }).await;
     Ok(())
+}
+
+/// Creates a group; `false` if there is one of this name.
+///
+/// # Errors
+/// Complaints about `name` if it is blank, longer than [`Group::NAME_MAX_CHARS`], or contains U+0000.
+pub async fn create_group(context: &Context, name: &str) -> Result<bool, FlowError> {
+    let complaint = match name {
+        _ if name.trim().is_empty() => Some(FieldError::blank()),
+        _ if name.contains('\0') => Some(FieldError::null_characters()),
+        _ if name.chars().count() > Group::NAME_MAX_CHARS => {
+            Some(FieldError::max_length(Group::NAME_MAX_CHARS))
+        }
+        _ => None,
+    };
+    match complaint {
+        Some(complaint) => Err(FieldErrors::one("name", complaint).into()),
+        None => Ok(context.store.create_group(name).await?),
+    }
 }
 
 /// Opens a session for a user and makes its token, without a password: for the application's own ways in.
