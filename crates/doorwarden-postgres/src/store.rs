@@ -1,11 +1,17 @@
-use crate::database::Database;
+use crate::database::{Database, Effort};
+use crate::failure::Failure;
 use crate::feed::Follower;
 use crate::migrations;
 use crate::options::{OptionsError, PostgresOptions};
 use crate::rotation::Rotations;
+use crate::rows::{get, optional};
+use crate::values::At;
 use async_trait::async_trait;
-use doorwarden_core::store::{ChangeFeed, ChangeSink, MigrateError, Store, StoreError};
+use doorwarden_core::store::{
+    ChangeFeed, ChangeSink, DurabilitySetting, MigrateError, Store, StoreError, StoreFacts,
+};
 use std::sync::Arc;
+use tokio_postgres::Row;
 
 /// The store in a PostgreSQL database. Clones share their connections.
 #[derive(Debug, Clone)]
@@ -41,6 +47,13 @@ impl Store for PostgresStore {
         Ok(self.database.ping().await?)
     }
 
+    async fn facts(&self) -> Result<StoreFacts, StoreError> {
+        let sql = "SELECT current_setting('server_version'), clock_timestamp(), current_setting('fsync'), \
+                   current_setting('full_page_writes'), current_setting('synchronous_commit')";
+        let row = self.database.row(Effort::Read, sql, &[]).await?;
+        Ok(optional(row.as_ref(), facts)?.ok_or_else(|| StoreError::failed("it says nothing of itself"))?)
+    }
+
     async fn close(&self) {
         self.database.close().await;
     }
@@ -48,6 +61,22 @@ impl Store for PostgresStore {
     fn kind(&self) -> &'static str {
         "postgres"
     }
+}
+
+fn facts(row: &Row) -> Result<StoreFacts, Failure> {
+    let setting = |place, name| {
+        let value = get::<String>(row, place)?;
+        Ok::<_, Failure>(DurabilitySetting { name, safe: value != "off", value })
+    };
+    Ok(StoreFacts {
+        version: format!("PostgreSQL {}", get::<&str>(row, 0)?),
+        now: Some(get::<At>(row, 1)?.0),
+        durability: vec![
+            setting(2, "fsync")?,
+            setting(3, "full_page_writes")?,
+            setting(4, "synchronous_commit")?,
+        ],
+    })
 }
 
 impl ChangeFeed for PostgresStore {

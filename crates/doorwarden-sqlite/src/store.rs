@@ -6,7 +6,9 @@ use crate::readers::Readers;
 use crate::rows::one;
 use crate::writer::Writer;
 use async_trait::async_trait;
-use doorwarden_core::store::{ChangeFeed, ChangeSink, MigrateError, Store, StoreError};
+use doorwarden_core::store::{
+    ChangeFeed, ChangeSink, DurabilitySetting, MigrateError, Store, StoreError, StoreFacts,
+};
 use parking_lot::Mutex;
 use rusqlite::Connection;
 use std::fmt;
@@ -95,6 +97,11 @@ impl Store for SqliteStore {
         Ok(())
     }
 
+    async fn facts(&self) -> Result<StoreFacts, StoreError> {
+        // Asked of the writer: each connection has settings of its own.
+        self.write(|connection| facts(connection).map_err(StoreError::from)).await
+    }
+
     async fn close(&self) {
         let store = self.clone();
         let closed = tokio::task::spawn_blocking(move || {
@@ -110,6 +117,22 @@ impl Store for SqliteStore {
     fn kind(&self) -> &'static str {
         "sqlite"
     }
+}
+
+fn facts(connection: &Connection) -> Result<StoreFacts, Failure> {
+    let journal: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
+    let synchronous: i64 = connection.pragma_query_value(None, "synchronous", |row| row.get(0))?;
+    let setting = |name, value, safe| DurabilitySetting { name, value, safe };
+    let levels = ["off", "normal", "full", "extra"];
+    let level = usize::try_from(synchronous).ok().and_then(|level| levels.get(level)).copied();
+    Ok(StoreFacts {
+        version: format!("SQLite {}", rusqlite::version()),
+        now: None,
+        durability: vec![
+            setting("journal_mode", journal.clone(), journal == "wal"),
+            setting("synchronous", level.unwrap_or("unknown").to_owned(), synchronous >= 2),
+        ],
+    })
 }
 
 impl ChangeFeed for SqliteStore {

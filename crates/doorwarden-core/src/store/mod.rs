@@ -5,12 +5,14 @@
 //! a test in `doorwarden-testkit`, run on both.
 
 mod changes;
+mod facts;
 mod groups;
 mod keys;
 mod sessions;
 mod users;
 
 pub use changes::{Change, ChangeFeed, ChangeSink};
+pub use facts::{DurabilitySetting, StoreFacts};
 pub use groups::{GrantError, GroupStore};
 pub use keys::{KeyStore, SigningKey};
 pub use sessions::{LoginProof, OpenSession, Revocations, Rotation, SessionStore};
@@ -33,6 +35,10 @@ pub trait Store:
 
     /// Asks the database for a sign of life, in at most one second.
     async fn ping(&self) -> Result<(), StoreError>;
+
+    /// Asks the database for its version, its clock, and the settings on which durability depends. Works before the first
+    /// migration, too.
+    async fn facts(&self) -> Result<StoreFacts, StoreError>;
 
     /// Finishes what was begun and closes every connection. Later calls fail with [`StoreError::Unavailable`].
     async fn close(&self);

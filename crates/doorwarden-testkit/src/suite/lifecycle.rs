@@ -1,6 +1,8 @@
 use crate::{TestStore, new_user};
 use doorwarden_core::store::{StoreError, WriteUserError};
+use doorwarden_core::time::{Clock as _, SystemClock};
 use doorwarden_core::user::UserId;
+use std::time::Duration;
 
 pub async fn migrating_again_changes_nothing(t: &TestStore) {
     let ada = t.user("ada").await;
@@ -14,6 +16,13 @@ pub async fn migrating_again_changes_nothing(t: &TestStore) {
 pub async fn an_open_store_answers_and_says_what_it_is(t: &TestStore) {
     t.store.ping().await.unwrap();
     assert!(["sqlite", "postgres"].contains(&t.store.kind()));
+    let facts = t.store.facts().await.unwrap();
+    assert!(facts.version.to_lowercase().starts_with(t.store.kind()), "{}", facts.version);
+    assert!(!facts.durability.is_empty());
+    if let Some(now) = facts.now {
+        let ours = SystemClock.now();
+        assert!(now.since(ours).max(ours.since(now)) < Duration::from_mins(1), "{now} and {ours}");
+    }
 }
 
 pub async fn a_closed_store_is_unavailable(t: &TestStore) {
