@@ -1,6 +1,6 @@
 use crate::proxy::{Network, Proxy};
-use crate::support::{Ear, Heard, database, login, now, session, user};
-use doorwarden_core::store::{Change, GroupStore, KeyStore, Rotation, SessionStore, SigningKey, Store};
+use crate::support::{Ear, Heard, database, now, session, user};
+use doorwarden_core::store::{Change, GroupStore, Rotation, SessionStore, Store};
 use doorwarden_postgres::{PostgresOptions, PostgresStore};
 use std::time::{Duration, Instant};
 
@@ -39,51 +39,6 @@ async fn sql_by_hand_is_told_within_100_ms() {
         let (told, _) = ear.until(Heard::Change(change)).await;
         assert!(told.saturating_duration_since(committed) < SOON, "{statement}");
     }
-}
-
-#[tokio::test]
-async fn what_no_view_shows_is_not_told() {
-    let Some(database) = database().await else { return };
-    let store = database.migrated().await;
-    let anna = user(&store, "anna").await;
-    let mut ear = Ear::connected(&store).await;
-    user(&store, "bert").await;
-    let of_anna = session(&store, &anna, Some(0)).await;
-    assert!(matches!(store.rotate_refresh(of_anna.id, 0, now()).await.unwrap(), Rotation::Rotated(_)));
-    store.touch_sessions(&[(of_anna.id, now())]).await.unwrap();
-    store.start_refresh(of_anna.id, now()).await.unwrap();
-    database
-        .sql()
-        .await
-        .batch_execute("UPDATE users SET is_active = is_active, email = email")
-        .await
-        .unwrap();
-    assert_eq!(ear.rest().await, []);
-}
-
-#[tokio::test]
-async fn the_program_tells_of_sessions_logins_and_keys() {
-    let Some(database) = database().await else { return };
-    let store = database.migrated().await;
-    let anna = user(&store, "anna").await;
-    let mut ear = Ear::connected(&store).await;
-    assert!(store.open_session(login(&anna)).await.unwrap());
-    assert_eq!(ear.next().await.1, Heard::Change(Change::User(anna.id)));
-    let of_anna = session(&store, &anna, Some(5)).await;
-    assert!(matches!(store.rotate_refresh(of_anna.id, 2, now()).await.unwrap(), Rotation::Reused(_)));
-    assert_eq!(ear.next().await.1, Heard::Change(Change::Session(of_anna.id)));
-    let key = SigningKey {
-        kid: "k".to_owned(),
-        algorithm: "EdDSA".to_owned(),
-        sealed: vec![1],
-        public_jwk: "{}".to_owned(),
-        predecessor: String::new(),
-        created_at: now(),
-        signs_from: now(),
-        revoked_at: None,
-    };
-    assert!(store.add_signing_key(key).await.unwrap());
-    assert_eq!(ear.next().await.1, Heard::Change(Change::Keys));
 }
 
 #[tokio::test]

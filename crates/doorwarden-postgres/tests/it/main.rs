@@ -9,7 +9,6 @@ mod outage;
 mod proxy;
 mod races;
 mod rotation;
-mod suite;
 mod support;
 mod triggers;
 mod values;

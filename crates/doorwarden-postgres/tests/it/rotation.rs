@@ -42,18 +42,6 @@ async fn rotations_that_come_together_share_commits() {
 }
 
 #[tokio::test]
-async fn of_one_token_sent_twenty_times_one_rotates_and_the_others_repeat() {
-    let Some(database) = database().await else { return };
-    let store = database.migrated().await;
-    let anna = user(&store, "anna").await;
-    let id = session(&store, &anna, Some(0)).await.id;
-    let results = all_at_once(&store, [(id, 0); 20]).await;
-    let rotated = results.iter().filter(|r| matches!(r, Ok(Rotation::Rotated(_)))).count();
-    let repeated = results.iter().filter(|r| matches!(r, Ok(Rotation::Repeated(_)))).count();
-    assert_eq!((rotated, repeated), (1, 19), "{results:?}");
-}
-
-#[tokio::test]
 async fn each_of_a_mixed_batch_gets_what_it_deserves() {
     let Some(database) = database().await else { return };
     let store = database.migrated().await;

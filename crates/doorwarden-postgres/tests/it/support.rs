@@ -7,7 +7,7 @@ use doorwarden_core::store::{Change, ChangeSink, LoginProof, OpenSession, Sessio
 use doorwarden_core::time::{Clock, SystemClock, Timestamp};
 use doorwarden_core::user::{NewUser, User};
 use doorwarden_postgres::{PostgresOptions, PostgresStore};
-use doorwarden_testkit::{PostgresDatabase, RawSql};
+use doorwarden_testkit::PostgresDatabase;
 use serde_json::Map;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -38,11 +38,6 @@ impl Database {
         let store = self.store();
         store.migrate().await.unwrap();
         store
-    }
-
-    /// Means to run SQL by hand, for the suite.
-    pub(crate) fn by_hand(&self) -> impl RawSql + use<> {
-        self.0.sql()
     }
 
     /// A connection for SQL by hand.

@@ -3,21 +3,8 @@
 use crate::support::{client, database, new_user, session, user};
 use doorwarden_core::identity::{EmailAddress, EmailKey, Username};
 use doorwarden_core::session::EndReason;
-use doorwarden_core::store::{SessionStore, UserStore, WriteUserError};
-use doorwarden_core::user::{UserChange, UserId};
-
-#[tokio::test]
-async fn a_user_inserted_by_hand_is_found_and_unique() {
-    let Some(database) = database().await else { return };
-    let store = database.migrated().await;
-    let sql = database.sql().await;
-    let insert = "INSERT INTO users (username, email, password) VALUES ('Anna', 'Anna@Example.com', '!')";
-    sql.batch_execute(insert).await.unwrap();
-    let anna = store.user_by_email(&EmailKey::of("anna@example.com")).await.unwrap().unwrap();
-    assert_eq!((anna.email.as_str(), anna.is_active, anna.metadata.len()), ("Anna@Example.com", true, 0));
-    let again = store.create_user(new_user("anna")).await;
-    assert!(matches!(again, Err(WriteUserError::EmailTaken | WriteUserError::UsernameTaken)));
-}
+use doorwarden_core::store::{SessionStore, UserStore};
+use doorwarden_core::user::UserChange;
 
 #[tokio::test]
 async fn an_address_changed_by_hand_changes_its_key() {
@@ -52,22 +39,6 @@ async fn a_new_spelling_with_the_old_key_keeps_the_key() {
 }
 
 #[tokio::test]
-async fn deactivation_and_deletion_by_hand_end_the_sessions() {
-    let Some(database) = database().await else { return };
-    let store = database.migrated().await;
-    let sql = database.sql().await;
-    let (anna, bert) = (user(&store, "anna").await, user(&store, "bert").await);
-    let (of_anna, of_bert) = (session(&store, &anna, None).await, session(&store, &bert, None).await);
-    let reason = async |id| store.session(id).await.unwrap().unwrap().ended.map(|(_, reason)| reason);
-    sql.batch_execute("UPDATE users SET is_active = false WHERE username = 'anna'").await.unwrap();
-    assert_eq!(reason(of_anna.id).await, Some(EndReason::Deactivated));
-    assert_eq!(reason(of_bert.id).await, None);
-    sql.batch_execute("DELETE FROM users").await.unwrap();
-    assert_eq!(reason(of_anna.id).await, Some(EndReason::Deactivated), "it had ended before");
-    assert_eq!(reason(of_bert.id).await, Some(EndReason::UserDeleted));
-}
-
-#[tokio::test]
 async fn truncation_ends_every_session() {
     let Some(database) = database().await else { return };
     let store = database.migrated().await;
@@ -76,17 +47,6 @@ async fn truncation_ends_every_session() {
     database.sql().await.batch_execute("TRUNCATE users CASCADE").await.unwrap();
     let ended = store.session(of_anna.id).await.unwrap().unwrap().ended;
     assert_eq!(ended.map(|(_, reason)| reason), Some(EndReason::UserDeleted));
-}
-
-#[tokio::test]
-async fn an_id_given_by_hand_is_never_given_again() {
-    let Some(database) = database().await else { return };
-    let store = database.migrated().await;
-    let sql = database.sql().await;
-    let insert = "INSERT INTO users (id, username, email, password) VALUES (500, 'a', 'a@x', '!'), (7, 'b', 'b@x', '!')";
-    sql.batch_execute(insert).await.unwrap();
-    assert!(store.delete_user(UserId(500)).await.unwrap());
-    assert_eq!(user(&store, "anna").await.id, UserId(501));
 }
 
 #[tokio::test]

@@ -3,7 +3,6 @@
 use crate::support::{database, new_user, user};
 use doorwarden_core::identity::{EmailAddress, EmailKey, Username, UsernameKey};
 use doorwarden_core::store::{StoreError, UserFilter, UserStore, WriteUserError};
-use doorwarden_core::user::UserChange;
 use serde_json::{Map, Value, json};
 
 fn object(value: Value) -> Map<String, Value> {
@@ -23,33 +22,6 @@ async fn metadata_comes_back_as_it_was() {
     let created = store.create_user(new.clone()).await.unwrap();
     assert_eq!(created.metadata, new.metadata);
     assert_eq!(store.user(created.id).await.unwrap(), Some(created));
-}
-
-#[tokio::test]
-async fn metadata_changed_by_many_at_once_loses_nothing() {
-    let Some(database) = database().await else { return };
-    let store = database.migrated().await;
-    let anna = user(&store, "anna").await;
-    let tasks: Vec<_> = (0..20)
-        .map(|n| {
-            let (store, id) = (store.clone(), anna.id);
-            let metadata = object(json!({ format!("member {n}\u{0}"): n }));
-            tokio::spawn(async move {
-                store
-                    .update_user(id, UserChange { metadata, ..UserChange::default() })
-                    .await
-                    .unwrap()
-                    .unwrap()
-            })
-        })
-        .collect();
-    for task in tasks {
-        task.await.unwrap();
-    }
-    assert_eq!(store.user(anna.id).await.unwrap().unwrap().metadata.len(), 20);
-    let gone = UserChange { metadata: object(json!({ "member 3\u{0}": null })), ..UserChange::default() };
-    let left = store.update_user(anna.id, gone).await.unwrap().unwrap();
-    assert_eq!(left.metadata.len(), 19);
 }
 
 #[tokio::test]
