@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 use crate::options::{Access, OptionsError, PostgresOptions};
-use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
+use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
@@ -147,34 +147,54 @@ impl Database {
         sql: &str,
         params: &[Param<'_>],
     ) -> Result<Vec<Row>, Failure> {
-        let mut connection = timeout_at(deadline, self.pool.get()).await.map_err(|_| Failure::silent())??;
-        let result = if effort == Effort::Long {
-            tokio::select! {
-                result = long(&mut connection, sql, params) => result,
+        let mut lease = Lease(Some(self.connection(deadline).await?));
+        let result = match &mut lease.0 {
+            Some(connection) if effort == Effort::Long => tokio::select! {
+                result = long(connection, sql, params) => result,
                 failure = self.watch() => Err(failure),
+            },
+            Some(connection) => {
+                let query = query(connection, self.access.statement_cache, sql, params);
+                timeout_at(deadline, query).await.unwrap_or_else(|_| Err(Failure::silent()))
             }
-        } else {
-            let query = query(&connection, self.access.statement_cache, sql, params);
-            timeout_at(deadline, query).await.unwrap_or_else(|_| Err(Failure::silent()))
+            None => Err(Failure::closed()),
         };
         if matches!(result, Err(Failure::Lost(_))) {
             // The others were made for the same server: all that are idle are as dead as this one.
-            drop(Object::take(connection));
             self.pool.retain(|_, _| false);
+        } else {
+            drop(lease.0.take());
         }
         result
     }
 
-    /// Returns when the server gives no sign of life any more.
+    /// A connection from the pool. That all are in use is no sign that the server is gone, hence the two limits.
+    async fn connection(&self, deadline: Instant) -> Result<Object, Failure> {
+        let wait = deadline.saturating_duration_since(Instant::now()) * 9 / 10;
+        let limits = Timeouts { wait: Some(wait), create: None, recycle: None };
+        let connection = timeout_at(deadline, self.pool.timeout_get(&limits)).await;
+        Ok(connection.map_err(|_| Failure::silent())??)
+    }
+
+    /// Returns when the server gives no sign of life any more. Asks over connections of its own: those of the pool may
+    /// all be in use.
     async fn watch(&self) -> Failure {
         loop {
             sleep(WATCH_EVERY).await;
-            let ping = self.attempt(Effort::Read, Instant::now() + PING_LIMIT, "SELECT 1", &[]);
-            // A box, since an attempt may watch and the watch attempts.
-            if let Err(failure @ Failure::Lost(_)) = Box::pin(ping).await {
+            if let Err(failure @ Failure::Lost(_)) = self.access.connect(PING_LIMIT).await {
                 return failure;
             }
         }
+    }
+}
+
+/// A connection that does not go back to the pool unless it is taken out of here: it is lost, or its statement was
+/// abandoned and may still be running.
+struct Lease(Option<Object>);
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        drop(self.0.take().map(Object::take));
     }
 }
 
@@ -189,24 +209,18 @@ async fn query(
         let client: &Client = connection;
         return Ok(client.query_typed(sql, params).await?);
     }
-    let (values, types) = split(params);
+    let (values, types): (Vec<_>, Vec<_>) = params.iter().cloned().unzip();
     let statement = connection.prepare_typed_cached(sql, &types).await?;
     Ok(connection.query(&statement, &values).await?)
 }
 
 /// One statement that may take long, in a transaction of its own because that is how far its time limit reaches.
 async fn long(connection: &mut Object, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, Failure> {
-    let (values, types) = split(params);
     let transaction = connection.transaction().await?;
     transaction.batch_execute("SET LOCAL statement_timeout = '30s'").await?;
-    let statement = transaction.prepare_typed(sql, &types).await?;
-    let rows = transaction.query(&statement, &values).await?;
+    let rows = transaction.query_typed(sql, params).await?;
     transaction.commit().await?;
     Ok(rows)
-}
-
-fn split<'a>(params: &[Param<'a>]) -> (Vec<&'a (dyn ToSql + Sync)>, Vec<Type>) {
-    params.iter().map(|(value, r#type)| (*value, r#type.clone())).unzip()
 }
 
 impl std::fmt::Debug for Database {

@@ -1,7 +1,7 @@
 //! What can go wrong with a statement, and what it means.
 
 use deadpool_postgres::PoolError;
-use doorwarden_core::store::StoreError;
+use doorwarden_core::store::{MigrateError, StoreError};
 use std::error::Error as _;
 use tokio_postgres::Error;
 use tokio_postgres::error::SqlState;
@@ -23,6 +23,14 @@ impl Failure {
     /// Nothing came back in time.
     pub(crate) fn silent() -> Self {
         Self::Lost("no answer in time".to_owned())
+    }
+
+    /// What keeps a connection from being made, TLS for instance, makes the server one that cannot be reached.
+    pub(crate) fn connecting(error: Error) -> Self {
+        match Self::from(error) {
+            Self::Unreadable(message) => Self::Lost(message),
+            other => other,
+        }
     }
 
     /// The store was closed.
@@ -78,11 +86,7 @@ impl From<Error> for Failure {
 impl From<PoolError> for Failure {
     fn from(error: PoolError) -> Self {
         match error {
-            PoolError::Backend(error) => match Self::from(error) {
-                // Whatever keeps a connection from being made, TLS for instance.
-                Self::Unreadable(message) => Self::Lost(message),
-                other => other,
-            },
+            PoolError::Backend(error) => Self::connecting(error),
             PoolError::Timeout(_) => Self::Busy("no connection in time".to_owned()),
             PoolError::Closed => Self::closed(),
             other => Self::Lost(other.to_string()),
@@ -96,5 +100,11 @@ impl From<Failure> for StoreError {
             Failure::Lost(message) | Failure::Busy(message) => Self::unavailable(message),
             Failure::Refused { message, .. } | Failure::Unreadable(message) => Self::failed(message),
         }
+    }
+}
+
+impl From<Failure> for MigrateError {
+    fn from(failure: Failure) -> Self {
+        Self::Store(failure.into())
     }
 }

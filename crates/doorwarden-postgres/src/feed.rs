@@ -8,6 +8,8 @@
 use crate::failure::Failure;
 use crate::options::Access;
 use crate::rows::get;
+use crate::tls::TlsStream;
+use crate::values::At;
 use doorwarden_core::session::SessionId;
 use doorwarden_core::store::{Change, ChangeSink};
 use doorwarden_core::user::UserId;
@@ -42,12 +44,12 @@ const REMEMBERED: Duration = Duration::from_mins(1);
 const MOST: usize = 10_000;
 
 /// One row per change that is news, or one without a change. A number above the newest is from another server's life
-/// (a restored dump) and says nothing.
-const LOOK: &str = "SELECT pg_current_snapshot()::text, pg_postmaster_start_time()::text, news.kind, news.ref \
-    FROM (SELECT) AS always LEFT JOIN (\
-        SELECT kind, ref FROM doorwarden_changes, (SELECT $1::text::pg_snapshot AS then) AS last \
+/// (a restored dump) and says nothing. A number below may be used again after a crash; then the time tells.
+const LOOK: &str = "SELECT pg_current_snapshot()::text, clock_timestamp(), pg_postmaster_start_time(), \
+    news.kind, news.ref FROM (SELECT) AS always LEFT JOIN (\
+        SELECT kind, ref FROM doorwarden_changes, (SELECT $1::text::pg_snapshot AS seen) AS last \
         WHERE xid >= pg_snapshot_xmin($1::text::pg_snapshot) AND xid < pg_snapshot_xmax(pg_current_snapshot()) \
-        AND NOT pg_visible_in_snapshot(xid, last.then) ORDER BY xid, seq LIMIT $2\
+        AND NOT pg_visible_in_snapshot(xid, last.seen) OR at > $2 ORDER BY xid, seq LIMIT $3\
     ) AS news ON true";
 
 /// The task behind the change feed.
@@ -61,8 +63,10 @@ pub(crate) struct Follower {
 /// Until where the log has been told.
 struct Position {
     snapshot: String,
+    /// By the server's clock, later than every change that was told.
+    clock: At,
     /// When the server was started: after a restart or a failover, numbers of transactions cannot be compared.
-    server: String,
+    server: At,
     at: Instant,
 }
 
@@ -98,7 +102,7 @@ impl Follower {
 
     /// Connects, listens, and then tells what was missed.
     async fn connect(&mut self) -> Result<Line, Failure> {
-        let (client, connection) = self.access.config.connect(self.access.tls.clone()).await?;
+        let (client, connection) = self.access.connect(CONNECT_LIMIT).await?;
         let call = Arc::new(Notify::new());
         let driver = tokio::spawn(drive(connection, call.clone()));
         let line = Line { client, call, driver };
@@ -128,11 +132,16 @@ impl Follower {
     /// Tells what is news since the last look.
     async fn look(&mut self, client: &Client) -> Result<(), Failure> {
         let started = Instant::now();
-        let since = self.position.as_ref().map(|position| &position.snapshot);
+        let (snapshot, clock) = self.position.as_ref().map(|last| (&last.snapshot, last.clock)).unzip();
         let most = i64::try_from(MOST).unwrap_or(i64::MAX) + 1;
-        let rows = client.query_typed(LOOK, &[(&since, Type::TEXT), (&most, Type::INT8)]).await?;
-        let Some(first) = rows.first() else { return Err(Failure::Unreadable("no snapshot".to_owned())) };
-        let next = Position { snapshot: get(first, 0)?, server: get(first, 1)?, at: started };
+        let params =
+            [(&snapshot as _, Type::TEXT), (&clock as _, Type::TIMESTAMPTZ), (&most as _, Type::INT8)];
+        let rows = client.query_typed(LOOK, &params).await?;
+        let Some(first) = rows.first() else {
+            return Err(Failure::Unreadable("no snapshot".to_owned()));
+        };
+        let next =
+            Position { snapshot: get(first, 0)?, clock: get(first, 1)?, server: get(first, 2)?, at: started };
         let has_all = |last: &Position| {
             last.server == next.server && started.duration_since(last.at) < REMEMBERED && rows.len() <= MOST
         };
@@ -167,9 +176,7 @@ impl Drop for Line {
     }
 }
 
-type Stream = <crate::tls::Tls as tokio_postgres::tls::MakeTlsConnect<Socket>>::Stream;
-
-async fn drive(mut connection: Connection<Socket, Stream>, call: Arc<Notify>) {
+async fn drive(mut connection: Connection<Socket, TlsStream>, call: Arc<Notify>) {
     while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
         if let AsyncMessage::Notification(_) = message {
             call.notify_one();
@@ -195,7 +202,7 @@ impl Drop for Connected {
 }
 
 fn change(row: &Row) -> Result<Option<Change>, Failure> {
-    let (kind, concerned) = (get::<Option<&str>>(row, 2)?, get::<Option<&str>>(row, 3)?);
+    let (kind, concerned) = (get::<Option<&str>>(row, 3)?, get::<Option<&str>>(row, 4)?);
     Ok(kind.map(|kind| {
         match kind {
             "user" => concerned.and_then(|id| id.parse().ok()).map(|id| Change::User(UserId(id))),

@@ -118,6 +118,8 @@ impl PostgresStore {
     async fn write_link(&self, sql: &str, params: &[Param<'_>]) -> Result<bool, GrantError> {
         match self.database.row(Effort::Write, sql, params).await {
             Ok(row) => Ok(row.is_some()),
+            // Names of permissions are letters and digits: it is the group's name.
+            Err(failure) if failure.is_impossible_text() => Err(GrantError::NoSuchGroup),
             Err(failure) => Err(match failure.constraint() {
                 Some("doorwarden_grant_user") => GrantError::NoSuchUser,
                 Some("doorwarden_grant_group") => GrantError::NoSuchGroup,

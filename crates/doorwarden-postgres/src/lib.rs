@@ -26,6 +26,7 @@ mod failure;
 mod feed;
 mod groups;
 mod keys;
+mod listing;
 mod migrations;
 mod options;
 mod rotation;

@@ -1,10 +1,10 @@
 //! The schema, in numbered steps that are run once and never change.
 
-use crate::database::{Database, Effort};
+use crate::database::{Database, Effort, Param};
 use crate::failure::Failure;
 use crate::options::Access;
 use crate::rows::{all, get};
-use doorwarden_core::store::{MigrateError, StoreError};
+use doorwarden_core::store::MigrateError;
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -45,11 +45,9 @@ impl Migration {
 
 /// Runs what is missing, all in one transaction.
 pub(crate) async fn run(access: &Access) -> Result<(), MigrateError> {
-    let connected = timeout(CONNECT_LIMIT, access.config.connect(access.tls.clone())).await;
-    let (mut client, connection) = connected.map_err(|_| failed(Failure::silent()))?.map_err(failed)?;
+    let (mut client, connection) = access.connect(CONNECT_LIMIT).await?;
     let connection = tokio::spawn(connection);
-    let result =
-        timeout(LIMIT, migrate(&mut client)).await.unwrap_or_else(|_| Err(failed(Failure::silent())));
+    let result = timeout(LIMIT, migrate(&mut client)).await.unwrap_or_else(|_| Err(Failure::silent().into()));
     drop(client);
     // It ends when the client is gone; how it ended matters to nobody.
     let _ = timeout(CONNECT_LIMIT, connection).await;
@@ -57,46 +55,57 @@ pub(crate) async fn run(access: &Access) -> Result<(), MigrateError> {
 }
 
 async fn migrate(client: &mut Client) -> Result<(), MigrateError> {
-    let transaction = client.transaction().await.map_err(failed)?;
-    transaction.batch_execute("SET LOCAL statement_timeout = 0").await.map_err(failed)?;
-    transaction
-        .query_typed("SELECT pg_advisory_xact_lock($1)", &[(&LOCK, Type::INT8)])
-        .await
-        .map_err(failed)?;
+    let transaction = client.transaction().await.map_err(Failure::from)?;
+    batch(&transaction, "SET LOCAL statement_timeout = 0").await?;
+    rows(&transaction, "SELECT pg_advisory_xact_lock($1)", &[(&LOCK, Type::INT8)]).await?;
     prepare(&transaction).await?;
-    let applied = transaction.query(APPLIED, &[]).await.map_err(failed)?;
-    for (number, migration) in (1_i32..).zip(&MIGRATIONS).skip(check(&applied)?) {
-        transaction.batch_execute(migration.sql).await.map_err(failed)?;
+    let applied = check(&rows(&transaction, APPLIED, &[]).await?)?;
+    for (number, migration) in (1_i32..).zip(&MIGRATIONS).skip(applied) {
+        batch(&transaction, migration.sql).await?;
         let sql = "INSERT INTO doorwarden_migrations (number, name, hash) VALUES ($1, $2, $3)";
-        transaction.execute(sql, &[&number, &migration.name, &migration.hash()]).await.map_err(failed)?;
+        let params = [
+            (&number as _, Type::INT4),
+            (&migration.name as _, Type::TEXT),
+            (&migration.hash() as _, Type::TEXT),
+        ];
+        rows(&transaction, sql, &params).await?;
         tracing::info!(migration = migration.name, "migrated the database");
     }
-    transaction.commit().await.map_err(failed)
+    Ok(transaction.commit().await.map_err(Failure::from)?)
 }
 
 /// Makes sure that there is a list of migrations, and that everything is made in one schema: that of this list.
-async fn prepare(transaction: &Transaction<'_>) -> Result<(), MigrateError> {
-    let facts = "SELECT current_setting('server_encoding'), current_setting('server_version_num')::int, current_schema()::text";
-    let facts = transaction.query_one(facts, &[]).await.map_err(failed)?;
-    let (encoding, version, schema) =
-        (facts.try_get::<_, &str>(0), facts.try_get::<_, i32>(1), facts.try_get::<_, Option<&str>>(2));
-    if encoding.map_err(failed)? != "UTF8" {
-        return Err(StoreError::failed("the database's encoding must be UTF8").into());
-    }
-    if version.map_err(failed)? < 130_000 {
-        return Err(StoreError::failed("PostgreSQL 13 or later is needed").into());
-    }
-    if schema.map_err(failed)?.is_none() {
-        return Err(StoreError::failed("the search_path names no schema that exists").into());
+async fn prepare(transaction: &Transaction<'_>) -> Result<(), Failure> {
+    let needs = "SELECT current_setting('server_encoding') = 'UTF8', \
+                 current_setting('server_version_num')::int >= 130000, current_schema() IS NOT NULL";
+    for row in rows(transaction, needs, &[]).await? {
+        let complaints = [
+            "the database's encoding must be UTF8",
+            "PostgreSQL 13 or later is needed",
+            "the search_path names no schema that exists",
+        ];
+        for (place, complaint) in complaints.into_iter().enumerate() {
+            if !get::<bool>(&row, place)? {
+                return Err(Failure::Unreadable(complaint.to_owned()));
+            }
+        }
     }
     // Functions remember this path. Temporary tables come last, so that nobody can slip one in.
     let path = "SELECT set_config('search_path', quote_ident(coalesce(\
                 (SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
                 WHERE c.oid = to_regclass('doorwarden_migrations')), current_schema())) || ', pg_temp', true)";
-    transaction.query_one(path, &[]).await.map_err(failed)?;
+    rows(transaction, path, &[]).await?;
     let list = "CREATE TABLE IF NOT EXISTS doorwarden_migrations (number integer PRIMARY KEY, name text NOT NULL, \
                 hash text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())";
-    transaction.batch_execute(list).await.map_err(failed)
+    batch(transaction, list).await
+}
+
+async fn rows(transaction: &Transaction<'_>, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, Failure> {
+    Ok(transaction.query_typed(sql, params).await?)
+}
+
+async fn batch(transaction: &Transaction<'_>, sql: &str) -> Result<(), Failure> {
+    Ok(transaction.batch_execute(sql).await?)
 }
 
 const APPLIED: &str = "SELECT number, name, hash FROM doorwarden_migrations ORDER BY number";
@@ -104,9 +113,9 @@ const APPLIED: &str = "SELECT number, name, hash FROM doorwarden_migrations ORDE
 /// The names of the migrations that are still to be run. Changes nothing.
 pub(crate) async fn pending(database: &Database) -> Result<Vec<String>, MigrateError> {
     let exists = "SELECT to_regclass('doorwarden_migrations') IS NOT NULL";
-    let rows = database.rows(Effort::Read, exists, &[]).await.map_err(failed)?;
-    let applied = if all(&rows, |row| get::<bool>(row, 0)).map_err(failed)? == [true] {
-        check(&database.rows(Effort::Read, APPLIED, &[]).await.map_err(failed)?)?
+    let rows = database.rows(Effort::Read, exists, &[]).await?;
+    let applied = if all(&rows, |row| get::<bool>(row, 0))? == [true] {
+        check(&database.rows(Effort::Read, APPLIED, &[]).await?)?
     } else {
         0
     };
@@ -116,8 +125,7 @@ pub(crate) async fn pending(database: &Database) -> Result<Vec<String>, MigrateE
 /// How many migrations were run, if they are the ones known here.
 fn check(applied: &[Row]) -> Result<usize, MigrateError> {
     for (place, row) in applied.iter().enumerate() {
-        let read = || Ok((get::<i32>(row, 0)?, get::<String>(row, 1)?, get::<String>(row, 2)?));
-        let (number, name, hash) = read().map_err(failed::<Failure>)?;
+        let (number, name, hash): (i32, String, String) = (get(row, 0)?, get(row, 1)?, get(row, 2)?);
         let known = usize::try_from(number).ok().and_then(|number| number.checked_sub(1));
         match known.and_then(|known| MIGRATIONS.get(known).map(|migration| (known, migration))) {
             None => return Err(MigrateError::Newer(name)),
@@ -130,8 +138,4 @@ fn check(applied: &[Row]) -> Result<usize, MigrateError> {
         }
     }
     Ok(applied.len())
-}
-
-fn failed<E: Into<Failure>>(error: E) -> MigrateError {
-    StoreError::from(error.into()).into()
 }

@@ -1,12 +1,14 @@
 //! How to reach the database.
 
-use crate::tls::{Tls, TlsMode};
+use crate::failure::Failure;
+use crate::tls::{Tls, TlsMode, TlsStream};
 use percent_encoding::percent_decode_str;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
-use tokio_postgres::Config;
+use tokio::time::timeout;
 use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::{Client, Config, Connection, Socket};
 
 /// How long one attempt to reach one address may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -136,6 +138,17 @@ pub(crate) struct Access {
     pub(crate) config: Config,
     pub(crate) tls: Tls,
     pub(crate) statement_cache: bool,
+}
+
+impl Access {
+    /// Opens a connection, which somebody has to drive.
+    pub(crate) async fn connect(
+        &self,
+        limit: Duration,
+    ) -> Result<(Client, Connection<Socket, TlsStream>), Failure> {
+        let connecting = timeout(limit, self.config.connect(self.tls.clone()));
+        connecting.await.map_err(|_| Failure::silent())?.map_err(Failure::connecting)
+    }
 }
 
 /// The parameters of the URL that the driver does not know, and the URL without them.

@@ -35,7 +35,7 @@ impl PostgresStore {
 #[async_trait]
 impl Store for PostgresStore {
     async fn migrate(&self) -> Result<(), MigrateError> {
-        let _call = self.database.begin().map_err(StoreError::from)?;
+        let _call = self.database.begin()?;
         migrations::run(&self.database.access).await
     }
 

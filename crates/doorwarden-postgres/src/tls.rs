@@ -8,10 +8,15 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use std::path::Path;
 use std::sync::Arc;
+use tokio_postgres::Socket;
+use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// Opens the TLS part of a connection.
 pub(crate) type Tls = MakeRustlsConnect;
+
+/// An encrypted connection.
+pub(crate) type TlsStream = <Tls as MakeTlsConnect<Socket>>::Stream;
 
 /// libpq's `sslmode`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

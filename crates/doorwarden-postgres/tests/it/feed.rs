@@ -55,6 +55,22 @@ async fn a_long_transaction_is_told_once_and_when_it_commits() {
     assert_eq!(ear.rest().await, [Heard::Change(Change::User(anna.id))]);
 }
 
+/// After a crash the server may give numbers again that nobody has committed.
+#[tokio::test]
+async fn a_number_that_is_used_again_is_told_and_one_from_another_life_is_not() {
+    let Some(database) = database().await else { return };
+    let store = database.migrated().await;
+    let sql = database.sql().await;
+    sql.batch_execute(
+        "INSERT INTO doorwarden_changes (xid, kind, at) VALUES ('99999999', 'keys', now() - interval '1 h')",
+    )
+    .await
+    .unwrap();
+    let mut ear = Ear::connected(&store).await;
+    sql.batch_execute("INSERT INTO doorwarden_changes (xid, kind) VALUES ('5', 'all_users')").await.unwrap();
+    assert_eq!(ear.rest().await, [Heard::Change(Change::AllUsers)]);
+}
+
 #[tokio::test]
 async fn a_peer_that_vanishes_is_noticed_and_what_was_missed_is_told() {
     let Some(database) = database().await else { return };
