@@ -2,7 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
-mod behaviour;
 mod feed;
 mod migrations;
 mod outage;

@@ -1,5 +1,5 @@
 use super::property::for_all;
-use crate::{TestStore, drill, hash, new_user};
+use crate::{NOON, TestStore, drill, hash, new_session, new_user};
 use doorwarden_core::identity::{EmailAddress, Username};
 use doorwarden_core::password::PasswordHash;
 use doorwarden_core::permission::Permission;
@@ -83,16 +83,15 @@ fn session() -> impl Strategy<Value = Session> {
     let texts = (text(20), option::of(text(20)), option::of(text(40)), option::of(text(200)));
     let numbers = (1..=3_u8, option::of(0..=i64::MAX), option::of(0..=i64::MAX));
     let instants = [instant(), instant(), instant(), instant()];
-    (any::<u128>(), texts, numbers, instants).prop_map(
+    (texts, numbers, instants).prop_map(
         |(
-            id,
             (amr, client_id, address, user_agent),
             (assurance_level, refresh_counter, idle_seconds),
             instants,
         )| {
             let [created_at, last_seen_at, expires_at, auth_time] = instants;
             Session {
-                id: SessionId(Uuid::from_u128(id)),
+                id: SessionId(Uuid::nil()),
                 user: UserId(0),
                 created_at,
                 last_seen_at,
@@ -111,7 +110,7 @@ fn session() -> impl Strategy<Value = Session> {
 }
 
 fn cases() -> usize {
-    drill().rounds(64, 4096)
+    drill().rounds(64, 1024)
 }
 
 /// A number that no earlier case had, to keep generated names apart.
@@ -179,7 +178,9 @@ pub async fn drill_any_user_is_read_as_written(t: &TestStore) {
 pub async fn drill_any_session_is_read_as_written(t: &TestStore) {
     let ada = t.user("ada").await.id;
     for_all(cases(), (session(), instant()), async |(session, at)| {
-        let session = t.open(Session { user: ada, ..session }).await;
+        // The id is new in each case, also in those that a failure is narrowed down with.
+        let id = new_session(ada, NOON).id;
+        let session = t.open(Session { id, user: ada, ..session }).await;
         assert_eq!(t.read_session(session.id).await, session);
         assert!(t.store.end_session(session.id, ada, EndReason::Revoked, at).await.unwrap());
         let ended = Some((at, EndReason::Revoked));
