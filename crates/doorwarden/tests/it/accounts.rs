@@ -1,0 +1,262 @@
+//! Registration, login, the profile.
+
+use crate::app::{Database, PASSWORD};
+use doorwarden::core::user::UserChange;
+use doorwarden::{Field, UserId};
+use serde_json::{Value, json};
+
+on_both! {
+    what_was_registered_logs_in_and_sees_itself
+    an_address_and_a_name_belong_to_one_account_whatever_their_case
+    every_complaint_comes_in_one_answer
+    a_registration_cannot_make_itself_staff
+    declared_fields_are_validated_stored_and_shown
+    undeclared_and_server_fields_can_neither_be_written_nor_seen
+    a_profile_change_leaves_alone_what_it_does_not_name
+    a_deleted_account_is_gone_and_its_number_is_never_given_again
+    every_failed_login_gets_the_same_answer
+    a_stored_name_of_older_rules_is_loaded_and_logs_in
+    two_instances_in_one_process_do_not_disturb_each_other
+}
+
+async fn what_was_registered_logs_in_and_sees_itself(database: Database) {
+    let app = database.app().await;
+    let token = app.register("jane").await;
+    let me = app.get("/me", &token).await;
+    assert_eq!(me.header("cache-control"), "no-store");
+    me.is(
+        200,
+        json!({
+            "id": 1, "username": "jane", "email": "jane@example.com", "is_active": true, "is_staff": false,
+            "is_superuser": false, "date_joined": "2026-11-23T12:00:00.000000Z", "last_login": null, "groups": [],
+            "permissions": [],
+        }),
+    );
+
+    app.clock.advance(std::time::Duration::from_mins(1));
+    let second = app.log_in("jane", PASSWORD).await;
+    assert_eq!((second.status.as_u16(), second.header("cache-control")), (200, "no-store"));
+    assert_ne!(second.token(), token, "no two tokens are alike");
+    let me = app.get("/me/", &second.token()).await;
+    assert_eq!(me.json()["last_login"], "2026-11-23T12:01:00.000000Z");
+}
+
+async fn an_address_and_a_name_belong_to_one_account_whatever_their_case(database: Database) {
+    let app = database.app().await;
+    app.register("jane").await;
+    let body =
+        |email: &str, username: &str| json!({"email": email, "username": username, "password": PASSWORD});
+    app.post("/registration", body("JANE@EXAMPLE.COM", "other"))
+        .await
+        .is(400, json!({"email": ["user with this email already exists."]}));
+    app.post("/registration", body("other@example.com", "ＪＡＮＥ"))
+        .await
+        .is(400, json!({"username": ["user with this username already exists."]}));
+    let answer = app.post("/login", json!({"email": " Jane@Example.COM ", "password": PASSWORD})).await;
+    assert_eq!(answer.status, 200);
+}
+
+async fn every_complaint_comes_in_one_answer(database: Database) {
+    let app = database.app_with(|b| b.field(Field::text("city", 5).required())).await;
+    app.register_city().await;
+    let body = json!({"email": "city@example.com", "username": "x\u{200b}", "password": "1234567", "city": "Amsterdam"});
+    let answer = app.post("/registration", body).await;
+    assert_eq!(answer.status, 400);
+    let errors = answer.json();
+    assert_eq!(errors["email"], json!(["user with this email already exists."]));
+    assert_eq!(errors["city"], json!(["Ensure this field has no more than 5 characters."]));
+    assert_eq!(
+        errors["password"],
+        json!([
+            "Ensure this field has at least 8 characters.",
+            "This password is too common.",
+            "This password is entirely numeric.",
+        ])
+    );
+    assert!(errors["username"].is_array());
+}
+
+impl crate::app::App {
+    async fn register_city(&self) {
+        let body =
+            json!({"email": "city@example.com", "username": "city", "password": PASSWORD, "city": "Rome"});
+        assert_eq!(self.post("/registration", body).await.status, 201);
+    }
+}
+
+async fn a_registration_cannot_make_itself_staff(database: Database) {
+    let app = database.app().await;
+    let body = json!({
+        "email": "eve@example.com", "username": "eve", "password": PASSWORD, "id": 77, "is_staff": true,
+        "is_superuser": true, "is_active": false, "groups": ["admins"], "metadata": {"plan": "gold"},
+        "date_joined": "1999-01-01T00:00:00Z", "token": "mine",
+    });
+    let token = app.post("/registration", body).await.token();
+    let me = app.get("/me", &token).await.json();
+    assert_eq!((&me["id"], &me["is_staff"], &me["is_superuser"]), (&json!(1), &json!(false), &json!(false)));
+    assert_eq!(me["date_joined"], "2026-11-23T12:00:00.000000Z");
+    assert!(app.auth.users().get(UserId(1)).await.unwrap().unwrap().metadata.is_empty());
+}
+
+fn declared(builder: doorwarden::Builder) -> doorwarden::Builder {
+    builder
+        .field(Field::text("city", 20).required())
+        .field(Field::integer("age").between(0, 150))
+        .field(Field::boolean("newsletter"))
+        .field(Field::choice("plan", ["free", "team"]).server_only())
+        .field(Field::text("note", 100).hidden())
+}
+
+#[derive(serde::Deserialize)]
+struct Profile {
+    city: String,
+    age: u8,
+    note: String,
+}
+
+async fn declared_fields_are_validated_stored_and_shown(database: Database) {
+    let app = database.app_with(declared).await;
+    let body = |more: Value| {
+        let mut body = json!({"email": "jo@example.com", "username": "jo", "password": PASSWORD});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        body
+    };
+    app.post("/registration", body(json!({}))).await.is(400, json!({"city": ["This field is required."]}));
+    app.post("/registration", body(json!({"city": " ", "age": 151, "newsletter": "maybe"}))).await.is(
+        400,
+        json!({
+            "city": ["This field may not be blank."],
+            "age": ["Ensure this value is less than or equal to 150."],
+            "newsletter": ["Must be a valid boolean."],
+        }),
+    );
+    let answer = app.post("/registration", body(json!({"city": " Rome ", "age": "42", "note": "hi"}))).await;
+    let me = app.get("/me", &answer.token()).await.json();
+    assert_eq!((&me["city"], &me["age"], &me["newsletter"]), (&json!("Rome"), &json!(42), &json!(null)));
+    assert!(me.get("note").is_none(), "a hidden field is not shown");
+
+    let stored = app.auth.users().get(UserId(1)).await.unwrap().unwrap().metadata;
+    let typed: Profile = serde_json::from_value(Value::Object(stored)).unwrap();
+    assert_eq!((typed.city.as_str(), typed.age, typed.note.as_str()), ("Rome", 42, "hi"));
+}
+
+async fn undeclared_and_server_fields_can_neither_be_written_nor_seen(database: Database) {
+    let app = database.app_with(declared).await;
+    let body = json!({
+        "email": "jo@example.com", "username": "jo", "password": PASSWORD, "city": "Rome", "plan": "team", "secret": 1,
+    });
+    let token = app.post("/registration", body).await.token();
+    assert_eq!(app.get("/me", &token).await.json()["plan"], Value::Null);
+    let metadata = json!({"plan": "team", "internal": "no"}).as_object().unwrap().clone();
+    app.auth.users().update(UserId(1), UserChange { metadata, ..UserChange::default() }).await.unwrap();
+
+    let changed =
+        app.call("PATCH", "/me", Some(&token), Some(json!({"plan": "free", "internal": "yes"}))).await;
+    assert_eq!(changed.status, 200);
+    let me = app.get("/me", &token).await.json();
+    assert_eq!((&me["plan"], me.get("internal")), (&json!("team"), None));
+    let stored = app.auth.users().get(UserId(1)).await.unwrap().unwrap().metadata;
+    assert_eq!(Value::Object(stored), json!({"city": "Rome", "plan": "team", "internal": "no"}));
+}
+
+async fn a_profile_change_leaves_alone_what_it_does_not_name(database: Database) {
+    let app = database.app_with(declared).await;
+    let body =
+        json!({"email": "jo@example.com", "username": "jo", "password": PASSWORD, "city": "Rome", "age": 30});
+    let token = app.post("/registration", body).await.token();
+    app.try_register("ann").await;
+
+    let change = |body: Value| app.call("PATCH", "/me", Some(&token), Some(body));
+    let changed = change(json!({"age": 31})).await.json();
+    assert_eq!(
+        (&changed["city"], &changed["age"], &changed["username"]),
+        (&json!("Rome"), &json!(31), &json!("jo"))
+    );
+    let changed = change(json!({"username": "  Jo  ", "email": "new@example.com"})).await.json();
+    assert_eq!((&changed["username"], &changed["email"]), (&json!("Jo"), &json!("jo@example.com")));
+    assert_eq!(app.get("/me", &token).await.json()["username"], "Jo", "what was changed is read at once");
+    change(json!({"username": null})).await.is(400, json!({"username": ["This field may not be null."]}));
+    change(json!({"city": null})).await.is(400, json!({"city": ["This field may not be null."]}));
+    assert_eq!(app.call("PATCH", "/me", None, Some(json!({"age": 1}))).await.status, 401);
+}
+
+async fn a_deleted_account_is_gone_and_its_number_is_never_given_again(database: Database) {
+    let app = database.app().await;
+    let token = app.register("jane").await;
+    let delete = |body: Value| app.call("DELETE", "/me", Some(&token), Some(body));
+    delete(json!({})).await.is(400, json!({"password": ["This field is required."]}));
+    delete(json!({"password": "wrong horse"}))
+        .await
+        .is(400, json!({"password": ["The password was entered incorrectly. Please enter it again."]}));
+    assert_eq!(app.get("/me", &token).await.status, 200);
+    assert_eq!(delete(json!({"password": PASSWORD})).await.status, 204);
+    app.get("/me", &token).await.is(401, json!({"detail": "No user matching this token was found."}));
+
+    let token = app.register("jane").await;
+    assert_eq!(app.get("/me", &token).await.json()["id"], 2);
+}
+
+async fn every_failed_login_gets_the_same_answer(database: Database) {
+    let app = database.app().await;
+    for name in ["wrong", "inactive", "unusable", "damaged", "empty", "costly"] {
+        app.register(name).await;
+    }
+    let costly = "argon2$argon2id$v=19$m=4194304,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$\
+                  AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+    for (name, set) in [
+        ("inactive", "is_active = '0'"),
+        ("unusable", "password = '!x'"),
+        ("damaged", "password = 'pbkdf2_sha256$x$y$z'"),
+        ("empty", "password = ''"),
+        ("costly", &format!("password = '{costly}'")),
+    ] {
+        let sql = format!("UPDATE users SET {set} WHERE username = '{name}'");
+        app.by_hand(&database, &sql).await;
+    }
+    let expected = json!({"non_field_errors": ["A user with this email and password was not found."]});
+    for (name, password) in [
+        ("nobody", PASSWORD),
+        ("wrong", "wrong horse battery"),
+        ("inactive", PASSWORD),
+        ("inactive", "wrong horse battery"),
+        ("unusable", PASSWORD),
+        ("damaged", PASSWORD),
+        ("empty", PASSWORD),
+        ("costly", PASSWORD),
+    ] {
+        app.log_in(name, password).await.is(400, expected.clone());
+    }
+}
+
+impl crate::app::App {
+    /// Runs SQL by hand.
+    async fn by_hand(&self, database: &Database, sql: &str) {
+        database.sql.execute(sql).await.unwrap_or_else(|why| panic!("{sql}\n{why}"));
+    }
+}
+
+async fn a_stored_name_of_older_rules_is_loaded_and_logs_in(database: Database) {
+    let app = database.app().await;
+    app.register("jane").await;
+    let sql = "UPDATE users SET username = 'a\u{200b}b', email = 'not an address' WHERE id = 1";
+    app.by_hand(&database, sql).await;
+    let answer = app.post("/login", json!({"email": "NOT an address", "password": PASSWORD})).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(app.get("/me", &answer.token()).await.json()["username"], "a\u{200b}b");
+    app.post("/login", json!({"email": "not an address", "password": "wrong horse battery"}))
+        .await
+        .is(400, json!({"email": ["Enter a valid email address."]}));
+}
+
+async fn two_instances_in_one_process_do_not_disturb_each_other(database: Database) {
+    let app = database.app().await;
+    let other_database = Database::sqlite();
+    let other = other_database.app_with(|b| b.secret_key("another secret key, also long enough")).await;
+    let (token, foreign) = (app.register("jane").await, other.register("jane").await);
+    assert_eq!(app.get("/me", &token).await.status, 200);
+    assert_eq!(app.get("/me", &foreign).await.status, 401);
+    assert_eq!(other.get("/me", &foreign).await.status, 200);
+    other.auth.close().await;
+    assert_eq!(app.get("/me", &token).await.status, 200);
+    assert_eq!(other.log_in("jane", PASSWORD).await.status, 503);
+}

@@ -1,0 +1,200 @@
+//! An application on a throw-away database, and requests to it.
+
+use axum::Router;
+use axum::body::Body;
+use doorwarden::core::password::HashSettings;
+use doorwarden::core::time::Timestamp;
+use doorwarden::{Builder, Doorwarden};
+use doorwarden_testkit::{ManualClock, RawSql, TempDir, postgres_database, sqlite_path};
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use std::any::Any;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tower::ServiceExt;
+use tower_layer::Layer;
+
+/// One test for each database: `on_both!(a b c)` runs the functions `a`, `b` and `c` of this module, each given a
+/// [`Database`] of its own.
+macro_rules! on_both {
+    ($($name:ident)+) => {
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name($crate::app::Database::sqlite()).await;
+            })+
+        }
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                if let Some(database) = $crate::app::Database::postgres().await {
+                    super::$name(database).await;
+                }
+            })+
+        }
+    };
+}
+
+pub(crate) const SECRET: &str = "a secret key for tests, long enough";
+pub(crate) const PASSWORD: &str = "correct horse battery";
+
+/// When the manual clock begins: 2026-11-23T12:00:00Z.
+pub(crate) const NOON: Timestamp = Timestamp::from_seconds(1_795_435_200);
+
+/// An empty database, removed at the end.
+pub(crate) struct Database {
+    pub(crate) url: String,
+    pub(crate) sql: Box<dyn RawSql>,
+    _guard: Box<dyn Any + Send>,
+}
+
+struct SqliteByHand(PathBuf, #[expect(dead_code, reason = "removes the folder when dropped")] Arc<TempDir>);
+
+#[async_trait::async_trait]
+impl RawSql for SqliteByHand {
+    async fn execute(&self, sql: &str) -> Result<(), String> {
+        let run = || {
+            let connection = rusqlite::Connection::open(&self.0)?;
+            connection.busy_timeout(std::time::Duration::from_secs(5))?;
+            connection.pragma_update(None, "foreign_keys", true)?;
+            connection.execute_batch(sql)
+        };
+        run().map_err(|error| error.to_string())
+    }
+}
+
+impl Database {
+    pub(crate) fn sqlite() -> Self {
+        let (folder, path) = sqlite_path();
+        let folder = Arc::new(folder);
+        let url = format!("sqlite://{}", path.display());
+        Self { url, sql: Box::new(SqliteByHand(path, Arc::clone(&folder))), _guard: Box::new(folder) }
+    }
+
+    pub(crate) async fn postgres() -> Option<Self> {
+        let database = postgres_database().await?;
+        let (url, sql) = (database.url.clone(), Box::new(database.sql()));
+        Some(Self { url, sql, _guard: Box::new(database) })
+    }
+
+    /// An application with the endpoints alone.
+    pub(crate) async fn app(&self) -> App {
+        self.app_with(|builder| builder).await
+    }
+
+    /// An application with the endpoints, built with changes.
+    pub(crate) async fn app_with(&self, change: impl FnOnce(Builder) -> Builder) -> App {
+        self.app_around(change, |auth| auth.router()).await
+    }
+
+    /// An application whose routes `routes` makes.
+    pub(crate) async fn app_around(
+        &self,
+        change: impl FnOnce(Builder) -> Builder,
+        routes: impl FnOnce(&Doorwarden) -> Router,
+    ) -> App {
+        let clock = Arc::new(ManualClock::new(NOON));
+        let builder = Doorwarden::builder()
+            .database_url(&self.url)
+            .secret_key(SECRET)
+            .hashing(HashSettings::insecure_for_tests())
+            .clock(Arc::clone(&clock));
+        let auth = change(builder).build().await.unwrap();
+        let router = routes(&auth);
+        App { auth, clock, router }
+    }
+}
+
+pub(crate) struct App {
+    pub(crate) auth: Doorwarden,
+    pub(crate) clock: Arc<ManualClock>,
+    router: Router,
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{error}: {:?}", String::from_utf8_lossy(&self.body)))
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// The token, of an answer that has one.
+    pub(crate) fn token(&self) -> String {
+        self.json()["token"].as_str().unwrap_or_else(|| panic!("no token: {self:?}")).to_owned()
+    }
+
+    /// Asserts status and body.
+    #[track_caller]
+    pub(crate) fn is(&self, status: u16, body: Value) {
+        assert_eq!((self.status.as_u16(), self.json()), (status, body));
+    }
+}
+
+impl App {
+    pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
+        let service = self.auth.shell().layer(self.router.clone());
+        let (parts, body) = service.oneshot(request).await.unwrap().into_parts();
+        let body = body.collect().await.unwrap().to_bytes().to_vec();
+        Answer { status: parts.status, headers: parts.headers, body }
+    }
+
+    /// A request with a token and a JSON body, both optional.
+    pub(crate) async fn call(
+        &self,
+        method: &str,
+        path: &str,
+        token: Option<&str>,
+        body: Option<Value>,
+    ) -> Answer {
+        let mut request = Request::builder().method(method).uri(path);
+        if let Some(token) = token {
+            request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+        }
+        let body = match body {
+            Some(body) => {
+                request = request.header(CONTENT_TYPE, "application/json");
+                Body::from(body.to_string())
+            }
+            None => Body::empty(),
+        };
+        self.send(request.body(body).unwrap()).await
+    }
+
+    pub(crate) async fn get(&self, path: &str, token: &str) -> Answer {
+        self.call("GET", path, Some(token), None).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
+        self.call("POST", path, None, Some(body)).await
+    }
+
+    /// Registers `name` with `name@example.com` and [`PASSWORD`]; the token.
+    pub(crate) async fn register(&self, name: &str) -> String {
+        let answer = self.try_register(name).await;
+        assert_eq!(answer.status, 201, "{answer:?}");
+        answer.token()
+    }
+
+    pub(crate) async fn try_register(&self, name: &str) -> Answer {
+        let email = format!("{name}@example.com");
+        self.post("/registration", json!({"email": email, "username": name, "password": PASSWORD})).await
+    }
+
+    pub(crate) async fn log_in(&self, name: &str, password: &str) -> Answer {
+        let email = format!("{name}@example.com");
+        self.post("/login", json!({"email": email, "password": password})).await
+    }
+}

@@ -1,0 +1,258 @@
+//! What an application builds with: protection, extractors, permissions, hooks, endpoints of its own.
+
+use crate::app::{Database, PASSWORD};
+use axum::Router;
+use axum::routing::{get, post};
+use doorwarden::core::flow::manage::create_superuser;
+use doorwarden::core::permission::PermissionName;
+use doorwarden::core::session::{ClientInfo, Session};
+use doorwarden::core::user::NewUser;
+use doorwarden::{
+    Claims, CreateUserError, CurrentUser, Doorwarden, Endpoint, Event, FieldError, FieldErrors, Hooks,
+    NewAccount, User, UserId, async_trait,
+};
+use serde_json::json;
+use std::sync::{Arc, Mutex};
+
+on_both! {
+    what_is_given_to_protect_needs_a_user_and_nothing_else_does
+    a_permission_is_one_word
+    the_manager_speaks_django
+    permissions_and_groups_are_as_in_django
+    endpoints_can_be_left_out_moved_and_replaced
+    hooks_may_refuse_and_hear_what_happens
+    an_endpoint_that_is_not_there_is_not_in_the_document
+}
+
+fn blog(auth: &Doorwarden) -> Router {
+    async fn feed(user: CurrentUser) -> String {
+        format!("{} sees the feed", user.user.username.as_str())
+    }
+    async fn home(user: Option<CurrentUser>) -> String {
+        user.map_or("hello".to_owned(), |user| format!("hello {}", user.user.username.as_str()))
+    }
+    async fn claims(Claims(claims): Claims) -> String {
+        format!("{claims:?}").contains("sid").to_string()
+    }
+    let guarded = Router::new()
+        .route("/posts", post(async || "published").route_layer(auth.require_perm("blog.add_post")))
+        .route("/admin", get(async || "admin").route_layer(auth.require_staff()))
+        .route("/claims", get(claims))
+        .route("/feed", get(feed));
+    auth.protect(guarded).route("/", get(home)).merge(auth.router())
+}
+
+async fn what_is_given_to_protect_needs_a_user_and_nothing_else_does(database: Database) {
+    let app = database.app_around(|b| b, blog).await;
+    app.call("GET", "/feed", None, None)
+        .await
+        .is(401, json!({"detail": "Authentication credentials were not provided."}));
+    assert_eq!(app.call("GET", "/unknown", None, None).await.status, 404);
+    assert_eq!(app.call("GET", "/", None, None).await.body, b"hello");
+    let token = app.register("jane").await;
+    assert_eq!(app.get("/feed", &token).await.body, b"jane sees the feed");
+    assert_eq!(app.get("/", &token).await.body, b"hello jane");
+    assert_eq!(app.get("/claims", &token).await.body, b"true");
+    assert_eq!(app.get("/", "garbage").await.status, 401, "a token that is refused is no anonymous visitor");
+    let late = app
+        .call(
+            "POST",
+            "/login",
+            Some("garbage"),
+            Some(json!({"email": "jane@example.com", "password": PASSWORD})),
+        )
+        .await;
+    assert_eq!(late.status, 200, "a stale token locks nobody out of the way in");
+}
+
+async fn a_permission_is_one_word(database: Database) {
+    let app = database.app_around(|b| b.permission("blog.add_post", "Can add post"), blog).await;
+    let token = app.register("jane").await;
+    let publish = || app.call("POST", "/posts", Some(&token), None);
+    let refused = publish().await;
+    assert!(refused.header("www-authenticate").contains("insufficient_scope"));
+    refused.is(403, json!({"detail": "You do not have permission to perform this action."}));
+    let permission: PermissionName = "blog.add_post".parse().unwrap();
+    app.auth.users().grant(UserId(1), &permission).await.unwrap();
+    assert_eq!(publish().await.body, b"published");
+    app.auth.users().revoke(UserId(1), &permission).await.unwrap();
+    assert_eq!(publish().await.status, 403, "what is taken away is gone at once");
+    assert_eq!(app.call("POST", "/posts", None, None).await.status, 401);
+    assert_eq!(app.get("/admin", &token).await.status, 403);
+}
+
+async fn the_manager_speaks_django(database: Database) {
+    let app = database.app().await;
+    let users = app.auth.users();
+    let said = |result: Result<User, CreateUserError>| result.unwrap_err().to_string();
+    assert_eq!(said(users.create_user("", "a@example.com", None).await), "The given username must be set");
+    assert_eq!(said(users.create_user("a", "", None).await), "The given email must be set");
+    let context = app.auth.context();
+    let superuser = |staff, superuser| NewAccount {
+        username: "root".into(),
+        email: "root@example.com".into(),
+        is_staff: staff,
+        is_superuser: superuser,
+        ..NewAccount::default()
+    };
+    let refused = said(create_superuser(context, superuser(Some(false), None)).await);
+    assert_eq!(refused, "Superuser must have is_staff=True.");
+    let refused = said(create_superuser(context, superuser(None, Some(false))).await);
+    assert_eq!(refused, "Superuser must have is_superuser=True.");
+
+    let root = users.create_superuser("root", "Root@EXAMPLE.com", PASSWORD).await.unwrap();
+    assert_eq!((root.is_staff, root.is_superuser, root.email.as_str()), (true, true, "Root@example.com"));
+    assert!(
+        users
+            .create_user("no-password", "np@example.com", None)
+            .await
+            .unwrap()
+            .password
+            .as_str()
+            .starts_with('!')
+    );
+    assert!(users.create_user("ROOT", "other@example.com", None).await.is_err());
+    assert_eq!(users.get_by_email("ROOT@example.COM").await.unwrap().unwrap().id, root.id);
+    assert_eq!(
+        app.post("/login", json!({"email": "root@example.com", "password": PASSWORD})).await.status,
+        200
+    );
+}
+
+async fn permissions_and_groups_are_as_in_django(database: Database) {
+    let app = database
+        .app_with(|b| b.permission("blog.add_post", "Can add post").permission("shop.sell", "Can sell"))
+        .await;
+    let users = app.auth.users();
+    let (add_post, sell): (PermissionName, PermissionName) =
+        ("blog.add_post".parse().unwrap(), "shop.sell".parse().unwrap());
+    let jane = users.create_user("jane", "jane@example.com", None).await.unwrap().id;
+    let root = users.create_superuser("root", "root@example.com", PASSWORD).await.unwrap().id;
+    assert!(users.create_group("editors").await.unwrap());
+    users.add_to_group(jane, "editors").await.unwrap();
+    users.grant_to_group("editors", &add_post).await.unwrap();
+    users.grant(jane, &sell).await.unwrap();
+    let account = users.account(jane).await.unwrap().unwrap();
+    assert_eq!(account.permissions, ["blog.add_post", "shop.sell"]);
+    assert!(account.has_perm("shop.sell") && account.has_perms(["shop.sell", "blog.add_post"]));
+    assert!(
+        account.has_module_perms("blog") && !account.has_module_perms("blo") && !account.has_perm("shop.buy")
+    );
+    let root_account = users.account(root).await.unwrap().unwrap();
+    assert!(root_account.has_perm("anything.at_all") && root_account.permissions.len() == 2);
+    let who: Vec<_> = users.with_perm(&add_post, 10).await.unwrap().iter().map(|u| u.id).collect();
+    assert_eq!(who, [jane, root]);
+    let off = doorwarden::core::user::UserChange { is_active: Some(false), ..Default::default() };
+    users.update(jane, off).await.unwrap();
+    let account = users.account(jane).await.unwrap().unwrap();
+    assert!(account.permissions.is_empty() && !account.has_perm("shop.sell"));
+    let unknown: PermissionName = "blog.no_such".parse().unwrap();
+    assert!(users.grant(root, &unknown).await.is_err());
+}
+
+async fn endpoints_can_be_left_out_moved_and_replaced(database: Database) {
+    let change = |b: doorwarden::Builder| {
+        b.without(Endpoint::Registration).endpoint_at(Endpoint::Login, "/api/session").without(Endpoint::Docs)
+    };
+    let own = |auth: &Doorwarden| auth.router().route("/registration", post(async || "by invitation only"));
+    let app = database.app_around(change, own).await;
+    assert_eq!(app.call("POST", "/registration", None, None).await.body, b"by invitation only");
+    app.auth.users().create_user("jane", "jane@example.com", Some(PASSWORD)).await.unwrap();
+    let login = json!({"email": "jane@example.com", "password": PASSWORD});
+    assert_eq!(app.post("/login", login.clone()).await.status, 404);
+    assert_eq!(app.post("/api/session", login.clone()).await.status, 200);
+    assert_eq!(app.post("/api/session/", login).await.status, 200);
+    assert_eq!(app.call("GET", "/docs", None, None).await.status, 404);
+}
+
+#[derive(Debug, Default)]
+struct Doorkeeper {
+    heard: Mutex<Vec<&'static str>>,
+}
+
+#[async_trait]
+impl Hooks for Listener {
+    async fn before_registration(&self, user: &mut NewUser, _: &ClientInfo) -> Result<(), FieldErrors> {
+        if user.email.as_str().ends_with("@example.com") {
+            user.metadata.insert("source".into(), "hook".into());
+            return Ok(());
+        }
+        Err(FieldErrors::one("email", FieldError::new("not_allowed", "Use your company's address.")))
+    }
+
+    async fn after_registration(&self, user: &User) -> Result<(), FieldErrors> {
+        match user.username.as_str() {
+            "unlucky" => {
+                Err(FieldErrors::one("username", FieldError::new("unlucky", "No profile could be made.")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn before_login(&self, user: &User, _: &ClientInfo) -> Result<(), FieldErrors> {
+        match user.username.as_str() {
+            "barred" => {
+                Err(FieldErrors::one("non_field_errors", FieldError::new("barred", "Ask the office.")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn after_login(&self, user: &User, _: &Session) -> Result<(), FieldErrors> {
+        match user.username.as_str() {
+            "late" => Err(FieldErrors::one("non_field_errors", FieldError::new("late", "Closed at night."))),
+            _ => Ok(()),
+        }
+    }
+
+    async fn on_event(&self, event: &Event) {
+        self.0.heard.lock().unwrap().push(event.name());
+    }
+}
+
+/// A hook that the test can look at.
+#[derive(Debug, Clone, Default)]
+struct Listener(Arc<Doorkeeper>);
+
+async fn hooks_may_refuse_and_hear_what_happens(database: Database) {
+    let hook = Listener::default();
+    let app = database.app_with(|b| b.hook(hook.clone())).await;
+    let body = json!({"email": "x@elsewhere.test", "username": "x", "password": PASSWORD});
+    app.post("/registration", body).await.is(400, json!({"email": ["Use your company's address."]}));
+    let unlucky = app.try_register("unlucky").await;
+    unlucky.is(400, json!({"username": ["No profile could be made."]}));
+    assert!(
+        app.auth.users().get_by_username("unlucky").await.unwrap().is_none(),
+        "the account is taken back"
+    );
+    let token = app.register("jane").await;
+    let stored = app.auth.users().get_by_username("jane").await.unwrap().unwrap();
+    assert_eq!(stored.metadata["source"], "hook");
+
+    for (name, text) in [("barred", "Ask the office."), ("late", "Closed at night.")] {
+        app.register(name).await;
+        app.log_in(name, PASSWORD).await.is(400, json!({"non_field_errors": [text]}));
+        let wrong = app.log_in(name, "wrong horse battery").await.json();
+        assert_ne!(wrong["non_field_errors"], json!([text]), "a hook speaks only to who knows the password");
+    }
+    let late = app.auth.users().get_by_username("late").await.unwrap().unwrap().id;
+    let sessions = app.auth.context().store.sessions_of(late, crate::app::NOON).await.unwrap();
+    assert_eq!(sessions.len(), 1, "only that of the registration lives");
+
+    hook.0.heard.lock().unwrap().clear();
+    app.log_in("jane", PASSWORD).await;
+    app.call("POST", "/logout", Some(&token), None).await;
+    assert_eq!(*hook.0.heard.lock().unwrap(), ["logged_in", "session_ended"]);
+}
+
+async fn an_endpoint_that_is_not_there_is_not_in_the_document(database: Database) {
+    let field = doorwarden::Field::choice("plan", ["free", "team"]).describe("What is paid for.");
+    let app = database.app_with(|b| b.without(Endpoint::Registration).field(field)).await;
+    let document = app.call("GET", "/openapi.json", None, None).await.json();
+    let paths: Vec<_> = document["paths"].as_object().unwrap().keys().map(String::as_str).collect();
+    assert!(paths.contains(&"/me") && paths.contains(&"/sessions/{id}") && !paths.contains(&"/registration"));
+    let plan = &document["components"]["schemas"]["Profile"]["properties"]["plan"];
+    assert_eq!(plan["anyOf"][0]["enum"], json!(["free", "team"]));
+    assert_eq!(plan["description"], "What is paid for.");
+    assert_eq!(document["paths"]["/me"]["get"]["security"], json!([{"bearer": []}]));
+}

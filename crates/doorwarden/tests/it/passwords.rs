@@ -1,0 +1,131 @@
+//! Passwords: what is accepted, how they are stored, what a change ends.
+
+use crate::app::{Database, NOON, PASSWORD};
+use doorwarden::core::settings::{PasswordChangeEnds, WithoutSession};
+use doorwarden::core::token::SecretKey;
+use doorwarden::core::token::session::{SessionClaims, SessionTokenKeys};
+use doorwarden::{Password, UserId};
+use serde_json::json;
+use std::time::Duration;
+
+on_both! {
+    a_password_counts_exactly_as_typed
+    the_password_of_an_imported_account_is_taken_with_blanks_or_without
+    a_hash_of_another_cost_is_made_anew_at_login_and_ends_nothing
+    a_change_asks_for_the_current_password_and_ends_the_other_sessions
+    a_change_may_end_all_sessions_and_answers_with_a_new_token
+    a_change_ends_the_tokens_of_no_session_also_those_of_the_same_second
+    an_operator_s_change_ends_everything
+}
+
+async fn a_password_counts_exactly_as_typed(database: Database) {
+    let app = database.app().await;
+    let body = json!({"email": "pad@example.com", "username": "pad", "password": "  pass word 42  "});
+    assert_eq!(app.post("/registration", body).await.status, 201);
+    assert_eq!(app.log_in("pad", "  pass word 42  ").await.status, 200);
+    for other in ["pass word 42", "  pass word 42", "  Pass word 42  "] {
+        assert_eq!(app.log_in("pad", other).await.status, 400, "{other:?}");
+    }
+    let stored = app.auth.users().get(UserId(1)).await.unwrap().unwrap().password;
+    assert!(stored.as_str().starts_with("argon2$argon2id$v=19$"), "{stored:?}");
+}
+
+async fn the_password_of_an_imported_account_is_taken_with_blanks_or_without(database: Database) {
+    let app = database.app().await;
+    let body = json!({"email": "old@example.com", "username": "old", "password": PASSWORD});
+    let token = app.post("/registration", body).await.token();
+    database.sql.execute("UPDATE users SET password_trimmed = '1' WHERE id = 1").await.unwrap();
+    assert_eq!(app.log_in("old", &format!("  {PASSWORD} \n")).await.status, 200);
+    assert_eq!(app.log_in("old", PASSWORD).await.status, 200);
+
+    let change = json!({"current_password": format!(" {PASSWORD}"), "new_password": " another horse 7 "});
+    assert_eq!(app.call("POST", "/password/change", Some(&token), Some(change)).await.status, 204);
+    assert_eq!(app.log_in("old", " another horse 7 ").await.status, 200);
+    assert_eq!(app.log_in("old", "another horse 7").await.status, 400, "the new password counts as typed");
+}
+
+async fn a_hash_of_another_cost_is_made_anew_at_login_and_ends_nothing(database: Database) {
+    let app = database.app().await;
+    let token = app.register("jane").await;
+    // "correct horse battery" in Django's words: pbkdf2_sha256 with ten rounds.
+    let old = "pbkdf2_sha256$10$seasalt$za4/yAene8Rm3F9K2wxi3Fin9sGSuPXqNDUSKnjM97k=";
+    let sql = format!("UPDATE users SET password = '{old}' WHERE id = 1");
+    database.sql.execute(&sql).await.unwrap();
+    let login = app.log_in("jane", PASSWORD).await;
+    assert_eq!(login.status, 200, "{login:?}");
+    let stored = app.auth.users().get(UserId(1)).await.unwrap().unwrap().password;
+    assert!(stored.as_str().starts_with("argon2$"), "{stored:?}");
+    assert_eq!(app.log_in("jane", PASSWORD).await.status, 200);
+    assert_eq!(app.get("/me", &token).await.status, 200, "a new hash of the same password ends no session");
+}
+
+async fn a_change_asks_for_the_current_password_and_ends_the_other_sessions(database: Database) {
+    let app = database.app().await;
+    let (here, there) = (app.register("jane").await, app.log_in("jane", PASSWORD).await.token());
+    let change = |current: &str, new: &str| {
+        let body = json!({"current_password": current, "new_password": new});
+        app.call("POST", "/password/change", Some(&here), Some(body))
+    };
+    change("wrong horse battery", "12345678").await.is(
+        400,
+        json!({
+            "current_password": ["The password was entered incorrectly. Please enter it again."],
+            "new_password": ["This password is too common.", "This password is entirely numeric."],
+        }),
+    );
+    assert_eq!(app.get("/me", &there).await.status, 200, "a refused change ends nothing");
+    assert_eq!(change(PASSWORD, "a staple of 7 batteries").await.status, 204);
+    assert_eq!(app.get("/me", &here).await.status, 200);
+    assert_eq!(app.get("/me", &there).await.status, 401);
+    assert_eq!(app.log_in("jane", PASSWORD).await.status, 400);
+    assert_eq!(app.log_in("jane", "a staple of 7 batteries").await.status, 200);
+}
+
+async fn a_change_may_end_all_sessions_and_answers_with_a_new_token(database: Database) {
+    let app =
+        database.app_with(|b| b.settings(|s| s.password_change_ends = PasswordChangeEnds::AllSessions)).await;
+    let token = app.register("jane").await;
+    let body = json!({"current_password": PASSWORD, "new_password": "a staple of 7 batteries"});
+    let answer = app.call("POST", "/password/change", Some(&token), Some(body)).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(app.get("/me", &token).await.status, 401);
+    assert_eq!(app.get("/me", &answer.token()).await.status, 200);
+}
+
+async fn a_change_ends_the_tokens_of_no_session_also_those_of_the_same_second(database: Database) {
+    let app = database.app_with(|b| b.settings(|s| s.session.without_session = WithoutSession::Accept)).await;
+    app.register("jane").await;
+    let keys = SessionTokenKeys::new(&SecretKey::new(crate::app::SECRET).unwrap(), &[]);
+    let now = NOON.as_seconds();
+    let mint =
+        |iat: Option<i64>| keys.sign(&SessionClaims { id: 1, exp: now + 3600, iat, jti: None, sid: None });
+    let (old, same_second, undated) = (mint(Some(now - 60)), mint(Some(now)), mint(None));
+    for token in [&old, &same_second, &undated] {
+        assert_eq!(app.get("/me", token).await.status, 200);
+    }
+    app.clock.advance(Duration::from_millis(400));
+    app.auth.users().set_password(UserId(1), Some("a staple of 7 batteries")).await.unwrap();
+    for token in [&old, &same_second, &undated] {
+        assert_eq!(app.get("/me", token).await.status, 401);
+    }
+    app.clock.advance(Duration::from_secs(1));
+    assert_eq!(app.get("/me", &mint(Some(now + 1))).await.status, 200);
+}
+
+async fn an_operator_s_change_ends_everything(database: Database) {
+    let app = database.app().await;
+    let (one, two) = (app.register("jane").await, app.log_in("jane", PASSWORD).await.token());
+    let weak = doorwarden::core::flow::manage::check_password_strength(
+        app.auth.context(),
+        &Password::new("jane@example.com"),
+        "jane",
+        "jane@example.com",
+    );
+    assert!(weak.unwrap_err().has("password"));
+    app.auth.users().set_password(UserId(1), None).await.unwrap();
+    assert_eq!(
+        (app.get("/me", &one).await.status, app.get("/me", &two).await.status),
+        (401u16.try_into().unwrap(), 401u16.try_into().unwrap())
+    );
+    assert_eq!(app.log_in("jane", PASSWORD).await.status, 400, "an unusable password is nobody's");
+}
