@@ -172,5 +172,5 @@ fn long_text_is_judged_in_time() {
         assert_eq!(UsernameKey::of(&text), UsernameKey::of(&text));
         assert_eq!(EmailKey::of(&address), EmailKey::of(&address));
     }
-    assert!(started.elapsed().as_secs() < 5, "{:?}", started.elapsed());
+    assert!(started.elapsed().as_secs() < 10, "{:?}", started.elapsed());
 }
