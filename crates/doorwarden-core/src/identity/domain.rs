@@ -27,6 +27,9 @@ pub(super) fn is_unambiguous(domain: &str) -> bool {
 
 /// The ASCII form that a domain is resolved by (UTS #46, non-transitional), in lower case; `None` if it has none.
 pub(super) fn to_ascii(domain: &str) -> Option<String> {
+    if domain.chars().nth(HOST_NAME_MAX).is_some() {
+        return None;
+    }
     let labels = domain.split('.').map(label_to_ascii).collect::<Option<Vec<_>>>()?;
     Some(labels.join(".")).filter(|ascii| ascii.len() <= HOST_NAME_MAX)
 }
