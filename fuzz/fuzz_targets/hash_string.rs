@@ -2,7 +2,9 @@
 #![no_main]
 
 use doorwarden_fuzz::text_or_edited;
-use doorwarden_password::{Algorithm, Arena, Ceilings, HashSettings, Hasher, Password, PasswordHash, Verdict};
+use doorwarden_password::{
+    Algorithm, Arena, Ceilings, HashSettings, Hasher, Password, PasswordHash, Verdict,
+};
 use libfuzzer_sys::fuzz_target;
 
 /// What Django makes of `lètmein`, as cheap as each algorithm allows.
@@ -28,7 +30,8 @@ const CEILINGS: Ceilings = Ceilings {
 
 fuzz_target!(|data: &[u8]| {
     let Some(text) = text_or_edited(data, &SAMPLES) else { return };
-    let hasher = Hasher::new(HashSettings::insecure_for_tests(), CEILINGS).expect("the cheapest is below the ceilings");
+    let hasher = Hasher::new(HashSettings::insecure_for_tests(), CEILINGS)
+        .expect("the cheapest is below the ceilings");
     let mut arena = Arena::new();
     let hash = PasswordHash::from_stored(text.clone());
     assert_eq!(hash.as_str(), text);
@@ -36,7 +39,10 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!(hash.is_usable(), hash.algorithm() != Algorithm::Unusable);
 
     let verdict = hasher.verify(&Password::new("lètmein"), &hash, &mut arena);
-    assert!(!SAMPLES.contains(&text.as_str()) || matches!(verdict, Verdict::Match { .. }), "{text}: {verdict:?}");
+    assert!(
+        !SAMPLES.contains(&text.as_str()) || matches!(verdict, Verdict::Match { .. }),
+        "{text}: {verdict:?}"
+    );
     match verdict {
         Verdict::Match { needs_rehash } => {
             assert_eq!(needs_rehash, !hasher.is_current(&hash));
