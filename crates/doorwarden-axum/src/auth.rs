@@ -8,6 +8,7 @@ use crate::metrics::Metrics;
 use crate::openapi;
 use crate::settings::HttpSettings;
 use crate::shell::ShellLayer;
+use crate::streams::Streams;
 use axum::Router;
 use bytes::Bytes;
 use doorwarden_core::context::Context;
@@ -26,12 +27,19 @@ struct Inner {
     settings: HttpSettings,
     metrics: Metrics,
     openapi: OnceLock<Bytes>,
+    streams: Streams,
 }
 
 impl Auth {
     /// A handle on these parts.
     pub fn new(context: Arc<Context>, settings: HttpSettings) -> Self {
-        Self(Arc::new(Inner { context, settings, metrics: Metrics::default(), openapi: OnceLock::new() }))
+        Self(Arc::new(Inner {
+            context,
+            settings,
+            metrics: Metrics::default(),
+            openapi: OnceLock::new(),
+            streams: Streams::default(),
+        }))
     }
 
     /// The parts that flows work with.
@@ -47,6 +55,16 @@ impl Auth {
     /// What was counted.
     pub fn metrics(&self) -> &Metrics {
         &self.0.metrics
+    }
+
+    pub(crate) fn streams(&self) -> &Streams {
+        &self.0.streams
+    }
+
+    /// Ends the streams of the revocation feed, which otherwise go on until the client leaves. To be called when the server begins to
+    /// stop, before it waits for what has begun.
+    pub fn end_streams(&self) {
+        self.0.streams.end();
     }
 
     /// The OpenAPI document of the endpoints, as JSON.

@@ -78,6 +78,11 @@ impl ApiError {
         )
     }
 
+    /// 401 about a token in a body, in SimpleJWT's words and shape.
+    pub fn token_not_valid() -> Self {
+        Self::unauthorized("token_not_valid", "Token is invalid").showing_code()
+    }
+
     /// 403: the user is known, but may not.
     pub fn permission_denied() -> Self {
         let text = "You do not have permission to perform this action.";
@@ -231,6 +236,7 @@ impl From<FlowError> for ApiError {
                 "The service is stopping. Try again later.",
                 Duration::from_secs(1),
             ),
+            FlowError::Sign(_) => Self::internal(),
             FlowError::Store(error) => error.into(),
         }
     }

@@ -12,11 +12,15 @@ pub mod error;
 pub mod extract;
 pub mod layer;
 pub mod metrics;
+pub mod oauth_client;
 mod openapi;
+mod refresh_cookie;
 pub mod settings;
 pub mod shell;
+mod streams;
 
 pub use auth::Auth;
 pub use error::ApiError;
 pub use extract::{Claims, CurrentUser};
+pub use oauth_client::OauthClients;
 pub use settings::{CorsSettings, Endpoint, HttpSettings};

@@ -33,7 +33,10 @@ pub(crate) fn document(auth: &Auth) -> Bytes {
         "paths": paths,
         "components": {
             "schemas": schemas(auth),
-            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+                "basic": {"type": "http", "scheme": "basic"},
+            },
         },
     });
     document.to_string().into()
@@ -53,11 +56,22 @@ fn operation(operation: &Operation) -> Value {
         answers.insert("413".to_owned(), answer("The body is larger than 64 KiB.", Some("Detail")));
         answers.insert("415".to_owned(), answer("The body is neither JSON nor a form.", Some("Detail")));
         let schema = json!({"schema": reference(body)});
-        described["requestBody"] = json!({"required": true, "content": {
-            "application/json": schema,
-            "application/x-www-form-urlencoded": schema,
-            "multipart/form-data": schema,
-        }});
+        let content = match body {
+            "TokenInForm" => json!({"application/x-www-form-urlencoded": schema}),
+            _ => json!({
+                "application/json": schema,
+                "application/x-www-form-urlencoded": schema,
+                "multipart/form-data": schema,
+            }),
+        };
+        described["requestBody"] = json!({"required": true, "content": content});
+        if body == "TokenInForm" {
+            described["security"] = json!([{"basic": []}]);
+        }
+    }
+    if operation.id == "create_token" {
+        described["requestBody"]["required"] = false.into();
+        described["security"] = json!([{}, {"bearer": []}]);
     }
     if operation.id == "delete_login" {
         let schema = json!({"type": "string", "enum": ["this", "others", "all"], "default": "this"});
@@ -70,8 +84,14 @@ fn operation(operation: &Operation) -> Value {
 fn answer(description: &str, schema: Option<&str>) -> Value {
     match schema {
         Some(name) => {
-            let kind = if name == "Html" { "text/html" } else { "application/json" };
-            let schema = if name == "Html" { json!({"type": "string"}) } else { reference(name) };
+            let (kind, is_text) = match name {
+                "Html" => ("text/html", true),
+                "Statement" => ("application/jwt", true),
+                "Events" => ("text/event-stream", true),
+                "KeySet" => ("application/jwk-set+json", false),
+                _ => ("application/json", false),
+            };
+            let schema = if is_text { json!({"type": "string"}) } else { reference(name) };
             json!({"description": description, "content": {kind: {"schema": schema}}})
         }
         None => json!({"description": description}),
@@ -165,9 +185,48 @@ fn schemas(auth: &Auth) -> Value {
         ],
         &["id", "current", "created_at", "expires_at"],
     );
+    let text = json!({"type": "string"});
+    let seconds = json!({"type": "integer", "format": "int64"});
+    let pair = object(
+        &[
+            ("access", &text),
+            ("refresh", &text),
+            ("token_type", &json!({"const": "Bearer"})),
+            ("expires_in", &seconds),
+            ("refresh_expires_in", &seconds),
+        ],
+        &["access", "token_type", "expires_in", "refresh_expires_in"],
+    );
     json!({
         "Registration": registration,
         "Login": object(&[("email", &json!({"type": "string"})), ("password", &typed)], &["email", "password"]),
+        "TokenPair": pair,
+        "Refresh": object(&[("refresh", &text)], &[]),
+        "TokenInBody": object(&[("token", &text)], &["token"]),
+        "TokenInForm": object(&[("token", &text), ("token_type_hint", &text)], &["token"]),
+        "Revocation": object(&[("refresh", &text), ("token", &text)], &[]),
+        "Nothing": object(&[], &[]),
+        "KeySet": object(&[("keys", &json!({"type": "array", "items": {"type": "object"}}))], &["keys"]),
+        "Introspection": object(
+            &[
+                ("active", &flag),
+                ("sub", &text),
+                ("username", &text),
+                ("client_id", &text),
+                ("token_type", &text),
+                ("iss", &text),
+                ("aud", &texts),
+                ("exp", &seconds),
+                ("iat", &seconds),
+                ("jti", &text),
+                ("sid", &json!({"type": "string", "format": "uuid"})),
+                ("acr", &text),
+                ("amr", &texts),
+                ("auth_time", &seconds),
+            ],
+            &["active"],
+        ),
+        "OauthError": object(&[("error", &text), ("error_description", &text)], &["error"]),
         "Token": object(&[("token", &json!({"type": "string"}))], &["token"]),
         "User": user,
         "Profile": profile,

@@ -1,5 +1,6 @@
 //! What an application may decide about the HTTP interface.
 
+use crate::oauth_client::OauthClients;
 use http::HeaderValue;
 use ipnet::IpNet;
 use std::collections::HashMap;
@@ -22,6 +23,24 @@ pub enum Endpoint {
     Sessions,
     /// `DELETE /sessions/{id}`
     Session,
+    /// `POST /token`
+    Token,
+    /// `POST /token/refresh`
+    TokenRefresh,
+    /// `POST /token/verify`
+    TokenVerify,
+    /// `POST /token/revoke`
+    TokenRevoke,
+    /// `POST /oauth/revoke` (RFC 7009)
+    OauthRevoke,
+    /// `POST /oauth/introspect` (RFC 7662)
+    OauthIntrospect,
+    /// `GET /.well-known/jwks.json`
+    Jwks,
+    /// `GET /.well-known/revocations`
+    Revocations,
+    /// `GET /.well-known/revocations/stream`
+    RevocationStream,
     /// `GET /openapi.json`
     OpenApi,
     /// `GET /docs`
@@ -34,7 +53,7 @@ pub enum Endpoint {
 
 impl Endpoint {
     /// Every endpoint.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 20] = [
         Self::Registration,
         Self::Login,
         Self::Me,
@@ -42,6 +61,15 @@ impl Endpoint {
         Self::PasswordChange,
         Self::Sessions,
         Self::Session,
+        Self::Token,
+        Self::TokenRefresh,
+        Self::TokenVerify,
+        Self::TokenRevoke,
+        Self::OauthRevoke,
+        Self::OauthIntrospect,
+        Self::Jwks,
+        Self::Revocations,
+        Self::RevocationStream,
         Self::OpenApi,
         Self::Docs,
         Self::Health,
@@ -58,6 +86,15 @@ impl Endpoint {
             Self::PasswordChange => "/password/change",
             Self::Sessions => "/sessions",
             Self::Session => "/sessions/{id}",
+            Self::Token => "/token",
+            Self::TokenRefresh => "/token/refresh",
+            Self::TokenVerify => "/token/verify",
+            Self::TokenRevoke => "/token/revoke",
+            Self::OauthRevoke => "/oauth/revoke",
+            Self::OauthIntrospect => "/oauth/introspect",
+            Self::Jwks => "/.well-known/jwks.json",
+            Self::Revocations => "/.well-known/revocations",
+            Self::RevocationStream => "/.well-known/revocations/stream",
             Self::OpenApi => "/openapi.json",
             Self::Docs => "/docs",
             Self::Health => "/healthz",
@@ -75,6 +112,14 @@ pub struct HttpSettings {
     pub cors: Option<CorsSettings>,
     /// Proxies whose `X-Forwarded-For` is believed. By default none.
     pub trusted_proxies: Vec<IpNet>,
+    /// Whether browsers get refresh tokens as a cookie that scripts cannot read, instead of in the body. By default not.
+    ///
+    /// The cookie is `__Host-doorwarden-refresh` (`HttpOnly`, `Secure`, `SameSite=Strict`). It counts only in a request that has
+    /// `X-Requested-With` or a JSON body, and comes from this origin or one that [`CorsSettings`] name. Clients that are no browsers
+    /// (neither `Origin` nor `Sec-Fetch-Site`) go on as without it.
+    pub refresh_cookie: bool,
+    /// The services that may call `/oauth/revoke` and `/oauth/introspect`. By default none.
+    pub oauth_clients: OauthClients,
 }
 
 /// Cross-origin requests from browsers.

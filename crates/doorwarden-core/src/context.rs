@@ -1,14 +1,17 @@
 //! What every flow is given.
 
 use crate::event::Event;
+use crate::feed::RevocationFeed;
 use crate::field::Fields;
 use crate::hook::Hooks;
+use crate::keys::KeyRing;
 use crate::live::LiveView;
 use crate::password::HashPool;
 use crate::random::RandomSource;
 use crate::settings::Settings;
 use crate::store::Store;
 use crate::time::{Clock, Timestamp};
+use crate::token::refresh::RefreshKeys;
 use crate::token::session::SessionTokenKeys;
 use std::sync::Arc;
 
@@ -23,6 +26,12 @@ pub struct Context {
     pub pool: HashPool,
     /// The keys of session tokens.
     pub session_keys: SessionTokenKeys,
+    /// The keys of refresh tokens.
+    pub refresh_keys: RefreshKeys,
+    /// The keys of access tokens.
+    pub keys: KeyRing,
+    /// What tells other services which access tokens no longer count.
+    pub feed: RevocationFeed,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.

@@ -8,11 +8,13 @@
 pub mod context;
 pub mod error;
 pub mod event;
+pub mod feed;
 pub mod field;
 pub mod flow;
 pub mod hook;
 pub mod identity;
 pub mod janitor;
+pub mod keys;
 pub mod live;
 pub mod permission;
 pub mod random;

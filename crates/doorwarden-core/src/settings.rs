@@ -2,6 +2,8 @@
 
 use crate::password::PasswordPolicy;
 use crate::time::Timestamp;
+use crate::token::Algorithm;
+use crate::token::access::Expect;
 use std::time::Duration;
 
 const DAY: Duration = Duration::from_hours(24);
@@ -15,6 +17,10 @@ pub struct Settings {
     pub password_policy: PasswordPolicy,
     /// Which sessions a password change ends.
     pub password_change_ends: PasswordChangeEnds,
+    /// Access and refresh tokens, the answer of `/token`.
+    pub access: AccessSettings,
+    /// The keys that sign access tokens.
+    pub keys: KeySettings,
     /// How much the live view may hold.
     pub live: LiveSettings,
 }
@@ -71,6 +77,74 @@ pub enum PasswordChangeEnds {
     AllSessions,
 }
 
+/// Access tokens (RFC 9068) and refresh tokens.
+#[derive(Debug, Clone)]
+pub struct AccessSettings {
+    /// `iss`: the URL under which verifiers reach this service. By default `http://127.0.0.1:8000`.
+    pub issuer: String,
+    /// `aud`. By default the issuer.
+    pub audience: Option<String>,
+    /// `client_id` of tokens that a password login obtained. By default `doorwarden`.
+    pub client_id: String,
+    /// How long an access token lives, before a jitter of ± 5 %. By default 5 minutes; at most [`Self::MAX_LIFETIME`].
+    pub lifetime: Duration,
+    /// How long a session of a token pair lives, however often it is refreshed. By default 30 days.
+    pub refresh_lifetime: Duration,
+    /// After how long without use a refresh token is refused. By default 14 days.
+    pub refresh_idle: Duration,
+    /// Whether access tokens carry the user's permissions as the claim `permissions`. By default not.
+    pub include_permissions: bool,
+}
+
+impl Default for AccessSettings {
+    fn default() -> Self {
+        Self {
+            issuer: "http://127.0.0.1:8000".to_owned(),
+            audience: None,
+            client_id: "doorwarden".to_owned(),
+            lifetime: Duration::from_mins(5),
+            refresh_lifetime: 30 * DAY,
+            refresh_idle: 14 * DAY,
+            include_permissions: false,
+        }
+    }
+}
+
+impl AccessSettings {
+    /// The longest that [`lifetime`](Self::lifetime) may be: what verifies offline without hearing of revocations accepts a
+    /// token that long after its session has ended.
+    pub const MAX_LIFETIME: Duration = Duration::from_mins(15);
+
+    /// `aud` of the tokens.
+    pub fn audience(&self) -> &str {
+        self.audience.as_deref().unwrap_or(&self.issuer)
+    }
+
+    /// The longest that an access token can be accepted after it was issued: its lifetime, the jitter, and the leeway that
+    /// verifiers may allow.
+    pub fn longest(&self) -> Duration {
+        self.lifetime + self.lifetime / 20 + Duration::from_secs(u64::from(Expect::MAX_LEEWAY_SECS))
+    }
+}
+
+/// The keys that sign access tokens.
+#[derive(Debug, Clone)]
+pub struct KeySettings {
+    /// The algorithm of new keys. By default `EdDSA`.
+    pub algorithm: Algorithm,
+    /// How long a key signs before the next one does. By default 30 days; `None`: until somebody rotates by hand.
+    pub rotate_every: Option<Duration>,
+    /// How long verifiers may keep the key set (`Cache-Control: max-age`). By default 5 minutes. A key is announced for twice
+    /// as long before it signs.
+    pub cache: Duration,
+}
+
+impl Default for KeySettings {
+    fn default() -> Self {
+        Self { algorithm: Algorithm::EdDsa, rotate_every: Some(30 * DAY), cache: Duration::from_mins(5) }
+    }
+}
+
 /// How much the live view may hold; what is over is forgotten and read again.
 #[derive(Debug, Clone, Copy)]
 pub struct LiveSettings {
@@ -78,10 +152,12 @@ pub struct LiveSettings {
     pub users: usize,
     /// Sessions, by default 1,000,000, each about 70 bytes.
     pub sessions: usize,
+    /// Access tokens whose signature was checked, by default 20,000, each about 1 KiB.
+    pub access_tokens: usize,
 }
 
 impl Default for LiveSettings {
     fn default() -> Self {
-        Self { users: 100_000, sessions: 1_000_000 }
+        Self { users: 100_000, sessions: 1_000_000, access_tokens: 20_000 }
     }
 }

@@ -1,6 +1,7 @@
 //! How a command ends that did not do what was asked: a sentence for people, an exit code for scripts.
 
 use doorwarden::core::flow::FlowError;
+use doorwarden::core::keys::KeysError;
 use doorwarden::core::store::{GrantError, MigrateError, StoreError};
 use doorwarden::{BuildError, CreateUserError, FieldErrors};
 use std::process::ExitCode;
@@ -92,7 +93,7 @@ impl From<MigrateError> for Failure {
 impl From<BuildError> for Failure {
     fn from(error: BuildError) -> Self {
         match error {
-            BuildError::Store(error) => error.into(),
+            BuildError::Store(error) | BuildError::Keys(KeysError::Store(error)) => error.into(),
             BuildError::Migrate(error) => error.into(),
             BuildError::NoSecretKey => Self::config(format!(
                 "{error}.\nhint: this line makes one; keep it, and give it to every instance:\n\n  \

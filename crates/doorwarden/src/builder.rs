@@ -2,15 +2,19 @@ use crate::Doorwarden;
 use crate::secret::{self, SecretKeyError};
 use doorwarden_axum::{Auth, CorsSettings, Endpoint, HttpSettings};
 use doorwarden_core::context::Context;
+use doorwarden_core::feed::RevocationFeed;
 use doorwarden_core::field::{Field, FieldNameError, Fields};
 use doorwarden_core::hook::Hooks;
+use doorwarden_core::keys::{KeyRing, KeysError};
 use doorwarden_core::live::LiveView;
 use doorwarden_core::password::{Ceilings, HashPool, HashSettings, HashSettingsError, Hasher, PoolSettings};
 use doorwarden_core::permission::{Permission, PermissionNameError};
 use doorwarden_core::random::{RandomSource, SystemRandom};
-use doorwarden_core::settings::Settings;
+use doorwarden_core::settings::{AccessSettings, Settings};
 use doorwarden_core::store::{MigrateError, Store, StoreError};
 use doorwarden_core::time::{Clock, SystemClock};
+use doorwarden_core::token::refresh::RefreshKeys;
+use doorwarden_core::token::seal::Sealer;
 use doorwarden_core::token::secret::{KeyTooShort, SecretKey};
 use doorwarden_core::token::session::SessionTokenKeys;
 use doorwarden_postgres::{OptionsError, PostgresOptions, PostgresStore};
@@ -75,7 +79,8 @@ impl Builder {
         self
     }
 
-    /// Secret keys of before, whose tokens are still accepted: Django's `SECRET_KEY_FALLBACKS`.
+    /// Secret keys of before, whose tokens are still accepted: Django's `SECRET_KEY_FALLBACKS`. They also open the signing keys that
+    /// were sealed under them, so keep one until the signing keys of its time are gone.
     #[must_use]
     pub fn old_secret_keys(mut self, keys: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.old_secret_keys = keys.into_iter().map(Into::into).collect();
@@ -190,7 +195,8 @@ impl Builder {
         self.database_url.parse::<DatabaseUrl>()?.open()
     }
 
-    /// Opens the database and starts what works in the background: hashing threads, the change feed, the janitor.
+    /// Opens the database, makes the first signing key if there is none, and starts what works in the background: hashing
+    /// threads, the change feed, the janitor, the calendar of the signing keys.
     ///
     /// # Errors
     /// [`BuildError`]; nothing keeps running then.
@@ -202,6 +208,9 @@ impl Builder {
             .map(|(name, label)| Ok(Permission { name: name.parse()?, label }))
             .collect::<Result<Vec<_>, PermissionNameError>>()?;
         let hasher = Hasher::new(self.hashing, self.ceilings)?;
+        if self.settings.access.lifetime > AccessSettings::MAX_LIFETIME {
+            return Err(BuildError::AccessLifetime);
+        }
 
         let url: DatabaseUrl = self.database_url.parse()?;
         let secret = match (self.secret_key, &url) {
@@ -223,12 +232,18 @@ impl Builder {
         if !permissions.is_empty() {
             store.declare_permissions(&permissions).await?;
         }
+        let (now, random) = (self.clock.now(), self.random.as_ref());
+        let sealer = Sealer::new(&secret, &old);
+        let keys = KeyRing::open(store.as_ref(), sealer, &self.settings, now, random).await?;
         let pool = HashPool::start(self.pool, hasher, self.random.bytes())?;
         let context = Arc::new(Context {
             live: LiveView::start(&store, self.settings.live),
             store,
             pool,
             session_keys: SessionTokenKeys::new(&secret, &old),
+            refresh_keys: RefreshKeys::new(&secret, &old),
+            keys,
+            feed: RevocationFeed::default(),
             clock: self.clock,
             random: self.random,
             hooks: self.hooks,
@@ -236,6 +251,7 @@ impl Builder {
             settings: self.settings,
         });
         tokio::spawn(doorwarden_core::janitor::run(Arc::downgrade(&context)));
+        tokio::spawn(doorwarden_core::keys::rotation::run(Arc::downgrade(&context)));
         Ok(Doorwarden { auth: Auth::new(context, self.http) })
     }
 }
@@ -290,6 +306,12 @@ pub enum BuildError {
     /// The file with the secret key cannot be used.
     #[error(transparent)]
     SecretKey(#[from] SecretKeyError),
+    /// The signing keys cannot be used.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+    /// Access tokens would live longer than is safe.
+    #[error("access tokens may live at most {} s", AccessSettings::MAX_LIFETIME.as_secs())]
+    AccessLifetime,
     /// The database cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -22,15 +22,18 @@
 //! - [`Auth::router`] has `/registration`, `/login`, `/me` and the rest; [`Auth::protect`] and [`Auth::require_perm`] guard
 //!   an application's own routes; [`CurrentUser`] and [`Claims`] are arguments of handlers.
 //! - [`Doorwarden::users`] is Django's manager: `create_user`, `create_superuser`, permissions and groups.
-//! - [`Doorwarden::tokens`] makes and checks tokens.
+//! - [`Doorwarden::tokens`] makes and checks tokens; [`Doorwarden::keys`] rotates and revokes the keys of access tokens.
 
 mod builder;
+mod keys;
 mod secret;
 mod tokens;
 mod users;
 
 pub use builder::{BuildError, Builder};
-pub use doorwarden_axum::{ApiError, Auth, Claims, CorsSettings, CurrentUser, Endpoint, HttpSettings};
+pub use doorwarden_axum::{
+    ApiError, Auth, Claims, CorsSettings, CurrentUser, Endpoint, HttpSettings, OauthClients,
+};
 pub use doorwarden_core as core;
 pub use doorwarden_core::async_trait;
 pub use doorwarden_core::error::{FieldError, FieldErrors};
@@ -41,6 +44,7 @@ pub use doorwarden_core::hook::Hooks;
 pub use doorwarden_core::password::Password;
 pub use doorwarden_core::settings::Settings;
 pub use doorwarden_core::user::{Account, User, UserId};
+pub use keys::Keys;
 pub use secret::SecretKeyError;
 pub use tokens::Tokens;
 pub use users::Users;
@@ -69,6 +73,11 @@ impl Doorwarden {
         Tokens::new(self.auth.context().clone())
     }
 
+    /// Looks after the keys of access tokens.
+    pub fn keys(&self) -> Keys {
+        Keys::new(self.auth.context().clone())
+    }
+
     /// The handle for axum, which [`Deref`] also gives.
     pub fn auth(&self) -> &Auth {
         &self.auth
@@ -77,6 +86,7 @@ impl Doorwarden {
     /// Finishes what was begun: writes what is written behind, stops hashing, closes the database. Requests that come
     /// afterwards get 503.
     pub async fn close(&self) {
+        self.auth.end_streams();
         let context = self.auth.context();
         doorwarden_core::janitor::flush_seen(context).await;
         let pool = context.clone();

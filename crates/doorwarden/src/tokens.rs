@@ -1,7 +1,8 @@
 use doorwarden_core::context::Context;
 use doorwarden_core::flow::authenticate::{AuthenticateError, Authenticated, authenticate};
 use doorwarden_core::flow::manage;
-use doorwarden_core::flow::{FlowError, IssuedToken};
+use doorwarden_core::flow::obtain_tokens;
+use doorwarden_core::flow::{FlowError, IssuedToken, TokenPair};
 use doorwarden_core::session::ClientInfo;
 use doorwarden_core::user::UserId;
 use std::sync::Arc;
@@ -25,7 +26,15 @@ impl Tokens {
         manage::issue_token(&self.context, user, ClientInfo::default()).await
     }
 
-    /// Whose token this is, as fresh as [`CurrentUser`](crate::CurrentUser).
+    /// Opens a session for a user and makes its access token and refresh token, without asking for a password.
+    ///
+    /// # Errors
+    /// [`FlowError::NotFound`] if the user is gone or inactive.
+    pub async fn issue_pair(&self, user: UserId) -> Result<TokenPair, FlowError> {
+        obtain_tokens::issue_pair(&self.context, user, ClientInfo::default()).await
+    }
+
+    /// Whose session token or access token this is, as fresh as [`CurrentUser`](crate::CurrentUser).
     ///
     /// # Errors
     /// [`AuthenticateError::Refused`] with the reason.

@@ -3,12 +3,19 @@
 
 mod docs;
 mod health;
+mod jwks;
 mod login;
 mod logout;
 mod me;
+mod oauth;
 mod password;
 mod registration;
+mod revocations;
 mod sessions;
+mod token;
+mod token_refresh;
+mod token_revoke;
+mod token_verify;
 
 use crate::auth::Auth;
 use crate::body::Fields;
@@ -23,10 +30,11 @@ use axum::routing::any;
 use bytes::Bytes;
 use doorwarden_core::session::ClientInfo;
 use futures_util::future::BoxFuture;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderValue, Method, StatusCode};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use serde_json::Value;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// An endpoint with its operations.
 pub(crate) struct Resource {
@@ -61,6 +69,15 @@ pub(crate) fn resources() -> Vec<Resource> {
         password::resource(),
         sessions::list(),
         sessions::one(),
+        token::resource(),
+        token_refresh::resource(),
+        token_verify::resource(),
+        token_revoke::resource(),
+        oauth::revoke(),
+        oauth::introspect(),
+        jwks::resource(),
+        revocations::statement(),
+        revocations::stream(),
         docs::openapi(),
         docs::page(),
         health::alive(),
@@ -83,7 +100,7 @@ pub(crate) fn router<S: Clone + Send + Sync + 'static>(auth: &Auth) -> Router<S>
         router = router.route(&path, route);
     }
     match &auth.settings().cors {
-        Some(cors) => router.layer(crate::cors::layer(cors)),
+        Some(cors) => router.layer(crate::cors::layer(cors, auth.settings().refresh_cookie)),
         None => router,
     }
 }
@@ -129,6 +146,31 @@ fn json(status: StatusCode, body: impl Into<Bytes>) -> Response {
 
 fn json_value(status: StatusCode, body: &Value) -> Response {
     json(status, body.to_string())
+}
+
+/// An answer that anybody may keep for `max_age`, and need not fetch again while its tag is the same (RFC 9110, section 13.1.2).
+fn document(
+    request: &HeaderMap,
+    content_type: &'static str,
+    max_age: Duration,
+    etag: &str,
+    body: Bytes,
+) -> Response {
+    let tag = format!("\"{etag}\"");
+    let known = request.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    let is_known =
+        known.flat_map(|value| value.split(',')).any(|one| one.trim().trim_start_matches("W/") == tag);
+    let cache = format!("public, max-age={}", max_age.as_secs());
+    let mut response = match is_known {
+        true => StatusCode::NOT_MODIFIED.into_response(),
+        false => ([(CONTENT_TYPE, HeaderValue::from_static(content_type))], body).into_response(),
+    };
+    for (name, text) in [(ETAG, tag), (CACHE_CONTROL, cache)] {
+        if let Ok(value) = HeaderValue::from_str(&text) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
 }
 
 /// The user of a request, or 401. Not an `async fn`, which would hold on to the body.

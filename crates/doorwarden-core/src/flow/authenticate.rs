@@ -7,6 +7,7 @@ use crate::session::SessionId;
 use crate::store::StoreError;
 use crate::time::Timestamp;
 use crate::token::Refusal;
+use crate::token::access::AccessClaims;
 use crate::token::session::SessionClaims;
 use crate::user::UserId;
 use std::sync::Arc;
@@ -27,6 +28,8 @@ pub struct Authenticated {
 pub enum TokenClaims {
     /// The article's token.
     Session(SessionClaims),
+    /// An access token of a pair.
+    Access(Arc<AccessClaims>),
 }
 
 /// Why a token is refused.
@@ -102,10 +105,15 @@ pub async fn authenticate(context: &Context, token: &str) -> Result<Authenticate
     let claims = match context.session_keys.verify(token, now.as_seconds()) {
         Ok(claims) => TokenClaims::Session(claims),
         Err(Refusal::NoSubject) => return Err(TokenRefused::NoUser.into()),
+        // The header names another algorithm than that of session tokens.
+        Err(Refusal::WrongAlgorithm) => TokenClaims::Access(context.keys.verify(token, now)?),
         Err(refusal) => return Err(refusal.into()),
     };
     let (id, session) = match &claims {
         TokenClaims::Session(claims) => (UserId(claims.id), claims.sid.map(SessionId)),
+        TokenClaims::Access(claims) => {
+            (UserId(claims.id.ok_or(TokenRefused::NoUser)?), claims.sid.map(SessionId))
+        }
     };
 
     let user = match context.live.user_in_memory(id) {
@@ -133,8 +141,10 @@ async fn session_lives(
         Some(session) => session,
         None => context.live.session(id).await?,
     };
+    // An access token's idle time is that of its refresh token.
     let idle = match claims {
         TokenClaims::Session(_) => context.settings.session.idle,
+        TokenClaims::Access(_) => None,
     };
     if session.user != user || !session.is_live(now.as_seconds(), idle) {
         return Err(TokenRefused::SessionEnded.into());
@@ -152,6 +162,7 @@ fn counts_without_session(
     let issued = match claims {
         TokenClaims::Session(claims) if context.settings.session.without_session.accepts(now) => claims.iat,
         TokenClaims::Session(_) => return Err(TokenRefused::WithoutSession),
+        TokenClaims::Access(claims) => Some(claims.iat),
     };
     match (user.account.user.tokens_valid_after, issued) {
         (None, _) => Ok(()),

@@ -4,20 +4,27 @@
 pub mod authenticate;
 pub mod change_password;
 pub mod delete_account;
+pub mod introspect;
 pub mod log_in;
 pub mod log_out;
 pub mod manage;
+pub mod obtain_tokens;
 pub mod profile;
+pub mod refresh_tokens;
 pub mod register;
+pub mod revoke_token;
 mod rules;
 mod session;
+mod token_pair;
 
 use crate::error::FieldErrors;
+use crate::keys::SignError;
 use crate::password::PoolError;
 use crate::store::StoreError;
 use std::time::Duration;
 
 pub use session::IssuedToken;
+pub use token_pair::TokenPair;
 
 /// Why a flow did not do what was asked.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -40,6 +47,9 @@ pub enum FlowError {
     /// The service is stopping.
     #[error("the service is stopping")]
     Stopping,
+    /// No access token can be signed. A fault of the configuration, which the log names.
+    #[error("no access token can be made: {0}")]
+    Sign(#[from] SignError),
     /// The database did not do it.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -1,7 +1,8 @@
 use super::Config;
-use super::value::{boolean, duration, instant, list, number, optional_duration};
+use super::value::{boolean, duration, duration_within, instant, list, number, optional_duration};
 use doorwarden::core::settings::{PasswordChangeEnds, WithoutSession};
-use doorwarden::{CorsSettings, Endpoint};
+use doorwarden::core::token::Algorithm;
+use doorwarden::{CorsSettings, Endpoint, OauthClients};
 
 /// A key of the configuration.
 pub(crate) struct Key {
@@ -80,6 +81,51 @@ keys! {
                 "true" => WithoutSession::Accept,
                 _ => WithoutSession::AcceptUntil(instant(v).map_err(|e| format!("{e}, true or false"))?),
             };
+            Ok(())
+        };
+    "tokens.issuer" = "", "`iss` of access tokens: the URL under which other services reach this one. Without it `http://` and `listen`.",
+        |c, v| { c.issuer = Some(v.to_owned()).filter(|v| !v.is_empty()); Ok(()) };
+    "tokens.audience" = "", "`aud` of access tokens. Without it the issuer.",
+        |c, v| { c.settings.access.audience = Some(v.to_owned()).filter(|v| !v.is_empty()); Ok(()) };
+    "tokens.client_id" = "doorwarden", "`client_id` of access tokens that a login with a password obtained.",
+        |c, v| { v.clone_into(&mut c.settings.access.client_id); Ok(()) };
+    "tokens.access_lifetime" = "5m", "How long an access token lives, give or take 5 %.",
+        |c, v| { c.settings.access.lifetime = duration_within(v, "10s", "15m")?; Ok(()) };
+    "tokens.refresh_lifetime" = "30d", "How long a session of a token pair lives, however often it is refreshed.",
+        |c, v| { c.settings.access.refresh_lifetime = duration(v)?; Ok(()) };
+    "tokens.refresh_idle" = "14d", "After how long without use a refresh token is refused.",
+        |c, v| { c.settings.access.refresh_idle = duration(v)?; Ok(()) };
+    "tokens.permissions" = "false", "Whether access tokens carry the user's permissions.",
+        |c, v| { c.settings.access.include_permissions = boolean(v)?; Ok(()) };
+    "tokens.refresh_cookie" = "false", "Whether browsers get refresh tokens as a cookie that scripts cannot read.",
+        |c, v| { c.http.refresh_cookie = boolean(v)?; Ok(()) };
+
+    "keys.algorithm" = "EdDSA", "What new signing keys are for: `EdDSA`, `ES256` or `RS256`.",
+        |c, v| {
+            let known = Algorithm::from_name(v).ok_or("must be EdDSA, ES256 or RS256")?;
+            c.settings.keys.algorithm = known;
+            Ok(())
+        };
+    "keys.rotate_every" = "30d", "How long a key signs before the next one does, or `never`.",
+        |c, v| {
+            let every = optional_duration(v)?;
+            if every.is_some() {
+                duration_within(v, "1h", "3650d")?;
+            }
+            c.settings.keys.rotate_every = every;
+            Ok(())
+        };
+    "keys.cache" = "5m", "How long verifiers may keep the key set. A new key is announced for twice as long before it signs.",
+        |c, v| { c.settings.keys.cache = duration_within(v, "1s", "1d")?; Ok(()) };
+
+    #[secret] "oauth.clients" = "", "Services that may call `/oauth/introspect` and `/oauth/revoke`: `[oauth.clients]` with `ID = \"SHA-256 of the secret\"`, or ID=SHA-256 between commas.",
+        |c, v| {
+            let mut clients = OauthClients::default();
+            for client in list(v) {
+                let (id, hash) = client.split_once('=').ok_or("must be ID=SHA-256 between commas")?;
+                clients.add(id.trim(), hash.trim()).map_err(|error| format!("holds for \"{id}\" {error}"))?;
+            }
+            c.http.oauth_clients = clients;
             Ok(())
         };
 
@@ -170,4 +216,6 @@ keys! {
         |c, v| { c.settings.live.users = number(v, 64, 100_000_000)?; Ok(()) };
     "live.sessions" = "1000000", "The most sessions in memory.",
         |c, v| { c.settings.live.sessions = number(v, 64, 1_000_000_000)?; Ok(()) };
+    "live.access_tokens" = "20000", "The most access tokens whose signature need not be checked again.",
+        |c, v| { c.settings.live.access_tokens = number(v, 64, 100_000_000)?; Ok(()) };
 }

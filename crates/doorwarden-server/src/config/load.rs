@@ -104,7 +104,11 @@ impl Loaded {
                 (table, toml::Value::Table(values)) => {
                     for (name, value) in values {
                         let name = format!("{table}.{name}");
-                        let text = plain(&value).ok_or_else(|| unknown(&name, &source))?;
+                        let text = match &value {
+                            toml::Value::Table(pairs) if name == "oauth.clients" => pairs_as_text(pairs),
+                            value => plain(value),
+                        };
+                        let text = text.ok_or_else(|| unknown(&name, &source))?;
                         self.set(&name, &text, source.clone())?;
                     }
                 }
@@ -128,6 +132,12 @@ fn plain(value: &toml::Value) -> Option<String> {
         toml::Value::Array(items) => items.iter().map(plain).collect::<Option<Vec<_>>>()?.join(","),
         toml::Value::Float(_) | toml::Value::Table(_) => return None,
     })
+}
+
+/// A table of the file as the text that the environment would hold.
+fn pairs_as_text(pairs: &toml::Table) -> Option<String> {
+    let pairs = pairs.iter().map(|(name, value)| Some(format!("{name}={}", plain(value)?)));
+    Some(pairs.collect::<Option<Vec<_>>>()?.join(","))
 }
 
 /// A declared field: `[fields.NAME]` with `type`, and perhaps `max_length`, `min`, `max`, `choices`, `required`, `writer`, `returned`,

@@ -18,6 +18,8 @@ pub(crate) struct Config {
     pub(crate) listen: String,
     pub(crate) secret_key: Option<String>,
     pub(crate) old_secret_keys: Vec<String>,
+    /// `None`: follows from `listen`.
+    pub(crate) issuer: Option<String>,
     pub(crate) settings: Settings,
     pub(crate) http: HttpSettings,
     pub(crate) argon2: Argon2,
@@ -47,6 +49,7 @@ impl Default for Config {
             listen: "127.0.0.1:8000".to_owned(),
             secret_key: None,
             old_secret_keys: Vec::new(),
+            issuer: None,
             settings: Settings::default(),
             http: HttpSettings::default(),
             argon2: Argon2 { memory_kib: 19_456, iterations: 2, parallelism: 1 },
@@ -72,10 +75,12 @@ impl Config {
             self.argon2.parallelism,
         )
         .map_err(|error| crate::failure::Failure::config(error.to_string()))?;
+        let mut settings = self.settings.clone();
+        settings.access.issuer = self.issuer.clone().unwrap_or_else(|| format!("http://{}", self.listen));
         let mut builder = Doorwarden::builder()
             .database_url(&self.database_url)
             .old_secret_keys(self.old_secret_keys.clone())
-            .settings(|settings| *settings = self.settings.clone())
+            .settings(|defaults| *defaults = settings)
             .http(|http| *http = self.http.clone())
             .hashing(hashing)
             .ceilings(self.ceilings)

@@ -43,6 +43,13 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     total.map(Duration::from_secs).ok_or_else(|| "must be at most a hundred years".to_owned())
 }
 
+/// A duration between bounds, both included.
+pub(super) fn duration_within(text: &str, least: &str, most: &str) -> Result<Duration, String> {
+    let found = duration(text)?;
+    let is_within = duration(least)? <= found && found <= duration(most)?;
+    is_within.then_some(found).ok_or_else(|| format!("must be between {least} and {most}"))
+}
+
 /// A duration that may also be `never`.
 pub(super) fn optional_duration(text: &str) -> Result<Option<Duration>, String> {
     if text == "never" { Ok(None) } else { duration(text).map(Some) }

@@ -46,6 +46,7 @@ pub(crate) async fn run(config: Config) -> Result<(), Failure> {
     terminated().await?;
     tracing::info!("stopping: what has begun is finished");
     let _ = stop.send(true);
+    accounts.end_streams();
     if serving.await.is_err() {
         tracing::error!("the accept loop panicked");
     }

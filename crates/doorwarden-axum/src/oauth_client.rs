@@ -1,0 +1,77 @@
+//! The services that may ask about tokens and revoke them.
+
+use base64_simd::STANDARD;
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use percent_encoding::percent_decode_str;
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+use std::fmt;
+use subtle::ConstantTimeEq;
+
+/// Services by their id, each with the SHA-256 of its secret. A fast hash does because secrets are random, not chosen: at least
+/// 16 random bytes, such as from `openssl rand -hex 32`.
+///
+/// ```
+/// use doorwarden_axum::OauthClients;
+///
+/// let mut clients = OauthClients::default();
+/// // printf %s SECRET | sha256sum
+/// clients.add("billing", "4ae7c3b6ac0beff671efa8cf57386151c06e58ca53a78d83f36107316cec125f")?;
+/// # Ok::<(), doorwarden_axum::oauth_client::NotSha256>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct OauthClients(HashMap<String, [u8; 32]>);
+
+/// The text is not a SHA-256 in hexadecimal digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not the SHA-256 of a secret, 64 hexadecimal digits. hint: printf %s SECRET | sha256sum")]
+pub struct NotSha256;
+
+impl OauthClients {
+    /// Lets a service in under this id, with the SHA-256 of its secret in hexadecimal digits.
+    ///
+    /// # Errors
+    /// [`NotSha256`].
+    pub fn add(&mut self, id: impl Into<String>, sha256: &str) -> Result<(), NotSha256> {
+        if sha256.len() != 64 || !sha256.is_ascii() {
+            return Err(NotSha256);
+        }
+        let mut hash = [0; 32];
+        for (n, byte) in hash.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(&sha256[2 * n..2 * n + 2], 16).map_err(|_| NotSha256)?;
+        }
+        self.0.insert(id.into(), hash);
+        Ok(())
+    }
+
+    /// The id of the service that makes a request with HTTP Basic (RFC 6749, section 2.3.1), if it is one and knows its
+    /// secret.
+    pub(crate) fn authenticate(&self, headers: &HeaderMap) -> Option<String> {
+        let mut values = headers.get_all(AUTHORIZATION).iter();
+        let (Some(value), None) = (values.next(), values.next()) else { return None };
+        let (scheme, encoded) = value.to_str().ok()?.split_once(' ')?;
+        if !scheme.eq_ignore_ascii_case("basic") {
+            return None;
+        }
+        let pair = String::from_utf8(STANDARD.decode_to_vec(encoded.trim()).ok()?).ok()?;
+        let (id, secret) = pair.split_once(':')?;
+        let (id, secret) = (form_decoded(id)?, form_decoded(secret)?);
+        // An unknown id costs what a known one does.
+        let expected = self.0.get(&id).copied().unwrap_or_default();
+        let fits: bool = Sha256::digest(secret).as_slice().ct_eq(&expected).into();
+        fits.then_some(id)
+    }
+}
+
+/// RFC 6749 sends both words in the form of `application/x-www-form-urlencoded`.
+fn form_decoded(text: &str) -> Option<String> {
+    let text = text.replace('+', " ");
+    percent_decode_str(&text).decode_utf8().ok().map(std::borrow::Cow::into_owned)
+}
+
+impl fmt::Debug for OauthClients {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}

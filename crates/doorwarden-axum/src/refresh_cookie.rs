@@ -1,0 +1,86 @@
+//! Refresh tokens in a cookie, for browsers: no script can read it, and no other site can use it.
+
+use crate::cors::X_REQUESTED_WITH;
+use crate::error::ApiError;
+use crate::settings::HttpSettings;
+use http::header::{CONTENT_TYPE, COOKIE, HOST, ORIGIN};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+
+/// The prefix makes browsers insist on `Secure`, on `Path=/`, and on no `Domain` (RFC 6265bis, section 4.1.3.2).
+const NAME: &str = "__Host-doorwarden-refresh";
+const ATTRIBUTES: &str = "HttpOnly; Secure; SameSite=Strict; Path=/";
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// Where a refresh token travels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Transport {
+    Body,
+    Cookie,
+}
+
+/// How the client of a login gets its refresh token.
+///
+/// # Errors
+/// 403 if another site sent the request: it could log its victim in to somebody else's account.
+pub(crate) fn transport(settings: &HttpSettings, headers: &HeaderMap) -> Result<Transport, ApiError> {
+    let is_browser = headers.contains_key(ORIGIN) || headers.contains_key(SEC_FETCH_SITE);
+    if !settings.refresh_cookie || !is_browser {
+        return Ok(Transport::Body);
+    }
+    guard(settings, headers)?;
+    Ok(Transport::Cookie)
+}
+
+/// The refresh token of the cookie, if the setting is on and there is one.
+///
+/// # Errors
+/// 403 if another site may have sent the request.
+pub(crate) fn read(settings: &HttpSettings, headers: &HeaderMap) -> Result<Option<String>, ApiError> {
+    if !settings.refresh_cookie {
+        return Ok(None);
+    }
+    let lines = headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
+    let mut cookies = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    let Some((_, token)) = cookies.find(|(name, _)| *name == NAME) else { return Ok(None) };
+    guard(settings, headers)?;
+    Ok(Some(token.to_owned()))
+}
+
+/// The value of `Set-Cookie` that stores a token.
+pub(crate) fn set(token: &str, seconds: i64) -> HeaderValue {
+    let text = format!("{NAME}={token}; Max-Age={}; {ATTRIBUTES}", seconds.max(0));
+    HeaderValue::from_str(&text).expect("a refresh token has no character that a header may not have")
+}
+
+/// The value of `Set-Cookie` that removes it.
+pub(crate) fn remove() -> HeaderValue {
+    HeaderValue::from_str(&format!("{NAME}=; Max-Age=0; {ATTRIBUTES}")).expect("plain ASCII")
+}
+
+/// Two things that a page of another site cannot do without being asked (CORS preflight), and the browser's own word about where
+/// the request comes from.
+fn guard(settings: &HttpSettings, headers: &HeaderMap) -> Result<(), ApiError> {
+    let kind = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let is_json = kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json");
+    let is_deliberate = is_json || headers.contains_key(X_REQUESTED_WITH);
+    if is_deliberate && (is_same_origin(headers) || is_allowed(settings, headers)) {
+        return Ok(());
+    }
+    let text = "CSRF Failed: the request must come from this origin or an allowed one, with JSON or X-Requested-With.";
+    Err(ApiError::detail(StatusCode::FORBIDDEN, "csrf_failed", text))
+}
+
+fn is_same_origin(headers: &HeaderMap) -> bool {
+    if let Some(site) = headers.get(SEC_FETCH_SITE) {
+        return site == "same-origin";
+    }
+    let text = |name| headers.get(name).and_then(|v: &HeaderValue| v.to_str().ok());
+    let origin = text(ORIGIN).and_then(|origin| origin.split_once("://"));
+    origin.zip(text(HOST)).is_some_and(|((_, origin), host)| origin.eq_ignore_ascii_case(host))
+}
+
+fn is_allowed(settings: &HttpSettings, headers: &HeaderMap) -> bool {
+    let Some((origin, cors)) = headers.get(ORIGIN).zip(settings.cors.as_ref()) else { return false };
+    origin != "*" && cors.origins.contains(origin)
+}

@@ -1,0 +1,46 @@
+//! Somebody who holds a token wants it, and everything else of its session, to count no more.
+
+use super::authenticate::{AuthenticateError, TokenRefused, authenticate};
+use crate::context::Context;
+use crate::event::Event;
+use crate::session::{EndReason, SessionId};
+use crate::store::{Change, StoreError};
+
+/// Why nothing was revoked.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum RevokeError {
+    /// It is no token that counts.
+    #[error(transparent)]
+    Token(#[from] TokenRefused),
+    /// It names no session, so that it cannot be ended by itself.
+    #[error("the token names no session and cannot be revoked by itself")]
+    WithoutSession,
+    /// The database did not do it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Ends the session of a token, of whatever kind: an access token, a session token, or any refresh token that the session
+/// ever had. To end a session twice is no error.
+///
+/// # Errors
+/// [`RevokeError`].
+pub async fn revoke_token(context: &Context, token: &str, reason: EndReason) -> Result<(), RevokeError> {
+    let (id, user) = match context.refresh_keys.parse(token) {
+        Ok((id, _)) => match context.store.session(SessionId(id)).await? {
+            Some(session) => (session.id, session.user),
+            None => return Ok(()),
+        },
+        Err(_) => match authenticate(context, token).await {
+            Ok(who) => (who.session.ok_or(RevokeError::WithoutSession)?, who.user.account.user.id),
+            Err(AuthenticateError::Refused(TokenRefused::SessionEnded)) => return Ok(()),
+            Err(AuthenticateError::Refused(refused)) => return Err(refused.into()),
+            Err(AuthenticateError::Store(error)) => return Err(error.into()),
+        },
+    };
+    if context.store.end_session(id, user, reason, context.now()).await? {
+        context.live.forget(Change::Session(id));
+        context.tell(Event::SessionEnded { user, session: id, reason }).await;
+    }
+    Ok(())
+}

@@ -1,0 +1,115 @@
+//! The one place where an access token and its refresh token are made: every way to a pair ends here.
+
+use super::FlowError;
+use crate::context::Context;
+use crate::session::{ClientInfo, Session, SessionId};
+use crate::token::access::AccessClaims;
+use crate::user::{Account, UserId};
+use serde_json::{Map, Value};
+use std::time::Duration;
+use uuid::Uuid;
+
+/// An access token (RFC 9068) and the refresh token of its session. `Debug` shows neither.
+#[derive(Clone)]
+pub struct TokenPair {
+    /// The compact JWT.
+    pub access: String,
+    /// The refresh token, `dwr_…`.
+    pub refresh: String,
+    /// How many seconds the access token lives.
+    pub expires_in: i64,
+    /// After how many seconds the refresh token is refused if it is not used.
+    pub refresh_expires_in: i64,
+    /// The session they belong to.
+    pub session: SessionId,
+}
+
+impl std::fmt::Debug for TokenPair {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TokenPair").field("session", &self.session).finish_non_exhaustive()
+    }
+}
+
+impl Context {
+    /// A session for a token pair that is not stored yet.
+    pub(super) fn new_pair_session(&self, user: UserId, client: ClientInfo) -> Session {
+        let settings = &self.settings.access;
+        Session {
+            refresh_counter: Some(0),
+            idle_seconds: Some(settings.refresh_idle.as_secs().cast_signed()),
+            client_id: Some(settings.client_id.clone()),
+            ..self.new_session(user, client, settings.refresh_lifetime)
+        }
+    }
+
+    /// The newest token pair of a stored session.
+    ///
+    /// # Errors
+    /// [`FlowError::NotFound`] if the user is gone; [`FlowError::Sign`].
+    pub(super) async fn token_pair(&self, session: &Session) -> Result<TokenPair, FlowError> {
+        let user = self.live.user(session.user).await?.ok_or(FlowError::NotFound)?;
+        let counter = session.refresh_counter.ok_or(FlowError::NotFound)?;
+        let now = self.now();
+        let lifetime = jittered(self.settings.access.lifetime, self.random.bytes());
+        let claims = AccessClaims {
+            iss: self.settings.access.issuer.clone(),
+            sub: session.user.0.to_string(),
+            aud: vec![self.settings.access.audience().to_owned()],
+            exp: now.as_seconds() + lifetime,
+            iat: now.as_seconds(),
+            jti: Uuid::from_bytes(self.random.bytes()).simple().to_string(),
+            client_id: session.client_id.clone().unwrap_or_else(|| self.settings.access.client_id.clone()),
+            id: Some(session.user.0),
+            sid: Some(session.id.0),
+            amr: session.amr.split_ascii_whitespace().map(str::to_owned).collect(),
+            auth_time: Some(session.auth_time.as_seconds()),
+            acr: Some(session.assurance_level.to_string()),
+            extra: self.extra_claims(&user.account, session).await,
+        };
+        let access = self.keys.sign(&claims, now).inspect_err(|error| {
+            tracing::error!(user.id = session.user.0, %error, "no access token can be made");
+        })?;
+        let left = session.expires_at.as_seconds() - now.as_seconds();
+        Ok(TokenPair {
+            access,
+            refresh: self.refresh_keys.issue(session.id.0, counter),
+            expires_in: lifetime,
+            refresh_expires_in: session.idle_seconds.map_or(left, |idle| left.min(idle)),
+            session: session.id,
+        })
+    }
+
+    async fn extra_claims(&self, account: &Account, session: &Session) -> Map<String, Value> {
+        let mut extra = Map::new();
+        if self.settings.access.include_permissions {
+            extra.insert("permissions".to_owned(), account.permissions.clone().into());
+        }
+        for hook in &self.hooks {
+            for (name, value) in hook.access_claims(account, session).await {
+                extra.entry(name).or_insert(value);
+            }
+        }
+        extra
+    }
+}
+
+/// Between 95 and 105 % of a lifetime, in seconds, so that tokens that were issued together do not expire together.
+fn jittered(lifetime: Duration, random: [u8; 4]) -> i64 {
+    let seconds = lifetime.as_secs();
+    let spread = seconds / 10;
+    let shift = (u64::from(u32::from_le_bytes(random)) * (spread + 1)) >> 32;
+    (seconds - spread / 2 + shift).cast_signed()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lifetimes_differ_by_at_most_five_percent() {
+        let lifetime = Duration::from_mins(5);
+        assert_eq!(jittered(lifetime, [0; 4]), 285);
+        assert_eq!(jittered(lifetime, [0xff; 4]), 315);
+        assert_eq!(jittered(Duration::from_secs(9), [0xff; 4]), 9);
+    }
+}

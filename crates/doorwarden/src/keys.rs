@@ -1,0 +1,55 @@
+use doorwarden_core::context::Context;
+use doorwarden_core::keys::KeysError;
+use doorwarden_core::keys::rotation;
+use doorwarden_core::keys::state::KeyState;
+use doorwarden_core::store::SigningKey;
+use std::sync::Arc;
+
+/// The keys of access tokens. They rotate by themselves; this is for looking and for emergencies. From
+/// [`Doorwarden::keys`](crate::Doorwarden::keys).
+#[derive(Debug, Clone)]
+pub struct Keys {
+    context: Arc<Context>,
+}
+
+impl Keys {
+    pub(crate) fn new(context: Arc<Context>) -> Self {
+        Self { context }
+    }
+
+    /// The stored keys and what each may do, by when they begin to sign.
+    ///
+    /// # Errors
+    /// [`KeysError::Store`].
+    pub async fn list(&self) -> Result<Vec<(SigningKey, KeyState)>, KeysError> {
+        rotation::reload(&self.context).await?;
+        Ok(self.context.keys.list(self.context.now()))
+    }
+
+    /// Announces the next key before its time. It signs after twice the time that verifiers may keep the key set. Its `kid`; if
+    /// one is announced already, its.
+    ///
+    /// # Errors
+    /// [`KeysError`].
+    pub async fn rotate(&self) -> Result<String, KeysError> {
+        rotation::rotate(&self.context).await
+    }
+
+    /// Revokes a key that may have leaked: every token that it signed is refused by every instance within a second. `false`
+    /// if there is no such key, or it was revoked before.
+    ///
+    /// # Errors
+    /// [`KeysError`].
+    pub async fn revoke(&self, kid: &str) -> Result<bool, KeysError> {
+        rotation::revoke(&self.context, kid).await
+    }
+
+    /// Does what the calendar asks for at this instant: announces the next key if it is time, deletes those that are over. Happens by
+    /// itself once a minute.
+    ///
+    /// # Errors
+    /// [`KeysError`].
+    pub async fn maintain(&self) -> Result<(), KeysError> {
+        rotation::maintain(&self.context).await
+    }
+}
