@@ -119,6 +119,7 @@ macro_rules! store_suite {
             a_better_hash_of_a_trimmed_password_is_a_trimmed_one
             signing_out_ends_the_sessions_and_dates_the_tokens
             signing_out_counts_what_it_ended
+            a_revoked_token_stays_revoked_whatever_clock_comes_next
         );
         $crate::store_suite!(@ $open groups:
             declared_permissions_exist_once_with_the_latest_label
@@ -157,7 +158,10 @@ macro_rules! store_suite {
             an_ended_session_refuses
             an_expired_session_refuses
             a_session_that_was_idle_too_long_refuses
+            a_rotation_never_moves_back_when_a_session_was_seen
+            a_session_is_idle_too_long_when_its_time_is_up_to_the_second
             a_session_of_an_inactive_or_deleted_user_refuses
+            a_living_session_of_an_inactive_user_refuses
             a_refresh_token_is_started_once
             no_refresh_token_is_started_where_no_session_lives
         );
@@ -181,6 +185,7 @@ macro_rules! store_suite {
             no_change_of_a_burst_is_missed
             what_concerns_no_view_is_not_told
             what_is_rolled_back_is_not_told
+            a_feed_goes_on_after_its_log_was_purged
             a_change_is_told_within_100_ms
         );
         $crate::store_suite!(@ $open by_hand:

@@ -105,3 +105,13 @@ pub async fn signing_out_counts_what_it_ended(t: &TestStore) {
     assert_eq!(t.store.sign_out_user(ada, NOON).await.unwrap(), Some(0));
     assert_eq!(t.read(ada).await.tokens_valid_after, Some(NOON));
 }
+
+pub async fn a_revoked_token_stays_revoked_whatever_clock_comes_next(t: &TestStore) {
+    let ada = t.user("ada").await.id;
+    t.store.sign_out_user(ada, NOON.after(seconds(120))).await.unwrap();
+    // Another instance, whose clock is behind.
+    t.store.sign_out_user(ada, NOON).await.unwrap();
+    assert_eq!(t.read(ada).await.tokens_valid_after, Some(NOON.after(seconds(120))));
+    assert!(t.store.change_password(ada, to("new")).await.unwrap());
+    assert_eq!(t.read(ada).await.tokens_valid_after, Some(NOON.after(seconds(120))));
+}

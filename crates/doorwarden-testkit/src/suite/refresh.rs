@@ -2,6 +2,7 @@ use crate::{NOON, TestStore, new_session, seconds};
 use doorwarden_core::session::{EndReason, Session, SessionId};
 use doorwarden_core::store::Rotation;
 use doorwarden_core::user::UserChange;
+use std::time::Duration;
 use uuid::Uuid;
 
 pub async fn the_newest_token_rotates(t: &TestStore) {
@@ -111,6 +112,23 @@ pub async fn a_session_that_was_idle_too_long_refuses(t: &TestStore) {
     }
 }
 
+pub async fn a_session_is_idle_too_long_when_its_time_is_up_to_the_second(t: &TestStore) {
+    let ada = t.user("ada").await.id;
+    let session = t.open(Session { idle_seconds: Some(60), ..new_session(ada, NOON) }).await;
+    let end = NOON.after(seconds(60));
+    assert_eq!(t.store.rotate_refresh(session.id, 0, end).await.unwrap(), Rotation::Refused);
+    let before = end.before(Duration::from_micros(1));
+    assert!(matches!(t.store.rotate_refresh(session.id, 0, before).await.unwrap(), Rotation::Rotated(_)));
+}
+
+pub async fn a_rotation_never_moves_back_when_a_session_was_seen(t: &TestStore) {
+    let ada = t.user("ada").await.id;
+    let session = t.session(ada, NOON.after(seconds(60))).await;
+    // Another instance, whose clock is behind.
+    assert!(matches!(t.store.rotate_refresh(session.id, 0, NOON).await.unwrap(), Rotation::Rotated(_)));
+    assert_eq!(t.read_session(session.id).await.last_seen_at, session.last_seen_at);
+}
+
 pub async fn a_session_of_an_inactive_or_deleted_user_refuses(t: &TestStore) {
     let ada = t.user("ada").await.id;
     let bob = t.user("bob").await.id;
@@ -122,6 +140,17 @@ pub async fn a_session_of_an_inactive_or_deleted_user_refuses(t: &TestStore) {
         assert_eq!(t.store.rotate_refresh(session.id, 0, NOON).await.unwrap(), Rotation::Refused);
         assert_eq!(t.store.start_refresh(session.id, NOON).await.unwrap(), None);
     }
+}
+
+pub async fn a_living_session_of_an_inactive_user_refuses(t: &TestStore) {
+    let ada = t.user("ada").await.id;
+    let session = t.session(ada, NOON).await;
+    t.by_hand("UPDATE users SET is_active = false").await;
+    // Whatever somebody does to the sessions, the user is what counts.
+    t.by_hand("UPDATE doorwarden_sessions SET ended_at = NULL, end_reason = NULL").await;
+    assert_eq!(t.read_session(session.id).await, session);
+    assert_eq!(t.store.rotate_refresh(session.id, 0, NOON).await.unwrap(), Rotation::Refused);
+    assert_eq!(t.read_session(session.id).await, session);
 }
 
 pub async fn a_refresh_token_is_started_once(t: &TestStore) {
