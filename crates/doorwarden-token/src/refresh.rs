@@ -59,16 +59,13 @@ impl RefreshKeys {
         let text = token.strip_prefix(PREFIX).ok_or(Refusal::NotRefreshToken)?;
         let bytes: [u8; CLAIMS + TAG] =
             base64url::decode_array(text.as_bytes()).ok_or(Refusal::NotRefreshToken)?;
-        let (claims, tag) = bytes.split_first_chunk::<CLAIMS>().ok_or(Refusal::NotRefreshToken)?;
-        let tag: &[u8; TAG] = tag.try_into().map_err(|_| Refusal::NotRefreshToken)?;
+        let (claims, tag) = halves::<_, CLAIMS, TAG>(&bytes);
         let fits = |key: &Mac| key.fits(claims, tag);
         if !(fits(&self.current) || self.old.iter().any(fits)) {
             return Err(Refusal::BadSignature);
         }
-        let (session, counter) = claims.split_at(16);
-        let session = Uuid::from_slice(session).map_err(|_| Refusal::NotRefreshToken)?;
-        let counter = counter.try_into().map(i64::from_be_bytes).map_err(|_| Refusal::NotRefreshToken)?;
-        Ok((session, counter))
+        let (session, counter) = halves::<_, 16, 8>(claims);
+        Ok((Uuid::from_bytes(*session), i64::from_be_bytes(*counter)))
     }
 }
 
@@ -76,4 +73,10 @@ impl fmt::Debug for RefreshKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "RefreshKeys(.., {} old)", self.old.len())
     }
+}
+
+/// The first `A` and the last `B` of `N` bytes, which are as many as both together.
+fn halves<const N: usize, const A: usize, const B: usize>(bytes: &[u8; N]) -> (&[u8; A], &[u8; B]) {
+    const { assert!(A + B == N) }
+    (bytes.first_chunk().expect("A is less than N"), bytes.last_chunk().expect("B is less than N"))
 }
