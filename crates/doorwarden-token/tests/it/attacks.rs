@@ -29,6 +29,7 @@ struct Kind {
 }
 
 fn session_kind() -> Kind {
+    let keys = session_keys();
     let claims = SessionClaims {
         id: 7,
         exp: NOW + 300,
@@ -41,32 +42,30 @@ fn session_kind() -> Kind {
         good: session_keys().sign(&claims),
         algorithm: "HS256",
         sign: Box::new(|signed| hs256_raw(SECRET.as_bytes(), signed)),
-        verify: Box::new(|token| session_keys().verify(token, NOW).map(|_| ())),
+        verify: Box::new(move |token| keys.verify(token, NOW).map(|_| ())),
     }
 }
 
 fn access_kind(algorithm: Algorithm) -> Kind {
+    let keys = key_set(&Algorithm::ALL.map(pair));
+    let expect = Expect::new(ISSUER, AUDIENCE);
     Kind {
         name: "access",
         good: access::sign(pair(algorithm), &access_claims()).unwrap(),
         algorithm: algorithm.as_str(),
         sign: Box::new(move |signed| signed_by_raw(pair(algorithm), signed)),
-        verify: Box::new(|token| {
-            let keys = key_set(&Algorithm::ALL.map(pair));
-            access::verify(token, &keys, &Expect::new(ISSUER, AUDIENCE), NOW).map(|_| ())
-        }),
+        verify: Box::new(move |token| access::verify(token, &keys, &expect, NOW).map(|_| ())),
     }
 }
 
 fn feed_kind() -> Kind {
+    let keys = key_set(&Algorithm::ALL.map(pair));
     Kind {
         name: "feed",
         good: feed::sign_statement(pair(Algorithm::EdDsa), &statement()),
         algorithm: "EdDSA",
         sign: Box::new(|signed| signed_by_raw(pair(Algorithm::EdDsa), signed)),
-        verify: Box::new(|token| {
-            feed::verify_statement(token, &key_set(&Algorithm::ALL.map(pair)), ISSUER, NOW).map(|_| ())
-        }),
+        verify: Box::new(move |token| feed::verify_statement(token, &keys, ISSUER, NOW).map(|_| ())),
     }
 }
 
@@ -687,7 +686,7 @@ fn a_claim_put_in_afterwards_does_not_fit_the_signature() {
 #[test]
 fn any_changed_byte_refuses() {
     for kind in kinds() {
-        let step = if kind.algorithm == "HS256" { 1 } else { 17 };
+        let step = if kind.algorithm == "HS256" { 1 } else { 41 };
         for at in 0..kind.good.len() {
             for byte in (0..128_u8)
                 .step_by(step)

@@ -84,7 +84,7 @@ fn every_claim_is_required_and_typed() {
 
 #[test]
 fn a_statement_may_be_long_but_not_endless() {
-    let sessions = (0..20_000).map(|n| (Uuid::from_u128(n), NOW)).collect();
+    let sessions = (0..5_000).map(|n| (Uuid::from_u128(n), NOW)).collect();
     let long = Statement { sessions, ..statement() };
     assert_eq!(verify(&feed::sign_statement(pair(Algorithm::EdDsa), &long)), Ok(long));
     assert_eq!(verify(&"x".repeat(feed::MAX_BYTES + 1)), Err(Refusal::TooLong));
