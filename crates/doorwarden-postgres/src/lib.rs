@@ -21,10 +21,13 @@
 //!
 //! [`StoreError::Unavailable`]: doorwarden_core::store::StoreError::Unavailable
 
+mod client;
+mod copy;
 mod database;
 mod failure;
 mod feed;
 mod groups;
+mod import;
 mod keys;
 mod listing;
 mod migrations;

@@ -53,6 +53,9 @@ pub(crate) enum Command {
         #[arg(long)]
         password_stdin: bool,
     },
+    /// Take over the accounts of another system
+    #[command(subcommand)]
+    Import(crate::command::import::From),
     /// Show each value of the configuration and where it came from
     Config {
         /// Print the reference of all keys instead, as Markdown

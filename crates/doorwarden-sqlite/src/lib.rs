@@ -27,6 +27,7 @@ mod connection;
 mod failure;
 mod feed;
 mod groups;
+mod import;
 mod keys;
 mod migrations;
 mod readers;

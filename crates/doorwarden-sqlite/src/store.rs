@@ -46,6 +46,10 @@ impl SqliteStore {
         Ok(Self(Arc::new(Inner { options: options.clone(), writer, readers, follower })))
     }
 
+    pub(crate) fn options(&self) -> &SqliteOptions {
+        &self.0.options
+    }
+
     /// How many transactions this store has committed.
     pub fn commits(&self) -> u64 {
         self.0.writer.commits()

@@ -7,6 +7,7 @@
 mod changes;
 mod facts;
 mod groups;
+mod import;
 mod keys;
 mod sessions;
 mod users;
@@ -14,6 +15,7 @@ mod users;
 pub use changes::{Change, ChangeFeed, ChangeSink};
 pub use facts::{DurabilitySetting, StoreFacts};
 pub use groups::{GrantError, GroupStore};
+pub use import::{ImportStore, ImportWriter, ImportedAccount, NewRights};
 pub use keys::{KeyStore, SigningKey};
 pub use sessions::{LoginProof, OpenSession, Revocations, Rotation, SessionStore};
 pub use users::{PasswordChange, Taken, UserFilter, UserStore, WriteUserError};
@@ -24,7 +26,16 @@ use std::sync::Arc;
 /// The memory of Doorwarden.
 #[async_trait]
 pub trait Store:
-    UserStore + GroupStore + SessionStore + KeyStore + ChangeFeed + Send + Sync + std::fmt::Debug + 'static
+    UserStore
+    + GroupStore
+    + SessionStore
+    + KeyStore
+    + ImportStore
+    + ChangeFeed
+    + Send
+    + Sync
+    + std::fmt::Debug
+    + 'static
 {
     /// Brings the schema to the version of this program. Does nothing on a database that is there already; several
     /// instances may call it at once. Refuses a database that a newer program has migrated.

@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 mod config;
+pub(crate) mod import;
 mod migrate;
 mod password;
 
@@ -24,6 +25,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Changepassword { email, password_stdin } => {
             password::change(&open(&loaded.config).await?, &email, password_stdin).await
         }
+        Command::Import(from) => import::run(&loaded.config, from, json).await,
         Command::Config { reference } => {
             if reference {
                 config::reference();

@@ -1,0 +1,37 @@
+//! Connections beside the pool.
+
+use crate::failure::Failure;
+use crate::options::{Access, PostgresOptions};
+use doorwarden_core::store::StoreError;
+use std::time::Duration;
+use tokio::time::timeout;
+use tokio_postgres::Client;
+
+/// How long reaching the database may take.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long bulk data may wait for a server that is busy.
+const PEER_TIMEOUT: Duration = Duration::from_mins(1);
+
+impl PostgresOptions {
+    /// A connection of its own for SQL that is not the store's, as the URL says it. The server's limits on the time of a
+    /// statement are the store's: `SET LOCAL statement_timeout` for what takes longer. It is closed when the client is
+    /// dropped.
+    ///
+    /// # Errors
+    /// If the URL cannot be read or the server cannot be reached.
+    pub async fn client(&self) -> Result<Client, StoreError> {
+        let access = self.read().map_err(StoreError::failed)?;
+        Ok(open(&access).await?)
+    }
+}
+
+pub(crate) async fn open(access: &Access) -> Result<Client, Failure> {
+    let mut config = access.config.clone();
+    config.tcp_user_timeout(PEER_TIMEOUT);
+    let connected = timeout(CONNECT_LIMIT, config.connect(access.tls.clone())).await;
+    let (client, connection) = connected.map_err(|_| Failure::silent())??;
+    // It ends when the client is gone, and what goes wrong the client is told.
+    tokio::spawn(connection);
+    Ok(client)
+}

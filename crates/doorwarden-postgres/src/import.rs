@@ -1,0 +1,197 @@
+//! Accounts in bulk.
+
+use crate::client;
+use crate::copy::{Fields, Rows};
+use crate::failure::Failure;
+use crate::rows::get;
+use crate::store::PostgresStore;
+use async_trait::async_trait;
+use doorwarden_core::permission::{Group, Permission};
+use doorwarden_core::store::{ImportStore, ImportWriter, ImportedAccount, NewRights, StoreError};
+use doorwarden_core::user::UserId;
+use std::collections::HashSet;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{Client, Transaction};
+
+/// The columns that are written, in order, and how many.
+const COLUMNS: &str = "id, username, username_key, email, email_key, password, is_active, is_staff, is_superuser, \
+                       date_joined, last_login, metadata, password_trimmed, tokens_valid_after";
+const COUNT: i16 = 14;
+
+#[async_trait]
+impl ImportStore for PostgresStore {
+    async fn import(&self) -> Result<Box<dyn ImportWriter>, StoreError> {
+        let client = client::open(&self.database.access).await?;
+        Ok(Box::new(PostgresImport { client }))
+    }
+}
+
+struct PostgresImport {
+    client: Client,
+}
+
+impl PostgresImport {
+    /// A transaction that may take its time.
+    async fn transaction(&mut self) -> Result<Transaction<'_>, Failure> {
+        let transaction = self.client.transaction().await?;
+        let patience =
+            "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = '5min'";
+        transaction.batch_execute(patience).await?;
+        Ok(transaction)
+    }
+
+    /// All of them, if nothing of them is taken.
+    async fn write_all(&mut self, accounts: &[ImportedAccount]) -> Result<(), Failure> {
+        let transaction = self.transaction().await?;
+        let sql = format!("COPY users ({COLUMNS}) FROM STDIN (FORMAT binary)");
+        users(accounts).send(&transaction, &sql).await?;
+        write_grants(&transaction, accounts, |_| true).await?;
+        Ok(transaction.commit().await?)
+    }
+
+    /// Those of which nothing is taken; the others are returned.
+    async fn write_what_is_free(&mut self, accounts: &[ImportedAccount]) -> Result<Vec<UserId>, Failure> {
+        let transaction = self.transaction().await?;
+        transaction
+            .batch_execute("CREATE TEMPORARY TABLE doorwarden_import (LIKE users) ON COMMIT DROP")
+            .await?;
+        let sql = format!("COPY doorwarden_import ({COLUMNS}) FROM STDIN (FORMAT binary)");
+        users(accounts).send(&transaction, &sql).await?;
+        let sql = format!(
+            "INSERT INTO users ({COLUMNS}) SELECT {COLUMNS} FROM doorwarden_import ORDER BY id \
+             ON CONFLICT DO NOTHING RETURNING id"
+        );
+        let rows = transaction.query(&sql, &[]).await?;
+        let written = rows.iter().map(|row| get(row, 0)).collect::<Result<HashSet<i64>, _>>()?;
+        write_grants(&transaction, accounts, |id| written.contains(&id.0)).await?;
+        transaction.commit().await?;
+        Ok(accounts.iter().map(|account| account.user.id).filter(|id| !written.contains(&id.0)).collect())
+    }
+}
+
+#[async_trait]
+impl ImportWriter for PostgresImport {
+    async fn reserve_ids(&mut self, up_to: UserId) -> Result<(), StoreError> {
+        let lock = "SELECT pg_advisory_xact_lock(hashtextextended('doorwarden_follow_ids', 'users'::regclass::oid::bigint))";
+        let raise = "SELECT setval('users_id_seq', $1) WHERE $1 > coalesce(pg_sequence_last_value('users_id_seq'), 0)";
+        let run = async {
+            let transaction = self.transaction().await?;
+            transaction.batch_execute(lock).await?;
+            transaction.query(raise, &[&up_to.0]).await?;
+            Ok::<_, Failure>(transaction.commit().await?)
+        };
+        Ok(run.await?)
+    }
+
+    async fn write_rights(
+        &mut self,
+        permissions: &[Permission],
+        groups: &[Group],
+    ) -> Result<NewRights, StoreError> {
+        let declare = "INSERT INTO doorwarden_permissions (name, label) \
+                       SELECT * FROM unnest($1::text[], $2::text[]) ON CONFLICT DO NOTHING";
+        let create = "INSERT INTO doorwarden_groups (name) SELECT unnest($1::text[]) ON CONFLICT DO NOTHING \
+                      RETURNING name";
+        let grant = "INSERT INTO doorwarden_group_permissions (group_name, permission) \
+                     SELECT * FROM unnest($1::text[], $2::text[])";
+        let run = async {
+            let transaction = self.transaction().await?;
+            let names: Vec<&str> = permissions.iter().map(|p| p.name.as_str()).collect();
+            let labels: Vec<&str> = permissions.iter().map(|p| p.label.as_str()).collect();
+            let declared = transaction.execute(declare, &[&names, &labels]).await?;
+            let names: Vec<&str> = groups.iter().map(|group| group.name.as_str()).collect();
+            let rows = transaction.query(create, &[&names]).await?;
+            let created = rows.iter().map(|row| get::<&str>(row, 0)).collect::<Result<HashSet<_>, _>>()?;
+            let (names, granted): (Vec<&str>, Vec<&str>) = groups
+                .iter()
+                .filter(|group| created.contains(group.name.as_str()))
+                .flat_map(|group| group.permissions.iter().map(|p| (group.name.as_str(), p.as_str())))
+                .unzip();
+            transaction.execute(grant, &[&names, &granted]).await?;
+            let groups = u64::try_from(created.len()).unwrap_or(u64::MAX);
+            transaction.commit().await?;
+            Ok::<_, Failure>(NewRights { permissions: declared, groups })
+        };
+        Ok(run.await?)
+    }
+
+    async fn write(&mut self, accounts: Vec<ImportedAccount>) -> Result<Vec<UserId>, StoreError> {
+        match self.write_all(&accounts).await {
+            Ok(()) => Ok(Vec::new()),
+            Err(Failure::Refused { state, .. }) if state == SqlState::UNIQUE_VIOLATION => {
+                Ok(self.write_what_is_free(&accounts).await?)
+            }
+            Err(failure) => Err(failure.into()),
+        }
+    }
+
+    async fn finish(mut self: Box<Self>) -> Result<(), StoreError> {
+        let run = async {
+            let transaction = self.transaction().await?;
+            transaction
+                .batch_execute("ANALYZE users, doorwarden_user_groups, doorwarden_user_permissions")
+                .await?;
+            Ok::<_, Failure>(transaction.commit().await?)
+        };
+        Ok(run.await?)
+    }
+}
+
+/// Memberships and direct permissions of those who were written.
+async fn write_grants(
+    transaction: &Transaction<'_>,
+    accounts: &[ImportedAccount],
+    is_written: impl Fn(UserId) -> bool,
+) -> Result<(), Failure> {
+    let (mut groups, mut permissions) = (Rows::of(2), Rows::of(2));
+    for account in accounts.iter().filter(|account| is_written(account.user.id)) {
+        for (rows, names) in [(&mut groups, &account.groups), (&mut permissions, &account.permissions)] {
+            for name in names {
+                let mut fields = rows.row();
+                fields.int8(account.user.id.0);
+                fields.text(name);
+            }
+        }
+    }
+    let sql = "COPY doorwarden_user_groups (user_id, group_name) FROM STDIN (FORMAT binary)";
+    groups.send(transaction, sql).await?;
+    let sql = "COPY doorwarden_user_permissions (user_id, permission) FROM STDIN (FORMAT binary)";
+    permissions.send(transaction, sql).await
+}
+
+fn users(accounts: &[ImportedAccount]) -> Rows {
+    let mut rows = Rows::of(COUNT);
+    for account in accounts {
+        user_fields(&mut rows.row(), account);
+    }
+    rows
+}
+
+/// A user in the order of [`COLUMNS`].
+fn user_fields(fields: &mut Fields<'_>, account: &ImportedAccount) {
+    let user = &account.user;
+    fields.int8(user.id.0);
+    fields.text(user.username.as_str());
+    fields.text(user.username.key().as_str());
+    fields.text(user.email.as_str());
+    fields.text(user.email.key().as_str());
+    fields.text(user.password.as_str());
+    fields.bool(user.is_active);
+    fields.bool(user.is_staff);
+    fields.bool(user.is_superuser);
+    fields.instant(Some(user.date_joined));
+    fields.instant(user.last_login);
+    if user.metadata.is_empty() {
+        fields.text("{}");
+    } else {
+        fields.text(&serde_json::Value::Object(user.metadata.clone()).to_string());
+    }
+    fields.bool(user.password_trimmed);
+    fields.instant(user.tokens_valid_after);
+}
+
+impl std::fmt::Debug for PostgresImport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PostgresImport").finish_non_exhaustive()
+    }
+}

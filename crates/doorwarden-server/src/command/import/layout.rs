@@ -1,0 +1,168 @@
+//! Which tables and columns hold the accounts.
+
+use crate::failure::Failure;
+use std::collections::BTreeMap;
+
+/// Every table with its columns, in order: name and type.
+pub(super) type Tables = BTreeMap<String, Vec<(String, String)>>;
+
+/// The columns that Django's user models have.
+const KNOWN: [&str; 9] = [
+    "id",
+    "username",
+    "email",
+    "password",
+    "is_active",
+    "is_staff",
+    "is_superuser",
+    "date_joined",
+    "last_login",
+];
+
+/// The columns by which a table of users is recognised.
+const NEEDED: [&str; 4] = ["id", "username", "email", "password"];
+
+/// Where the accounts are.
+#[derive(Debug)]
+pub(super) struct Layout {
+    /// The table of users.
+    pub(super) users: String,
+    /// Those of [`KNOWN`] that it has.
+    columns: Vec<&'static str>,
+    /// What else it has.
+    pub(super) others: Vec<String>,
+    /// Who is in which group.
+    pub(super) groups: Option<Link>,
+    /// Who has which permission.
+    pub(super) permissions: Option<Link>,
+    /// Whether there are groups and permissions at all.
+    pub(super) has_rights: bool,
+}
+
+/// A table between users and something else.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) table: String,
+    /// The column with the user, which is called after the model.
+    pub(super) user: String,
+}
+
+impl Layout {
+    /// Finds the table of users, or takes the one that is named.
+    pub(super) fn find(tables: &Tables, named: Option<&str>) -> Result<Self, Failure> {
+        let users = match named {
+            Some(name) => name,
+            None => only_candidate(tables)?,
+        };
+        let columns =
+            tables.get(users).ok_or_else(|| Failure::not_found(format!("there is no table {users}")))?;
+        let has = |name: &str| columns.iter().any(|(column, _)| column == name);
+        if let Some(missing) = NEEDED.into_iter().find(|name| !has(name)) {
+            return Err(Failure::no(format!("the table {users} has no column {missing}")));
+        }
+        if let Some((_, r#type)) = columns.iter().find(|(name, r#type)| name == "id" && !is_integer(r#type)) {
+            let why =
+                format!("the ids in {users} are {type}, and an account's id is a number, as its tokens say");
+            return Err(Failure::no(why));
+        }
+        let others = columns.iter().map(|(name, _)| name).filter(|name| !KNOWN.contains(&name.as_str()));
+        Ok(Self {
+            users: users.to_owned(),
+            columns: KNOWN.into_iter().filter(|name| has(name)).collect(),
+            others: others.cloned().collect(),
+            groups: Link::find(tables, users, "groups", "group_id"),
+            permissions: Link::find(tables, users, "user_permissions", "permission_id"),
+            has_rights: ["auth_group", "auth_permission", "auth_group_permissions", "django_content_type"]
+                .iter()
+                .all(|name| tables.contains_key(*name)),
+        })
+    }
+
+    /// Whether the table of users has this column.
+    pub(super) fn has(&self, column: &str) -> bool {
+        self.columns.contains(&column)
+    }
+}
+
+impl Link {
+    /// Django calls it after the table of users and the field, and its column after the model.
+    fn find(tables: &Tables, users: &str, field: &str, other: &str) -> Option<Self> {
+        let table = format!("{users}_{field}");
+        let columns = tables.get(&table)?;
+        let user = columns.iter().map(|(name, _)| name).find(|name| *name != "id" && *name != other)?.clone();
+        columns.iter().any(|(name, _)| name == other).then_some(Self { table, user })
+    }
+}
+
+fn only_candidate(tables: &Tables) -> Result<&str, Failure> {
+    let candidates: Vec<&str> = tables
+        .iter()
+        .filter(|(_, columns)| {
+            let has = |name: &str| columns.iter().any(|(column, _)| column == name);
+            // Doorwarden's own table may lie beside Django's.
+            NEEDED.into_iter().chain(["last_login"]).all(has) && !has("email_key")
+        })
+        .map(|(name, _)| name.as_str())
+        .collect();
+    match candidates.as_slice() {
+        [only] => Ok(only),
+        [] => Err(Failure::not_found(
+            "there is no table with users: none has the columns id, username, email, password and last_login. \
+             hint: --table NAME",
+        )),
+        several => Err(Failure::no(format!(
+            "several tables could be that of the users: {}. hint: --table NAME",
+            several.join(", ")
+        ))),
+    }
+}
+
+/// Also `serial` and PostgreSQL's own names; an untyped column of SQLite is looked at row by row.
+fn is_integer(r#type: &str) -> bool {
+    let r#type = r#type.to_ascii_lowercase();
+    r#type.is_empty() || r#type.contains("int") || r#type.contains("serial")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tables(all: &[(&str, &str)]) -> Tables {
+        let columns = |list: &str| list.split(' ').map(|c| (c.to_owned(), "integer".to_owned())).collect();
+        all.iter().map(|(name, list)| ((*name).to_owned(), columns(list))).collect()
+    }
+
+    const USERS: &str = "id password last_login is_superuser username email is_staff is_active";
+
+    #[test]
+    fn the_table_of_users_is_found_by_its_columns_and_ours_is_not_taken_for_it() {
+        let ours = "id username email password last_login email_key username_key";
+        let all = tables(&[("shop_order", "id total"), ("authentication_user", USERS), ("users", ours)]);
+        let layout = Layout::find(&all, None).unwrap();
+        assert_eq!(layout.users, "authentication_user");
+        assert!(!layout.has("date_joined") && layout.has("is_staff"));
+    }
+
+    #[test]
+    fn of_several_tables_one_must_be_named() {
+        let all = tables(&[("authentication_user", USERS), ("auth_user", USERS)]);
+        assert!(Layout::find(&all, None).is_err());
+        assert_eq!(Layout::find(&all, Some("auth_user")).unwrap().users, "auth_user");
+        assert!(Layout::find(&all, Some("nobody")).is_err());
+        assert!(Layout::find(&tables(&[]), None).is_err());
+    }
+
+    #[test]
+    fn the_column_of_a_membership_is_called_after_the_model() {
+        let all = tables(&[("people", USERS), ("people_groups", "id customuser_id group_id")]);
+        let link = Layout::find(&all, None).unwrap().groups.unwrap();
+        assert_eq!((link.table.as_str(), link.user.as_str()), ("people_groups", "customuser_id"));
+    }
+
+    #[test]
+    fn ids_that_are_no_numbers_are_refused() {
+        let mut all = tables(&[("auth_user", USERS)]);
+        all.get_mut("auth_user").unwrap()[0].1 = "uuid".to_owned();
+        assert!(Layout::find(&all, None).is_err());
+    }
+}

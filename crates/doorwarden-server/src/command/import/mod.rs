@@ -1,0 +1,247 @@
+//! `doorwarden import django`: accounts of a Django application, with their ids and hashes.
+
+mod layout;
+mod postgres;
+mod progress;
+mod report;
+mod source;
+mod sqlite;
+mod target;
+
+use crate::config::Config;
+use crate::failure::Failure;
+use clap::{Args, Subcommand, ValueEnum};
+use doorwarden::core::flow::import::{Action, Finding, OnConflict, Plan, Problem, Rights};
+use doorwarden::core::store::{ImportedAccount, NewRights};
+use doorwarden::core::time::{Clock, SystemClock};
+use doorwarden::core::user::UserId;
+use layout::Layout;
+use progress::{Interrupt, Progress};
+use report::{Outcome, Report};
+use source::{Reading, Source};
+use std::path::PathBuf;
+use std::time::Instant;
+use target::Target;
+use tokio::sync::mpsc;
+
+/// How many accounts are written at a time: after an interruption at most these are read once more.
+const BATCH: usize = 50_000;
+
+/// Where accounts can come from.
+#[derive(Debug, Subcommand)]
+pub(crate) enum From {
+    /// Accounts of a Django application: ids, hashes, flags, dates, groups and permissions. What is here already stays
+    /// as it is, so it can be interrupted and run again
+    Django(Django),
+}
+
+/// How to import from Django.
+#[derive(Debug, Args)]
+pub(crate) struct Django {
+    /// Its database: sqlite://PATH or postgres://USER:PASSWORD@HOST/NAME
+    #[arg(long, value_name = "URL")]
+    from: String,
+    /// The table of users [default: the one that looks like it, such as auth_user]
+    #[arg(long, value_name = "NAME")]
+    table: Option<String>,
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// What to do about rows that cannot come as they are
+    #[arg(long, value_enum, default_value_t = Conflict::Stop)]
+    on_conflict: Conflict,
+    /// Whether the application cut blanks off passwords before it hashed them, as Django REST framework does. auto: yes,
+    /// unless the table has Django's own date_joined
+    #[arg(long, value_enum, default_value_t = Trimmed::Auto)]
+    trimmed: Trimmed,
+    /// Keep another column of the table as a member of the user's metadata; may be repeated
+    #[arg(long, value_name = "COLUMN")]
+    metadata: Vec<String>,
+    /// Write every row that cannot come as it is into this file, a JSON object a line
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Conflict {
+    /// Import nothing
+    Stop,
+    /// Leave them out; of two that differ only in case the lower id stays
+    Skip,
+    /// Give those whose name or address is taken or missing NAME-ID and user-ID@duplicate.invalid; leave the others out
+    Rename,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Trimmed {
+    Auto,
+    Yes,
+    No,
+}
+
+pub(super) async fn run(config: &Config, from: From, json: bool) -> Result<(), Failure> {
+    let From::Django(args) = from;
+    let started = Instant::now();
+    let interrupt = Interrupt::listen()?;
+    let on_conflict = match args.on_conflict {
+        Conflict::Stop => OnConflict::Stop,
+        Conflict::Skip => OnConflict::Skip,
+        Conflict::Rename => OnConflict::Rename,
+    };
+    let target = Target::look(config).await?;
+    let source = Source::open(&args.from).await?;
+    let layout = Layout::find(&source.tables().await?, args.table.as_deref())?;
+    if let Some(missing) = args.metadata.iter().find(|column| !layout.others.contains(column)) {
+        let why = format!("the table {} has no other column {missing}", layout.users);
+        return Err(Failure::usage(why));
+    }
+    let trimmed = match args.trimmed {
+        Trimmed::Auto => !layout.has("date_joined"),
+        given => given == Trimmed::Yes,
+    };
+
+    let mut rights = Rights::plan(source.rights(&layout).await?);
+    if let Some(store) = target.store() {
+        rights.compare(store).await?;
+    }
+    let plan = survey(&target, &source, &layout, &args.metadata, on_conflict, &interrupt).await?;
+    let mut findings = [rights.findings(), plan.findings()].concat();
+    let left_out = |findings: &[Finding]| {
+        let left = findings.iter().filter(|f| f.kind == "user" && f.action == Action::Left).count();
+        u64::try_from(left).unwrap_or(u64::MAX)
+    };
+    let coming = plan.rows() - plan.already_here() - left_out(plan.findings());
+    let mut report = Report {
+        table: &layout.users,
+        left_columns: layout
+            .others
+            .iter()
+            .filter(|c| !args.metadata.contains(c))
+            .map(String::as_str)
+            .collect(),
+        has_date_joined: layout.has("date_joined"),
+        trimmed,
+        dry_run: args.dry_run,
+        outcome: Outcome::Done,
+        users: plan.rows(),
+        groups: rights.groups(),
+        permissions: rights.permissions(),
+        already_here: plan.already_here(),
+        imported: coming,
+        new_rights: NewRights::default(),
+        findings: &[],
+        took: started.elapsed(),
+    };
+    let stops = on_conflict == OnConflict::Stop && findings.iter().any(Finding::stops);
+    let mut meanwhile = Vec::new();
+    if stops {
+        report.outcome = Outcome::Stopped;
+        report.imported = 0;
+    } else if !args.dry_run {
+        let last_id = UserId(source.last_id(&layout.users).await?.max(plan.highest().0));
+        let store = target.ready().await?;
+        let mut writer = store.import().await?;
+        writer.reserve_ids(last_id).await?;
+        report.new_rights = rights.write(writer.as_mut()).await?;
+        let mut batches = decide(source.users(&layout, &args.metadata), plan, rights, trimmed);
+        let mut progress = Progress::start("importing", coming);
+        report.imported = 0;
+        while let Some(batch) = batches.recv().await {
+            if interrupt.is_wanted() {
+                report.outcome = Outcome::Interrupted;
+                break;
+            }
+            let batch = batch?;
+            let count = batch.len();
+            let left = writer.write(batch).await?;
+            report.imported += u64::try_from(count - left.len()).unwrap_or(0);
+            meanwhile.extend(left.into_iter().map(taken_meanwhile));
+            progress.advance(count);
+        }
+        progress.clear();
+        writer.finish().await?;
+        store.close().await;
+    }
+    findings.extend_from_slice(&meanwhile);
+    report.findings = &findings;
+    report.took = started.elapsed();
+    report.print(json);
+    if let Some(path) = &args.report {
+        report::write_all(path, &findings)?;
+    }
+    match report.outcome {
+        Outcome::Interrupted => Err(Failure::interrupted()),
+        Outcome::Stopped => Err(Failure::no(
+            "nothing was imported. hint: --on-conflict skip leaves these rows out, --on-conflict rename gives \
+             accounts whose name or address is taken another one",
+        )),
+        Outcome::Done if !meanwhile.is_empty() && on_conflict == OnConflict::Stop => Err(Failure::no(
+            format!("{} users were left out because of accounts made meanwhile", meanwhile.len()),
+        )),
+        Outcome::Done => Ok(()),
+    }
+}
+
+/// Looks at every row.
+async fn survey(
+    target: &Target<'_>,
+    source: &Source,
+    layout: &Layout,
+    keep: &[String],
+    on_conflict: OnConflict,
+    interrupt: &Interrupt,
+) -> Result<Plan, Failure> {
+    let mut survey = target.survey(on_conflict).await?;
+    let mut progress = Progress::start("looking at users", 0);
+    let mut reading = source.users(layout, keep);
+    while let Some(rows) = reading.next().await? {
+        interrupt.check()?;
+        for row in &rows {
+            survey.look(row);
+        }
+        progress.advance(rows.len());
+    }
+    progress.clear();
+    Ok(survey.finish())
+}
+
+/// Turns rows into accounts, beside whoever writes them.
+fn decide(
+    mut reading: Reading,
+    plan: Plan,
+    rights: Rights,
+    trimmed: bool,
+) -> mpsc::Receiver<Result<Vec<ImportedAccount>, Failure>> {
+    let (sender, batches) = mpsc::channel(1);
+    tokio::spawn(async move {
+        let now = SystemClock.now();
+        let mut batch = Vec::with_capacity(BATCH);
+        loop {
+            let rows = match reading.next().await {
+                Ok(Some(rows)) => rows,
+                Ok(None) => break,
+                Err(failure) => {
+                    // Nobody may listen any more.
+                    let _ = sender.send(Err(failure)).await;
+                    return;
+                }
+            };
+            batch.extend(rows.into_iter().filter_map(|row| plan.account(row, &rights, trimmed, now)));
+            if batch.len() + source::CHUNK > BATCH {
+                let full = std::mem::replace(&mut batch, Vec::with_capacity(BATCH));
+                if sender.send(Ok(full)).await.is_err() {
+                    return;
+                }
+            }
+        }
+        if !batch.is_empty() {
+            let _ = sender.send(Ok(batch)).await;
+        }
+    });
+    batches
+}
+
+fn taken_meanwhile(id: UserId) -> Finding {
+    let (problem, action) = (Problem::TakenMeanwhile, Action::Left);
+    Finding { kind: "user", id: id.0, name: String::new(), problem, action, renamed: None }
+}

@@ -1,0 +1,166 @@
+//! What was found and done, for people and for programs.
+
+use super::progress::grouped;
+use crate::failure::Failure;
+use crate::output;
+use doorwarden::core::flow::import::Finding;
+use doorwarden::core::store::NewRights;
+use serde_json::{Value, json};
+use std::io::{BufWriter, Write};
+use std::path::Path;
+use std::time::Duration;
+
+/// How many rows are shown; `--report` has them all.
+const SHOWN: usize = 20;
+
+/// Everything there is to say at the end.
+pub(super) struct Report<'a> {
+    pub(super) table: &'a str,
+    /// Columns of which nothing is kept.
+    pub(super) left_columns: Vec<&'a str>,
+    pub(super) has_date_joined: bool,
+    pub(super) trimmed: bool,
+    pub(super) dry_run: bool,
+    pub(super) outcome: Outcome,
+    pub(super) users: u64,
+    pub(super) groups: usize,
+    pub(super) permissions: usize,
+    pub(super) already_here: u64,
+    pub(super) imported: u64,
+    pub(super) new_rights: NewRights,
+    pub(super) findings: &'a [Finding],
+    pub(super) took: Duration,
+}
+
+/// How it ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// All was done, or with a dry run: would be.
+    Done,
+    /// Rows that cannot come stopped it.
+    Stopped,
+    /// Somebody did.
+    Interrupted,
+}
+
+impl Report<'_> {
+    pub(super) fn print(&self, as_json: bool) {
+        if output::is_json(as_json) {
+            output::json(&self.as_json());
+        } else {
+            self.lines().iter().for_each(|line| output::line(line));
+        }
+    }
+
+    fn as_json(&self) -> Value {
+        json!({
+            "table": self.table,
+            "dry_run": self.dry_run,
+            "outcome": match self.outcome {
+                Outcome::Done => "done",
+                Outcome::Stopped => "stopped",
+                Outcome::Interrupted => "interrupted",
+            },
+            "users": self.users,
+            "groups": self.groups,
+            "permissions": self.permissions,
+            "already_here": self.already_here,
+            "imported": self.imported,
+            "new_groups": self.new_rights.groups,
+            "new_permissions": self.new_rights.permissions,
+            "passwords_trimmed": self.trimmed,
+            "date_joined": if self.has_date_joined { "kept" } else { "moment of the import" },
+            "columns_left": self.left_columns,
+            "findings": self.findings.len(),
+            "first_findings": self.findings.iter().take(SHOWN).map(as_json).collect::<Vec<_>>(),
+            "seconds": self.took.as_secs_f64(),
+        })
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let mut lines = vec![format!(
+            "The table {}: {} users, {} groups, {} permissions.",
+            self.table,
+            grouped(self.users),
+            self.groups,
+            self.permissions
+        )];
+        if !self.left_columns.is_empty() {
+            let columns = self.left_columns.join(", ");
+            lines.push(format!("  Columns that stay behind: {columns} (--metadata COLUMN keeps one)."));
+        }
+        if !self.has_date_joined {
+            lines.push("  It has no date_joined: the moment of the import is stored.".to_owned());
+        }
+        let (are, flag) = if self.trimmed { ("were", "no") } else { ("were not", "yes") };
+        lines.push(format!(
+            "  Blanks around passwords {are} cut off there (--trimmed {flag} if that is wrong)."
+        ));
+        for finding in self.findings.iter().take(SHOWN) {
+            lines.push(format!("  {}", sentence(finding)));
+        }
+        if self.findings.len() > SHOWN {
+            lines.push(format!("  and {} more (--report FILE has them all)", self.findings.len() - SHOWN));
+        }
+        lines.push(self.conclusion());
+        lines
+    }
+
+    fn conclusion(&self) -> String {
+        let stopping = self.findings.iter().filter(|finding| finding.stops()).count();
+        let here = match self.already_here {
+            0 => String::new(),
+            count => format!(" {} were here already.", grouped(count)),
+        };
+        match (self.outcome, self.dry_run) {
+            (Outcome::Stopped, _) => format!("{stopping} rows cannot come as they are."),
+            (Outcome::Interrupted, _) => format!(
+                "Interrupted: {} users were imported.{here} Run it again to go on.",
+                grouped(self.imported)
+            ),
+            (Outcome::Done, true) => format!("{} users would be imported.{here}", grouped(self.imported)),
+            (Outcome::Done, false) => format!(
+                "Imported {} users, {} groups and {} permissions in {:.1} s.{here}\n\
+                 Tokens that Django issued are accepted with its SECRET_KEY as secret_key and tokens.accept_without_session = true.",
+                grouped(self.imported),
+                self.new_rights.groups,
+                self.new_rights.permissions,
+                self.took.as_secs_f64()
+            ),
+        }
+    }
+}
+
+/// Writes every finding into a file that only its owner may read, one JSON object a line.
+pub(super) fn write_all(path: &Path, findings: &[Finding]) -> Result<(), Failure> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = BufWriter::new(options.open(path)?);
+    for finding in findings {
+        writeln!(file, "{}", as_json(finding))?;
+    }
+    Ok(file.flush()?)
+}
+
+fn as_json(finding: &Finding) -> Value {
+    json!({
+        "kind": finding.kind,
+        "id": finding.id,
+        "name": finding.name,
+        "problem": finding.problem.to_string(),
+        "action": finding.action.to_string(),
+        "renamed": finding.renamed,
+    })
+}
+
+fn sentence(finding: &Finding) -> String {
+    // What a terminal would take for a command must not reach it.
+    let name: String = finding.name.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    let id = if finding.id == 0 { String::new() } else { format!(" {}", finding.id) };
+    let action = match &finding.renamed {
+        Some(new) => format!("{}: {}", finding.action, new.escape_debug()),
+        None => finding.action.to_string(),
+    };
+    format!("{}{id} {name}: {} ({action})", finding.kind, finding.problem).replace(" :", ":")
+}

@@ -1,0 +1,126 @@
+//! The database that accounts come from, of either kind.
+
+use super::layout::{Layout, Tables};
+use super::{postgres, sqlite};
+use crate::failure::Failure;
+use doorwarden::core::flow::import::{SourceAccount, SourceRights};
+use std::sync::Arc;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+/// How many rows go from the reader to whoever reads at a time, and how many such chunks may wait.
+pub(super) const CHUNK: usize = 1_000;
+const WAITING: usize = 8;
+
+/// An open database.
+#[derive(Clone)]
+pub(super) enum Source {
+    Sqlite(sqlite::Source),
+    Postgres(Arc<postgres::Source>),
+}
+
+impl Source {
+    /// Opens `sqlite://PATH` or `postgres://…`, to read only.
+    pub(super) async fn open(url: &str) -> Result<Self, Failure> {
+        if let Some(path) = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")) {
+            return Ok(Self::Sqlite(sqlite::Source::open(path)?));
+        }
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            return Ok(Self::Postgres(Arc::new(postgres::Source::open(url).await?)));
+        }
+        Err(Failure::usage("--from must begin with sqlite:// and a path, or with postgres://"))
+    }
+
+    /// Every table with its columns.
+    pub(super) async fn tables(&self) -> Result<Tables, Failure> {
+        match self {
+            Self::Sqlite(source) => source.tables(),
+            Self::Postgres(source) => source.tables().await,
+        }
+    }
+
+    /// The last id that was given, also to a user who is gone.
+    pub(super) async fn last_id(&self, table: &str) -> Result<i64, Failure> {
+        match self {
+            Self::Sqlite(source) => source.last_id(table),
+            Self::Postgres(source) => source.last_id(table).await,
+        }
+    }
+
+    /// Groups, permissions, and who has them.
+    pub(super) async fn rights(&self, layout: &Layout) -> Result<SourceRights, Failure> {
+        let mut rights = SourceRights::default();
+        if !layout.has_rights {
+            return Ok(rights);
+        }
+        let groups = "SELECT CAST(id AS bigint), name, '' FROM auth_group ORDER BY id";
+        rights.groups = self.names(groups).await?.into_iter().map(|(id, name, _)| (id, name)).collect();
+        let permissions = "SELECT CAST(p.id AS bigint), c.app_label || '.' || p.codename, p.name FROM auth_permission p \
+                           JOIN django_content_type c ON c.id = p.content_type_id ORDER BY p.id";
+        rights.permissions = self.names(permissions).await?;
+        rights.group_permissions = self.pairs("auth_group_permissions", "group_id", "permission_id").await?;
+        if let Some(link) = &layout.groups {
+            rights.user_groups = self.pairs(&link.table, &link.user, "group_id").await?;
+        }
+        if let Some(link) = &layout.permissions {
+            rights.user_permissions = self.pairs(&link.table, &link.user, "permission_id").await?;
+        }
+        Ok(rights)
+    }
+
+    /// Begins to read the users, by id. `keep`: columns that become members of `metadata`.
+    pub(super) fn users(&self, layout: &Layout, keep: &[String]) -> Reading {
+        let (sender, chunks) = mpsc::channel(WAITING);
+        let task = match self {
+            Self::Sqlite(source) => {
+                let (source, sql) = (source.clone(), sqlite::users(layout, keep));
+                let keep = keep.to_vec();
+                tokio::task::spawn_blocking(move || source.read(&sql, &keep, &sender))
+            }
+            Self::Postgres(source) => {
+                let (source, sql) = (source.clone(), postgres::users(layout, keep));
+                tokio::spawn(async move { source.read(&sql, &sender).await })
+            }
+        };
+        Reading { chunks, task }
+    }
+
+    async fn names(&self, sql: &str) -> Result<Vec<(i64, String, String)>, Failure> {
+        match self {
+            Self::Sqlite(source) => source.names(sql),
+            Self::Postgres(source) => source.names(sql).await,
+        }
+    }
+
+    async fn pairs(&self, table: &str, left: &str, right: &str) -> Result<Vec<(i64, i64)>, Failure> {
+        let (table, left, right) = (quoted(table), quoted(left), quoted(right));
+        let sql = format!("SELECT CAST({left} AS bigint), CAST({right} AS bigint) FROM {table}");
+        match self {
+            Self::Sqlite(source) => source.pairs(&sql),
+            Self::Postgres(source) => source.pairs(&sql).await,
+        }
+    }
+}
+
+/// Users on their way.
+pub(super) struct Reading {
+    chunks: mpsc::Receiver<Vec<SourceAccount>>,
+    task: JoinHandle<Result<(), Failure>>,
+}
+
+impl Reading {
+    /// The next rows; `None` after the last one.
+    pub(super) async fn next(&mut self) -> Result<Option<Vec<SourceAccount>>, Failure> {
+        if let Some(rows) = self.chunks.recv().await {
+            return Ok(Some(rows));
+        }
+        let done = (&mut self.task).await;
+        done.unwrap_or_else(|_| Err(Failure::software("reading the users broke off")))?;
+        Ok(None)
+    }
+}
+
+/// A name as SQL writes it.
+pub(super) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}

@@ -1,0 +1,64 @@
+//! The database that accounts come into.
+
+use crate::config::Config;
+use crate::failure::Failure;
+use doorwarden::core::flow::import::{OnConflict, Survey};
+use doorwarden::core::store::Store;
+use rusqlite::{Connection, OpenFlags};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Looked at before it is changed: a run that imports nothing leaves not even an empty database behind.
+pub(super) struct Target<'c> {
+    config: &'c Config,
+    store: Option<Arc<dyn Store>>,
+}
+
+impl<'c> Target<'c> {
+    /// Opens the database if Doorwarden has been there.
+    pub(super) async fn look(config: &'c Config) -> Result<Self, Failure> {
+        let url = &config.database_url;
+        let path = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:"));
+        let mut target = Self { config, store: None };
+        if path.is_none_or(|path| has_accounts(Path::new(path))) {
+            let store = config.builder()?.open_store()?;
+            if store.pending_migrations().await?.is_empty() || store.count_users().await.is_ok() {
+                target.store = Some(store);
+            }
+        }
+        Ok(target)
+    }
+
+    /// The store, if it has accounts.
+    pub(super) fn store(&self) -> Option<&dyn Store> {
+        self.store.as_deref()
+    }
+
+    /// Begins to look at rows.
+    pub(super) async fn survey(&self, on_conflict: OnConflict) -> Result<Survey, Failure> {
+        match &self.store {
+            Some(store) => Ok(Survey::of(store.as_ref(), on_conflict).await?),
+            None => Ok(Survey::of_empty(on_conflict)),
+        }
+    }
+
+    /// The store, ready to be written to.
+    pub(super) async fn ready(self) -> Result<Arc<dyn Store>, Failure> {
+        let store = match self.store {
+            Some(store) => store,
+            None => self.config.builder()?.open_store()?,
+        };
+        if self.config.migrate {
+            store.migrate().await?;
+        }
+        Ok(store)
+    }
+}
+
+/// Whether the file is there and has Doorwarden's tables. To open it as a store would change it.
+fn has_accounts(path: &Path) -> bool {
+    let sql = "SELECT count(*) FROM sqlite_master WHERE name = 'doorwarden_migrations'";
+    Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+        .and_then(|connection| connection.query_row(sql, (), |row| row.get::<_, i64>(0)))
+        .is_ok_and(|count| count > 0)
+}

@@ -1,0 +1,193 @@
+//! Accounts in bulk.
+
+use crate::failure::Failure;
+use crate::rows::run;
+use crate::store::SqliteStore;
+use async_trait::async_trait;
+use doorwarden_core::permission::{Group, Permission};
+use doorwarden_core::store::{ImportStore, ImportWriter, ImportedAccount, NewRights, StoreError};
+use doorwarden_core::time::Timestamp;
+use doorwarden_core::user::UserId;
+use rusqlite::{CachedStatement, Connection, params};
+use std::time::Duration;
+
+/// How long it waits for those who write a little.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Names and addresses come in no order, so that every index is written all over: the more of it is in memory, the
+/// less often a page goes to the disk. In KiB, at most.
+const CACHE_KIB: i64 = 512 * 1024;
+
+/// How many pages of 4 KiB the log may hold before they go to their places.
+const CHECKPOINT_PAGES: i64 = 100_000;
+
+#[async_trait]
+impl ImportStore for SqliteStore {
+    async fn import(&self) -> Result<Box<dyn ImportWriter>, StoreError> {
+        let connection = self.options().writer()?;
+        connection.busy_timeout(BUSY_TIMEOUT).map_err(Failure::from)?;
+        for (name, value) in [("cache_size", -CACHE_KIB), ("wal_autocheckpoint", CHECKPOINT_PAGES)] {
+            connection.pragma_update(None, name, value).map_err(Failure::from)?;
+        }
+        Ok(Box::new(SqliteImport(Some(connection))))
+    }
+}
+
+/// The connection; `None` while a thread works with it.
+#[derive(Debug)]
+struct SqliteImport(Option<Connection>);
+
+impl SqliteImport {
+    /// Works in one transaction, beside the async workers.
+    async fn transaction<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let lost = || Failure::Unavailable("an earlier step of the import was not finished");
+        let connection = self.0.take().ok_or_else(lost)?;
+        let done = tokio::task::spawn_blocking(move || {
+            let result = in_transaction(&connection, work);
+            (connection, result)
+        });
+        let (connection, result) = done.await.map_err(StoreError::failed)?;
+        self.0 = Some(connection);
+        Ok(result?)
+    }
+}
+
+fn in_transaction<T>(
+    connection: &Connection,
+    work: impl FnOnce(&Connection) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    connection.execute_batch("BEGIN IMMEDIATE")?;
+    let result = work(connection).and_then(|value| {
+        connection.execute_batch("COMMIT")?;
+        Ok(value)
+    });
+    if result.is_err() && !connection.is_autocommit() {
+        connection.execute_batch("ROLLBACK")?;
+    }
+    result
+}
+
+#[async_trait]
+impl ImportWriter for SqliteImport {
+    async fn reserve_ids(&mut self, up_to: UserId) -> Result<(), StoreError> {
+        self.transaction(move |connection| {
+            let raise = "UPDATE sqlite_sequence SET seq = max(seq, ?1) WHERE name = 'users'";
+            if run(connection, raise, [up_to.0])? == 0 {
+                run(connection, "INSERT INTO sqlite_sequence (name, seq) VALUES ('users', ?1)", [up_to.0])?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn write_rights(
+        &mut self,
+        permissions: &[Permission],
+        groups: &[Group],
+    ) -> Result<NewRights, StoreError> {
+        let (permissions, groups) = (permissions.to_vec(), groups.to_vec());
+        self.transaction(move |connection| {
+            let mut new = NewRights::default();
+            let declare =
+                "INSERT INTO doorwarden_permissions (name, label) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+            for permission in &permissions {
+                new.permissions +=
+                    u64::from(run(connection, declare, (permission.name.as_str(), &permission.label))? == 1);
+            }
+            let create = "INSERT INTO doorwarden_groups (name) VALUES (?1) ON CONFLICT DO NOTHING";
+            let grant = "INSERT INTO doorwarden_group_permissions (group_name, permission) VALUES (?1, ?2)";
+            for group in &groups {
+                if run(connection, create, [&group.name])? == 1 {
+                    new.groups += 1;
+                    for permission in &group.permissions {
+                        run(connection, grant, (&group.name, permission))?;
+                    }
+                }
+            }
+            Ok(new)
+        })
+        .await
+    }
+
+    async fn write(&mut self, accounts: Vec<ImportedAccount>) -> Result<Vec<UserId>, StoreError> {
+        self.transaction(move |connection| {
+            let mut statements = Statements::prepare(connection)?;
+            let mut left_out = Vec::new();
+            for account in &accounts {
+                if !statements.write(account)? {
+                    left_out.push(account.user.id);
+                }
+            }
+            Ok(left_out)
+        })
+        .await
+    }
+
+    async fn finish(mut self: Box<Self>) -> Result<(), StoreError> {
+        let Some(connection) = self.0.take() else { return Ok(()) };
+        let done = tokio::task::spawn_blocking(move || {
+            connection.execute_batch("PRAGMA optimize; PRAGMA wal_checkpoint(TRUNCATE)")
+        });
+        Ok(done.await.map_err(StoreError::failed)?.map_err(Failure::from)?)
+    }
+}
+
+struct Statements<'c> {
+    user: CachedStatement<'c>,
+    group: CachedStatement<'c>,
+    permission: CachedStatement<'c>,
+}
+
+impl<'c> Statements<'c> {
+    fn prepare(connection: &'c Connection) -> Result<Self, Failure> {
+        let user = "INSERT INTO users (id, username, username_key, email, email_key, password, is_active, is_staff, \
+                    is_superuser, date_joined, last_login, metadata, password_trimmed, tokens_valid_after) \
+                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) ON CONFLICT DO NOTHING";
+        let group = "INSERT INTO doorwarden_user_groups (user_id, group_name) VALUES (?1, ?2)";
+        let permission = "INSERT INTO doorwarden_user_permissions (user_id, permission) VALUES (?1, ?2)";
+        Ok(Self {
+            user: connection.prepare_cached(user)?,
+            group: connection.prepare_cached(group)?,
+            permission: connection.prepare_cached(permission)?,
+        })
+    }
+
+    /// `false` if something of it is taken.
+    fn write(&mut self, account: &ImportedAccount) -> Result<bool, Failure> {
+        let user = &account.user;
+        let metadata = match user.metadata.is_empty() {
+            true => "{}".to_owned(),
+            false => serde_json::to_string(&user.metadata)
+                .map_err(|error| Failure::Unreadable(format!("metadata of id {}: {error}", user.id)))?,
+        };
+        let written = self.user.execute(params![
+            user.id.0,
+            user.username.as_str(),
+            user.username.key().as_str(),
+            user.email.as_str(),
+            user.email.key().as_str(),
+            user.password.as_str(),
+            user.is_active,
+            user.is_staff,
+            user.is_superuser,
+            user.date_joined.to_string(),
+            user.last_login.as_ref().map(Timestamp::to_string),
+            metadata,
+            user.password_trimmed,
+            user.tokens_valid_after.as_ref().map(Timestamp::to_string),
+        ])?;
+        if written == 0 {
+            return Ok(false);
+        }
+        for name in &account.groups {
+            self.group.execute((user.id.0, &**name))?;
+        }
+        for name in &account.permissions {
+            self.permission.execute((user.id.0, &**name))?;
+        }
+        Ok(true)
+    }
+}
