@@ -1,11 +1,12 @@
-//! The command line.
+//! The command line. What a command takes stands beside its code in [`crate::command`].
 
+use crate::command::{doctor, group, import, key, password, permission, superuser, token, user};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
 /// User accounts and JSON Web Tokens for any application.
 #[derive(Debug, Parser)]
-#[command(name = "doorwarden", version, about, propagate_version = true)]
+#[command(name = "doorwarden", version, about, propagate_version = true, max_term_width = 100)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -15,6 +16,7 @@ pub(crate) struct Cli {
 
 /// What every command takes.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
     /// The configuration file [default: doorwarden.toml, if it is there]
     #[arg(long, global = true, value_name = "FILE")]
@@ -39,27 +41,45 @@ pub(crate) enum Command {
         #[arg(long, value_name = "ADDRESS:PORT")]
         listen: Option<String>,
     },
-    /// Bring the database's schema up to date
+    /// Bring the database's schema up to date, and declare the configured permissions
     Migrate {
         /// Change nothing; end with 1 if there is something to do
         #[arg(long)]
         check: bool,
     },
-    /// Give a user a new password, and end his sessions
-    Changepassword {
-        /// The user's e-mail address
-        email: String,
-        /// Read the password from standard input: one line
-        #[arg(long)]
-        password_stdin: bool,
-    },
+    /// Create a user who has every permission
+    Createsuperuser(superuser::Arguments),
+    /// Give a user a new password, and end all of the user's sessions
+    Changepassword(password::Arguments),
+    /// Look after users
+    #[command(subcommand)]
+    User(user::Subcommands),
+    /// Look after groups
+    #[command(subcommand)]
+    Group(group::Subcommands),
+    /// Look after permissions
+    #[command(subcommand)]
+    Permission(permission::Subcommands),
+    /// Make tokens, and find out why one is refused
+    #[command(subcommand)]
+    Token(token::Subcommands),
+    /// Look after the keys that sign access tokens
+    #[command(subcommand)]
+    Key(key::Subcommands),
     /// Take over the accounts of another system
     #[command(subcommand)]
-    Import(crate::command::import::From),
+    Import(import::From),
+    /// Check configuration, database, keys and files; say what to do
+    Doctor(doctor::Arguments),
     /// Show each value of the configuration and where it came from
     Config {
         /// Print the reference of all keys instead, as Markdown
         #[arg(long)]
         reference: bool,
+    },
+    /// Print a script that completes this command line in a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
     },
 }

@@ -51,13 +51,18 @@ impl Failure {
 
     /// 130: interrupted.
     pub(crate) fn interrupted() -> Self {
-        Self { code: 130, text: "interrupted".to_owned() }
+        Self { code: 130, text: "Operation cancelled.".to_owned() }
+    }
+
+    /// What is told to people.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
     }
 
     /// Tells people, and gives the exit code.
     pub(crate) fn report(&self) -> ExitCode {
         if !self.text.is_empty() {
-            eprintln!("doorwarden: {}", self.text);
+            eprintln!("doorwarden: {}", crate::output::clean(&self.text));
         }
         ExitCode::from(self.code)
     }
@@ -67,6 +72,8 @@ impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
         match error.kind() {
             std::io::ErrorKind::Interrupted => Self::interrupted(),
+            // Nobody reads on, as in `doorwarden user list | head`: that is no failure.
+            std::io::ErrorKind::BrokenPipe => Self { code: 0, text: String::new() },
             _ => Self::io(error.to_string()),
         }
     }
@@ -93,12 +100,23 @@ impl From<MigrateError> for Failure {
 impl From<BuildError> for Failure {
     fn from(error: BuildError) -> Self {
         match error {
-            BuildError::Store(error) | BuildError::Keys(KeysError::Store(error)) => error.into(),
+            BuildError::Store(error) => error.into(),
+            BuildError::Keys(error) => error.into(),
             BuildError::Migrate(error) => error.into(),
+            BuildError::Pending(_) => Self::config(format!("{error}. hint: doorwarden migrate")),
             BuildError::NoSecretKey => Self::config(format!(
                 "{error}.\nhint: this line makes one; keep it, and give it to every instance:\n\n  \
                  export DOORWARDEN_SECRET_KEY=$(od -An -N32 -tx1 /dev/urandom | tr -d ' \\n')\n"
             )),
+            other => Self::config(other.to_string()),
+        }
+    }
+}
+
+impl From<KeysError> for Failure {
+    fn from(error: KeysError) -> Self {
+        match error {
+            KeysError::Store(error) => error.into(),
             other => Self::config(other.to_string()),
         }
     }

@@ -1,37 +1,145 @@
-//! What commands say: tables and colour for people on a terminal, JSON for programs.
+//! What commands say on standard output: sentences and tables for people on a terminal, JSON for programs.
 
+use crate::failure::Failure;
 use serde_json::Value;
-use std::io::{IsTerminal, Write};
+use std::borrow::Cow;
+use std::io::{BufWriter, IsTerminal, Write};
 
-/// Whether to print JSON: when asked for, or when nobody is looking.
-pub(crate) fn is_json(asked: bool) -> bool {
-    asked || !std::io::stdout().is_terminal()
+/// How this command speaks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Output {
+    json: bool,
+    colour: bool,
 }
 
-/// Prints a line to standard output. A reader that went away is no error: `doorwarden user list | head`.
-pub(crate) fn line(text: &str) {
-    let _ = writeln!(std::io::stdout().lock(), "{text}");
+/// A colour or another emphasis of a terminal. Nothing is said by it alone.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Style {
+    Bold,
+    Green,
+    Yellow,
+    Red,
 }
 
-/// Prints a value as JSON.
-pub(crate) fn json(value: &Value) {
-    line(&format!("{value:#}"));
-}
+impl Output {
+    /// JSON when asked for, or when nobody is looking. Colour on a terminal, unless `NO_COLOR` is set (no-color.org).
+    pub(crate) fn new(json: bool) -> Self {
+        let terminal = std::io::stdout().is_terminal();
+        let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        Self { json: json || !terminal, colour: terminal && !set("NO_COLOR") && !dumb }
+    }
 
-/// Prints rows as a table with a heading.
-pub(crate) fn table<const N: usize>(heading: [&str; N], rows: &[[String; N]]) {
-    let mut widths = heading.map(|text| text.chars().count());
-    for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
+    /// Whether programs read this.
+    pub(crate) fn is_json(self) -> bool {
+        self.json
+    }
+
+    /// Says what was done.
+    pub(crate) fn done(self, sentence: &str, value: &Value) -> Result<(), Failure> {
+        if self.json { json(value) } else { line(&clean(sentence)) }
+    }
+
+    /// Prints names and what they stand for, one a line.
+    pub(crate) fn facts(self, facts: &[(&str, String)]) -> Result<(), Failure> {
+        let width = facts.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+        for (name, fact) in facts {
+            line(&format!("{}  {}", self.paint(Style::Bold, &format!("{name:<width$}")), clean(fact)))?;
         }
+        Ok(())
     }
-    let print = |cells: [&str; N]| {
-        let padded = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
-        line(padded.collect::<Vec<_>>().join("  ").trim_end());
-    };
-    print(heading);
-    for row in rows {
-        print(row.each_ref().map(String::as_str));
+
+    /// The text in this style, where styles can be seen.
+    pub(crate) fn paint(self, style: Style, text: &str) -> String {
+        let code = match style {
+            Style::Bold => "1",
+            Style::Green => "32",
+            Style::Yellow => "33",
+            Style::Red => "31",
+        };
+        if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
+}
+
+/// A list, written as it comes: a table whose columns are as wide as its first page needs, or a JSON array with one
+/// element a line.
+pub(crate) struct List {
+    out: Output,
+    heading: &'static [&'static str],
+    widths: Vec<usize>,
+    begun: bool,
+    writer: BufWriter<std::io::Stdout>,
+}
+
+impl List {
+    /// An empty list.
+    pub(crate) fn new(out: Output, heading: &'static [&'static str]) -> Self {
+        Self { out, heading, widths: Vec::new(), begun: false, writer: BufWriter::new(std::io::stdout()) }
+    }
+
+    /// Writes some rows: what programs and what people read of each.
+    pub(crate) fn page(&mut self, rows: &[(Value, Vec<String>)]) -> Result<(), Failure> {
+        if self.out.json {
+            for (value, _) in rows {
+                let before = if self.begun { ",\n" } else { "[\n" };
+                self.begun = true;
+                write!(self.writer, "{before}{value}")?;
+            }
+        } else if !rows.is_empty() {
+            let rows: Vec<Vec<Cow<'_, str>>> =
+                rows.iter().map(|(_, cells)| cells.iter().map(|cell| clean(cell)).collect()).collect();
+            if !self.begun {
+                self.begun = true;
+                self.widths = self.heading.iter().map(|text| text.chars().count()).collect();
+                for (width, cell) in rows.iter().flat_map(|row| row.iter().enumerate()) {
+                    self.widths[width] = self.widths[width].max(cell.chars().count());
+                }
+                let heading: Vec<_> = self.heading.iter().map(|text| Cow::Borrowed(*text)).collect();
+                let heading = self.row(&heading);
+                writeln!(self.writer, "{}", self.out.paint(Style::Bold, &heading))?;
+            }
+            for row in &rows {
+                let row = self.row(row);
+                writeln!(self.writer, "{row}")?;
+            }
+        }
+        Ok(self.writer.flush()?)
+    }
+
+    /// Writes the end. `none` is what people read if there was nothing.
+    pub(crate) fn end(mut self, none: &str) -> Result<(), Failure> {
+        match (self.out.json, self.begun) {
+            (true, true) => writeln!(self.writer, "\n]")?,
+            (true, false) => writeln!(self.writer, "[]")?,
+            (false, true) => {}
+            (false, false) => writeln!(self.writer, "{none}")?,
+        }
+        Ok(self.writer.flush()?)
+    }
+
+    fn row(&self, cells: &[Cow<'_, str>]) -> String {
+        let padded = cells.iter().zip(&self.widths).map(|(cell, width)| format!("{cell:<width$}"));
+        padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    }
+}
+
+/// Writes a line to standard output.
+pub(crate) fn line(text: &str) -> Result<(), Failure> {
+    Ok(writeln!(std::io::stdout().lock(), "{text}")?)
+}
+
+/// Writes a value as JSON to standard output.
+pub(crate) fn json(value: &Value) -> Result<(), Failure> {
+    line(&format!("{value:#}"))
+}
+
+/// Text from the database or a stranger, without what a terminal would obey.
+pub(crate) fn clean(text: &str) -> Cow<'_, str> {
+    let obeyed = |c: char| c.is_control() && c != '\n' && c != '\t';
+    if text.contains(obeyed) { text.replace(obeyed, "\u{fffd}").into() } else { text.into() }
+}
+
+/// `1 session`, `2 sessions`.
+pub(crate) fn count(number: u64, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }

@@ -319,7 +319,7 @@ pub enum BuildError {
     #[error(transparent)]
     Migrate(#[from] MigrateError),
     /// The schema is not up to date, and was not to be brought there.
-    #[error("the database is not up to date: {0} migrations are to be run")]
+    #[error("the database is not up to date (migrations to be run: {0})")]
     Pending(usize),
     /// A field is declared under a name that it cannot have.
     #[error(transparent)]

@@ -1,22 +1,49 @@
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::output;
+use crate::output::{Output, count};
+use doorwarden::BuildError;
+use doorwarden::core::store::Store;
+use serde_json::json;
+use std::sync::Arc;
 
-/// Brings the schema up to date, or with `check` says what there would be to do.
-pub(super) async fn run(config: &Config, check: bool) -> Result<(), Failure> {
-    let accounts = config.builder()?.migrate(false).build().await?;
-    let store = &accounts.context().store;
-    let pending = store.pending_migrations().await?;
-    for name in &pending {
-        output::line(name);
+/// Brings the schema up to date and declares the configured permissions, or with `check` says what there would be to do.
+pub(super) async fn run(config: &Config, check: bool, out: Output) -> Result<(), Failure> {
+    if let (true, Some(path)) = (check, config.sqlite_path().filter(|path| !path.exists())) {
+        return Err(Failure::no(format!(
+            "there is no database at {}. hint: doorwarden migrate",
+            path.display()
+        )));
     }
+    let permissions = config.declared_permissions()?;
+    let store = open_store(config)?;
+    let pending = store.pending_migrations().await?;
     if check {
+        report(out, "pending", &pending)?;
+        store.close().await;
         return match pending.len() {
             0 => Ok(()),
-            n => Err(Failure::no(format!("{n} migrations are to be run. hint: doorwarden migrate"))),
+            n => Err(Failure::no(format!(
+                "{} to be run. hint: doorwarden migrate",
+                count(n as u64, "migration")
+            ))),
         };
     }
     store.migrate().await?;
-    accounts.close().await;
-    Ok(())
+    if !permissions.is_empty() {
+        store.declare_permissions(&permissions).await?;
+    }
+    store.close().await;
+    report(out, "applied", &pending)
+}
+
+/// The database alone.
+pub(super) fn open_store(config: &Config) -> Result<Arc<dyn Store>, BuildError> {
+    doorwarden::Doorwarden::builder().database_url(&config.database_url).open_store()
+}
+
+fn report(out: Output, word: &str, names: &[String]) -> Result<(), Failure> {
+    if names.is_empty() {
+        return out.done("The schema is up to date.", &json!({ word: names }));
+    }
+    out.done(&format!("{word}: {}", names.join(", ")), &json!({ word: names }))
 }

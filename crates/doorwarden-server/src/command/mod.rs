@@ -1,49 +1,115 @@
 //! The commands, one file each.
 
 mod config;
+pub(crate) mod doctor;
+pub(crate) mod group;
 pub(crate) mod import;
+pub(crate) mod key;
 mod migrate;
-mod password;
+pub(crate) mod password;
+pub(crate) mod permission;
+mod prompt;
+pub(crate) mod superuser;
+pub(crate) mod token;
+pub(crate) mod user;
 
 use crate::cli::{Cli, Command};
-use crate::config::{Config, Loaded, Source};
+use crate::config::{Config, Environment, Loaded, Source};
 use crate::failure::Failure;
+use crate::output::Output;
 use crate::serve;
-use doorwarden::{Doorwarden, User};
+use clap::CommandFactory;
+use doorwarden::{Builder, Doorwarden, User, UserId};
+use tracing_subscriber::filter::LevelFilter;
 
 pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
-    let mut loaded = Loaded::read(&cli.global, |name| std::env::var(name).ok())?;
-    let json = cli.global.json;
+    let out = Output::new(cli.global.json);
+    // These two help to find the way back from a wrong configuration, so they read none.
+    match &cli.command {
+        Command::Config { reference: true } => return config::reference(),
+        Command::Completions { shell } => return completions(*shell),
+        _ => {}
+    }
+    let environment = Environment::new(std::env::vars_os())?;
+    let loaded = Loaded::read(&cli.global, &environment);
+    if let Command::Doctor(arguments) = cli.command {
+        log();
+        return doctor::run(loaded, &arguments, out).await;
+    }
+    let mut loaded = loaded?;
+    if let Command::Serve { listen } = &cli.command {
+        if let Some(listen) = listen {
+            loaded.set("listen", listen, Source::Flag)?;
+        }
+        return serve::run(loaded.config).await;
+    }
+    log();
+    for warning in &loaded.config.warnings {
+        eprintln!("doorwarden: warning: {warning}");
+    }
+    let config = &loaded.config;
     match cli.command {
-        Command::Serve { listen } => {
-            if let Some(listen) = listen {
-                loaded.set("listen", &listen, Source::Flag)?;
-            }
-            serve::run(loaded.config).await
-        }
-        Command::Migrate { check } => migrate::run(&loaded.config, check).await,
-        Command::Changepassword { email, password_stdin } => {
-            password::change(&open(&loaded.config).await?, &email, password_stdin).await
-        }
-        Command::Import(from) => import::run(&loaded.config, from, json).await,
-        Command::Config { reference } => {
-            if reference {
-                config::reference();
-            } else {
-                config::show(&loaded, json);
-            }
-            Ok(())
+        Command::Migrate { check } => migrate::run(config, check, out).await,
+        Command::Createsuperuser(arguments) => superuser::run(config, arguments, &environment, out).await,
+        Command::Import(from) => import::run(config, from, out.is_json()).await,
+        Command::Config { .. } => config::show(&loaded, out),
+        command => {
+            let accounts = open(config).await?;
+            let result = match command {
+                Command::Changepassword(arguments) => password::run(&accounts, &arguments, out).await,
+                Command::User(command) => user::run(&accounts, command, out).await,
+                Command::Group(command) => group::run(&accounts, command, out).await,
+                Command::Permission(command) => permission::run(&accounts, command, out).await,
+                Command::Key(command) => key::run(&accounts, command, out).await,
+                Command::Token(command) => token::run(&accounts, command, out).await,
+                _ => unreachable!("every other command has returned"),
+            };
+            accounts.close().await;
+            result
         }
     }
 }
 
-/// The accounts, for a command that works on them.
-async fn open(config: &Config) -> Result<Doorwarden, Failure> {
-    Ok(config.builder()?.build().await?)
+/// What the library logs while a command runs: only what is wrong.
+fn log() {
+    tracing_subscriber::fmt()
+        .with_max_level(LevelFilter::WARN)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .without_time()
+        .with_target(false)
+        .init();
 }
 
-/// The user of this address.
-async fn user(accounts: &Doorwarden, email: &str) -> Result<User, Failure> {
-    let user = accounts.users().get_by_email(email).await?;
-    user.ok_or_else(|| Failure::not_found(format!("there is no user with the e-mail address {email}")))
+/// The accounts, for a command that works on a database that is there and up to date.
+async fn open(config: &Config) -> Result<Doorwarden, Failure> {
+    if let Some(path) = config.sqlite_path()
+        && !path.exists()
+    {
+        return Err(Failure::unavailable(format!(
+            "there is no database at {}. hint: doorwarden migrate makes one",
+            path.display()
+        )));
+    }
+    build(config.command_builder()?).await
+}
+
+async fn build(builder: Builder) -> Result<Doorwarden, Failure> {
+    Ok(builder.build().await?)
+}
+
+/// The user whom somebody means: an e-mail address, or an id.
+async fn user(accounts: &Doorwarden, named: &str) -> Result<User, Failure> {
+    let users = accounts.users();
+    let (found, kind) = match named.parse() {
+        Ok(id) => (users.get(UserId(id)).await?, "id"),
+        Err(_) => (users.get_by_email(named).await?, "e-mail address"),
+    };
+    found.ok_or_else(|| Failure::not_found(format!("there is no user with the {kind} {named}")))
+}
+
+fn completions(shell: clap_complete::Shell) -> Result<(), Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "doorwarden", &mut script);
+    Ok(std::io::Write::write_all(&mut std::io::stdout().lock(), &script)?)
 }

@@ -1,42 +1,65 @@
+use super::prompt;
 use crate::failure::Failure;
-use doorwarden::core::flow::manage;
+use crate::output::Output;
+use clap::Args;
 use doorwarden::{Doorwarden, Password};
-use std::io::{BufRead, IsTerminal};
+use serde_json::json;
+
+/// How often somebody may try, as in Django's `changepassword`.
+const TRIES: u32 = 3;
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// The user's e-mail address, or id
+    user: String,
+    /// Read the password from standard input: one line
+    #[arg(long)]
+    password_stdin: bool,
+}
 
 /// Gives a user a new password, which must be strong enough, and ends his sessions.
-pub(super) async fn change(accounts: &Doorwarden, email: &str, from_stdin: bool) -> Result<(), Failure> {
-    let user = super::user(accounts, email).await?;
-    let password = if from_stdin { read_line()? } else { ask()? };
-    let (username, address) = (user.username.as_str(), user.email.as_str());
-    manage::check_password_strength(accounts.context(), &password, username, address)?;
+pub(super) async fn run(accounts: &Doorwarden, arguments: &Arguments, out: Output) -> Result<(), Failure> {
+    let user = super::user(accounts, &arguments.user).await?;
+    let (username, email) = (user.username.as_str(), user.email.as_str());
+    if !arguments.password_stdin {
+        eprintln!("Changing password for user '{email}'");
+    }
+    let password = strong(accounts, username, email, arguments.password_stdin)?;
     accounts.users().set_password(user.id, Some(password.expose())).await?;
-    eprintln!("The password of {email} was changed; all sessions have ended.");
-    accounts.close().await;
-    Ok(())
+    out.done(
+        &format!("Password changed successfully for user '{email}'. All sessions have ended."),
+        &json!({"id": user.id, "email": email, "password_changed": true}),
+    )
 }
 
-/// One line of standard input.
-pub(super) fn read_line() -> Result<Password, Failure> {
-    let mut line = String::new();
-    std::io::stdin().lock().read_line(&mut line)?;
-    let line = line.strip_suffix('\n').unwrap_or(&line);
-    Ok(Password::new(line.strip_suffix('\r').unwrap_or(line)))
-}
-
-/// Asks twice, hidden.
-pub(super) fn ask() -> Result<Password, Failure> {
-    if !std::io::stdin().is_terminal() {
+/// A password that is strong enough for somebody of this name and address: a line of standard input, or asked for.
+pub(super) fn strong(
+    accounts: &Doorwarden,
+    username: &str,
+    email: &str,
+    from_stdin: bool,
+) -> Result<Password, Failure> {
+    if from_stdin {
+        let password = Password::new(prompt::read_line()?);
+        if password.expose().is_empty() {
+            return Err(Failure::no("Blank passwords aren't allowed."));
+        }
+        return match prompt::weaknesses(accounts, &password, username, email) {
+            none if none.is_empty() => Ok(password),
+            found => Err(Failure::no(found.join("\n"))),
+        };
+    }
+    if !prompt::is_possible() {
         return Err(Failure::usage("there is no terminal to ask on. hint: --password-stdin"));
     }
-    loop {
-        let first = rpassword::prompt_password("Password: ")?;
-        let second = rpassword::prompt_password("Password (again): ")?;
-        if first != second {
-            eprintln!("Error: Your passwords didn't match.");
-        } else if first.is_empty() {
-            eprintln!("Error: Blank passwords aren't allowed.");
-        } else {
-            return Ok(Password::new(first));
+    for _ in 0..TRIES {
+        let typed = prompt::password("Passwords do not match. Please try again.")?;
+        let Some(password) = typed else { continue };
+        let found = prompt::weaknesses(accounts, &password, username, email);
+        if found.is_empty() {
+            return Ok(password);
         }
+        eprintln!("{}", found.join("\n"));
     }
+    Err(Failure::no(format!("Aborting after {TRIES} attempts: nothing was changed.")))
 }

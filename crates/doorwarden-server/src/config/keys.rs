@@ -3,6 +3,7 @@ use super::value::{boolean, duration, duration_within, instant, list, number, op
 use doorwarden::core::settings::{PasswordChangeEnds, WithoutSession};
 use doorwarden::core::token::Algorithm;
 use doorwarden::{CorsSettings, Endpoint, OauthClients};
+use zeroize::Zeroizing;
 
 /// A key of the configuration.
 pub(crate) struct Key {
@@ -47,9 +48,9 @@ keys! {
     "listen" = "127.0.0.1:8000", "Address and port of the service.",
         |c, v| { v.clone_into(&mut c.listen); Ok(()) };
     #[secret] "secret_key" = "", "The secret key, at least 32 bytes; can be Django's SECRET_KEY. With SQLite one is made beside the database if none is given.",
-        |c, v| { c.secret_key = Some(v.to_owned()).filter(|v| !v.is_empty()); Ok(()) };
+        |c, v| { c.secret_key = Some(v.to_owned()).filter(|v| !v.is_empty()).map(Zeroizing::new); Ok(()) };
     #[secret] "old_secret_keys" = "", "Secret keys of before, whose tokens are still accepted (Django's SECRET_KEY_FALLBACKS).",
-        |c, v| { c.old_secret_keys = list(v); Ok(()) };
+        |c, v| { c.old_secret_keys = list(v).into_iter().map(Zeroizing::new).collect(); Ok(()) };
     "migrate" = "true", "Whether `serve` brings the schema up to date.",
         |c, v| { c.migrate = boolean(v)?; Ok(()) };
     "max_connections" = "10000", "The most connections at a time; more wait.",

@@ -1,9 +1,11 @@
-use super::keys::{KEYS, Key};
-use super::{Config, value};
+//! The sources, one over the other.
+
+use super::declared::{field, pairs_as_text, plain};
+use super::environment::Environment;
+use super::nearest::nearest;
+use super::{Config, KEYS};
 use crate::cli::Global;
 use crate::failure::Failure;
-use doorwarden::Field;
-use doorwarden::core::field::{FieldKind, Writer};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -30,43 +32,37 @@ impl fmt::Display for Source {
     }
 }
 
-/// The configuration with the text and the origin of each value.
-#[derive(Debug)]
+/// The configuration, and what can be shown of it.
 pub(crate) struct Loaded {
     pub(crate) config: Config,
-    /// Beside each key of [`KEYS`].
+    /// Beside each key of [`KEYS`]: its value as it may be shown, and where it came from.
     pub(crate) values: Vec<(String, Source)>,
+    /// The file that was read.
+    pub(crate) file: Option<PathBuf>,
 }
 
 impl Loaded {
     /// Reads the file, the environment and the flags.
-    pub(crate) fn read(
-        global: &Global,
-        environment: impl Fn(&str) -> Option<String>,
-    ) -> Result<Self, Failure> {
+    pub(crate) fn read(global: &Global, environment: &Environment) -> Result<Self, Failure> {
         let mut loaded = Self {
-            config: Config::default(),
-            values: KEYS.iter().map(|key| (key.default.to_owned(), Source::Default)).collect(),
+            config: Config { warnings: environment.warnings(), ..Config::default() },
+            values: KEYS.iter().map(|key| (key.shown(key.default), Source::Default)).collect(),
+            file: file(global, environment),
         };
-        let path = global.config.clone().or_else(|| environment("DOORWARDEN_CONFIG").map(PathBuf::from));
-        match &path {
-            Some(path) => loaded.file(path)?,
-            None if Path::new(DEFAULT_FILE).exists() => loaded.file(Path::new(DEFAULT_FILE))?,
-            None => {}
+        if let Some(path) = loaded.file.clone() {
+            loaded.read_file(&path)?;
         }
         for key in KEYS {
             let variable = key.variable();
-            if let Some(text) = environment(&variable) {
-                loaded.set(key.name, &text, Source::Environment(variable))?;
+            if let Some(text) = environment.get(&variable) {
+                loaded.set(key.name, text, Source::Environment(variable))?;
             }
         }
         if let Some(url) = &global.database_url {
             loaded.set("database_url", url, Source::Flag)?;
         }
         for pair in &global.set {
-            let (name, text) = pair
-                .split_once('=')
-                .ok_or_else(|| Failure::usage(format!("--set takes KEY=VALUE, not \"{pair}\"")))?;
+            let (name, text) = pair.split_once('=').ok_or_else(|| Failure::usage("--set takes KEY=VALUE"))?;
             loaded.set(name.trim(), text, Source::Flag)?;
         }
         Ok(loaded)
@@ -75,17 +71,21 @@ impl Loaded {
     /// Sets one key.
     pub(crate) fn set(&mut self, name: &str, text: &str, source: Source) -> Result<(), Failure> {
         let index = KEYS.iter().position(|key| key.name == name).ok_or_else(|| unknown(name, &source))?;
-        let key: &Key = &KEYS[index];
+        let key = &KEYS[index];
         (key.set)(&mut self.config, text)
             .map_err(|wrong| Failure::config(format!("{} ({source}) {wrong}", key.name)))?;
-        self.values[index] = (text.to_owned(), source);
+        self.values[index] = (key.shown(text), source);
         Ok(())
     }
 
-    fn file(&mut self, path: &Path) -> Result<(), Failure> {
+    fn read_file(&mut self, path: &Path) -> Result<(), Failure> {
         let fail = |why: String| Failure::config(format!("{}: {why}", path.display()));
         let text = std::fs::read_to_string(path).map_err(|error| fail(error.to_string()))?;
-        let file: toml::Table = text.parse().map_err(|error: toml::de::Error| fail(error.to_string()))?;
+        // Not the error as it would print itself: that quotes the line, which may hold a secret.
+        let file: toml::Table = text.parse().map_err(|error: toml::de::Error| {
+            let line = error.span().map_or(1, |span| text[..span.start].lines().count().max(1));
+            fail(format!("line {line}: {}", error.message().replace('\n', ", ")))
+        })?;
         let source = Source::File(path.to_owned());
         for (name, value) in file {
             match (name.as_str(), value) {
@@ -103,106 +103,38 @@ impl Loaded {
                 }
                 (table, toml::Value::Table(values)) => {
                     for (name, value) in values {
-                        let name = format!("{table}.{name}");
-                        let text = match &value {
-                            toml::Value::Table(pairs) if name == "oauth.clients" => pairs_as_text(pairs),
-                            value => plain(value),
-                        };
-                        let text = text.ok_or_else(|| unknown(&name, &source))?;
-                        self.set(&name, &text, source.clone())?;
+                        self.set_from_file(&format!("{table}.{name}"), &value, &source)?;
                     }
                 }
-                (name, value) => {
-                    let text = plain(&value).ok_or_else(|| unknown(name, &source))?;
-                    self.set(name, &text, source.clone())?;
-                }
+                (name, value) => self.set_from_file(name, &value, &source)?,
             }
         }
         Ok(())
     }
-}
 
-/// A value of the file as the text that the environment would hold.
-fn plain(value: &toml::Value) -> Option<String> {
-    Some(match value {
-        toml::Value::String(text) => text.clone(),
-        toml::Value::Integer(number) => number.to_string(),
-        toml::Value::Boolean(yes) => yes.to_string(),
-        toml::Value::Datetime(at) => at.to_string(),
-        toml::Value::Array(items) => items.iter().map(plain).collect::<Option<Vec<_>>>()?.join(","),
-        toml::Value::Float(_) | toml::Value::Table(_) => return None,
-    })
-}
-
-/// A table of the file as the text that the environment would hold.
-fn pairs_as_text(pairs: &toml::Table) -> Option<String> {
-    let pairs = pairs.iter().map(|(name, value)| Some(format!("{name}={}", plain(value)?)));
-    Some(pairs.collect::<Option<Vec<_>>>()?.join(","))
-}
-
-/// A declared field: `[fields.NAME]` with `type`, and perhaps `max_length`, `min`, `max`, `choices`, `required`, `writer`, `returned`,
-/// `description`.
-fn field(name: String, about: toml::Value) -> Result<Field, String> {
-    let place = format!("fields.{name}");
-    let toml::Value::Table(mut about) = about else { return Err(format!("{place} must be a table")) };
-    let mut take = |key: &str| about.remove(key).map(|value| plain(&value).unwrap_or_default());
-    let kind =
-        take("type").ok_or_else(|| format!("{place} needs a type: text, integer, boolean or choice"))?;
-    let mut field = match kind.as_str() {
-        "text" => {
-            let longest = take("max_length").map_or(Ok(255), |text| value::number(&text, 1, 16_384));
-            Field::text(name, longest.map_err(|wrong| format!("{place}.max_length {wrong}"))?)
+    fn set_from_file(&mut self, name: &str, value: &toml::Value, source: &Source) -> Result<(), Failure> {
+        let text = match value {
+            toml::Value::Table(pairs) if name == "oauth.clients" => pairs_as_text(pairs),
+            value => plain(value),
+        };
+        match text {
+            Some(text) => self.set(name, &text, source.clone()),
+            None if KEYS.iter().any(|key| key.name == name) => {
+                Err(Failure::config(format!("{name} ({source}) cannot be a {}", value.type_str())))
+            }
+            None => Err(unknown(name, source)),
         }
-        "integer" => {
-            let bound = |text: Option<String>, otherwise: i64| {
-                text.map_or(Ok(otherwise), |text| value::number(&text, i64::MIN, i64::MAX))
-            };
-            let least = bound(take("min"), i64::MIN).map_err(|wrong| format!("{place}.min {wrong}"))?;
-            let most = bound(take("max"), i64::MAX).map_err(|wrong| format!("{place}.max {wrong}"))?;
-            Field::integer(name).between(least, most)
-        }
-        "boolean" => Field::boolean(name),
-        "choice" => Field::choice(name, value::list(&take("choices").unwrap_or_default())),
-        _ => return Err(format!("{place}.type must be text, integer, boolean or choice")),
-    };
-    if matches!(&field.kind, FieldKind::Choice(of) if of.is_empty()) {
-        return Err(format!("{place} needs choices"));
     }
-    let flag =
-        |text: Option<String>, otherwise: bool| text.map_or(Ok(otherwise), |text| value::boolean(&text));
-    field.required = flag(take("required"), false).map_err(|wrong| format!("{place}.required {wrong}"))?;
-    field.returned = flag(take("returned"), true).map_err(|wrong| format!("{place}.returned {wrong}"))?;
-    field.description = take("description");
-    field.writer = match take("writer").as_deref() {
-        None | Some("user") => Writer::User,
-        Some("server") => Writer::Server,
-        Some(_) => return Err(format!("{place}.writer must be user or server")),
-    };
-    match about.keys().next() {
-        Some(unknown) => Err(format!("{place} has no key \"{unknown}\"")),
-        None => Ok(field),
-    }
+}
+
+/// The file to read.
+fn file(global: &Global, environment: &Environment) -> Option<PathBuf> {
+    let named = global.config.clone().or_else(|| environment.get("DOORWARDEN_CONFIG").map(PathBuf::from));
+    named.or_else(|| Path::new(DEFAULT_FILE).exists().then(|| DEFAULT_FILE.into()))
 }
 
 /// There is no such key; the nearest one is named.
 fn unknown(name: &str, source: &Source) -> Failure {
-    let nearest = KEYS.iter().map(|key| key.name).min_by_key(|known| distance(name, known));
-    let hint = nearest.map(|key| format!(". hint: did you mean {key}?")).unwrap_or_default();
-    Failure::config(format!("there is no key \"{name}\" ({source}){hint}"))
-}
-
-/// Levenshtein's distance.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, left) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, right) in b.iter().enumerate() {
-            let cost = diagonal + usize::from(left != *right);
-            diagonal = row[j + 1];
-            row[j + 1] = cost.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
+    let meant = nearest(name, KEYS.iter().map(|key| key.name)).unwrap_or_default();
+    Failure::config(format!("there is no key \"{name}\" ({source}). hint: did you mean {meant}?"))
 }

@@ -1,23 +1,33 @@
 //! The configuration: a TOML file, the environment over it, flags over both. One table of keys says everything: what there is, what it
 //! is for, the default, and how it is set.
 
+mod declared;
+mod environment;
 mod keys;
 mod load;
+mod nearest;
+mod shown;
 mod value;
 
+pub(crate) use environment::Environment;
 pub(crate) use keys::KEYS;
 pub(crate) use load::{Loaded, Source};
 
-use doorwarden::core::password::{Ceilings, PoolSettings};
+use crate::failure::Failure;
+use doorwarden::core::password::{Ceilings, HashSettings, PoolSettings};
+use doorwarden::core::permission::Permission;
+use doorwarden::core::settings::LiveSettings;
 use doorwarden::{Builder, Doorwarden, Field, HttpSettings, Settings};
+use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
 
-/// Everything that can be configured.
-#[derive(Debug, Clone)]
+/// Everything that can be configured. Without `Debug`, because it holds secrets.
+#[derive(Clone)]
 pub(crate) struct Config {
     pub(crate) database_url: String,
     pub(crate) listen: String,
-    pub(crate) secret_key: Option<String>,
-    pub(crate) old_secret_keys: Vec<String>,
+    pub(crate) secret_key: Option<Zeroizing<String>>,
+    pub(crate) old_secret_keys: Vec<Zeroizing<String>>,
     /// `None`: follows from `listen`.
     pub(crate) issuer: Option<String>,
     pub(crate) settings: Settings,
@@ -32,10 +42,12 @@ pub(crate) struct Config {
     pub(crate) max_connections: usize,
     pub(crate) fields: Vec<Field>,
     pub(crate) permissions: Vec<(String, String)>,
+    /// What is probably not meant so, in sentences.
+    pub(crate) warnings: Vec<String>,
 }
 
 /// The cost of new hashes.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub(crate) struct Argon2 {
     pub(crate) memory_kib: u32,
     pub(crate) iterations: u32,
@@ -62,39 +74,67 @@ impl Default for Config {
             max_connections: 10_000,
             fields: Vec::new(),
             permissions: Vec::new(),
+            warnings: Vec::new(),
         }
     }
 }
 
 impl Config {
-    /// The library's builder with all of this.
-    pub(crate) fn builder(&self) -> Result<Builder, crate::failure::Failure> {
-        let hashing = doorwarden::core::password::HashSettings::new(
-            self.argon2.memory_kib,
-            self.argon2.iterations,
-            self.argon2.parallelism,
-        )
-        .map_err(|error| crate::failure::Failure::config(error.to_string()))?;
+    /// The library's builder for the service: all of this.
+    pub(crate) fn builder(&self) -> Result<Builder, Failure> {
+        let builder = self.accounts()?.pool(self.pool).migrate(self.migrate);
+        let declare = |builder: Builder, (name, label): &(String, String)| builder.permission(name, label);
+        Ok(self.permissions.iter().fold(builder, declare))
+    }
+
+    /// The library's builder for one command: it declares nothing, migrates nothing, and takes little of the machine.
+    pub(crate) fn command_builder(&self) -> Result<Builder, Failure> {
+        let pool = PoolSettings { threads: 1, ..self.pool };
+        let live = LiveSettings { users: 64, sessions: 64, access_tokens: 64 };
+        Ok(self.accounts()?.pool(pool).settings(|settings| settings.live = live).migrate(false))
+    }
+
+    fn accounts(&self) -> Result<Builder, Failure> {
+        let Argon2 { memory_kib, iterations, parallelism } = self.argon2;
+        let hashing = HashSettings::new(memory_kib, iterations, parallelism)
+            .map_err(|error| Failure::config(error.to_string()))?;
         let mut settings = self.settings.clone();
         settings.access.issuer = self.issuer.clone().unwrap_or_else(|| format!("http://{}", self.listen));
         let mut builder = Doorwarden::builder()
             .database_url(&self.database_url)
-            .old_secret_keys(self.old_secret_keys.clone())
+            .old_secret_keys(self.old_secret_keys.iter().map(|key| key.as_str()))
             .settings(|defaults| *defaults = settings)
             .http(|http| *http = self.http.clone())
             .hashing(hashing)
-            .ceilings(self.ceilings)
-            .pool(self.pool)
-            .migrate(self.migrate);
+            .ceilings(self.ceilings);
         if let Some(key) = &self.secret_key {
-            builder = builder.secret_key(key);
+            builder = builder.secret_key(key.as_str());
         }
-        for field in &self.fields {
-            builder = builder.field(field.clone());
-        }
-        for (name, label) in &self.permissions {
-            builder = builder.permission(name, label);
-        }
-        Ok(builder)
+        Ok(self.fields.iter().fold(builder, |builder, field| builder.field(field.clone())))
+    }
+
+    /// The declared permissions.
+    pub(crate) fn declared_permissions(&self) -> Result<Vec<Permission>, Failure> {
+        let permission = |(name, label): &(String, String)| {
+            let wrong = |error| Failure::config(format!("permissions.\"{name}\": {error}"));
+            Ok(Permission { name: name.parse().map_err(wrong)?, label: label.clone() })
+        };
+        self.permissions.iter().map(permission).collect()
+    }
+
+    /// Where the secret key lies if none is given: beside SQLite's file.
+    pub(crate) fn secret_path(&self) -> Option<PathBuf> {
+        let mut path = self.sqlite_path()?.as_os_str().to_owned();
+        path.push(".secret");
+        Some(path.into())
+    }
+
+    /// The file of the database, if it is SQLite's.
+    pub(crate) fn sqlite_path(&self) -> Option<&Path> {
+        let url = self.database_url.as_str();
+        url.strip_prefix("sqlite://")
+            .or_else(|| url.strip_prefix("sqlite:"))
+            .filter(|path| !path.is_empty())
+            .map(Path::new)
     }
 }

@@ -24,6 +24,9 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// Runs until SIGTERM or SIGINT.
 pub(crate) async fn run(config: Config) -> Result<(), Failure> {
     log::start(&config)?;
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
     let listener = bind(&config.listen).await?;
     let accounts = config.builder()?.build().await?;
     let (stop, stopped) = watch::channel(false);
@@ -104,7 +107,8 @@ async fn greet(config: &Config, address: &str, accounts: &Doorwarden) {
     let first = accounts.context().store.count_users().await.is_ok_and(|count| count == 0);
     let body = r#"{"email": "jane@example.com", "username": "jane", "password": "correct horse battery"}"#;
     let path = if first { "registration" } else { "login" };
-    crate::output::line(&format!(
+    // A terminal that went away is no reason to stop.
+    let _ = crate::output::line(&format!(
         "Doorwarden listens on http://{address}\n  data   {data}\n  docs   http://{address}/docs\n  \
          try    curl http://{address}/{path} --json '{body}'\n"
     ));

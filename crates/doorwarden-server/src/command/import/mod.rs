@@ -165,10 +165,10 @@ pub(super) async fn run(config: &Config, from: From, json: bool) -> Result<(), F
     findings.extend_from_slice(&meanwhile);
     report.findings = &findings;
     report.took = started.elapsed();
-    report.print(json);
     if let Some(path) = &args.report {
         report::write_all(path, &findings)?;
     }
+    report.print(json)?;
     match report.outcome {
         Outcome::Interrupted => Err(Failure::interrupted()),
         Outcome::Stopped => Err(Failure::no(

@@ -44,12 +44,8 @@ pub(super) enum Outcome {
 }
 
 impl Report<'_> {
-    pub(super) fn print(&self, as_json: bool) {
-        if output::is_json(as_json) {
-            output::json(&self.as_json());
-        } else {
-            self.lines().iter().for_each(|line| output::line(line));
-        }
+    pub(super) fn print(&self, as_json: bool) -> Result<(), Failure> {
+        if as_json { output::json(&self.as_json()) } else { output::line(&self.lines().join("\n")) }
     }
 
     fn as_json(&self) -> Value {

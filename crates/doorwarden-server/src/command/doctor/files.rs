@@ -1,0 +1,81 @@
+//! Who may read and write the files.
+
+use super::{Report, secrets};
+use crate::config::{KEYS, Loaded, Source};
+use std::path::{Path, PathBuf};
+
+const CHECK: &str = "files";
+
+pub(super) fn check(loaded: &Loaded, report: &mut Report) {
+    if let Some(file) = &loaded.file {
+        configuration(loaded, file, report);
+    }
+    let Some(database) = loaded.config.sqlite_path() else { return };
+    for suffix in ["", "-wal", "-shm"] {
+        only_ours(&beside(database, suffix), "holds every account", report);
+    }
+    if let (None, Some(secret)) = (&loaded.config.secret_key, loaded.config.secret_path()) {
+        only_ours(&secret, "holds the secret key", report);
+        match std::fs::read_to_string(&secret) {
+            Ok(key) => secrets::judge(&format!("the secret key in {}", secret.display()), key.trim(), report),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                report.ok(CHECK, format!("the first start will make a secret key in {}", secret.display()));
+            }
+            Err(error) => {
+                let text = format!("{} cannot be read: {error}", secret.display());
+                report.error(CHECK, text, "run this as the user who runs the service");
+            }
+        }
+    }
+}
+
+fn configuration(loaded: &Loaded, file: &Path, report: &mut Report) {
+    let url = &loaded.config.database_url;
+    let holds_password = url.starts_with("postgres") && url.contains('@');
+    let holds_secrets = KEYS.iter().zip(&loaded.values).any(|(key, (_, source))| {
+        matches!(source, Source::File(_)) && (key.secret || (key.name == "database_url" && holds_password))
+    });
+    let Some(mode) = mode(file) else { return };
+    let shown = file.display();
+    if mode & 0o002 != 0 {
+        report.error(CHECK, format!("anybody may change {shown}"), format!("chmod o-w {shown}"));
+    } else if holds_secrets && mode & 0o004 != 0 {
+        let text = format!("anybody may read {shown}, which holds secrets");
+        report.error(CHECK, text, format!("chmod 640 {shown}, or give the secrets in the environment"));
+    } else {
+        report.ok(CHECK, format!("{shown} has the mode {mode:o}"));
+    }
+}
+
+/// A file that only its owner should read and write.
+fn only_ours(path: &Path, why: &str, report: &mut Report) {
+    let Some(mode) = mode(path) else { return };
+    let shown = path.display();
+    match mode & 0o077 {
+        0 => report.ok(CHECK, format!("only its owner may read {shown}")),
+        _ => report.error(
+            CHECK,
+            format!("others than its owner may use {shown} (mode {mode:o}), which {why}"),
+            format!("chmod 600 {shown}"),
+        ),
+    }
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// The permission bits of a file that is there.
+#[cfg(unix)]
+fn mode(path: &Path) -> Option<u32> {
+    let metadata = std::fs::metadata(path).ok()?;
+    Some(std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o777)
+}
+
+/// Where files have no such bits there is nothing to check.
+#[cfg(not(unix))]
+fn mode(_: &Path) -> Option<u32> {
+    None
+}

@@ -1,0 +1,163 @@
+//! `doorwarden doctor`: what is wrong with this installation, and what to do about it.
+
+mod database;
+mod files;
+mod keys;
+mod network;
+mod secrets;
+mod tokens;
+
+use crate::config::{Loaded, Source};
+use crate::failure::Failure;
+use crate::output::{self, Output, Style, count, line};
+use clap::Args;
+use doorwarden::core::field::Fields;
+use serde_json::{Value, json};
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// End with 1 for warnings, too
+    #[arg(long)]
+    strict: bool,
+}
+
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Level {
+    Ok,
+    Warning,
+    Error,
+}
+
+impl Level {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// One thing that was looked at.
+struct Finding {
+    level: Level,
+    check: &'static str,
+    text: String,
+    advice: Option<String>,
+}
+
+/// Everything that was looked at.
+#[derive(Default)]
+struct Report(Vec<Finding>);
+
+impl Report {
+    fn ok(&mut self, check: &'static str, text: impl Into<String>) {
+        self.0.push(Finding { level: Level::Ok, check, text: text.into(), advice: None });
+    }
+
+    fn warning(&mut self, check: &'static str, text: impl Into<String>, advice: impl Into<String>) {
+        self.add(Level::Warning, check, text.into(), advice.into());
+    }
+
+    fn error(&mut self, check: &'static str, text: impl Into<String>, advice: impl Into<String>) {
+        self.add(Level::Error, check, text.into(), advice.into());
+    }
+
+    fn add(&mut self, level: Level, check: &'static str, text: String, advice: String) {
+        self.0.push(Finding { level, check, text, advice: Some(advice) });
+    }
+
+    /// A failure that says itself what to do, after "hint: ".
+    fn failure(&mut self, check: &'static str, failure: &Failure) {
+        let (text, advice) = failure.text().split_once("hint: ").unwrap_or((failure.text(), ""));
+        let text = text.trim_end().trim_end_matches('.').to_owned();
+        let advice = Some(advice.trim().to_owned()).filter(|advice| !advice.is_empty());
+        self.0.push(Finding { level: Level::Error, check, text, advice });
+    }
+
+    fn has(&self, check: &str, level: Level) -> bool {
+        self.0.iter().any(|finding| finding.check == check && finding.level >= level)
+    }
+
+    fn count(&self, level: Level) -> u64 {
+        self.0.iter().filter(|finding| finding.level == level).count() as u64
+    }
+}
+
+/// Looks at everything, also at what a wrong configuration leaves readable.
+pub(super) async fn run(
+    loaded: Result<Loaded, Failure>,
+    arguments: &Arguments,
+    out: Output,
+) -> Result<(), Failure> {
+    let mut report = Report::default();
+    match loaded {
+        Ok(loaded) => {
+            configuration(&loaded, &mut report);
+            secrets::check(&loaded.config, &mut report);
+            files::check(&loaded, &mut report);
+            network::check(&loaded.config, &mut report);
+            tokens::check(&loaded.config, &mut report);
+            database::check(&loaded.config, &mut report).await;
+        }
+        Err(failure) => report.failure("configuration", &failure),
+    }
+    print(&report, out)?;
+    let (errors, warnings) = (report.count(Level::Error), report.count(Level::Warning));
+    match errors > 0 || (arguments.strict && warnings > 0) {
+        true => Err(Failure::no(format!("{}, {}", count(errors, "error"), count(warnings, "warning")))),
+        false => Ok(()),
+    }
+}
+
+fn configuration(loaded: &Loaded, report: &mut Report) {
+    const CHECK: &str = "configuration";
+    for warning in &loaded.config.warnings {
+        let (text, advice) = warning.split_once(". hint: ").unwrap_or((warning, ""));
+        report.warning(CHECK, text, advice);
+    }
+    if let Err(failure) = loaded.config.builder() {
+        report.failure(CHECK, &failure);
+    }
+    if let Err(failure) = loaded.config.declared_permissions() {
+        report.failure(CHECK, &failure);
+    }
+    if let Err(error) = Fields::new(loaded.config.fields.clone()) {
+        report.error(CHECK, error.to_string(), "give the field another name");
+    }
+    if !report.has(CHECK, Level::Error) {
+        let set = loaded.values.iter().filter(|(_, source)| *source != Source::Default).count() as u64;
+        let file = match &loaded.file {
+            Some(file) => format!("{} is read", file.display()),
+            None => "no file".to_owned(),
+        };
+        report.ok(CHECK, format!("{file}; {} set", count(set, "value")));
+    }
+}
+
+fn print(report: &Report, out: Output) -> Result<(), Failure> {
+    let Report(findings) = report;
+    if out.is_json() {
+        let shown = |f: &Finding| json!({"check": f.check, "level": f.level.word(), "text": f.text, "advice": f.advice});
+        return output::json(&json!({
+            "ok": report.count(Level::Error) == 0,
+            "errors": report.count(Level::Error),
+            "warnings": report.count(Level::Warning),
+            "checks": findings.iter().map(shown).collect::<Value>(),
+        }));
+    }
+    for finding in findings {
+        let style = match finding.level {
+            Level::Ok => Style::Green,
+            Level::Warning => Style::Yellow,
+            Level::Error => Style::Red,
+        };
+        let word = out.paint(style, &format!("{:<7}", finding.level.word()));
+        line(&format!("{word}  {:<13}  {}", finding.check, finding.text.replace('\n', " ")))?;
+        if let Some(advice) = &finding.advice {
+            line(&format!("{:24}{}", "", advice.replace('\n', " ")))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,121 @@
+//! Who may reach the service, and whose word about addresses is believed.
+
+use super::Report;
+use crate::config::Config;
+use std::net::{IpAddr, SocketAddr};
+
+pub(super) fn check(config: &Config, report: &mut Report) {
+    listen(config, report);
+    proxies(config, report);
+    cors(config, report);
+    if let Some(address) = &config.metrics_listen {
+        match is_public(address) {
+            true => report.warning(
+                "metrics",
+                format!("they are served on {address}, for everybody who reaches it"),
+                "set metrics.listen to an address that only Prometheus reaches, or to off",
+            ),
+            false => report.ok("metrics", format!("they are served on {address} only")),
+        }
+    }
+}
+
+fn listen(config: &Config, report: &mut Report) {
+    let address = &config.listen;
+    if !is_public(address) {
+        return report.ok("listen", format!("{address}, which only this machine reaches"));
+    }
+    if config.http.trusted_proxies.is_empty() {
+        return report.warning(
+            "listen",
+            format!("{address} is reached from outside, and no proxy is trusted"),
+            "passwords need TLS, which a proxy in front has to speak: name its address in http.trusted_proxies, or every client \
+             seems to come from it; a proxy on this machine reaches 127.0.0.1",
+        );
+    }
+    report.ok("listen", format!("{address}, behind a proxy"));
+}
+
+fn proxies(config: &Config, report: &mut Report) {
+    let everybody = config.http.trusted_proxies.iter().find(|net| net.prefix_len() == 0);
+    if let Some(net) = everybody {
+        report.error(
+            "proxies",
+            format!("http.trusted_proxies has {net}: every client may claim any address"),
+            "name only the addresses of your proxies",
+        );
+    }
+}
+
+fn cors(config: &Config, report: &mut Report) {
+    let Some(cors) = &config.http.cors else { return };
+    for origin in &cors.origins {
+        let origin = origin.to_str().unwrap_or_default();
+        if origin == "*" {
+            report.warning(
+                "cors",
+                "http.cors_origins is *: pages of every origin may call",
+                "name the origins of your pages, such as https://app.example.com",
+            );
+        } else if !is_origin(origin) {
+            report.error(
+                "cors",
+                format!("http.cors_origins has {origin}, which no browser sends"),
+                "an origin is a scheme, a host and perhaps a port, without a slash at the end: https://app.example.com",
+            );
+        }
+    }
+}
+
+/// Whether a browser may send this as `Origin`: `https://host`, `http://host:port`, or an application's own scheme.
+fn is_origin(text: &str) -> bool {
+    let Some((scheme, host)) = text.split_once("://") else { return false };
+    let host_is_plain = !host.is_empty() && !host.contains(['/', '?', '#', '@', '*']);
+    !scheme.is_empty() && host_is_plain && text == text.to_lowercase()
+}
+
+/// Whether others than this machine can reach an address to listen on.
+pub(super) fn is_public(listen: &str) -> bool {
+    if let Ok(address) = listen.parse::<SocketAddr>() {
+        return !is_loopback(address.ip());
+    }
+    let host = listen.rsplit_once(':').map_or(listen, |(host, _)| host);
+    host != "localhost"
+}
+
+fn is_loopback(address: IpAddr) -> bool {
+    address.to_canonical().is_loopback()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_machine_reaches_a_loopback_address() {
+        for private in
+            ["127.0.0.1:8000", "127.1.2.3:80", "[::1]:8000", "localhost:8000", "[::ffff:127.0.0.1]:1"]
+        {
+            assert!(!is_public(private), "{private}");
+        }
+        for public in ["0.0.0.0:8000", "[::]:8000", "10.0.0.1:80", "example.com:80"] {
+            assert!(is_public(public), "{public}");
+        }
+    }
+
+    #[test]
+    fn an_origin_is_what_a_browser_sends() {
+        for origin in ["https://app.example.com", "http://localhost:3000", "capacitor://localhost"] {
+            assert!(is_origin(origin), "{origin}");
+        }
+        for wrong in [
+            "https://app.example.com/",
+            "app.example.com",
+            "https://*.example.com",
+            "HTTPS://A.example",
+            "https://",
+        ] {
+            assert!(!is_origin(wrong), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! Tokens that nothing can end.
+
+use super::Report;
+use super::network::is_public;
+use crate::config::Config;
+use doorwarden::core::settings::WithoutSession;
+use doorwarden::core::time::{Clock, SystemClock};
+
+const CHECK: &str = "tokens";
+
+pub(super) fn check(config: &Config, report: &mut Report) {
+    if config.issuer.is_none() && is_public(&config.listen) {
+        report.warning(
+            CHECK,
+            format!("access tokens name http://{} as their issuer", config.listen),
+            "set tokens.issuer to the URL under which other services reach this one",
+        );
+    }
+    match config.settings.session.without_session {
+        WithoutSession::Refuse => {}
+        WithoutSession::Accept => report.warning(
+            CHECK,
+            "tokens.accept_without_session is true, without an end: logging out does not end such a token",
+            "give the date when the last of them expires, such as 2027-03-01T00:00:00Z",
+        ),
+        WithoutSession::AcceptUntil(end) if SystemClock.now() >= end => report.warning(
+            CHECK,
+            format!("tokens.accept_without_session ended at {end}"),
+            "remove it: such tokens are refused anyway",
+        ),
+        WithoutSession::AcceptUntil(end) => {
+            report.ok(CHECK, format!("tokens without a session are accepted until {end}"));
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! `doorwarden permission`: what there is to be allowed.
+
+use super::prompt;
+use crate::failure::Failure;
+use crate::output::{List, Output};
+use clap::Subcommand;
+use doorwarden::Doorwarden;
+use doorwarden::core::permission::{Permission, PermissionName};
+use doorwarden::core::store::GrantError;
+use serde_json::{Value, json};
+
+/// What can be done with permissions.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Subcommands {
+    /// List the permissions that exist
+    List,
+    /// Declare a permission, or give it another label
+    Add {
+        /// `app_label.codename`, such as `blog.add_post`
+        name: String,
+        /// What people read [default: made of the codename: "Can add post"]
+        label: Option<String>,
+    },
+    /// Delete a permission, and take it from everybody
+    Delete {
+        /// `app_label.codename`
+        name: String,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+    },
+}
+
+pub(super) async fn run(accounts: &Doorwarden, command: Subcommands, out: Output) -> Result<(), Failure> {
+    let users = accounts.users();
+    match command {
+        Subcommands::List => {
+            let mut list = List::new(out, &["PERMISSION", "LABEL"]);
+            let permissions = users.permissions().await?;
+            let row = |Permission { name, label }: &Permission| {
+                (json!({"name": name.as_str(), "label": label}), vec![name.to_string(), label.clone()])
+            };
+            list.page(&permissions.iter().map(row).collect::<Vec<_>>())?;
+            list.end("There are no permissions.")
+        }
+        Subcommands::Add { name, label } => {
+            let name = self::name(&name)?;
+            let label = label.unwrap_or_else(|| format!("Can {}", name.codename().replace(['_', '-'], " ")));
+            let added = json!({"name": name.as_str(), "label": label});
+            users.declare_permission(Permission { name: name.clone(), label }).await?;
+            out.done(&format!("There is a permission {name}."), &added)
+        }
+        Subcommands::Delete { name, yes } => {
+            let name = self::name(&name)?;
+            prompt::confirm(yes, &format!("Delete the permission {name}, and take it from everybody?"))?;
+            if !users.delete_permission(&name).await? {
+                return Err(Failure::not_found(format!("there is no permission {name}")));
+            }
+            out.done(&format!("{name} was deleted."), &json!({"name": name.as_str(), "deleted": true}))
+        }
+    }
+}
+
+/// Every one of these texts as the name of a permission.
+pub(super) fn names(texts: &[String]) -> Result<Vec<PermissionName>, Failure> {
+    texts.iter().map(|text| name(text)).collect()
+}
+
+fn name(text: &str) -> Result<PermissionName, Failure> {
+    text.parse().map_err(|error| Failure::usage(format!("\"{text}\": {error}")))
+}
+
+/// What became of several permissions.
+#[derive(Default)]
+pub(super) struct Tally {
+    sentences: Vec<String>,
+    changed: Vec<String>,
+    unchanged: Vec<String>,
+}
+
+impl Tally {
+    /// Notes whether anything changed, and how people are told.
+    pub(super) fn note(&mut self, permission: &PermissionName, changed: bool, sentence: String) {
+        let list = if changed { &mut self.changed } else { &mut self.unchanged };
+        list.push(permission.to_string());
+        self.sentences.push(sentence);
+    }
+
+    /// Says it all; `about` says whose permissions they are.
+    pub(super) fn say(self, out: Output, mut about: Value) -> Result<(), Failure> {
+        about["changed"] = json!(self.changed);
+        about["unchanged"] = json!(self.unchanged);
+        out.done(&self.sentences.join("\n"), &about)
+    }
+}
+
+/// Whether a grant changed anything; if there is no such permission, how to make one.
+pub(super) fn granted(
+    result: Result<bool, GrantError>,
+    permission: &PermissionName,
+) -> Result<bool, Failure> {
+    result.map_err(|error| match error {
+        GrantError::NoSuchPermission => Failure::not_found(format!(
+            "there is no permission {permission}. hint: doorwarden permission add {permission}"
+        )),
+        other => other.into(),
+    })
+}

@@ -1,0 +1,148 @@
+//! `createsuperuser`: Django's questions and Django's words.
+
+use super::prompt;
+use crate::config::{Config, Environment};
+use crate::failure::Failure;
+use crate::output::Output;
+use clap::Args;
+use doorwarden::core::error::FieldError;
+use doorwarden::core::flow::manage;
+use doorwarden::core::identity::{EmailAddress, Username};
+use doorwarden::{Doorwarden, NewAccount, Password};
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// The e-mail address
+    #[arg(long, value_name = "ADDRESS")]
+    email: Option<String>,
+    /// The user name
+    #[arg(long, value_name = "NAME")]
+    username: Option<String>,
+    /// Ask nothing; what no option says is taken from DOORWARDEN_SUPERUSER_EMAIL, DOORWARDEN_SUPERUSER_USERNAME and
+    /// DOORWARDEN_SUPERUSER_PASSWORD. Without a password, nobody can log in until `changepassword`
+    #[arg(long, visible_alias = "noinput")]
+    no_input: bool,
+}
+
+pub(super) async fn run(
+    config: &Config,
+    arguments: Arguments,
+    environment: &Environment,
+    out: Output,
+) -> Result<(), Failure> {
+    if !arguments.no_input && !prompt::is_possible() {
+        return Err(Failure::usage(
+            "there is no terminal to ask on. hint: --no-input, with DOORWARDEN_SUPERUSER_EMAIL, DOORWARDEN_SUPERUSER_USERNAME \
+             and DOORWARDEN_SUPERUSER_PASSWORD",
+        ));
+    }
+    let accounts = open(config).await?;
+    let result = create(&accounts, arguments, environment, out).await;
+    accounts.close().await;
+    result
+}
+
+/// The first command of a new installation: where there is no SQLite database yet, it makes one.
+async fn open(config: &Config) -> Result<Doorwarden, Failure> {
+    match config.sqlite_path().filter(|path| !path.exists()) {
+        Some(path) => {
+            eprintln!("There is no database at {} yet: it is made now.", path.display());
+            super::build(config.command_builder()?.migrate(true)).await
+        }
+        None => super::open(config).await,
+    }
+}
+
+async fn create(
+    accounts: &Doorwarden,
+    arguments: Arguments,
+    environment: &Environment,
+    out: Output,
+) -> Result<(), Failure> {
+    let account = match arguments.no_input {
+        true => given(accounts, arguments, environment)?,
+        false => asked(accounts, arguments).await?,
+    };
+    let user = manage::create_superuser(accounts.context(), account).await?;
+    out.done("Superuser created successfully.", &super::user::value(&user))
+}
+
+fn given(
+    accounts: &Doorwarden,
+    arguments: Arguments,
+    environment: &Environment,
+) -> Result<NewAccount, Failure> {
+    let take = |option: Option<String>, name: &str| {
+        let variable = format!("DOORWARDEN_SUPERUSER_{}", name.to_uppercase());
+        let value = option.or_else(|| environment.get(&variable).map(str::to_owned));
+        value.filter(|text| !text.is_empty()).ok_or_else(|| {
+            Failure::usage(format!("You must use --{name} with --no-input. hint: or set {variable}"))
+        })
+    };
+    let (email, username) = (take(arguments.email, "email")?, take(arguments.username, "username")?);
+    let password = environment.get("DOORWARDEN_SUPERUSER_PASSWORD").filter(|text| !text.is_empty());
+    let password = password.map(Password::new);
+    // As in Django it is taken nevertheless.
+    for weakness in password.iter().flat_map(|p| prompt::weaknesses(accounts, p, &username, &email)) {
+        eprintln!("doorwarden: warning: {weakness}");
+    }
+    Ok(NewAccount { username, email, password, ..NewAccount::default() })
+}
+
+async fn asked(accounts: &Doorwarden, arguments: Arguments) -> Result<NewAccount, Failure> {
+    let email = ask(accounts, "email", arguments.email).await?;
+    let username = ask(accounts, "username", arguments.username).await?;
+    let password = loop {
+        let Some(password) = prompt::password("Error: Your passwords didn't match.")? else { continue };
+        let found = prompt::weaknesses(accounts, &password, &username, &email);
+        if found.is_empty() {
+            break password;
+        }
+        eprintln!("{}", found.join("\n"));
+        let answer = prompt::line("Bypass password validation and create user anyway? [y/N]: ")?;
+        if answer.eq_ignore_ascii_case("y") {
+            break password;
+        }
+    };
+    Ok(NewAccount { username, email, password: Some(password), ..NewAccount::default() })
+}
+
+/// Asks until there is a valid answer that nobody else has.
+async fn ask(accounts: &Doorwarden, field: &str, option: Option<String>) -> Result<String, Failure> {
+    let mut option = option;
+    let question = if field == "email" { "Email: " } else { "Username: " };
+    loop {
+        let text = match option.take() {
+            Some(text) => text,
+            None => prompt::line(question)?,
+        };
+        let complaint = complaint(accounts, field, &text).await?;
+        match complaint {
+            None => return Ok(text),
+            Some(complaint) => eprintln!("Error: {complaint}"),
+        }
+    }
+}
+
+async fn complaint(accounts: &Doorwarden, field: &str, text: &str) -> Result<Option<String>, Failure> {
+    if text.trim().is_empty() {
+        return Ok(Some("This field cannot be blank.".to_owned()));
+    }
+    let store = &accounts.context().store;
+    let (valid, taken) = if field == "email" {
+        match EmailAddress::check(text) {
+            Ok(email) => (Ok(()), store.taken(Some(&email.key()), None, None).await?.email),
+            Err(wrong) => (Err(wrong.into_iter().map(FieldError::from).collect()), false),
+        }
+    } else {
+        match Username::check(text) {
+            Ok(username) => (Ok(()), store.taken(None, Some(&username.key()), None).await?.username),
+            Err(wrong) => (Err(wrong.into_iter().map(FieldError::from).collect::<Vec<_>>()), false),
+        }
+    };
+    Ok(match valid {
+        Err(wrong) => Some(wrong.iter().map(|error| error.text.as_ref()).collect::<Vec<_>>().join("; ")),
+        Ok(()) if taken => Some(format!("That {field} is already taken.")),
+        Ok(()) => None,
+    })
+}

@@ -1,0 +1,83 @@
+//! `doorwarden token`: makes tokens, and explains them.
+
+mod inspect;
+mod reason;
+
+use crate::failure::Failure;
+use crate::output::{self, Output, line};
+use clap::Subcommand;
+use doorwarden::core::flow::FlowError;
+use doorwarden::{Doorwarden, User};
+use serde_json::json;
+
+/// What can be done with tokens.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Subcommands {
+    /// Open a session for a user and print its token, without a password
+    Issue {
+        /// E-mail address, or id
+        user: String,
+        /// An access token and a refresh token, as `/token` gives them
+        #[arg(long, conflicts_with = "raw")]
+        pair: bool,
+        /// Print the token alone
+        #[arg(long, conflicts_with = "json")]
+        raw: bool,
+    },
+    /// Show what a token says, whether it is accepted, and if not, why not; ends with 1 if it is refused
+    Inspect {
+        /// The token; without one, or with `-`, it is read from standard input, which keeps it out of the list of processes
+        #[arg(allow_hyphen_values = true)]
+        token: Option<String>,
+    },
+}
+
+pub(super) async fn run(accounts: &Doorwarden, command: Subcommands, out: Output) -> Result<(), Failure> {
+    match command {
+        Subcommands::Issue { user, pair: true, .. } => issue_pair(accounts, &user, out).await,
+        Subcommands::Issue { user, raw, .. } => issue(accounts, &user, raw, out).await,
+        Subcommands::Inspect { token } => inspect::run(accounts, token, out).await,
+    }
+}
+
+async fn issue(accounts: &Doorwarden, named: &str, raw: bool, out: Output) -> Result<(), Failure> {
+    let user = super::user(accounts, named).await?;
+    let issued = accounts.tokens().issue(user.id).await.map_err(|error| refused(error, &user))?;
+    if raw {
+        return line(&issued.token);
+    }
+    if !out.is_json() {
+        eprintln!("Session {} of {} lives until {}.", issued.session, user.email, issued.expires_at);
+    }
+    let value = json!({"token": issued.token, "expires_at": issued.expires_at, "session": issued.session});
+    out.done(&issued.token, &value)
+}
+
+async fn issue_pair(accounts: &Doorwarden, named: &str, out: Output) -> Result<(), Failure> {
+    let user = super::user(accounts, named).await?;
+    let pair = accounts.tokens().issue_pair(user.id).await.map_err(|error| refused(error, &user))?;
+    if !out.is_json() {
+        return out.facts(&[
+            ("access", pair.access),
+            ("refresh", pair.refresh),
+            ("session", pair.session.to_string()),
+        ]);
+    }
+    output::json(&json!({
+        "access": pair.access,
+        "refresh": pair.refresh,
+        "expires_in": pair.expires_in,
+        "refresh_expires_in": pair.refresh_expires_in,
+        "session": pair.session,
+    }))
+}
+
+/// Why no token was made.
+fn refused(error: FlowError, user: &User) -> Failure {
+    match error {
+        FlowError::NotFound if !user.is_active => {
+            Failure::no(format!("{} is inactive. hint: doorwarden user activate {}", user.email, user.id))
+        }
+        other => other.into(),
+    }
+}

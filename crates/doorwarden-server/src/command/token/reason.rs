@@ -1,0 +1,148 @@
+//! Why a token is refused, as precisely as the database allows, and what to do.
+
+use super::inspect::{Kind, Looked};
+use doorwarden::Doorwarden;
+use doorwarden::core::flow::authenticate::TokenRefused;
+use doorwarden::core::session::Session;
+use doorwarden::core::time::Timestamp;
+use doorwarden::core::token::Refusal;
+use serde_json::Value;
+
+const UNKNOWN_SESSION: &str = "its session is not in the database: it was over for more than a day, or the token is of another database";
+
+/// Why a token is refused.
+pub(super) struct Reason {
+    /// A stable word.
+    pub(super) code: &'static str,
+    /// A sentence.
+    pub(super) text: String,
+    /// What to do.
+    pub(super) hint: Option<String>,
+}
+
+impl Reason {
+    fn new(code: &'static str, text: impl Into<String>) -> Self {
+        Self { code, text: text.into(), hint: None }
+    }
+
+    fn hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+
+    /// Of a token that a request shows.
+    pub(super) fn of_bearer(accounts: &Doorwarden, refused: &TokenRefused, token: &Looked) -> Self {
+        let now = accounts.context().now();
+        let claim = |name: &str| token.jwt.as_ref().and_then(|jwt| jwt.claims.get(name));
+        let instant = |name: &str| claim(name).and_then(Value::as_i64).map(Timestamp::from_seconds);
+        let told = |text: String| Self::new(refused.code(), text);
+        match refused {
+            TokenRefused::Token(refusal) => {
+                let at = match refusal {
+                    Refusal::Expired => instant("exp"),
+                    Refusal::NotYetValid => instant("nbf"),
+                    Refusal::IssuedInFuture => instant("iat"),
+                    _ => None,
+                };
+                let reason = told(match at {
+                    Some(at) => format!("{refusal}: at {at}, and it is {now}"),
+                    None => refusal.to_string(),
+                });
+                advise(accounts, reason, *refusal, token.kind)
+            }
+            TokenRefused::NoUser => told(match claim("id") {
+                Some(id) => format!("{refused}: there is none with the id {id}"),
+                None => refused.to_string(),
+            }),
+            TokenRefused::Inactive => inactive(token),
+            TokenRefused::SessionEnded => {
+                match &token.session {
+                    None => told(UNKNOWN_SESSION.to_owned()),
+                    Some(session) if token.user.as_ref().is_some_and(|user| user.id != session.user) => {
+                        told(format!("its session belongs to the user {}", session.user))
+                    }
+                    Some(session) => told(over(session, now).unwrap_or_else(|| {
+                        format!("its session was not used since {}", session.last_seen_at)
+                    })),
+                }
+            }
+            TokenRefused::WithoutSession => told(refused.to_string())
+                .hint("tokens.accept_without_session accepts Django's tokens for a while"),
+            TokenRefused::IssuedBefore => {
+                let ended = token.user.as_ref().and_then(|user| user.tokens_valid_after);
+                told(match (ended, instant("iat")) {
+                    (Some(ended), Some(issued)) => format!("{refused}: issued {issued}, ended {ended}"),
+                    (Some(ended), None) => {
+                        format!("{refused}: it does not say when it was issued, ended {ended}")
+                    }
+                    (None, _) => refused.to_string(),
+                })
+            }
+        }
+    }
+
+    /// Of a refresh token: with this counter, or not ours at all.
+    pub(super) fn of_refresh(accounts: &Doorwarden, counter: Result<i64, Refusal>, token: &Looked) -> Self {
+        let counter = match counter {
+            Ok(counter) => counter,
+            Err(refusal) => {
+                return advise(accounts, Self::new(refusal.code(), refusal.to_string()), refusal, token.kind);
+            }
+        };
+        let ended = |text: String| Self::new(TokenRefused::SessionEnded.code(), text);
+        let Some(session) = &token.session else { return ended(UNKNOWN_SESSION.to_owned()) };
+        if let Some(text) = over(session, accounts.context().now()) {
+            return ended(text);
+        }
+        match (session.refresh_counter, &token.user) {
+            (_, None) => Self::new(TokenRefused::NoUser.code(), TokenRefused::NoUser.to_string()),
+            (_, Some(user)) if !user.is_active => inactive(token),
+            (Some(newest), _) if counter < newest - 1 => Self::new(
+                "refresh_reused",
+                format!("it is {} rotations old: whoever uses it ends the session", newest - counter),
+            )
+            .hint("somebody may have a copy; doorwarden user sign-out ends every session of the user"),
+            (Some(newest), _) if counter <= newest => {
+                ended(format!("its session was not used since {}", session.last_seen_at))
+            }
+            _ => Self::new("unknown_counter", "its session never had this refresh token")
+                .hint("was the database restored from a backup?"),
+        }
+    }
+}
+
+fn inactive(token: &Looked) -> Reason {
+    let id = token.user.as_ref().map(|user| user.id.to_string()).unwrap_or_default();
+    Reason::new(TokenRefused::Inactive.code(), TokenRefused::Inactive.to_string())
+        .hint(format!("doorwarden user activate {id}"))
+}
+
+/// When and why a session was over, if not because nobody used it.
+fn over(session: &Session, now: Timestamp) -> Option<String> {
+    match session.ended {
+        Some((at, reason)) => Some(format!("its session ended at {at}: {}", reason.as_str())),
+        None if now >= session.expires_at => Some(format!("its session expired at {}", session.expires_at)),
+        None => None,
+    }
+}
+
+fn advise(accounts: &Doorwarden, reason: Reason, refusal: Refusal, kind: Kind) -> Reason {
+    let settings = &accounts.context().settings.access;
+    match (refusal, kind) {
+        (Refusal::BadSignature, Kind::Access) => reason.hint("it was changed on the way, or somebody forged it"),
+        (Refusal::BadSignature, _) => reason.hint(
+            "it was made with another secret key (see secret_key and old_secret_keys), or was changed on the way",
+        ),
+        (Refusal::UnknownKey, _) => {
+            reason.hint("its key was revoked or retired, or belongs to another installation: doorwarden key list")
+        }
+        (Refusal::WrongIssuer, _) => {
+            reason.hint(format!("tokens.issuer is {}; is it the same for the service?", settings.issuer))
+        }
+        (Refusal::WrongAudience, _) => reason.hint(format!("tokens.audience is {}", settings.audience())),
+        (Refusal::NotThreeParts | Refusal::NotRefreshToken, _) => reason.hint("was it copied as a whole?"),
+        (Refusal::IssuedInFuture | Refusal::NotYetValid, _) => reason.hint("are the clocks right?"),
+        (Refusal::Expired, Kind::Access) => reason.hint("get another one with the refresh token"),
+        (Refusal::Expired, _) => reason.hint("log in again"),
+        _ => reason,
+    }
+}

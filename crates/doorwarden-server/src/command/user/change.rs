@@ -1,0 +1,107 @@
+use super::show::value;
+use crate::command::{prompt, user};
+use crate::failure::Failure;
+use crate::output::{Output, count};
+use clap::Args;
+use doorwarden::core::identity::{EmailAddress, Username};
+use doorwarden::core::user::UserChange;
+use doorwarden::{Doorwarden, FieldError, FieldErrors};
+use serde_json::{Value, json};
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("change").required(true).multiple(true))]
+pub(crate) struct Update {
+    /// E-mail address, or id
+    user: String,
+    /// A new user name
+    #[arg(long, value_name = "NAME", group = "change")]
+    username: Option<String>,
+    /// A new e-mail address
+    #[arg(long, value_name = "ADDRESS", group = "change")]
+    email: Option<String>,
+    /// May use the administration, or not: true or false
+    #[arg(long, value_name = "BOOL", group = "change")]
+    staff: Option<bool>,
+    /// Has every permission, or not: true or false
+    #[arg(long, value_name = "BOOL", group = "change")]
+    superuser: Option<bool>,
+    /// Members to set: a JSON object; null removes a member, the others stay
+    #[arg(long, value_name = "JSON", value_parser = metadata, group = "change")]
+    metadata: Option<Value>,
+}
+
+/// A JSON object.
+pub(super) fn metadata(text: &str) -> Result<Value, String> {
+    match serde_json::from_str(text) {
+        Ok(object @ Value::Object(_)) => Ok(object),
+        Ok(_) => Err("must be a JSON object".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+pub(super) async fn update(accounts: &Doorwarden, update: Update, out: Output) -> Result<(), Failure> {
+    let found = user(accounts, &update.user).await?;
+    let mut errors = FieldErrors::new();
+    let username = checked("username", update.username, Username::check, &mut errors);
+    let email = checked("email", update.email, EmailAddress::check, &mut errors);
+    if !errors.is_empty() {
+        return Err(errors.into());
+    }
+    let change = UserChange {
+        username,
+        email,
+        is_active: None,
+        is_staff: update.staff,
+        is_superuser: update.superuser,
+        metadata: update.metadata.as_ref().and_then(|object| object.as_object().cloned()).unwrap_or_default(),
+    };
+    let changed = accounts.users().update(found.id, change).await?;
+    out.done(&format!("User {} was changed.", changed.email), &value(&changed))
+}
+
+fn checked<T, E: Into<FieldError>>(
+    field: &'static str,
+    text: Option<String>,
+    check: impl FnOnce(&str) -> Result<T, Vec<E>>,
+    errors: &mut FieldErrors,
+) -> Option<T> {
+    let found = check(&text?).map_err(|wrong| errors.add(field, wrong.into_iter().map(Into::into)));
+    found.ok()
+}
+
+pub(super) async fn activate(
+    accounts: &Doorwarden,
+    named: &str,
+    is_active: bool,
+    out: Output,
+) -> Result<(), Failure> {
+    let found = user(accounts, named).await?;
+    let change = UserChange { is_active: Some(is_active), ..UserChange::default() };
+    let changed = accounts.users().update(found.id, change).await?;
+    let sentence = match is_active {
+        true => format!("User {} can log in again.", changed.email),
+        false => format!("User {} is switched off; all sessions have ended.", changed.email),
+    };
+    out.done(&sentence, &value(&changed))
+}
+
+pub(super) async fn delete(
+    accounts: &Doorwarden,
+    named: &str,
+    yes: bool,
+    out: Output,
+) -> Result<(), Failure> {
+    let found = user(accounts, named).await?;
+    let question = format!("Delete {} ({}, id {}) for good?", found.email, found.username, found.id);
+    prompt::confirm(yes, &question)?;
+    accounts.users().delete(found.id).await?;
+    let deleted = json!({"id": found.id, "email": found.email.as_str(), "deleted": true});
+    out.done(&format!("User {} was deleted.", found.email), &deleted)
+}
+
+pub(super) async fn sign_out(accounts: &Doorwarden, named: &str, out: Output) -> Result<(), Failure> {
+    let found = user(accounts, named).await?;
+    let ended = accounts.users().sign_out(found.id).await?;
+    let sentence = format!("User {} is signed out: {} ended.", found.email, count(ended, "session"));
+    out.done(&sentence, &json!({"id": found.id, "email": found.email.as_str(), "sessions_ended": ended}))
+}

@@ -1,0 +1,59 @@
+use super::change::metadata;
+use super::show::value;
+use crate::command::password::strong;
+use crate::failure::Failure;
+use crate::output::Output;
+use clap::Args;
+use doorwarden::core::flow::manage;
+use doorwarden::{Doorwarden, NewAccount};
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// The e-mail address
+    #[arg(value_name = "EMAIL")]
+    email: String,
+    /// The user name
+    #[arg(value_name = "USERNAME")]
+    username: String,
+    /// Read the password from standard input: one line
+    #[arg(long)]
+    password_stdin: bool,
+    /// No password: nobody can log in until `changepassword`
+    #[arg(long, conflicts_with = "password_stdin")]
+    no_password: bool,
+    /// May use the administration
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    staff: Option<bool>,
+    /// Has every permission; is staff, too
+    #[arg(long)]
+    superuser: bool,
+    /// Switched off for now
+    #[arg(long)]
+    inactive: bool,
+    /// The application's own members: a JSON object
+    #[arg(long, value_name = "JSON", value_parser = metadata)]
+    metadata: Option<serde_json::Value>,
+}
+
+pub(super) async fn run(accounts: &Doorwarden, arguments: Arguments, out: Output) -> Result<(), Failure> {
+    let Arguments { email, username, .. } = arguments;
+    let password = match arguments.no_password {
+        true => None,
+        false => Some(strong(accounts, &username, &email, arguments.password_stdin)?),
+    };
+    let metadata = arguments.metadata.as_ref().and_then(|object| object.as_object().cloned());
+    let account = NewAccount {
+        username,
+        email,
+        password,
+        is_active: Some(!arguments.inactive),
+        is_staff: arguments.staff,
+        is_superuser: arguments.superuser.then_some(true),
+        metadata: metadata.unwrap_or_default(),
+    };
+    let user = match arguments.superuser {
+        true => manage::create_superuser(accounts.context(), account).await?,
+        false => manage::create_user(accounts.context(), account).await?,
+    };
+    out.done(&format!("User {} has the id {}.", user.email, user.id), &value(&user))
+}

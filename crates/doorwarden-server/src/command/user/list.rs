@@ -1,0 +1,73 @@
+use super::show::{flags, value};
+use crate::failure::Failure;
+use crate::output::{List, Output};
+use clap::Args;
+use doorwarden::Doorwarden;
+use doorwarden::core::store::UserFilter;
+
+/// How many users are read at a time.
+const PAGE: u32 = 500;
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Only active users; `--active=false`: only inactive ones
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    active: Option<bool>,
+    /// Only staff; `--staff=false`: only others
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    staff: Option<bool>,
+    /// Only superusers; `--superuser=false`: only others
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    superuser: Option<bool>,
+    /// Only those who have this permission: directly, through a group, or as a superuser
+    #[arg(long, value_name = "PERMISSION")]
+    permission: Option<String>,
+    /// Only members of this group
+    #[arg(long, value_name = "NAME")]
+    group: Option<String>,
+    /// Only those whose user name or address begins so
+    #[arg(long, value_name = "TEXT")]
+    starts_with: Option<String>,
+    /// At most so many
+    #[arg(long, value_name = "COUNT")]
+    limit: Option<u64>,
+}
+
+/// Prints the users page by page, each read after the one before was written: memory does not grow with their number.
+pub(super) async fn run(accounts: &Doorwarden, arguments: Arguments, out: Output) -> Result<(), Failure> {
+    let filter = UserFilter {
+        is_active: arguments.active,
+        is_staff: arguments.staff,
+        is_superuser: arguments.superuser,
+        permission: arguments.permission,
+        group: arguments.group,
+        starts_with: arguments.starts_with,
+    };
+    let mut list = List::new(out, &["ID", "EMAIL", "USERNAME", "FLAGS", "JOINED", "LAST LOGIN"]);
+    let (mut after, mut left) = (None, arguments.limit.unwrap_or(u64::MAX));
+    loop {
+        let size = u32::try_from(left).unwrap_or(PAGE).min(PAGE);
+        let page = accounts.users().list(&filter, after, size).await?;
+        let day = |instant: String| instant.get(..10).map_or(instant.clone(), str::to_owned);
+        let rows: Vec<_> = page
+            .iter()
+            .map(|user| {
+                let cells = vec![
+                    user.id.to_string(),
+                    user.email.to_string(),
+                    user.username.to_string(),
+                    flags(user),
+                    day(user.date_joined.to_string()),
+                    user.last_login.map_or("never".to_owned(), |at| day(at.to_string())),
+                ];
+                (value(user), cells)
+            })
+            .collect();
+        list.page(&rows)?;
+        left -= page.len() as u64;
+        match page.last() {
+            Some(last) if page.len() == size as usize && left > 0 => after = Some(last.id),
+            _ => return list.end("There are no such users."),
+        }
+    }
+}

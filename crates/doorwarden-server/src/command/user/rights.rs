@@ -1,0 +1,71 @@
+use crate::command::permission::{Tally, granted, names};
+use crate::command::user;
+use crate::failure::Failure;
+use crate::output::Output;
+use doorwarden::{Doorwarden, User};
+use serde_json::{Value, json};
+
+pub(super) async fn grant(
+    accounts: &Doorwarden,
+    named: &str,
+    permissions: &[String],
+    out: Output,
+) -> Result<(), Failure> {
+    let (permissions, user) = (names(permissions)?, user(accounts, named).await?);
+    let mut tally = Tally::default();
+    for permission in &permissions {
+        let given = accounts.users().grant(user.id, permission).await;
+        let changed = granted(given, permission)?;
+        let word = if changed { "now has" } else { "has already" };
+        tally.note(permission, changed, format!("User {} {word} {permission}.", user.email));
+    }
+    tally.say(out, about(&user))
+}
+
+pub(super) async fn revoke(
+    accounts: &Doorwarden,
+    named: &str,
+    permissions: &[String],
+    out: Output,
+) -> Result<(), Failure> {
+    let (permissions, user) = (names(permissions)?, user(accounts, named).await?);
+    let mut tally = Tally::default();
+    for permission in &permissions {
+        let changed = accounts.users().revoke(user.id, permission).await?;
+        let word = if changed { "no longer has" } else { "did not have" };
+        tally.note(permission, changed, format!("User {} {word} {permission} directly.", user.email));
+    }
+    tally.say(out, about(&user))
+}
+
+pub(super) async fn join(
+    accounts: &Doorwarden,
+    named: &str,
+    group: &str,
+    out: Output,
+) -> Result<(), Failure> {
+    let user = user(accounts, named).await?;
+    let changed = accounts.users().add_to_group(user.id, group).await?;
+    let word = if changed { "is now" } else { "is already" };
+    out.done(&format!("User {} {word} in {group}.", user.email), &membership(&user, group, changed))
+}
+
+pub(super) async fn leave(
+    accounts: &Doorwarden,
+    named: &str,
+    group: &str,
+    out: Output,
+) -> Result<(), Failure> {
+    let user = user(accounts, named).await?;
+    let changed = accounts.users().remove_from_group(user.id, group).await?;
+    let word = if changed { "is no longer" } else { "was not" };
+    out.done(&format!("User {} {word} in {group}.", user.email), &membership(&user, group, changed))
+}
+
+fn about(user: &User) -> Value {
+    json!({"id": user.id, "email": user.email.as_str()})
+}
+
+fn membership(user: &User, group: &str, changed: bool) -> Value {
+    json!({"id": user.id, "email": user.email.as_str(), "group": group, "changed": changed})
+}

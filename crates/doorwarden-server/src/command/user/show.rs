@@ -1,0 +1,86 @@
+use crate::failure::Failure;
+use crate::output::{self, Output, line};
+use doorwarden::core::session::Session;
+use doorwarden::{Doorwarden, User};
+use serde_json::{Value, json};
+
+/// A user as programs read him. The password is shown only by the algorithm of its hash.
+pub(crate) fn value(user: &User) -> Value {
+    json!({
+        "id": user.id,
+        "username": user.username.as_str(),
+        "email": user.email.as_str(),
+        "is_active": user.is_active,
+        "is_staff": user.is_staff,
+        "is_superuser": user.is_superuser,
+        "date_joined": user.date_joined,
+        "last_login": user.last_login,
+        "metadata": user.metadata,
+        "password": user.password.algorithm().as_str(),
+    })
+}
+
+/// What is special about a user, in words.
+pub(super) fn flags(user: &User) -> String {
+    let flags = [(!user.is_active, "inactive"), (user.is_superuser, "superuser"), (user.is_staff, "staff")];
+    let flags: Vec<_> = flags.into_iter().filter(|(set, _)| *set).map(|(_, word)| word).collect();
+    if flags.is_empty() { "-".to_owned() } else { flags.join(",") }
+}
+
+pub(super) async fn run(accounts: &Doorwarden, named: &str, out: Output) -> Result<(), Failure> {
+    let user = super::super::user(accounts, named).await?;
+    let direct = accounts.users().direct_permissions(user.id).await?;
+    let context = accounts.context();
+    let sessions = context.store.sessions_of(user.id, context.now()).await?;
+    // Gone since the look-up before.
+    let account = accounts.users().account(user.id).await?;
+    let account = account.ok_or_else(|| Failure::not_found("there is no such user"))?;
+
+    if out.is_json() {
+        let mut shown = value(&account.user);
+        shown["tokens_valid_after"] = json!(account.user.tokens_valid_after);
+        shown["groups"] = json!(account.groups);
+        shown["permissions"] = json!(account.permissions);
+        shown["direct_permissions"] = json!(direct);
+        shown["sessions"] = sessions.iter().map(session_value).collect();
+        return output::json(&shown);
+    }
+    let user = &account.user;
+    let list = |items: &[String]| if items.is_empty() { "-".to_owned() } else { items.join(", ") };
+    out.facts(&[
+        ("id", user.id.to_string()),
+        ("username", user.username.to_string()),
+        ("email", user.email.to_string()),
+        ("flags", flags(user)),
+        ("password", user.password.algorithm().to_string()),
+        ("joined", user.date_joined.to_string()),
+        ("last login", user.last_login.map_or("never".to_owned(), |at| at.to_string())),
+        ("groups", list(&account.groups)),
+        ("permissions", list(&account.permissions)),
+        ("given directly", list(&direct)),
+        ("metadata", Value::from(user.metadata.clone()).to_string()),
+        ("sessions", sessions.len().to_string()),
+    ])?;
+    for session in &sessions {
+        let device = session.client.device_name().unwrap_or_else(|| "an unknown device".to_owned());
+        let from = session.client.address.as_deref().unwrap_or("an unknown address");
+        let text = format!("  {}  {device} at {from}, last seen {}", session.id, session.last_seen_at);
+        line(&crate::output::clean(&text))?;
+    }
+    Ok(())
+}
+
+/// A session as programs read it.
+pub(crate) fn session_value(session: &Session) -> Value {
+    json!({
+        "id": session.id,
+        "user_id": session.user,
+        "created_at": session.created_at,
+        "last_seen_at": session.last_seen_at,
+        "expires_at": session.expires_at,
+        "address": session.client.address,
+        "user_agent": session.client.user_agent,
+        "ended_at": session.ended.map(|(at, _)| at),
+        "end_reason": session.ended.map(|(_, reason)| reason),
+    })
+}

@@ -1,0 +1,84 @@
+//! Values as they may be shown.
+
+use super::keys::Key;
+
+impl Key {
+    /// A value of this key, as it may be shown: secrets only as set or not set.
+    pub(super) fn shown(&self, text: &str) -> String {
+        match (self.secret, text.is_empty()) {
+            (true, false) => "(set, hidden)".to_owned(),
+            (true, true) => "(not set)".to_owned(),
+            (false, _) if self.name == "database_url" => without_password(text),
+            (false, _) => text.to_owned(),
+        }
+    }
+}
+
+/// Parameters of a database URL that are no secrets.
+const HARMLESS: [&str; 8] = [
+    "sslmode",
+    "sslrootcert",
+    "pgbouncer",
+    "application_name",
+    "host",
+    "port",
+    "dbname",
+    "target_session_attrs",
+];
+
+/// A database URL without what may be a password: that of the user, and every parameter but the harmless ones.
+fn without_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://").filter(|(scheme, _)| scheme.starts_with("postgres"))
+    else {
+        return url.to_owned();
+    };
+    let at = rest.find('@');
+    if at.is_some_and(|at| rest[..at].contains('?')) {
+        // A question mark in a password, or an at sign in a parameter: nobody can tell.
+        return format!("{scheme}://***");
+    }
+    let question = rest[at.unwrap_or(0)..].find('?').map(|place| place + at.unwrap_or(0));
+    let (place, parameters) = question.map_or((rest, None), |q| (&rest[..q], Some(&rest[q + 1..])));
+    let place = match place.rsplit_once('@') {
+        Some((user, host)) => match user.split_once(':') {
+            Some((user, _)) => format!("{user}:***@{host}"),
+            None => format!("{user}@{host}"),
+        },
+        None => place.to_owned(),
+    };
+    let parameter = |pair: &str| match pair.split_once('=') {
+        Some((name, _)) if HARMLESS.contains(&name) => pair.to_owned(),
+        Some((name, _)) => format!("{name}=***"),
+        None => "***".to_owned(),
+    };
+    let parameters = parameters.map(|list| list.split('&').map(parameter).collect::<Vec<_>>().join("&"));
+    let parameters = parameters.map(|list| format!("?{list}")).unwrap_or_default();
+    format!("{scheme}://{place}{parameters}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_password_of_a_database_is_shown() {
+        for (url, shown) in [
+            ("sqlite://data/doorwarden.db", "sqlite://data/doorwarden.db"),
+            ("postgres://h/d", "postgres://h/d"),
+            ("postgres://u@h/d", "postgres://u@h/d"),
+            ("postgres://u:hunter2@h:5432/d", "postgres://u:***@h:5432/d"),
+            ("postgres://u:hunter2@hunter2@h/d", "postgres://u:***@h/d"),
+            ("postgres://u:a/hunter2?x@h/d", "postgres://u:***@h/d"),
+            (
+                "postgres://u@h/d?password=hunter2&sslmode=require",
+                "postgres://u@h/d?password=***&sslmode=require",
+            ),
+            ("postgres://u@h/d?password=hunter2@hunter2", "postgres://u@h/d?password=***"),
+            ("postgres://h/d?password=hunter2@hunter2", "postgres://***"),
+            ("postgres://u:hunter2?hunter2@h/d", "postgres://***"),
+            ("postgres://u:h@x?hunter2@h/d", "postgres://u:***@x?***"),
+        ] {
+            assert_eq!(without_password(url), shown);
+        }
+    }
+}
