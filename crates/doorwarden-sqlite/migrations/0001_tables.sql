@@ -9,7 +9,8 @@ CREATE TABLE users (
     is_active INTEGER NOT NULL DEFAULT 1 CHECK (is_active IN (0, 1)),
     is_staff INTEGER NOT NULL DEFAULT 0 CHECK (is_staff IN (0, 1)),
     is_superuser INTEGER NOT NULL DEFAULT 0 CHECK (is_superuser IN (0, 1)),
-    -- RFC 3339 with six decimals and Z, so that the text sorts like the instant.
+    -- RFC 3339 with six decimals and Z (2026-11-23T18:56:05.000000Z), so that the text sorts like the instant. A check
+    -- refuses anything else: an account that cannot be read could not log in.
     date_joined TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%f', 'now') || '000Z'),
     last_login TEXT,
     metadata TEXT NOT NULL DEFAULT '{}',
@@ -21,7 +22,17 @@ CREATE TABLE users (
     CONSTRAINT users_email_unique UNIQUE (email_key),
     CONSTRAINT users_username_unique UNIQUE (username_key),
     CONSTRAINT users_metadata_object CHECK (json_valid(metadata) AND json_type(metadata) = 'object'),
-    CONSTRAINT users_metadata_size CHECK (length(CAST(metadata AS BLOB)) <= 16384)
+    CONSTRAINT users_metadata_size CHECK (length(CAST(metadata AS BLOB)) <= 16384),
+    CONSTRAINT users_sizes CHECK (
+        length(CAST(username AS BLOB)) <= 1024 AND length(CAST(email AS BLOB)) <= 1024
+        AND length(CAST(password AS BLOB)) <= 2048
+    ),
+    CONSTRAINT users_date_joined_is_rfc3339_with_six_decimals CHECK (date_joined GLOB
+        '[0-9][0-9][0-9][0-9]-[0-1][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9].[0-9][0-9][0-9][0-9][0-9][0-9]Z'),
+    CONSTRAINT users_last_login_is_rfc3339_with_six_decimals CHECK (last_login GLOB
+        '[0-9][0-9][0-9][0-9]-[0-1][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9].[0-9][0-9][0-9][0-9][0-9][0-9]Z'),
+    CONSTRAINT users_tokens_valid_after_is_rfc3339_with_six_decimals CHECK (tokens_valid_after GLOB
+        '[0-9][0-9][0-9][0-9]-[0-1][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9].[0-9][0-9][0-9][0-9][0-9][0-9]Z')
 ) STRICT;
 
 CREATE INDEX users_tokens_valid_after ON users (tokens_valid_after) WHERE tokens_valid_after IS NOT NULL;
@@ -93,11 +104,11 @@ CREATE TABLE doorwarden_keys (
     revoked_at INTEGER
 ) STRICT, WITHOUT ROWID;
 
--- What changed, for live views, which read on from the last number that they know.
+-- What changed, for live views, which read on from the last number that they know. AUTOINCREMENT: numbers go up by one
+-- with each row, also after the log was purged.
 CREATE TABLE doorwarden_changes (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
     kind TEXT NOT NULL CHECK (kind IN ('user', 'all_users', 'session', 'keys', 'everything')),
     ref ANY,
     at INTEGER NOT NULL DEFAULT (CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER))
 ) STRICT;
-CREATE INDEX doorwarden_changes_by_time ON doorwarden_changes (at);

@@ -1,4 +1,5 @@
--- What must follow from a change, whoever makes it: this program, another one, or SQL by hand.
+-- What must follow from a change, whoever makes it: this program, another one, or SQL by hand, also over a connection
+-- that does not enforce foreign keys (the sqlite3 shell).
 
 -- The keys, for statements that do not name them. lower() folds ASCII only; a program that folds better sets both
 -- columns itself, in a statement of its own if an address or a name changes.
@@ -20,6 +21,8 @@ CREATE TRIGGER doorwarden_user_deleted AFTER DELETE ON users BEGIN
     UPDATE doorwarden_sessions
     SET ended_at = CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER), end_reason = 'user_deleted'
     WHERE user_id = OLD.id AND ended_at IS NULL;
+    DELETE FROM doorwarden_user_groups WHERE user_id = OLD.id;
+    DELETE FROM doorwarden_user_permissions WHERE user_id = OLD.id;
     INSERT INTO doorwarden_changes (kind, ref) VALUES ('user', OLD.id);
 END;
 CREATE TRIGGER doorwarden_user_renumbered AFTER UPDATE OF id ON users WHEN NEW.id <> OLD.id BEGIN
@@ -46,6 +49,22 @@ BEGIN
     INSERT INTO doorwarden_changes (kind, ref) VALUES ('user', NEW.id);
 END;
 
+-- REPLACE deletes without firing triggers, so an insert that meets others tells of them.
+CREATE TRIGGER doorwarden_user_replaced BEFORE INSERT ON users
+WHEN EXISTS (
+    SELECT 1 FROM users WHERE id = NEW.id OR email_key = coalesce(NEW.email_key, lower(NEW.email))
+        OR username_key = coalesce(NEW.username_key, lower(NEW.username))
+) BEGIN
+    INSERT INTO doorwarden_changes (kind, ref)
+    SELECT 'user', id FROM users WHERE id = NEW.id OR email_key = coalesce(NEW.email_key, lower(NEW.email))
+        OR username_key = coalesce(NEW.username_key, lower(NEW.username));
+END;
+CREATE TRIGGER doorwarden_inactive_user_added AFTER INSERT ON users WHEN NOT NEW.is_active BEGIN
+    UPDATE doorwarden_sessions
+    SET ended_at = CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER), end_reason = 'deactivated'
+    WHERE user_id = NEW.id AND ended_at IS NULL;
+END;
+
 CREATE TRIGGER doorwarden_user_group_added AFTER INSERT ON doorwarden_user_groups BEGIN
     INSERT INTO doorwarden_changes (kind, ref) VALUES ('user', NEW.user_id);
 END;
@@ -69,9 +88,13 @@ CREATE TRIGGER doorwarden_group_added AFTER INSERT ON doorwarden_groups BEGIN
     INSERT INTO doorwarden_changes (kind) VALUES ('all_users');
 END;
 CREATE TRIGGER doorwarden_group_removed AFTER DELETE ON doorwarden_groups BEGIN
+    DELETE FROM doorwarden_user_groups WHERE group_name = OLD.name;
+    DELETE FROM doorwarden_group_permissions WHERE group_name = OLD.name;
     INSERT INTO doorwarden_changes (kind) VALUES ('all_users');
 END;
 CREATE TRIGGER doorwarden_group_changed AFTER UPDATE ON doorwarden_groups BEGIN
+    UPDATE doorwarden_user_groups SET group_name = NEW.name WHERE group_name = OLD.name AND OLD.name <> NEW.name;
+    UPDATE doorwarden_group_permissions SET group_name = NEW.name WHERE group_name = OLD.name AND OLD.name <> NEW.name;
     INSERT INTO doorwarden_changes (kind) VALUES ('all_users');
 END;
 CREATE TRIGGER doorwarden_group_permission_added AFTER INSERT ON doorwarden_group_permissions BEGIN
@@ -87,9 +110,13 @@ CREATE TRIGGER doorwarden_permission_added AFTER INSERT ON doorwarden_permission
     INSERT INTO doorwarden_changes (kind) VALUES ('all_users');
 END;
 CREATE TRIGGER doorwarden_permission_removed AFTER DELETE ON doorwarden_permissions BEGIN
+    DELETE FROM doorwarden_user_permissions WHERE permission = OLD.name;
+    DELETE FROM doorwarden_group_permissions WHERE permission = OLD.name;
     INSERT INTO doorwarden_changes (kind) VALUES ('all_users');
 END;
 CREATE TRIGGER doorwarden_permission_changed AFTER UPDATE ON doorwarden_permissions BEGIN
+    UPDATE doorwarden_user_permissions SET permission = NEW.name WHERE permission = OLD.name AND OLD.name <> NEW.name;
+    UPDATE doorwarden_group_permissions SET permission = NEW.name WHERE permission = OLD.name AND OLD.name <> NEW.name;
     INSERT INTO doorwarden_changes (kind) VALUES ('all_users');
 END;
 

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// SQL by hand, over a connection of somebody else: nothing of ours is set on it but foreign keys and patience.
+/// SQL by hand, over a connection of somebody else: nothing of ours is set on it but patience, and like
+/// the `sqlite3` shell it does not enforce foreign keys.
 pub(crate) struct ByHand(pub(crate) PathBuf);
 
 #[async_trait]
@@ -15,7 +16,7 @@ impl RawSql for ByHand {
         let run = || {
             let connection = rusqlite::Connection::open(&self.0)?;
             connection.busy_timeout(Duration::from_secs(5))?;
-            connection.pragma_update(None, "foreign_keys", true)?;
+            connection.pragma_update(None, "foreign_keys", false)?;
             connection.execute_batch(sql)
         };
         run().map_err(|error| error.to_string())
