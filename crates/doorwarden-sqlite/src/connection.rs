@@ -1,12 +1,26 @@
 //! How connections are opened.
 
 use crate::failure::Failure;
+use doorwarden_core::store::StoreError;
 use rusqlite::{Connection, OpenFlags};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// The longest that a statement waits for another process. Below the two seconds within which the store must answer.
-const BUSY_TIMEOUT: Duration = Duration::from_millis(1500);
+/// How long opening waits for other processes.
+const OPEN_LIMIT: Duration = Duration::from_millis(1500);
+
+/// The longest that a read waits for another process, and holds up its thread: only one that locks the whole database
+/// makes it wait.
+const READ_LIMIT: Duration = Duration::from_millis(250);
+
+/// Which file on the disk it is: another one may lie at the same path later.
+type Identity = (u64, u64);
+
+/// A connection, and the file that it has opened.
+pub(crate) struct Opened {
+    pub(crate) connection: Connection,
+    identity: Identity,
+}
 
 /// Where the database lies and how it is written.
 #[derive(Debug, Clone)]
@@ -26,7 +40,7 @@ pub enum Synchronous {
 }
 
 impl SqliteOptions {
-    /// A database in this file, which is created, as is its folder.
+    /// A database in this file, which is created, as is its folder. The path is always a file's: `:memory:` is no exception.
     pub fn new(path: impl AsRef<Path>) -> Self {
         Self { path: path.as_ref().to_owned(), synchronous: Synchronous::default() }
     }
@@ -38,25 +52,34 @@ impl SqliteOptions {
         self
     }
 
-    /// Creates folder and file if they are missing; only their owner may read the file.
-    pub(crate) fn create(&self) -> std::io::Result<()> {
-        if let Some(folder) = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            std::fs::create_dir_all(folder)?;
-        }
-        let mut options = std::fs::OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        match options.open(&self.path) {
-            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
-            _ => Ok(()),
+    /// The same with an absolute path, since SQLite takes some relative ones for something else. Creates folder and file if
+    /// they are missing, for their owner alone, and gives the database a write-ahead log, for good.
+    pub(crate) fn create(mut self) -> Result<Self, StoreError> {
+        let created = std::path::absolute(&self.path).and_then(|path| create_file(&path).map(|()| path));
+        self.path = created
+            .map_err(|error| StoreError::unavailable(format_args!("{}: {error}", self.path.display())))?;
+        let deadline = Instant::now() + OPEN_LIMIT;
+        loop {
+            match self.writer() {
+                Ok(_) => return Ok(self),
+                // Several programs that start at once refuse each other the log without waiting.
+                Err(failure) if failure.is_busy() && Instant::now() < deadline => {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                Err(failure) => return Err(failure.into()),
+            }
         }
     }
 
     /// A connection that writes.
-    pub(crate) fn writer(&self) -> Result<Connection, Failure> {
-        let connection = self.open(OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+    pub(crate) fn writer(&self) -> Result<Opened, Failure> {
+        let opened = self.open()?;
+        let connection = &opened.connection;
+        let journal =
+            connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0))?;
+        if journal != "wal" {
+            return Err(Failure::Unreadable("the file system does not allow a write-ahead log".to_owned()));
+        }
         let synchronous = match self.synchronous {
             Synchronous::Full => "FULL",
             Synchronous::Normal => "NORMAL",
@@ -64,23 +87,64 @@ impl SqliteOptions {
         connection.pragma_update(None, "synchronous", synchronous)?;
         // Often and little: a checkpoint holds up whoever waits for the writer.
         connection.pragma_update(None, "wal_autocheckpoint", 100)?;
-        connection.pragma_update(None, "cache_size", -16_000)?;
-        Ok(connection)
+        connection.pragma_update(None, "cache_size", -32_000)?;
+        Ok(opened)
     }
 
     /// A connection that only reads.
-    pub(crate) fn reader(&self) -> Result<Connection, Failure> {
-        let connection = self.open(OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        connection.pragma_update(None, "query_only", true)?;
-        connection.pragma_update(None, "cache_size", -4_000)?;
-        Ok(connection)
+    pub(crate) fn reader(&self) -> Result<Opened, Failure> {
+        let opened = self.open()?;
+        opened.connection.pragma_update(None, "query_only", true)?;
+        opened.connection.pragma_update(None, "cache_size", -8_000)?;
+        Ok(opened)
     }
 
-    fn open(&self, access: OpenFlags) -> Result<Connection, Failure> {
-        let connection = Connection::open_with_flags(&self.path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-        connection.busy_timeout(BUSY_TIMEOUT)?;
+    /// Never creates the file: what was deleted must not come back empty.
+    fn open(&self) -> Result<Opened, Failure> {
+        let identity = self.identity()?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&self.path, flags)?;
+        connection.busy_timeout(READ_LIMIT)?;
         connection.pragma_update(None, "foreign_keys", true)?;
         connection.set_prepared_statement_cache_capacity(64);
-        Ok(connection)
+        Ok(Opened { connection, identity })
     }
+
+    /// Whether this connection has the file that lies here now.
+    pub(crate) fn is_current(&self, opened: &Opened) -> Result<bool, Failure> {
+        Ok(self.identity()? == opened.identity)
+    }
+
+    fn identity(&self) -> Result<Identity, Failure> {
+        let gone = |_| Failure::Unavailable("the database file is gone");
+        let metadata = std::fs::metadata(&self.path).map_err(gone)?;
+        #[cfg(unix)]
+        let identity = {
+            use std::os::unix::fs::MetadataExt as _;
+            (metadata.dev(), metadata.ino())
+        };
+        // Elsewhere a file that is open can be neither deleted nor replaced.
+        #[cfg(not(unix))]
+        let identity = (u64::from(metadata.is_file()), 0);
+        Ok(identity)
+    }
+}
+
+/// Creates the file, and the folders around it, if they are missing.
+fn create_file(path: &Path) -> std::io::Result<()> {
+    let mut folder = std::fs::DirBuilder::new();
+    let mut file = std::fs::OpenOptions::new();
+    folder.recursive(true);
+    file.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+        folder.mode(0o700);
+        // SQLite gives the same mode to the files beside it.
+        file.mode(0o600);
+    }
+    if let Some(parent) = path.parent() {
+        folder.create(parent)?;
+    }
+    file.open(path).map(|_| ())
 }

@@ -1,6 +1,6 @@
 //! What SQLite says, in the words of the store's traits.
 
-use doorwarden_core::store::{GrantError, StoreError, WriteUserError};
+use doorwarden_core::store::{GrantError, MigrateError, StoreError, WriteUserError};
 use rusqlite::ErrorCode;
 
 /// A statement failed.
@@ -15,6 +15,17 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
+    /// What every call gets once the store is closed.
+    pub(crate) const CLOSED: Self = Self::Unavailable("the database is closed");
+
+    /// Another connection holds a lock.
+    pub(crate) fn is_busy(&self) -> bool {
+        matches!(self, Self::Sqlite(error) if matches!(
+            error.sqlite_error_code(),
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
+        ))
+    }
+
     /// What a broken constraint says: `UNIQUE constraint failed: users.email_key`.
     pub(crate) fn constraint(&self) -> Option<&str> {
         match self {
@@ -63,6 +74,12 @@ impl From<Failure> for WriteUserError {
             Some(text) if text.contains("users_metadata_size") => Self::MetadataTooLarge,
             _ => Self::Store(failure.into()),
         }
+    }
+}
+
+impl From<Failure> for MigrateError {
+    fn from(failure: Failure) -> Self {
+        Self::Store(failure.into())
     }
 }
 

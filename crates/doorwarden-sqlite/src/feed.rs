@@ -1,104 +1,148 @@
-//! The log of changes, polled. Reading it costs what `PRAGMA data_version` costs, so it is read at once.
+//! Follows the log of changes: looks every few milliseconds whether it has grown, and at once after this program's own
+//! commits. A look that finds nothing reads one row that is in memory.
 
-use crate::connection::SqliteOptions;
+use crate::connection::{Opened, SqliteOptions};
 use crate::failure::Failure;
+use crate::poke::Poke;
 use crate::rows::{all, get, one};
 use doorwarden_core::session::SessionId;
 use doorwarden_core::store::{Change, ChangeSink};
 use doorwarden_core::user::UserId;
 use rusqlite::{Connection, Row};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
-/// How often others' changes are looked for.
-const EVERY: Duration = Duration::from_millis(5);
-/// How long to wait before another try when the log cannot be read.
-const RETRY: Duration = Duration::from_millis(100);
-/// How many changes are read at a time.
-const BATCH: i64 = 1000;
+/// How often to look unasked.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
 
-/// Wakes the follower when this process has written; ends it when dropped.
-pub(crate) type Poke = SyncSender<()>;
+/// How long a look waits for a program that has locked the whole database.
+const LOCK_LIMIT: Duration = Duration::from_millis(200);
 
-/// A channel that holds one wake-up call: more would say nothing new.
-pub(crate) fn channel() -> (Poke, Receiver<()>) {
-    sync_channel(1)
-}
+/// How long to wait before the next attempt to open the file.
+const RETRY_AFTER: Duration = Duration::from_millis(50);
 
-/// Follows the log on a thread of its own until the other end of `pokes` is gone.
-pub(crate) fn start(options: SqliteOptions, pokes: Receiver<()>, sink: Arc<dyn ChangeSink>) {
-    let follower = Follower { options, sink };
-    let started =
-        std::thread::Builder::new().name("doorwarden-changes".to_owned()).spawn(move || follower.run(&pokes));
-    if let Err(error) = started {
-        // Without the feed every look-up reads the database: slow, but never stale.
-        tracing::error!(%error, "the change log cannot be followed");
-    }
-}
+/// More changes than this are told as [`Change::Everything`].
+const MOST: i64 = 10_000;
 
-struct Follower {
+/// The number of the last change, also if the log was purged since. Numbers go up by one.
+const LAST: &str = "SELECT seq FROM sqlite_sequence WHERE name = 'doorwarden_changes'";
+
+const NEWS: &str = "SELECT kind, ref FROM doorwarden_changes WHERE seq > ?1 AND seq <= ?2 ORDER BY seq";
+
+/// Fails as long as there is no log.
+const LOG: &str = "SELECT 1 FROM doorwarden_changes WHERE seq < 0";
+
+/// The thread behind the change feed.
+pub(crate) struct Follower {
     options: SqliteOptions,
+    poke: Arc<Poke>,
     sink: Arc<dyn ChangeSink>,
+    /// The number of the last change that was told.
+    told: Option<i64>,
 }
 
 impl Follower {
-    fn run(&self, pokes: &Receiver<()>) {
-        let mut known_once = false;
-        loop {
-            if let Err(failure) = self.follow(pokes, known_once) {
-                self.sink.disconnected();
-                tracing::warn!(?failure, "the change log cannot be read; every look-up reads the database");
-            } else {
-                return;
-            }
-            known_once = true;
-            if pokes.recv_timeout(RETRY) == Err(RecvTimeoutError::Disconnected) {
-                return;
-            }
-        }
+    pub(crate) fn new(options: SqliteOptions, poke: Arc<Poke>, sink: Arc<dyn ChangeSink>) -> Self {
+        Self { options, poke, sink, told: None }
     }
 
-    /// Tells changes until the store is closed.
-    fn follow(&self, pokes: &Receiver<()>, again: bool) -> Result<(), Failure> {
-        let connection = self.options.reader()?;
-        let newest = "SELECT coalesce(max(seq), 0) FROM doorwarden_changes";
-        let mut last = one(&connection, newest, (), |row| get::<i64>(row, 0))?.unwrap_or(0);
-        if again {
-            self.sink.changed(Change::Everything);
-        }
-        self.sink.connected();
-        loop {
-            match pokes.recv_timeout(EVERY) {
-                Err(RecvTimeoutError::Disconnected) => {
-                    self.sink.disconnected();
-                    return Ok(());
+    /// Follows until the store closes.
+    pub(crate) fn run(mut self) {
+        let mut goes_on = true;
+        while goes_on {
+            match self.connect() {
+                Ok(opened) => {
+                    let _connected = Connected::tell(self.sink.clone());
+                    match self.follow(&opened) {
+                        Ok(()) => return,
+                        Err(failure) => tracing::warn!(?failure, "lost the change feed"),
+                    }
                 }
-                Ok(()) | Err(RecvTimeoutError::Timeout) => {}
+                Err(failure) => tracing::debug!(?failure, "the change feed cannot connect"),
             }
-            while self.tell(&connection, &mut last)? == BATCH {}
+            goes_on = self.pause();
         }
     }
 
-    /// Tells what came after `last`; how many changes.
-    fn tell(&self, connection: &Connection, last: &mut i64) -> Result<i64, Failure> {
-        let sql = "SELECT seq, kind, ref FROM doorwarden_changes WHERE seq > ?1 ORDER BY seq LIMIT ?2";
-        let changes = all(connection, sql, (*last, BATCH), |row| Ok((get::<i64>(row, 0)?, change(row))))?;
-        for (seq, change) in &changes {
-            self.sink.changed(*change);
-            *last = *seq;
+    /// Opens the file and tells what was missed.
+    fn connect(&mut self) -> Result<Opened, Failure> {
+        let opened = self.options.reader()?;
+        opened.connection.busy_timeout(LOCK_LIMIT)?;
+        one(&opened.connection, LOG, (), |_| Ok(()))?;
+        self.look(&opened.connection)?;
+        Ok(opened)
+    }
+
+    fn follow(&mut self, opened: &Opened) -> Result<(), Failure> {
+        while self.poke.wait(LOOK_EVERY) {
+            if !self.options.is_current(opened)? {
+                return Err(Failure::Unavailable("another file lies there now"));
+            }
+            self.look(&opened.connection)?;
         }
-        Ok(i64::try_from(changes.len()).unwrap_or(BATCH))
+        Ok(())
+    }
+
+    /// Tells what is news since the last look.
+    fn look(&mut self, connection: &Connection) -> Result<(), Failure> {
+        let last = one(connection, LAST, (), |row| get(row, 0))?.unwrap_or(0);
+        match self.told {
+            Some(told) if told == last => {}
+            // Nobody keeps anything before the first `connected`.
+            None => {}
+            Some(told) => self.tell(connection, told, last)?,
+        }
+        self.told = Some(last);
+        Ok(())
+    }
+
+    /// Tells the changes with the numbers from `told` to `last`, if all are there: some may have been purged, or the
+    /// database is an older copy.
+    fn tell(&self, connection: &Connection, told: i64, last: i64) -> Result<(), Failure> {
+        let missing = last.saturating_sub(told);
+        if (1..=MOST).contains(&missing) {
+            let mut changes = all(connection, NEWS, (told, last), |row| Ok(change(row)))?;
+            if i64::try_from(changes.len()) == Ok(missing) {
+                // A statement may write the same for each of its rows.
+                changes.dedup();
+                for change in changes {
+                    self.sink.changed(change);
+                }
+                return Ok(());
+            }
+        }
+        self.sink.changed(Change::Everything);
+        Ok(())
+    }
+
+    fn pause(&self) -> bool {
+        self.poke.wait(RETRY_AFTER)
     }
 }
 
-/// What cannot be understood may mean anything.
+/// Tells the sink that it is connected, and when dropped, however that comes about, that it no longer is.
+struct Connected(Arc<dyn ChangeSink>);
+
+impl Connected {
+    fn tell(sink: Arc<dyn ChangeSink>) -> Self {
+        sink.connected();
+        Self(sink)
+    }
+}
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        self.0.disconnected();
+    }
+}
+
+/// What cannot be understood, such as what a newer program has written, may mean anything.
 fn change(row: &Row<'_>) -> Change {
-    let kind: String = row.get(1).unwrap_or_default();
+    let kind: String = row.get(0).unwrap_or_default();
     match kind.as_str() {
-        "user" => row.get(2).map_or(Change::Everything, |id| Change::User(UserId(id))),
+        "user" => row.get(1).map_or(Change::Everything, |id| Change::User(UserId(id))),
         "all_users" => Change::AllUsers,
-        "session" => row.get(2).map_or(Change::Everything, |id| Change::Session(SessionId(id))),
+        "session" => row.get(1).map_or(Change::Everything, |id| Change::Session(SessionId(id))),
         "keys" => Change::Keys,
         _ => Change::Everything,
     }

@@ -1,7 +1,6 @@
 //! Permissions and groups.
 
-use crate::failure::Failure;
-use crate::rows::{all, count, get, one, run};
+use crate::rows::{Record, all, count, get, one, run};
 use crate::store::SqliteStore;
 use async_trait::async_trait;
 use doorwarden_core::permission::{Group, Permission, PermissionName};
@@ -14,7 +13,7 @@ use rusqlite::{Connection, params_from_iter};
 impl GroupStore for SqliteStore {
     async fn declare_permissions(&self, permissions: &[Permission]) -> Result<(), StoreError> {
         let permissions = permissions.to_vec();
-        self.write(move |connection| {
+        self.write_much(move |connection| {
             let sql = "INSERT INTO doorwarden_permissions (name, label) VALUES (?1, ?2) \
                        ON CONFLICT (name) DO UPDATE SET label = excluded.label WHERE label <> excluded.label";
             for permission in &permissions {
@@ -28,10 +27,8 @@ impl GroupStore for SqliteStore {
     async fn permissions(&self) -> Result<Vec<Permission>, StoreError> {
         let sql = "SELECT name, label FROM doorwarden_permissions ORDER BY name";
         let read = |row: &rusqlite::Row<'_>| {
-            let name = get::<String>(row, 0)?
-                .parse()
-                .map_err(|_| Failure::Unreadable("a permission has an impossible name".to_owned()))?;
-            Ok(Permission { name, label: get(row, 1)? })
+            let row = Record { table: "doorwarden_permissions", row };
+            Ok(Permission { name: row.parse(0, |name| name.parse().ok())?, label: row.get(1)? })
         };
         Ok(self.read(|connection| all(connection, sql, (), read))?)
     }
@@ -39,7 +36,7 @@ impl GroupStore for SqliteStore {
     async fn delete_permission(&self, name: &PermissionName) -> Result<bool, StoreError> {
         let name = name.as_str().to_owned();
         let sql = "DELETE FROM doorwarden_permissions WHERE name = ?1";
-        self.write(move |connection| Ok(run(connection, sql, [name])? == 1)).await
+        self.write_much(move |connection| Ok(run(connection, sql, [name])? == 1)).await
     }
 
     async fn create_group(&self, name: &str) -> Result<bool, StoreError> {
@@ -51,7 +48,7 @@ impl GroupStore for SqliteStore {
     async fn delete_group(&self, name: &str) -> Result<bool, StoreError> {
         let name = name.to_owned();
         let sql = "DELETE FROM doorwarden_groups WHERE name = ?1";
-        self.write(move |connection| Ok(run(connection, sql, [name])? == 1)).await
+        self.write_much(move |connection| Ok(run(connection, sql, [name])? == 1)).await
     }
 
     async fn groups(&self) -> Result<Vec<Group>, StoreError> {

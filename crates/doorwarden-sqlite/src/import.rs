@@ -1,12 +1,11 @@
 //! Accounts in bulk.
 
 use crate::failure::Failure;
-use crate::rows::run;
+use crate::rows::{run, text};
 use crate::store::SqliteStore;
 use async_trait::async_trait;
 use doorwarden_core::permission::{Group, Permission};
 use doorwarden_core::store::{ImportStore, ImportWriter, ImportedAccount, NewRights, StoreError};
-use doorwarden_core::time::Timestamp;
 use doorwarden_core::user::UserId;
 use rusqlite::{CachedStatement, Connection, params};
 use std::time::Duration;
@@ -24,7 +23,7 @@ const CHECKPOINT_PAGES: i64 = 100_000;
 #[async_trait]
 impl ImportStore for SqliteStore {
     async fn import(&self) -> Result<Box<dyn ImportWriter>, StoreError> {
-        let connection = self.options().writer()?;
+        let connection = self.options().writer()?.connection;
         connection.busy_timeout(BUSY_TIMEOUT).map_err(Failure::from)?;
         for (name, value) in [("cache_size", -CACHE_KIB), ("wal_autocheckpoint", CHECKPOINT_PAGES)] {
             connection.pragma_update(None, name, value).map_err(Failure::from)?;
@@ -173,11 +172,11 @@ impl<'c> Statements<'c> {
             user.is_active,
             user.is_staff,
             user.is_superuser,
-            user.date_joined.to_string(),
-            user.last_login.as_ref().map(Timestamp::to_string),
+            text(user.date_joined),
+            user.last_login.map(text),
             metadata,
             user.password_trimmed,
-            user.tokens_valid_after.as_ref().map(Timestamp::to_string),
+            user.tokens_valid_after.map(text),
         ])?;
         if written == 0 {
             return Ok(false);

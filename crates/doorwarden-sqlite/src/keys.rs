@@ -1,7 +1,7 @@
 //! Signing keys.
 
 use crate::failure::Failure;
-use crate::rows::{all, get, run};
+use crate::rows::{Record, all, run};
 use crate::store::SqliteStore;
 use async_trait::async_trait;
 use doorwarden_core::store::{KeyStore, SigningKey, StoreError};
@@ -55,15 +55,15 @@ impl KeyStore for SqliteStore {
 }
 
 fn key(row: &Row<'_>) -> Result<SigningKey, Failure> {
-    let instant = |place| get::<i64>(row, place).map(Timestamp::from_micros);
+    let row = Record { table: "doorwarden_keys", row };
     Ok(SigningKey {
-        kid: get(row, 0)?,
-        algorithm: get(row, 1)?,
-        sealed: get(row, 2)?,
-        public_jwk: get(row, 3)?,
-        predecessor: get(row, 4)?,
-        created_at: instant(5)?,
-        signs_from: instant(6)?,
-        revoked_at: get::<Option<i64>>(row, 7)?.map(Timestamp::from_micros),
+        kid: row.get(0)?,
+        algorithm: row.get(1)?,
+        sealed: row.get(2)?,
+        public_jwk: row.get(3)?,
+        predecessor: row.get(4)?,
+        created_at: row.instant(5)?,
+        signs_from: row.instant(6)?,
+        revoked_at: row.optional_instant(7)?,
     })
 }

@@ -1,11 +1,16 @@
 //! The schema, in numbered steps that are run once and never change.
 
+use crate::connection::SqliteOptions;
 use crate::failure::Failure;
 use crate::rows::{all, get, one, run};
-use doorwarden_core::store::{MigrateError, StoreError};
+use doorwarden_core::store::MigrateError;
 use rusqlite::Connection;
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
+use std::time::Duration;
+
+/// How long to wait for another program that writes, which may be migrating.
+const LOCK_LIMIT: Duration = Duration::from_secs(30);
 
 struct Migration {
     name: &'static str,
@@ -18,81 +23,69 @@ const MIGRATIONS: [Migration; 2] = [
     Migration { name: "0002_triggers", sql: include_str!("../migrations/0002_triggers.sql") },
 ];
 
-const TABLE: &str = "CREATE TABLE IF NOT EXISTS doorwarden_migrations (
-    number INTEGER PRIMARY KEY,
-    name TEXT NOT NULL,
-    hash TEXT NOT NULL,
-    applied_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
-) STRICT";
-
-/// A migration failed, or must not be run.
-#[derive(Debug)]
-pub(crate) struct Refused(MigrateError);
-
-impl From<Failure> for Refused {
-    fn from(failure: Failure) -> Self {
-        Self(MigrateError::Store(failure.into()))
+impl Migration {
+    /// SHA-256 of the text in hexadecimal, whatever line ends a checkout has given it.
+    fn hash(&self) -> String {
+        let digest = Sha256::digest(self.sql.replace("\r\n", "\n"));
+        digest.iter().fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
     }
 }
 
-impl From<StoreError> for Refused {
-    fn from(error: StoreError) -> Self {
-        Self(MigrateError::Store(error))
+/// Runs what is missing, all in one transaction.
+pub(crate) fn migrate(options: &SqliteOptions) -> Result<(), MigrateError> {
+    let opened = options.writer()?;
+    let connection = &opened.connection;
+    connection.busy_timeout(LOCK_LIMIT).map_err(Failure::from)?;
+    if pending(connection)?.is_empty() {
+        return Ok(());
     }
+    run(connection, "BEGIN IMMEDIATE", ())?;
+    // What is not committed is undone when the connection closes.
+    run_missing(connection)?;
+    run(connection, "COMMIT", ())?;
+    Ok(())
 }
 
-impl From<Refused> for MigrateError {
-    fn from(refused: Refused) -> Self {
-        refused.0
-    }
-}
-
-/// Runs what is missing, inside the writer's transaction: whole or not at all, and one process after the other.
-pub(crate) fn migrate(connection: &Connection) -> Result<(), Refused> {
-    let known = applied(connection)?;
-    run(connection, TABLE, ())?;
-    for (index, migration) in MIGRATIONS.iter().enumerate().skip(known) {
+fn run_missing(connection: &Connection) -> Result<(), MigrateError> {
+    let list = "CREATE TABLE IF NOT EXISTS doorwarden_migrations (number INTEGER PRIMARY KEY, name TEXT NOT NULL, \
+                hash TEXT NOT NULL, applied_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))) STRICT";
+    run(connection, list, ())?;
+    for (number, migration) in (1_i64..).zip(&MIGRATIONS).skip(applied(connection)?) {
         connection.execute_batch(migration.sql).map_err(Failure::from)?;
         let sql = "INSERT INTO doorwarden_migrations (number, name, hash) VALUES (?1, ?2, ?3)";
-        run(connection, sql, (number(index), migration.name, hash(migration.sql)))?;
+        run(connection, sql, (number, migration.name, migration.hash()))?;
         tracing::info!(migration = migration.name, "migrated the database");
     }
     Ok(())
 }
 
-/// The names of what is missing.
-pub(crate) fn pending(connection: &Connection) -> Result<Vec<String>, Refused> {
-    let known = applied(connection)?;
-    Ok(MIGRATIONS.iter().skip(known).map(|m| m.name.to_owned()).collect())
+/// The names of the migrations that are still to be run. Changes nothing.
+pub(crate) fn pending(connection: &Connection) -> Result<Vec<String>, MigrateError> {
+    let list = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'doorwarden_migrations'";
+    let applied = if one(connection, list, (), |_| Ok(()))?.is_some() { applied(connection)? } else { 0 };
+    Ok(MIGRATIONS.iter().skip(applied).map(|migration| migration.name.to_owned()).collect())
 }
 
-/// How many migrations were run, all of which must be ours.
-fn applied(connection: &Connection) -> Result<usize, Refused> {
-    let exists = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'doorwarden_migrations'";
-    if one(connection, exists, (), |_| Ok(()))?.is_none() {
-        return Ok(0);
-    }
-    let sql = "SELECT name, hash FROM doorwarden_migrations ORDER BY number";
-    let rows = all(connection, sql, (), |row| Ok((get::<String>(row, 0)?, get::<String>(row, 1)?)))?;
-    for (index, (name, stored)) in rows.iter().enumerate() {
-        match MIGRATIONS.get(index) {
-            None => return Err(Refused(MigrateError::Newer(name.clone()))),
-            Some(ours) if hash(ours.sql) != *stored => {
-                return Err(Refused(MigrateError::Changed(name.clone())));
+/// How many migrations were run, if they are the ones known here.
+fn applied(connection: &Connection) -> Result<usize, MigrateError> {
+    let sql = "SELECT number, name, hash FROM doorwarden_migrations ORDER BY number";
+    let applied = all(connection, sql, (), |row| {
+        Ok((get::<i64>(row, 0)?, get::<String>(row, 1)?, get::<String>(row, 2)?))
+    })?;
+    for (place, (number, name, hash)) in applied.iter().enumerate() {
+        let known = usize::try_from(*number).ok().and_then(|number| number.checked_sub(1));
+        match known.and_then(|known| MIGRATIONS.get(known).map(|migration| (known, migration))) {
+            None => return Err(MigrateError::Newer(name.clone())),
+            Some((known, migration))
+                if known != place || migration.name != name || migration.hash() != *hash =>
+            {
+                return Err(MigrateError::Changed(name.clone()));
             }
             Some(_) => {}
         }
     }
-    Ok(rows.len())
-}
-
-fn number(index: usize) -> i64 {
-    i64::try_from(index + 1).unwrap_or(i64::MAX)
-}
-
-fn hash(sql: &str) -> String {
-    Sha256::digest(sql).iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    Ok(applied.len())
 }

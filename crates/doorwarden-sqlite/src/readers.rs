@@ -1,6 +1,6 @@
 //! Connections that read, on the thread that asks: a look-up takes less time than handing it to another thread.
 
-use crate::connection::SqliteOptions;
+use crate::connection::{Opened, SqliteOptions};
 use crate::failure::Failure;
 use parking_lot::Mutex;
 use rusqlite::Connection;
@@ -11,7 +11,7 @@ const KEPT: usize = 8;
 
 pub(crate) struct Readers {
     options: SqliteOptions,
-    idle: Mutex<Vec<Connection>>,
+    idle: Mutex<Vec<Opened>>,
     closed: AtomicBool,
 }
 
@@ -20,25 +20,27 @@ impl Readers {
         Self { options, idle: Mutex::new(Vec::new()), closed: AtomicBool::new(false) }
     }
 
+    pub(crate) fn check_open(&self) -> Result<(), Failure> {
+        if self.closed.load(Ordering::Acquire) { Err(Failure::CLOSED) } else { Ok(()) }
+    }
+
     /// Reads over a connection of its own.
     pub(crate) fn read<T, E: From<Failure>>(
         &self,
         work: impl FnOnce(&Connection) -> Result<T, E>,
     ) -> Result<T, E> {
-        if self.closed.load(Ordering::Relaxed) {
-            return Err(Failure::Unavailable("the database is closed").into());
-        }
+        self.check_open()?;
         let idle = self.idle.lock().pop();
-        let connection = match idle {
-            Some(connection) => connection,
-            None => self.options.reader()?,
+        let opened = match idle {
+            Some(opened) if self.options.is_current(&opened)? => opened,
+            _ => self.options.reader()?,
         };
-        let result = work(&connection);
+        let result = work(&opened.connection);
         // One that failed is not used again: its file may be gone.
         if result.is_ok() {
             let mut idle = self.idle.lock();
             if idle.len() < KEPT && !self.closed.load(Ordering::Relaxed) {
-                idle.push(connection);
+                idle.push(opened);
             }
         }
         result
@@ -46,7 +48,7 @@ impl Readers {
 
     /// Closes the connections; later reads are refused.
     pub(crate) fn close(&self) {
-        self.closed.store(true, Ordering::Relaxed);
+        self.closed.store(true, Ordering::Release);
         self.idle.lock().clear();
     }
 }

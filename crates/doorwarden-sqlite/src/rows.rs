@@ -6,7 +6,7 @@ use doorwarden_core::password::PasswordHash;
 use doorwarden_core::session::{ClientInfo, EndReason, Session, SessionId};
 use doorwarden_core::time::Timestamp;
 use doorwarden_core::user::{User, UserId};
-use rusqlite::types::FromSql;
+use rusqlite::types::{FromSql, Value};
 use rusqlite::{Connection, Params, Row};
 use uuid::Uuid;
 
@@ -78,57 +78,100 @@ pub(crate) fn count(row: &Row<'_>, place: usize) -> Result<u64, Failure> {
     Ok(u64::try_from(get::<i64>(row, place)?).unwrap_or(0))
 }
 
+/// A row of this table, whose first column is its key. What cannot be read is named, so that it can be mended.
+pub(crate) struct Record<'a> {
+    pub(crate) table: &'static str,
+    pub(crate) row: &'a Row<'a>,
+}
+
+impl Record<'_> {
+    pub(crate) fn get<T: FromSql>(&self, place: usize) -> Result<T, Failure> {
+        self.row.get(place).map_err(|_| self.damaged(place))
+    }
+
+    /// A column that is text with a meaning.
+    pub(crate) fn parse<T>(&self, place: usize, parse: impl FnOnce(&str) -> Option<T>) -> Result<T, Failure> {
+        self.parse_optional(place, parse)?.ok_or_else(|| self.damaged(place))
+    }
+
+    /// The same, or NULL.
+    fn parse_optional<T>(
+        &self,
+        place: usize,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<Option<T>, Failure> {
+        let text = self.row.get_ref(place).ok().and_then(|value| value.as_str_or_null().ok());
+        let text = text.ok_or_else(|| self.damaged(place))?;
+        text.map(|text| parse(text).ok_or_else(|| self.damaged(place))).transpose()
+    }
+
+    pub(crate) fn instant(&self, place: usize) -> Result<Timestamp, Failure> {
+        Ok(Timestamp::from_micros(self.get(place)?))
+    }
+
+    pub(crate) fn optional_instant(&self, place: usize) -> Result<Option<Timestamp>, Failure> {
+        Ok(self.get::<Option<i64>>(place)?.map(Timestamp::from_micros))
+    }
+
+    fn damaged(&self, place: usize) -> Failure {
+        let id = match self.row.get::<_, Value>(0) {
+            Ok(Value::Integer(id)) => id.to_string(),
+            Ok(Value::Blob(id)) => Uuid::from_slice(&id).map(|id| id.to_string()).unwrap_or_default(),
+            Ok(Value::Text(id)) => id,
+            _ => String::new(),
+        };
+        let column = self.row.as_ref().column_name(place).unwrap_or_default();
+        Failure::Unreadable(format!("{}.{column} of id {id} cannot be read", self.table))
+    }
+}
+
+/// Text as an instant.
+pub(crate) fn instant(text: &str) -> Option<Timestamp> {
+    text.parse().ok()
+}
+
+/// An instant as the table `users` holds it. What lies outside the years 0 to 9999 becomes their first or last instant.
+pub(crate) fn text(at: Timestamp) -> String {
+    let micros = at.as_micros().clamp(-62_167_219_200_000_000, 253_402_300_799_999_999);
+    Timestamp::from_micros(micros).to_string()
+}
+
 /// A user from [`user_columns`], which stand first.
 pub(crate) fn user(row: &Row<'_>) -> Result<User, Failure> {
-    let id: i64 = get(row, 0)?;
-    let damaged = |column: &str| Failure::Unreadable(format!("users.{column} of id {id} cannot be read"));
-    let instant = |place: usize, column: &str| {
-        let text: Option<String> = row.get(place).map_err(|_| damaged(column))?;
-        text.map(|text| text.parse::<Timestamp>()).transpose().map_err(|_| damaged(column))
-    };
-    let metadata: String = get(row, 9)?;
+    let row = Record { table: "users", row };
     Ok(User {
-        id: UserId(id),
-        username: Username::from_stored(get::<String>(row, 1)?),
-        email: EmailAddress::from_stored(get::<String>(row, 2)?),
-        password: PasswordHash::from_stored(get(row, 3)?),
-        is_active: get(row, 4)?,
-        is_staff: get(row, 5)?,
-        is_superuser: get(row, 6)?,
-        date_joined: instant(7, "date_joined")?.ok_or_else(|| damaged("date_joined"))?,
-        last_login: instant(8, "last_login")?,
-        metadata: serde_json::from_str(&metadata).map_err(|_| damaged("metadata"))?,
-        password_trimmed: get(row, 10)?,
-        tokens_valid_after: instant(11, "tokens_valid_after")?,
+        id: UserId(row.get(0)?),
+        username: Username::from_stored(row.get::<String>(1)?),
+        email: EmailAddress::from_stored(row.get::<String>(2)?),
+        password: PasswordHash::from_stored(row.get(3)?),
+        is_active: row.get(4)?,
+        is_staff: row.get(5)?,
+        is_superuser: row.get(6)?,
+        date_joined: row.parse(7, instant)?,
+        last_login: row.parse_optional(8, instant)?,
+        metadata: row.parse(9, |text| serde_json::from_str(text).ok())?,
+        password_trimmed: row.get(10)?,
+        tokens_valid_after: row.parse_optional(11, instant)?,
     })
 }
 
 /// A session from [`session_columns`], which stand first.
 pub(crate) fn session(row: &Row<'_>) -> Result<Session, Failure> {
-    let id: Uuid = get(row, 0)?;
-    let damaged =
-        |column: &str| Failure::Unreadable(format!("doorwarden_sessions.{column} of id {id} cannot be read"));
-    let instant = |place: usize| get::<i64>(row, place).map(Timestamp::from_micros);
-    let ended = match get::<Option<i64>>(row, 13)?.zip(get::<Option<String>>(row, 14)?) {
-        Some((at, word)) => {
-            let reason = EndReason::from_stored(&word).ok_or_else(|| damaged("end_reason"))?;
-            Some((Timestamp::from_micros(at), reason))
-        }
-        None => None,
-    };
+    let row = Record { table: "doorwarden_sessions", row };
+    let reason = row.parse_optional(14, EndReason::from_stored)?;
     Ok(Session {
-        id: SessionId(id),
-        user: UserId(get(row, 1)?),
-        created_at: instant(2)?,
-        last_seen_at: instant(3)?,
-        expires_at: instant(4)?,
-        amr: get(row, 5)?,
-        auth_time: instant(6)?,
-        assurance_level: get(row, 7)?,
-        refresh_counter: get(row, 8)?,
-        idle_seconds: get(row, 9)?,
-        client_id: get(row, 10)?,
-        client: ClientInfo { address: get(row, 11)?, user_agent: get(row, 12)? },
-        ended,
+        id: SessionId(row.get(0)?),
+        user: UserId(row.get(1)?),
+        created_at: row.instant(2)?,
+        last_seen_at: row.instant(3)?,
+        expires_at: row.instant(4)?,
+        amr: row.get(5)?,
+        auth_time: row.instant(6)?,
+        assurance_level: row.get(7)?,
+        refresh_counter: row.get(8)?,
+        idle_seconds: row.get(9)?,
+        client_id: row.get(10)?,
+        client: ClientInfo { address: row.get(11)?, user_agent: row.get(12)? },
+        ended: row.optional_instant(13)?.zip(reason),
     })
 }

@@ -1,7 +1,7 @@
 //! Sessions.
 
 use crate::failure::Failure;
-use crate::rows::{all, get, one, run, session, session_columns};
+use crate::rows::{Record, all, instant, one, run, session, session_columns, text};
 use crate::store::SqliteStore;
 use async_trait::async_trait;
 use doorwarden_core::password::PasswordHash;
@@ -14,6 +14,9 @@ use rusqlite::{Connection, params};
 /// The longest idle time that counts, in seconds: a century, which can be added to any instant.
 const MAX_IDLE: i64 = 3_155_760_000;
 
+/// How many rows one write takes where there may be very many, so that others get their turn.
+const PORTION: u32 = 500;
+
 #[async_trait]
 impl SessionStore for SqliteStore {
     async fn open_session(&self, open: OpenSession) -> Result<bool, StoreError> {
@@ -23,7 +26,7 @@ impl SessionStore for SqliteStore {
                 let sql = "UPDATE users SET last_login = ?3, password = coalesce(?4, password) \
                                WHERE id = ?1 AND is_active AND password = ?2";
                 let rehashed = login.rehashed.as_ref().map(PasswordHash::as_str);
-                let at = session.created_at.to_string();
+                let at = text(session.created_at);
                 run(connection, sql, (session.user.0, login.verified.as_str(), at, rehashed))? == 1
             } else {
                 let sql = "SELECT 1 FROM users WHERE id = ?1 AND is_active";
@@ -100,18 +103,17 @@ impl SessionStore for SqliteStore {
     async fn revocations(&self, since: Timestamp) -> Result<Revocations, StoreError> {
         let sessions =
             "SELECT id, ended_at FROM doorwarden_sessions WHERE ended_at >= ?1 ORDER BY ended_at, id";
-        let users = "SELECT id, tokens_valid_after FROM users WHERE tokens_valid_after >= ?1 ORDER BY 2, 1";
+        let users = "SELECT id, tokens_valid_after FROM users WHERE tokens_valid_after >= ?1 ORDER BY tokens_valid_after, id";
         let revoked = self.read(|connection| {
             let snapshot = connection.unchecked_transaction()?;
             Ok::<_, Failure>(Revocations {
                 sessions: all(&snapshot, sessions, [since.as_micros()], |row| {
-                    Ok((SessionId(get(row, 0)?), Timestamp::from_micros(get(row, 1)?)))
+                    let row = Record { table: "doorwarden_sessions", row };
+                    Ok((SessionId(row.get(0)?), row.instant(1)?))
                 })?,
-                users: all(&snapshot, users, [since.to_string()], |row| {
-                    let at = get::<String>(row, 1)?.parse();
-                    let damaged =
-                        |_| Failure::Unreadable("users.tokens_valid_after cannot be read".to_owned());
-                    Ok((UserId(get(row, 0)?), at.map_err(damaged)?))
+                users: all(&snapshot, users, [text(since)], |row| {
+                    let row = Record { table: "users", row };
+                    Ok((UserId(row.get(0)?), row.parse(1, instant)?))
                 })?,
             })
         })?;
@@ -119,30 +121,51 @@ impl SessionStore for SqliteStore {
     }
 
     async fn touch_sessions(&self, seen: &[(SessionId, Timestamp)]) -> Result<(), StoreError> {
-        let seen = seen.to_vec();
-        self.write(move |connection| {
-            let sql = "UPDATE doorwarden_sessions SET last_seen_at = ?2 WHERE id = ?1 AND last_seen_at < ?2";
-            for (id, at) in &seen {
-                run(connection, sql, (id.0, at.as_micros()))?;
-            }
-            Ok(())
-        })
-        .await
+        for portion in seen.chunks(PORTION as usize) {
+            let portion = portion.to_vec();
+            self.write::<_, StoreError>(move |connection| {
+                let sql =
+                    "UPDATE doorwarden_sessions SET last_seen_at = ?2 WHERE id = ?1 AND last_seen_at < ?2";
+                for (id, at) in &portion {
+                    run(connection, sql, (id.0, at.as_micros()))?;
+                }
+                Ok(())
+            })
+            .await?;
+        }
+        Ok(())
     }
 
     async fn purge_sessions(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
-        self.write(move |connection| {
-            // A follower that was away for a moment must find what it missed, so the newest entries of the log stay.
-            let changes = "DELETE FROM doorwarden_changes WHERE seq IN (SELECT seq FROM doorwarden_changes WHERE at < \
-                           min(?1, CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER) - 300000000) LIMIT ?2)";
-            let sessions = "DELETE FROM doorwarden_sessions WHERE id IN (\
-                            SELECT id FROM (SELECT id FROM doorwarden_sessions WHERE ended_at < ?1 LIMIT ?2) UNION \
-                            SELECT id FROM (SELECT id FROM doorwarden_sessions WHERE expires_at < ?1 LIMIT ?2) LIMIT ?2)";
-            run(connection, changes, (before.as_micros(), limit))?;
-            Ok(run(connection, sessions, (before.as_micros(), limit))? as u64)
-        })
-        .await
+        while self.write::<_, StoreError>(move |c| Ok(purge_changes(c, before)?)).await? == PORTION {}
+        let mut purged = 0;
+        loop {
+            let portion = PORTION.min(limit - purged);
+            let deleted = self.write::<_, StoreError>(move |c| Ok(purge(c, before, portion)?)).await?;
+            purged += deleted;
+            if deleted < PORTION {
+                return Ok(u64::from(purged));
+            }
+        }
     }
+}
+
+/// Deletes at most so many sessions that ended or expired before this instant; how many.
+fn purge(connection: &Connection, before: Timestamp, most: u32) -> Result<u32, Failure> {
+    let sql = "DELETE FROM doorwarden_sessions WHERE id IN (\
+               SELECT id FROM (SELECT id FROM doorwarden_sessions WHERE ended_at < ?1 LIMIT ?2) UNION \
+               SELECT id FROM (SELECT id FROM doorwarden_sessions WHERE expires_at < ?1 LIMIT ?2) LIMIT ?2)";
+    let deleted = run(connection, sql, (before.as_micros(), most))?;
+    Ok(u32::try_from(deleted).unwrap_or(most))
+}
+
+/// Deletes those of the oldest changes that are older than this instant; how many. The last five minutes stay: a follower
+/// that was away for a moment must find what it missed.
+fn purge_changes(connection: &Connection, before: Timestamp) -> Result<u32, Failure> {
+    let sql = "DELETE FROM doorwarden_changes WHERE seq IN (SELECT seq FROM doorwarden_changes ORDER BY seq LIMIT ?2) \
+               AND at < min(?1, CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER) - 300000000)";
+    let deleted = run(connection, sql, (before.as_micros(), PORTION))?;
+    Ok(u32::try_from(deleted).unwrap_or(0))
 }
 
 /// Ends the live sessions of a user but `except`; how many.

@@ -1,10 +1,11 @@
 use crate::connection::SqliteOptions;
 use crate::failure::Failure;
-use crate::feed::{self, Poke};
+use crate::feed::Follower;
 use crate::migrations;
+use crate::poke::Poke;
 use crate::readers::Readers;
 use crate::rows::one;
-use crate::writer::Writer;
+use crate::writer::{LONG, SHORT, Writer};
 use async_trait::async_trait;
 use doorwarden_core::store::{
     ChangeFeed, ChangeSink, DurabilitySetting, MigrateError, Store, StoreError, StoreFacts,
@@ -13,8 +14,15 @@ use parking_lot::Mutex;
 use rusqlite::Connection;
 use std::fmt;
 use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
-/// Accounts in a SQLite database. Cheap to clone; the last clone that is dropped closes it.
+/// How long a sign of life may take.
+const PING_LIMIT: Duration = Duration::from_millis(900);
+
+/// Accounts in a SQLite database. Needs a Tokio runtime. Cheap to clone; the last clone that is dropped closes it.
 #[derive(Clone)]
 pub struct SqliteStore(Arc<Inner>);
 
@@ -22,28 +30,25 @@ struct Inner {
     options: SqliteOptions,
     writer: Writer,
     readers: Readers,
-    follower: Arc<Mutex<Option<Poke>>>,
+    poke: Arc<Poke>,
+    follower: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl SqliteStore {
-    /// Opens the database, and creates it if there is none. Does not migrate it.
+    /// Opens the database, and creates it (mode 0600) and its folder if there is none. Does not migrate it.
     ///
     /// # Errors
     /// If the file cannot be created or opened, or is no database.
     pub fn open(options: &SqliteOptions) -> Result<Self, StoreError> {
-        options
-            .create()
-            .map_err(|error| StoreError::unavailable(format!("{}: {error}", options.path.display())))?;
-        let follower: Arc<Mutex<Option<Poke>>> = Arc::default();
-        let poked = Arc::clone(&follower);
-        let writer = Writer::start(options, move || {
-            if let Some(poke) = poked.lock().as_ref() {
-                // Full: the follower is about to look anyway.
-                let _ = poke.try_send(());
-            }
-        })?;
-        let readers = Readers::new(options.clone());
-        Ok(Self(Arc::new(Inner { options: options.clone(), writer, readers, follower })))
+        let options = options.clone().create()?;
+        let poke = Arc::new(Poke::default());
+        Ok(Self(Arc::new(Inner {
+            writer: Writer::start(options.clone(), Arc::clone(&poke))?,
+            readers: Readers::new(options.clone()),
+            options,
+            poke,
+            follower: Mutex::default(),
+        })))
     }
 
     pub(crate) fn options(&self) -> &SqliteOptions {
@@ -68,36 +73,54 @@ impl SqliteStore {
         work: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, StoreError> {
         let store = self.clone();
-        let done = tokio::task::spawn_blocking(move || store.read(work)).await;
+        let done = spawn_blocking(move || store.read(work)).await;
         Ok(done.unwrap_or(Err(Failure::Unavailable("the database is closed")))?)
     }
 
+    /// Writes: all that `work` does, or nothing if it returns an error.
     pub(crate) async fn write<T, E>(
         &self,
         work: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E>
     where
         T: Send + 'static,
-        E: From<Failure> + Send + 'static,
-        StoreError: Into<E>,
+        E: From<StoreError> + Send + 'static,
     {
-        self.0.writer.run(work).await
+        self.0.writer.run(SHORT, work).await
+    }
+
+    /// Writes what may concern many rows.
+    pub(crate) async fn write_much<T, E>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        self.0.writer.run(LONG, work).await
     }
 }
 
 #[async_trait]
 impl Store for SqliteStore {
     async fn migrate(&self) -> Result<(), MigrateError> {
-        Ok(self.write(migrations::migrate).await?)
+        self.0.readers.check_open()?;
+        let options = self.0.options.clone();
+        let done = spawn_blocking(move || migrations::migrate(&options)).await;
+        done.unwrap_or_else(|_| Err(StoreError::failed("a migration panicked").into()))
     }
 
     async fn pending_migrations(&self) -> Result<Vec<String>, MigrateError> {
-        Ok(self.read(migrations::pending)?)
+        self.read(migrations::pending)
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
         // A table, not a constant: the file must be there.
-        self.read(|connection| one(connection, "SELECT count(*) FROM sqlite_master", (), |_| Ok(())))?;
+        let life =
+            self.scan(|connection| one(connection, "SELECT count(*) FROM sqlite_master", (), |_| Ok(())));
+        let silent = |_| Err(StoreError::unavailable("the database did not answer in time"));
+        timeout(PING_LIMIT, life).await.unwrap_or_else(silent)?;
         Ok(())
     }
 
@@ -107,15 +130,16 @@ impl Store for SqliteStore {
     }
 
     async fn close(&self) {
-        let store = self.clone();
-        let closed = tokio::task::spawn_blocking(move || {
-            store.0.follower.lock().take();
-            store.0.readers.close();
-            store.0.writer.stop();
-        });
-        if closed.await.is_err() {
-            tracing::error!("the database could not be closed");
+        self.0.poke.close();
+        self.0.readers.close();
+        self.0.writer.stop();
+        let follower = self.0.follower.lock().take();
+        if let Some(follower) = follower
+            && !matches!(spawn_blocking(move || follower.join()).await, Ok(Ok(())))
+        {
+            tracing::error!("the thread that follows the changes panicked");
         }
+        self.0.writer.ended().await;
     }
 
     fn kind(&self) -> &'static str {
@@ -141,15 +165,20 @@ fn facts(connection: &Connection) -> Result<StoreFacts, Failure> {
 
 impl ChangeFeed for SqliteStore {
     fn follow(&self, sink: Arc<dyn ChangeSink>) {
-        let (poke, pokes) = feed::channel();
-        *self.0.follower.lock() = Some(poke);
-        feed::start(self.0.options.clone(), pokes, sink);
+        let follower = Follower::new(self.0.options.clone(), Arc::clone(&self.0.poke), sink);
+        let started =
+            std::thread::Builder::new().name("doorwarden-changes".to_owned()).spawn(|| follower.run());
+        match started {
+            Ok(thread) => *self.0.follower.lock() = Some(thread),
+            // Without the feed every look-up reads the database: slow, but never stale.
+            Err(error) => tracing::error!(%error, "the change log cannot be followed"),
+        }
     }
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.follower.lock().take();
+        self.poke.close();
         self.writer.stop();
     }
 }

@@ -1,7 +1,7 @@
 //! Users.
 
 use crate::failure::Failure;
-use crate::rows::{all, count, get, one, run, user, user_columns};
+use crate::rows::{all, count, get, one, run, text, user, user_columns};
 use crate::sessions::end_all;
 use crate::store::SqliteStore;
 use async_trait::async_trait;
@@ -35,7 +35,7 @@ impl UserStore for SqliteStore {
                 new.is_active,
                 new.is_staff,
                 new.is_superuser,
-                new.date_joined.to_string(),
+                text(new.date_joined),
                 metadata,
             ];
             let created = one(connection, sql, params, user)?;
@@ -109,10 +109,12 @@ impl UserStore for SqliteStore {
     async fn update_user(&self, id: UserId, change: UserChange) -> Result<Option<User>, WriteUserError> {
         self.write(move |connection| {
             let Some(old) = by_id(connection, id)? else { return Ok(None) };
-            let metadata = merge(old.metadata, &change.metadata)?;
+            // Text that nobody asked to change stays as somebody has written it.
+            let patched = !change.metadata.is_empty();
+            let metadata = patched.then(|| merge(old.metadata, &change.metadata)).transpose()?;
             let sql = "UPDATE users SET username = coalesce(?2, username), email = coalesce(?3, email), \
                        is_active = coalesce(?4, is_active), is_staff = coalesce(?5, is_staff), \
-                       is_superuser = coalesce(?6, is_superuser), metadata = ?7 WHERE id = ?1";
+                       is_superuser = coalesce(?6, is_superuser), metadata = coalesce(?7, metadata) WHERE id = ?1";
             let (username, email) = (change.username.as_ref(), change.email.as_ref());
             let params = params![
                 id.0,
@@ -143,7 +145,7 @@ impl UserStore for SqliteStore {
                        tokens_valid_after = max(coalesce(tokens_valid_after, ''), ?4) \
                        WHERE id = ?1 AND (?3 IS NULL OR password = ?3)";
             let expected = change.expected.as_ref().map(PasswordHash::as_str);
-            let params = (id.0, change.password.as_str(), expected, change.at.to_string());
+            let params = (id.0, change.password.as_str(), expected, text(change.at));
             let changed = run(connection, sql, params)? == 1;
             if changed {
                 end_all(connection, id, change.keep_session, change.reason, change.at)?;
@@ -156,7 +158,7 @@ impl UserStore for SqliteStore {
     async fn sign_out_user(&self, id: UserId, at: Timestamp) -> Result<Option<u64>, StoreError> {
         self.write(move |connection| {
             let sql = "UPDATE users SET tokens_valid_after = max(coalesce(tokens_valid_after, ''), ?2) WHERE id = ?1";
-            if run(connection, sql, (id.0, at.to_string()))? == 0 {
+            if run(connection, sql, (id.0, text(at)))? == 0 {
                 return Ok(None);
             }
             Ok(Some(end_all(connection, id, None, EndReason::SignedOut, at)?))

@@ -1,88 +1,82 @@
-//! The thread that writes.
+//! The thread that writes. Whatever waits when it is ready goes into one transaction, and is answered after the commit:
+//! while the disk works for one batch, the next one collects. There is no timer, so a write that comes alone waits for
+//! nobody.
 
-use crate::connection::SqliteOptions;
+use crate::connection::{Opened, SqliteOptions};
 use crate::failure::Failure;
+use crate::job::{Job, job};
+use crate::poke::Poke;
+use crate::rows::run;
 use doorwarden_core::store::StoreError;
+use parking_lot::Mutex;
 use rusqlite::Connection;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use tokio::sync::oneshot;
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+use tokio::time::timeout;
 
 /// How many jobs may wait.
 const QUEUE: usize = 4096;
+
 /// How many jobs share one commit at most.
 const BATCH: usize = 256;
 
-/// Does the work, or takes notice that it cannot be done, and gives what tells the caller once it is known whether the
-/// commit succeeded.
-type Job = Box<dyn FnOnce(Result<&Connection, StoreError>) -> Tell + Send>;
-type Tell = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+/// How long a job may wait for other processes that write.
+const LOCK_LIMIT: Duration = Duration::from_millis(1500);
+
+/// How long the answer to a write may take.
+pub(crate) const SHORT: Duration = Duration::from_millis(1900);
+
+/// How long the answer to a write may take that concerns many rows.
+pub(crate) const LONG: Duration = Duration::from_mins(1);
 
 /// The way to the thread that writes.
 pub(crate) struct Writer {
-    jobs: Mutex<Option<SyncSender<Job>>>,
+    jobs: Mutex<Option<SyncSender<Box<dyn Job>>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    /// Closed when the thread has ended.
+    ended: watch::Receiver<()>,
     commits: Arc<AtomicU64>,
 }
 
 impl Writer {
-    /// Starts the thread. `committed` is called after each commit.
-    pub(crate) fn start(
-        options: &SqliteOptions,
-        committed: impl Fn() + Send + 'static,
-    ) -> Result<Self, StoreError> {
-        let connection = options.writer().map_err(StoreError::from)?;
-        let (sender, receiver) = sync_channel::<Job>(QUEUE);
+    /// Starts the thread, which pokes whoever follows the changes after each commit.
+    pub(crate) fn start(options: SqliteOptions, poke: Arc<Poke>) -> Result<Self, StoreError> {
+        let opened = Some(options.writer()?);
+        let (sender, jobs) = sync_channel(QUEUE);
+        let (running, ended) = watch::channel(());
         let commits = Arc::new(AtomicU64::new(0));
-        let counter = Arc::clone(&commits);
+        let work = Work { options, opened, poke, commits: Arc::clone(&commits) };
         let thread = std::thread::Builder::new()
-            .name("doorwarden-sqlite".to_owned())
+            .name("doorwarden-write".to_owned())
             .spawn(move || {
-                work(&connection, &receiver, || {
-                    counter.fetch_add(1, Ordering::Relaxed);
-                    committed();
-                });
-                // The last writer leaves a database without a log behind.
-                if let Err(error) =
-                    connection.execute_batch("PRAGMA optimize; PRAGMA wal_checkpoint(TRUNCATE)")
-                {
-                    tracing::debug!(%error, "the last checkpoint failed");
-                }
+                work.run(&jobs);
+                drop(running);
             })
             .map_err(StoreError::unavailable)?;
-        Ok(Self { jobs: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)), commits })
+        Ok(Self { jobs: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)), ended, commits })
     }
 
     /// Runs `work` in a savepoint of its own and returns when it is committed. An error of it undoes what it did, and nothing else.
     pub(crate) async fn run<T, E>(
         &self,
+        limit: Duration,
         work: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E>
     where
         T: Send + 'static,
-        E: From<Failure> + Send + 'static,
-        StoreError: Into<E>,
+        E: From<StoreError> + Send + 'static,
     {
-        let (sender, answer) = oneshot::channel();
-        let job: Job = Box::new(move |connection| {
-            let result = match connection {
-                Ok(connection) => in_savepoint(connection, work),
-                Err(error) => Err(error.into()),
-            };
-            Box::new(move |commit| {
-                let told = match commit {
-                    Ok(()) => result,
-                    Err(error) => Err(error.into()),
-                };
-                // Whoever asked may be gone.
-                let _ = sender.send(told);
-            })
-        });
-        self.submit(job)?;
-        answer.await.unwrap_or_else(|_| Err(Failure::Unavailable("the database is closed").into()))
+        let (job, answer) = job(work);
+        self.submit(job).map_err(StoreError::from)?;
+        match timeout(limit, answer).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(StoreError::from(Failure::CLOSED).into()),
+            Err(_) => Err(StoreError::unavailable("the write took too long").into()),
+        }
     }
 
     /// How many transactions were committed.
@@ -90,77 +84,103 @@ impl Writer {
         self.commits.load(Ordering::Relaxed)
     }
 
-    /// Does what waits, then ends. Later jobs are refused.
+    /// Refuses later jobs. The thread does what waits, then ends.
     pub(crate) fn stop(&self) {
-        lock(&self.jobs).take();
-        if let Some(thread) = lock(&self.thread).take()
-            && thread.join().is_err()
-        {
+        self.jobs.lock().take();
+    }
+
+    /// Waits for the end of the thread.
+    pub(crate) async fn ended(&self) {
+        // Nothing is ever sent: this returns when the other end is gone.
+        let _ = self.ended.clone().changed().await;
+        let thread = self.thread.lock().take();
+        if thread.is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the writing thread panicked");
         }
     }
 
-    fn submit(&self, job: Job) -> Result<(), Failure> {
-        match lock(&self.jobs).as_ref().map(|jobs| jobs.try_send(job)) {
+    fn submit(&self, job: Box<dyn Job>) -> Result<(), Failure> {
+        match self.jobs.lock().as_ref().map(|jobs| jobs.try_send(job)) {
             Some(Ok(())) => Ok(()),
             Some(Err(TrySendError::Full(_))) => Err(Failure::Unavailable("too much waits to be written")),
-            _ => Err(Failure::Unavailable("the database is closed")),
+            _ => Err(Failure::CLOSED),
         }
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+/// What the thread has.
+struct Work {
+    options: SqliteOptions,
+    opened: Option<Opened>,
+    poke: Arc<Poke>,
+    commits: Arc<AtomicU64>,
 }
 
-fn in_savepoint<T, E: From<Failure>>(
-    connection: &Connection,
-    work: impl FnOnce(&Connection) -> Result<T, E>,
-) -> Result<T, E> {
-    let run =
-        |sql: &str| connection.prepare_cached(sql).and_then(|mut s| s.execute(())).map_err(Failure::from);
-    run("SAVEPOINT job")?;
-    let result = catch_unwind(AssertUnwindSafe(|| work(connection))).unwrap_or_else(|_| {
-        tracing::error!("a write panicked");
-        Err(Failure::Unreadable("a write panicked".to_owned()).into())
-    });
-    if result.is_err() {
-        run("ROLLBACK TO job")?;
-    }
-    run("RELEASE job")?;
-    result
-}
-
-/// Takes jobs until nobody can send any more. What arrived during one commit goes into the next one.
-fn work(connection: &Connection, jobs: &Receiver<Job>, committed: impl Fn()) {
-    let run =
-        |sql: &str| connection.execute_batch(sql).map_err(|error| StoreError::from(Failure::from(error)));
-    while let Ok(first) = jobs.recv() {
-        let batch = std::iter::once(first).chain(jobs.try_iter().take(BATCH - 1));
-        if let Err(error) = run("BEGIN IMMEDIATE") {
-            for job in batch {
-                job(Err(error.clone()))(Ok(()));
+impl Work {
+    /// Takes jobs until nobody can send any more. What arrived during one commit goes into the next one.
+    fn run(mut self, jobs: &Receiver<Box<dyn Job>>) {
+        let mut batch = Vec::with_capacity(BATCH);
+        while let Ok(first) = jobs.recv() {
+            batch.extend(std::iter::once(first).chain(jobs.try_iter()).take(BATCH));
+            // Nobody must lose a refresh token to an answer that he does not wait for.
+            batch.retain(|job| !job.is_abandoned());
+            if !batch.is_empty() {
+                self.settle(&mut batch);
             }
-            continue;
         }
-        let told: Vec<Tell> = batch
-            .map(|job| {
-                // A full disk may have ended the transaction; outside of one each savepoint would commit by itself.
-                let lost =
-                    connection.is_autocommit().then(|| StoreError::unavailable("the transaction was lost"));
-                job(lost.map_or(Ok(connection), Err))
-            })
-            .collect();
-        let commit = run("COMMIT");
-        if commit.is_ok() {
-            committed();
-        } else if !connection.is_autocommit()
-            && let Err(error) = run("ROLLBACK")
+        self.finish();
+    }
+
+    /// One transaction, and the answers.
+    fn settle(&mut self, batch: &mut Vec<Box<dyn Job>>) {
+        let committed = self.transact(batch);
+        match &committed {
+            Ok(()) => {
+                self.commits.fetch_add(1, Ordering::Relaxed);
+                self.poke.now();
+            }
+            Err(failure) => {
+                tracing::warn!(?failure, jobs = batch.len(), "a transaction failed");
+                // A connection that failed is not used again: its file may be gone.
+                if !failure.is_busy() {
+                    self.opened = None;
+                }
+            }
+        }
+        let committed = committed.map_err(StoreError::from);
+        for job in batch.drain(..) {
+            job.answer(committed.clone());
+        }
+    }
+
+    fn transact(&mut self, batch: &mut [Box<dyn Job>]) -> Result<(), Failure> {
+        let connection = self.connection()?;
+        let oldest = batch.iter().map(|job| job.since()).min().unwrap_or_else(Instant::now);
+        connection.busy_timeout((oldest + LOCK_LIMIT).saturating_duration_since(Instant::now()))?;
+        run(connection, "BEGIN IMMEDIATE", ())?;
+        let result = batch.iter_mut().try_for_each(|job| job.run(connection));
+        let result = result.and_then(|()| run(connection, "COMMIT", ()));
+        if result.is_err() && !connection.is_autocommit() {
+            run(connection, "ROLLBACK", ())?;
+        }
+        result.map(|_| ())
+    }
+
+    /// The connection; a new one if it failed, or if another file lies at the path now.
+    fn connection(&mut self) -> Result<&Connection, Failure> {
+        let opened = match self.opened.take() {
+            Some(opened) if self.options.is_current(&opened)? => opened,
+            _ => self.options.writer()?,
+        };
+        Ok(&self.opened.insert(opened).connection)
+    }
+
+    /// The last writer leaves a database without a log behind, so that the file alone is a whole copy.
+    fn finish(&mut self) {
+        if let Ok(connection) = self.connection()
+            && let Err(error) = connection.execute_batch("PRAGMA optimize; PRAGMA wal_checkpoint(TRUNCATE)")
         {
-            tracing::error!(%error, "a failed transaction could not be undone");
-        }
-        for tell in told {
-            tell(commit.clone());
+            tracing::debug!(%error, "the last checkpoint failed");
         }
     }
 }
