@@ -68,8 +68,8 @@ pub enum FeedError {
     Store(#[from] StoreError),
 }
 
-/// The statement as of now: at most 50 ms old if anything was revoked that this instance has heard of, at most five seconds
-/// old otherwise. While changes are not heard, the database is asked each time.
+/// The statement as of now: it has everything that this instance has revoked or heard of, and is at most five seconds old. Whoever asks
+/// within 50 ms of the last statement waits until they are over. While changes are not heard, it is at most 50 ms old.
 ///
 /// # Errors
 /// [`FeedError`].
@@ -140,10 +140,10 @@ impl RevocationFeed {
     fn fresh(&self, context: &Context) -> Option<Arc<Published>> {
         let newest = self.newest.read().clone()?;
         let checked = *newest.checked.read();
-        let has_heard =
-            context.live.is_connected() && checked.counter == context.live.watch().borrow().revocations;
-        let is_fresh = newest.is_young(context.now())
-            && if has_heard { checked.at.elapsed() < HEARTBEAT } else { checked.at.elapsed() < SPACING };
+        let trusted = if context.live.is_connected() { HEARTBEAT } else { SPACING };
+        let is_fresh = checked.counter == context.live.watch().borrow().revocations
+            && checked.at.elapsed() < trusted
+            && newest.is_young(context.now());
         is_fresh.then_some(newest)
     }
 }

@@ -136,7 +136,9 @@ impl KeyRing {
             stored = store.signing_keys().await?;
         }
         let expect = Expect::new(&settings.access.issuer, settings.access.audience());
-        let pairs = pairs(&stored, &sealer, now, keep, &HashMap::new())?;
+        let needed = stored.iter().zip(states(&stored, now, keep)).filter(|(_, state)| !state.is_over());
+        let opened = needed.map(|(key, _)| Ok((key.kid.clone(), Arc::new(open_key(key, &sealer)?))));
+        let pairs = opened.collect::<Result<_, KeysError>>()?;
         let list = List { read: stored.clone(), keys: stored, pairs };
         let remembered = settings.live.access_tokens;
         Ok(Self {
@@ -216,18 +218,21 @@ impl KeyRing {
         if list.read == stored {
             return;
         }
-        let mut keys = Vec::with_capacity(stored.len());
-        let mut opened = HashMap::new();
-        for key in &stored {
-            match pairs(std::slice::from_ref(key), &self.sealer, now, self.keep, &list.pairs) {
-                Ok(pair) => {
-                    opened.extend(pair);
-                    keys.push(key.clone());
+        let (mut keys, mut pairs) = (Vec::with_capacity(stored.len()), HashMap::new());
+        let states = states(&stored, now, self.keep);
+        for (key, state) in stored.iter().zip(states) {
+            let known = list.pairs.get(&key.kid).filter(|_| list.keys.contains(key)).cloned();
+            match known.map_or_else(|| open_key(key, &self.sealer).map(Arc::new), Ok) {
+                Ok(pair) => _ = pairs.insert(key.kid.clone(), pair),
+                Err(_) if state.is_over() => {}
+                Err(error) => {
+                    tracing::error!(%error, "a signing key is left out");
+                    continue;
                 }
-                Err(error) => tracing::error!(%error, "a signing key is left out"),
             }
+            keys.push(key.clone());
         }
-        *list = List { read: stored, keys, pairs: opened };
+        *list = List { read: stored, keys, pairs };
         *self.ring.write() = Arc::new(Ring::at(now, &list, self.keep, self.remembered));
     }
 
@@ -266,27 +271,6 @@ impl Ring {
             verified: VerifiedTokens::new(remembered),
         }
     }
-}
-
-/// The private keys of those that may sign or verify, now or later.
-fn pairs(
-    stored: &[SigningKey],
-    sealer: &Sealer,
-    now: Timestamp,
-    keep: Duration,
-    opened: &HashMap<String, Arc<KeyPair>>,
-) -> Result<HashMap<String, Arc<KeyPair>>, KeysError> {
-    let states = states(stored, now, keep);
-    let needed = stored.iter().zip(states).filter(|(_, state)| !state.is_over());
-    needed
-        .map(|(key, _)| {
-            let pair = match opened.get(&key.kid) {
-                Some(pair) => Arc::clone(pair),
-                None => Arc::new(open_key(key, sealer)?),
-            };
-            Ok((key.kid.clone(), pair))
-        })
-        .collect()
 }
 
 fn open_key(key: &SigningKey, sealer: &Sealer) -> Result<KeyPair, KeysError> {

@@ -20,20 +20,25 @@ const DEAF: Duration = Duration::from_millis(500);
 /// each context.
 pub async fn run(context: Weak<Context>) {
     let Some(mut changes) = context.upgrade().map(|context| context.live.watch()) else { return };
-    let mut seen = None;
+    let (mut seen, mut failed) = (None, false);
     let mut until_round = Duration::ZERO;
     loop {
         let Some(strong) = context.upgrade() else { return };
         let current = changes.borrow_and_update().keys;
         let is_deaf = !strong.live.is_connected();
-        let done = match until_round.is_zero() {
-            true => maintain(&strong).await,
-            false if seen != Some(current) || is_deaf => reload(&strong).await,
-            false => Ok(()),
+        let done = match () {
+            () if until_round.is_zero() || seen != Some(current) => maintain(&strong).await,
+            () if is_deaf => reload(&strong).await,
+            () => Ok(()),
         };
         match done {
-            Ok(()) => seen = Some(current),
-            Err(error) => tracing::warn!(%error, "the signing keys could not be looked after"),
+            Ok(()) => (seen, failed) = (Some(current), false),
+            Err(error) => {
+                if !failed {
+                    tracing::warn!(%error, "the signing keys could not be looked after; trying again");
+                }
+                (seen, failed) = (None, true);
+            }
         }
         if until_round.is_zero() {
             until_round = ROUND;

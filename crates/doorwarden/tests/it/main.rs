@@ -6,9 +6,14 @@
 mod app;
 mod accounts;
 mod errors;
+mod feed;
 mod freshness;
 mod hostile;
+mod keys;
 mod library;
+mod oauth;
+mod pairs;
 mod passwords;
 mod races;
+mod refresh_cookie;
 mod sessions;

@@ -1,0 +1,161 @@
+//! Revocation (RFC 7009) and introspection (RFC 7662) for services.
+
+use crate::app::{Answer, App, Database, NOON, SECRET};
+use crate::pairs::{Pair, claims};
+use doorwarden::OauthClients;
+use doorwarden::core::settings::WithoutSession;
+use doorwarden::core::token::SecretKey;
+use doorwarden::core::token::session::{SessionClaims, SessionTokenKeys};
+use http::Request;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use serde_json::json;
+use std::time::Duration;
+
+on_both! {
+    introspection_tells_what_a_token_says_while_it_counts
+    revocation_ends_the_session_of_a_token
+    only_known_services_are_answered
+    requests_that_are_no_forms_are_refused_in_oauths_shape
+}
+
+/// `billing:a+b%c` in HTTP Basic, each word as in a form first: `billing:a%2Bb%25c`.
+const BILLING: &str = "Basic YmlsbGluZzphJTJCYiUyNWM=";
+
+impl Database {
+    /// An application that the service `billing` may ask.
+    async fn app_for_billing(&self) -> App {
+        let mut clients = OauthClients::default();
+        // printf %s 'a+b%c' | sha256sum
+        clients.add("billing", "ce569c38c036521bd96f9903f01514c07cf74f0ea128cacc903513c5c22394cc").unwrap();
+        self.app_with(|b| {
+            b.http(|http| http.oauth_clients = clients)
+                .settings(|s| s.session.without_session = WithoutSession::Accept)
+        })
+        .await
+    }
+}
+
+impl App {
+    async fn oauth(&self, what: &str, authorization: &str, form: &str) -> Answer {
+        let request = Request::post(format!("/oauth/{what}"))
+            .header(AUTHORIZATION, authorization)
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+        self.send(request.body(form.to_owned().into()).unwrap()).await
+    }
+
+    async fn introspect(&self, token: &str) -> Answer {
+        self.oauth("introspect", BILLING, &format!("token={token}")).await
+    }
+}
+
+async fn introspection_tells_what_a_token_says_while_it_counts(database: Database) {
+    let app = database.app_for_billing().await;
+    let session = app.register("jane").await;
+    let pair = app.obtain("jane").await;
+    let now = NOON.as_seconds();
+    let issuer = "http://127.0.0.1:8000";
+
+    let said = claims(&pair.access);
+    app.introspect(&pair.access).await.is(
+        200,
+        json!({
+            "active": true, "token_type": "Bearer", "sub": "1", "username": "jane", "iss": issuer, "aud": [issuer],
+            "client_id": "doorwarden", "exp": said["exp"], "iat": now, "jti": said["jti"], "sid": said["sid"],
+            "acr": "1", "amr": ["pwd"], "auth_time": now,
+        }),
+    );
+    app.introspect(&pair.refresh).await.is(
+        200,
+        json!({
+            "active": true, "sub": "1", "username": "jane", "iss": issuer, "client_id": "doorwarden",
+            "exp": now + 14 * 24 * 3600, "sid": said["sid"], "auth_time": now,
+        }),
+    );
+    let said = claims(&session);
+    app.introspect(&session).await.is(
+        200,
+        json!({
+            "active": true, "token_type": "Bearer", "sub": "1", "username": "jane", "iss": issuer,
+            "exp": said["exp"], "iat": now, "sid": said["sid"],
+        }),
+    );
+
+    let inactive = json!({"active": false});
+    for token in ["nonsense", "dwr_nonsense", "a.b.c", "-----"] {
+        app.introspect(token).await.is(200, inactive.clone());
+    }
+    app.clock.advance(Duration::from_mins(6));
+    app.introspect(&pair.access).await.is(200, inactive.clone());
+    let second = Pair::of(&app.refresh(&pair.refresh).await);
+    app.call("POST", "/logout", Some(&second.access), None).await;
+    for token in [&second.access, &second.refresh] {
+        app.introspect(token).await.is(200, inactive.clone());
+    }
+}
+
+async fn revocation_ends_the_session_of_a_token(database: Database) {
+    let app = database.app_for_billing().await;
+    app.register("jane").await;
+    let revoke = async |form: String| app.oauth("revoke", BILLING, &form).await;
+    for hint in ["", "&token_type_hint=refresh_token", "&token_type_hint=nonsense"] {
+        let pair = app.obtain("jane").await;
+        let other = app.obtain("jane").await;
+        for token in [&pair.access, &other.refresh] {
+            for _ in 0..2 {
+                revoke(format!("token={token}{hint}")).await.is(200, json!({}));
+            }
+        }
+        assert_eq!((app.me(&pair.access).await, app.me(&other.access).await), (401, 401));
+        assert_eq!(app.refresh(&pair.refresh).await.status, 401);
+    }
+    revoke("token=nonsense".to_owned()).await.is(200, json!({}));
+    let keys = SessionTokenKeys::new(&SecretKey::new(SECRET).unwrap(), &[]);
+    let django =
+        keys.sign(&SessionClaims { id: 1, exp: NOON.as_seconds() + 60, iat: None, jti: None, sid: None });
+    let answer = revoke(format!("token={django}")).await;
+    assert_eq!((answer.status.as_u16(), &answer.json()["error"]), (400, &json!("unsupported_token_type")));
+}
+
+async fn only_known_services_are_answered(database: Database) {
+    let app = database.app_for_billing().await;
+    let token = app.register("jane").await;
+    let refused = [
+        "Basic YmlsbGluZzp3cm9uZw==",     // billing:wrong
+        "Basic bm9ib2R5OmElMkJiJTI1Yw==", // nobody:a%2Bb%25c
+        "Basic bm9ib2R5Og==",             // nobody:
+        "Basic YmlsbGluZw==",             // billing
+        "Basic !",
+        "Basic",
+        &format!("Bearer {token}"),
+    ];
+    for what in ["introspect", "revoke"] {
+        for authorization in refused {
+            let answer = app.oauth(what, authorization, &format!("token={token}")).await;
+            assert!(answer.header("www-authenticate").starts_with("Basic realm="), "{authorization}");
+            assert_eq!((answer.status.as_u16(), &answer.json()["error"]), (401, &json!("invalid_client")));
+        }
+        let request = Request::post(format!("/oauth/{what}")).body(axum::body::Body::empty()).unwrap();
+        assert_eq!(app.send(request).await.status, 401);
+    }
+    assert_eq!(app.me(&token).await, 200);
+    let nobody = database.app().await;
+    assert_eq!(nobody.introspect(&token).await.status, 401);
+}
+
+async fn requests_that_are_no_forms_are_refused_in_oauths_shape(database: Database) {
+    let app = database.app_for_billing().await;
+    for (kind, body) in [
+        ("application/x-www-form-urlencoded", ""),
+        ("application/x-www-form-urlencoded", "token="),
+        ("application/json", r#"{"token": "x"}"#),
+    ] {
+        let request =
+            Request::post("/oauth/introspect").header(AUTHORIZATION, BILLING).header(CONTENT_TYPE, kind);
+        let answer = app.send(request.body(body.into()).unwrap()).await;
+        assert_eq!(
+            (answer.status.as_u16(), &answer.json()["error"]),
+            (400, &json!("invalid_request")),
+            "{body}"
+        );
+    }
+}
