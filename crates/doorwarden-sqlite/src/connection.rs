@@ -14,12 +14,12 @@ const OPEN_LIMIT: Duration = Duration::from_millis(1500);
 const READ_LIMIT: Duration = Duration::from_millis(250);
 
 /// Which file on the disk it is: another one may lie at the same path later.
-type Identity = (u64, u64);
+pub(crate) type Identity = (u64, u64);
 
 /// A connection, and the file that it has opened.
 pub(crate) struct Opened {
     pub(crate) connection: Connection,
-    identity: Identity,
+    pub(crate) identity: Identity,
 }
 
 /// Where the database lies and how it is written.

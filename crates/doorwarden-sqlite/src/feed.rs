@@ -1,7 +1,7 @@
 //! Follows the log of changes: looks every few milliseconds whether it has grown, and at once after this program's own
 //! commits. A look that finds nothing reads one row that is in memory.
 
-use crate::connection::{Opened, SqliteOptions};
+use crate::connection::{Identity, Opened, SqliteOptions};
 use crate::failure::Failure;
 use crate::poke::Poke;
 use crate::rows::{all, get, one};
@@ -25,20 +25,19 @@ const RETRY_AFTER: Duration = Duration::from_millis(50);
 const MOST: i64 = 10_000;
 
 /// The number of the last change, also if the log was purged since. Numbers go up by one.
-const LAST: &str = "SELECT seq FROM sqlite_sequence WHERE name = 'doorwarden_changes'";
+const LAST: &str = "SELECT coalesce(max(seq), 0) FROM (\
+    SELECT seq FROM sqlite_sequence WHERE name = 'doorwarden_changes' UNION ALL \
+    SELECT max(seq) FROM doorwarden_changes)";
 
 const NEWS: &str = "SELECT kind, ref FROM doorwarden_changes WHERE seq > ?1 AND seq <= ?2 ORDER BY seq";
-
-/// Fails as long as there is no log.
-const LOG: &str = "SELECT 1 FROM doorwarden_changes WHERE seq < 0";
 
 /// The thread behind the change feed.
 pub(crate) struct Follower {
     options: SqliteOptions,
     poke: Arc<Poke>,
     sink: Arc<dyn ChangeSink>,
-    /// The number of the last change that was told.
-    told: Option<i64>,
+    /// The number of the last change that was told, and in which file.
+    told: Option<(Identity, i64)>,
 }
 
 impl Follower {
@@ -60,7 +59,7 @@ impl Follower {
                 }
                 Err(failure) => tracing::debug!(?failure, "the change feed cannot connect"),
             }
-            goes_on = self.pause();
+            goes_on = self.poke.wait(RETRY_AFTER);
         }
     }
 
@@ -68,8 +67,7 @@ impl Follower {
     fn connect(&mut self) -> Result<Opened, Failure> {
         let opened = self.options.reader()?;
         opened.connection.busy_timeout(LOCK_LIMIT)?;
-        one(&opened.connection, LOG, (), |_| Ok(()))?;
-        self.look(&opened.connection)?;
+        self.look(&opened)?;
         Ok(opened)
     }
 
@@ -78,21 +76,25 @@ impl Follower {
             if !self.options.is_current(opened)? {
                 return Err(Failure::Unavailable("another file lies there now"));
             }
-            self.look(&opened.connection)?;
+            self.look(opened)?;
         }
         Ok(())
     }
 
     /// Tells what is news since the last look.
-    fn look(&mut self, connection: &Connection) -> Result<(), Failure> {
-        let last = one(connection, LAST, (), |row| get(row, 0))?.unwrap_or(0);
+    fn look(&mut self, opened: &Opened) -> Result<(), Failure> {
+        let last = one(&opened.connection, LAST, (), |row| get(row, 0))?.unwrap_or(0);
+        let now = (opened.identity, last);
         match self.told {
-            Some(told) if told == last => {}
             // Nobody keeps anything before the first `connected`.
             None => {}
-            Some(told) => self.tell(connection, told, last)?,
+            Some(told) if told == now => {}
+            Some((identity, told)) if identity == opened.identity => {
+                self.tell(&opened.connection, told, last)?;
+            }
+            Some(_) => self.sink.changed(Change::Everything),
         }
-        self.told = Some(last);
+        self.told = Some(now);
         Ok(())
     }
 
@@ -113,10 +115,6 @@ impl Follower {
         }
         self.sink.changed(Change::Everything);
         Ok(())
-    }
-
-    fn pause(&self) -> bool {
-        self.poke.wait(RETRY_AFTER)
     }
 }
 

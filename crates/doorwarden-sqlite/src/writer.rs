@@ -184,3 +184,46 @@ impl Work {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::rows::run;
+    use crate::{SqliteOptions, SqliteStore};
+    use doorwarden_core::store::{Store, StoreError, UserStore};
+    use doorwarden_testkit::{new_user, sqlite_path};
+
+    #[tokio::test]
+    async fn a_panic_undoes_its_own_write_and_nothing_else() {
+        let (_folder, path) = sqlite_path();
+        let store = SqliteStore::open(&SqliteOptions::new(path)).unwrap();
+        store.migrate().await.unwrap();
+        let panics = store.write::<(), StoreError>(|connection| {
+            run(connection, "INSERT INTO doorwarden_groups (name) VALUES ('half')", ())?;
+            panic!("on purpose")
+        });
+        let (failed, created) = tokio::join!(panics, store.create_user(new_user("ada")));
+        assert!(matches!(failed, Err(StoreError::Failed(_))), "{failed:?}");
+        assert_eq!(store.user(created.as_ref().unwrap().id).await.unwrap(), created.ok());
+        let groups = doorwarden_core::store::GroupStore::groups(&store).await.unwrap();
+        assert_eq!(groups, []);
+        store.close().await;
+    }
+
+    #[tokio::test]
+    async fn a_transaction_that_sqlite_gave_up_did_not_happen() {
+        let (_folder, path) = sqlite_path();
+        let store = SqliteStore::open(&SqliteOptions::new(path)).unwrap();
+        store.migrate().await.unwrap();
+        // As after a failure of the disk.
+        let lost = store.write::<_, StoreError>(|connection| {
+            run(connection, "ROLLBACK", ())?;
+            Ok::<_, StoreError>(())
+        });
+        let (created, lost) = tokio::join!(store.create_user(new_user("ada")), lost);
+        assert!(matches!(lost, Err(StoreError::Unavailable(_))), "{lost:?}");
+        assert_eq!(store.count_users().await.unwrap(), u64::from(created.is_ok()));
+        store.create_user(new_user("bob")).await.unwrap();
+        store.close().await;
+        assert!(matches!(store.count_users().await, Err(StoreError::Unavailable(_))));
+    }
+}

@@ -1,0 +1,148 @@
+//! The file and its folder.
+
+use crate::support::{Database, connection};
+use doorwarden_core::store::{Store, StoreError, UserStore};
+use doorwarden_sqlite::{SqliteOptions, SqliteStore};
+use doorwarden_testkit::{hash, new_user};
+use std::time::{Duration, Instant};
+
+#[cfg(unix)]
+#[tokio::test]
+async fn only_the_owner_may_read_the_files() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let database = Database::new();
+    let folder = database.path.with_file_name("a").join("b");
+    let path = folder.join("accounts.db");
+    let store = SqliteStore::open(&SqliteOptions::new(&path)).unwrap();
+    store.migrate().await.unwrap();
+    let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&folder), 0o700);
+    for name in ["accounts.db", "accounts.db-wal", "accounts.db-shm"] {
+        assert_eq!(mode(&folder.join(name)), 0o600, "{name}");
+    }
+    store.close().await;
+}
+
+#[tokio::test]
+async fn the_default_is_durable() {
+    let database = Database::new();
+    let store = SqliteStore::open(&SqliteOptions::new(&database.path)).unwrap();
+    let facts = store.facts().await.unwrap();
+    let values: Vec<_> = facts.durability.iter().map(|s| (s.name, s.value.as_str(), s.safe)).collect();
+    assert_eq!(values, [("journal_mode", "wal", true), ("synchronous", "full", true)]);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_closed_database_is_one_file() {
+    let database = Database::new();
+    let store = database.store();
+    store.migrate().await.unwrap();
+    let ada = store.create_user(new_user("ada")).await.unwrap();
+    store.close().await;
+    let beside: Vec<_> = std::fs::read_dir(database.path.parent().unwrap())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert_eq!(beside, [database.path.file_name().unwrap()]);
+
+    let again = database.store();
+    assert_eq!(again.user(ada.id).await.unwrap(), Some(ada));
+    again.close().await;
+}
+
+#[tokio::test]
+async fn what_is_no_database_is_refused() {
+    let database = Database::new();
+    std::fs::write(&database.path, "a letter, longer than any header of a database. ".repeat(100)).unwrap();
+    let refused = SqliteStore::open(&SqliteOptions::new(&database.path));
+    assert!(matches!(refused, Err(StoreError::Failed(_))), "{refused:?}");
+    let folder = database.path.parent().unwrap();
+    let refused = SqliteStore::open(&SqliteOptions::new(folder));
+    assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_database_that_is_moved_away_and_back_is_unavailable_meanwhile() {
+    let database = Database::new();
+    let store = database.store();
+    store.migrate().await.unwrap();
+    let ada = store.create_user(new_user("ada")).await.unwrap();
+    let away = database.path.with_extension("away");
+    std::fs::rename(&database.path, &away).unwrap();
+    assert!(matches!(store.ping().await, Err(StoreError::Unavailable(_))));
+    assert!(matches!(store.user(ada.id).await, Err(StoreError::Unavailable(_))));
+    assert!(matches!(store.delete_user(ada.id).await, Err(StoreError::Unavailable(_))));
+    assert!(!database.path.exists(), "nobody makes an empty one in its place");
+    std::fs::rename(&away, &database.path).unwrap();
+    store.ping().await.unwrap();
+    assert_eq!(store.user(ada.id).await.unwrap(), Some(ada.clone()));
+    assert!(store.delete_user(ada.id).await.unwrap());
+    store.close().await;
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_backup_that_is_put_in_place_is_read_and_written() {
+    let database = Database::new();
+    let store = database.store();
+    store.migrate().await.unwrap();
+    let ada = store.create_user(new_user("ada")).await.unwrap();
+    let backup = database.path.with_extension("backup");
+    database.connection().execute("VACUUM INTO ?1", [backup.to_str()]).unwrap();
+    store.create_user(new_user("bob")).await.unwrap();
+    for beside in ["-wal", "-shm"] {
+        std::fs::remove_file(format!("{}{beside}", database.path.display())).unwrap();
+    }
+    std::fs::rename(&backup, &database.path).unwrap();
+    assert_eq!(store.count_users().await.unwrap(), 1);
+    assert_eq!(store.user(ada.id).await.unwrap(), Some(ada));
+    store.create_user(new_user("eve")).await.unwrap();
+    store.close().await;
+    let names = connection(&database.path)
+        .query_row("SELECT group_concat(username ORDER BY id) FROM users", [], |row| row.get::<_, String>(0))
+        .unwrap();
+    assert_eq!(names, "ada,eve");
+}
+
+#[tokio::test]
+async fn whoever_locks_the_database_makes_it_unavailable_within_two_seconds() {
+    let database = Database::new();
+    let store = database.store();
+    store.migrate().await.unwrap();
+    let ada = store.create_user(new_user("ada")).await.unwrap();
+    let other = database.connection();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    assert_eq!(store.user(ada.id).await.unwrap(), Some(ada.clone()), "who writes does not disturb who reads");
+    let begun = Instant::now();
+    let first = store.create_user(new_user("bob"));
+    // It waits behind the first, but not for its own turn to wait as long again.
+    let second = async {
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        let begun = Instant::now();
+        (store.create_user(new_user("eve")).await, begun.elapsed())
+    };
+    let (first, (second, waited)) = tokio::join!(first, second);
+    assert!(first.is_err() && second.is_err(), "{first:?} {second:?}");
+    assert!(begun.elapsed() < Duration::from_millis(2900) && waited < Duration::from_secs(2), "{waited:?}");
+    other.execute_batch("ROLLBACK").unwrap();
+    store.create_user(new_user("bob")).await.unwrap();
+    assert_eq!(store.count_users().await.unwrap(), 2);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_write_waits_for_another_program_that_is_soon_done() {
+    let database = Database::new();
+    let store = database.store();
+    store.migrate().await.unwrap();
+    let other = database.connection();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let release = async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        other.execute_batch("COMMIT").unwrap();
+    };
+    let (created, ()) = tokio::join!(store.create_user(new_user("ada")), release);
+    assert_eq!(created.unwrap().password, hash("ada"));
+    store.close().await;
+}
