@@ -37,7 +37,7 @@ pub struct LoggedIn {
 /// Logs in and answers with the article's token.
 ///
 /// # Errors
-/// As [`open_session`].
+/// [`FlowError::WrongCredentials`]; [`FlowError::Invalid`] if a field is missing, the address is none, or a hook refuses.
 pub async fn log_in(context: &Context, request: Login) -> Result<(User, IssuedToken), FlowError> {
     let lifetime = context.settings.session.lifetime;
     let LoggedIn { user, session } =

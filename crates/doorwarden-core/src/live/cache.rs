@@ -99,11 +99,13 @@ impl<K: Hash + Eq + Clone, V: Clone> Cache<K, V> {
         found
     }
 
-    /// Changes what is kept under this key, if anything is; what `change` says.
-    pub(super) fn update(&self, key: &K, change: impl FnOnce(&mut V) -> bool) -> bool {
+    /// Changes what is kept under this key, if anything is.
+    pub(super) fn update(&self, key: &K, change: impl FnOnce(&mut V)) {
         let mut entries = self.shard(key).entries.write();
         let Generations { young, old } = &mut *entries;
-        young.get_mut(key).or_else(|| old.get_mut(key)).is_some_and(change)
+        if let Some(value) = young.get_mut(key).or_else(|| old.get_mut(key)) {
+            change(value);
+        }
     }
 
     /// Forgets a key, and what is just being read under it.

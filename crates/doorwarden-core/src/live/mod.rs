@@ -14,6 +14,7 @@ use crate::time::Timestamp;
 use crate::user::{Account, UserId};
 use cache::Cache;
 use parking_lot::Mutex;
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -22,6 +23,9 @@ use tokio::sync::watch;
 
 /// When a session was last used is written at most so often, in seconds.
 pub const SEEN_RESOLUTION: i64 = 60;
+
+/// Of more unwritten sessions than this it is forgotten when they were used, so that memory stays bounded.
+const MOST_SEEN: usize = 100_000;
 
 /// A user as the live view knows him.
 #[derive(Debug)]
@@ -67,7 +71,8 @@ pub struct LiveView {
     store: Arc<dyn Store>,
     users: Cache<UserId, Option<Arc<LiveUser>>>,
     sessions: Cache<SessionId, LiveSession>,
-    seen: Mutex<Vec<(SessionId, Timestamp)>>,
+    /// When sessions were last used, in seconds since 1970, until it is written.
+    seen: Mutex<HashMap<SessionId, u32>>,
     connected: AtomicBool,
     changes: watch::Sender<Counters>,
 }
@@ -130,7 +135,14 @@ impl LiveView {
     /// The session of this id; one that is not live if there is none.
     pub async fn session(&self, id: SessionId) -> Result<LiveSession, StoreError> {
         self.sessions
-            .get_or_load(id, async { Ok(LiveSession::of(self.store.session(id).await?.as_ref())) })
+            .get_or_load(id, async {
+                let mut session = LiveSession::of(self.store.session(id).await?.as_ref());
+                // What is still to be written counts.
+                if let Some(at) = self.seen.lock().get(&id) {
+                    session.last_seen = session.last_seen.max(*at);
+                }
+                Ok(session)
+            })
             .await
     }
 
@@ -139,19 +151,18 @@ impl LiveView {
         if now - i64::from(session.last_seen) < SEEN_RESOLUTION {
             return;
         }
-        let now_seconds = u32::try_from(now).unwrap_or(u32::MAX);
-        // Of many requests at once the one that moves the instant writes it down.
-        let moved = self
-            .sessions
-            .update(&id, |s| std::mem::replace(&mut s.last_seen, now_seconds) == session.last_seen);
-        if moved {
-            self.seen.lock().push((id, Timestamp::from_seconds(now)));
+        let now = u32::try_from(now).unwrap_or(u32::MAX);
+        self.sessions.update(&id, |kept| kept.last_seen = now);
+        let mut seen = self.seen.lock();
+        if seen.len() < MOST_SEEN || seen.contains_key(&id) {
+            seen.insert(id, now);
         }
     }
 
     /// The sessions that were used and are not written yet; they are the caller's from now on.
     pub fn take_seen(&self) -> Vec<(SessionId, Timestamp)> {
-        std::mem::take(&mut self.seen.lock())
+        let seen = std::mem::take(&mut *self.seen.lock());
+        seen.into_iter().map(|(id, at)| (id, Timestamp::from_seconds(at.into()))).collect()
     }
 
     /// Forgets what a change of this process concerns, without waiting for the feed to tell.

@@ -12,6 +12,7 @@ on_both! {
     a_session_can_be_ended_from_another_and_only_by_its_user
     a_session_ends_by_itself_when_its_time_is_over
     a_session_that_is_not_used_ends_if_there_is_an_idle_limit
+    use_counts_also_while_changes_are_not_heard
     when_a_session_was_last_seen_is_written_behind
     a_session_of_another_user_does_not_make_a_token_valid
     signing_out_ends_everything
@@ -89,6 +90,17 @@ async fn a_session_that_is_not_used_ends_if_there_is_an_idle_limit(database: Dat
     }
     app.clock.advance(hour + Duration::from_secs(1));
     assert_eq!(app.get("/me", &token).await.status, 401);
+}
+
+async fn use_counts_also_while_changes_are_not_heard(database: Database) {
+    use doorwarden::core::store::ChangeSink;
+    let app = database.app_with(|b| b.settings(|s| s.session.idle = Some(Duration::from_hours(1)))).await;
+    let token = app.register("jane").await;
+    for _ in 0..3 {
+        app.auth.context().live.disconnected();
+        app.clock.advance(Duration::from_secs(3599));
+        assert_eq!(app.get("/me", &token).await.status, 200, "use keeps it alive");
+    }
 }
 
 async fn when_a_session_was_last_seen_is_written_behind(database: Database) {
