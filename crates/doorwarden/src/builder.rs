@@ -37,6 +37,7 @@ pub struct Builder {
     fields: Vec<Field>,
     hooks: Vec<Arc<dyn Hooks>>,
     migrate: bool,
+    background: bool,
     clock: Arc<dyn Clock>,
     random: Arc<dyn RandomSource>,
 }
@@ -56,6 +57,7 @@ impl Default for Builder {
             fields: Vec::new(),
             hooks: Vec::new(),
             migrate: true,
+            background: true,
             clock: Arc::new(SystemClock),
             random: Arc::new(SystemRandom),
         }
@@ -172,6 +174,14 @@ impl Builder {
         self
     }
 
+    /// Whether anything works in the background: the change feed, without which every look-up reads the database, the janitor, and the
+    /// calendar of the signing keys. By default yes; no is for programs that do one thing and end.
+    #[must_use]
+    pub fn background(mut self, background: bool) -> Self {
+        self.background = background;
+        self
+    }
+
     /// Another clock, for tests.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
@@ -237,7 +247,10 @@ impl Builder {
         let keys = KeyRing::open(store.as_ref(), sealer, &self.settings, now, random).await?;
         let pool = HashPool::start(self.pool, hasher, self.random.bytes())?;
         let context = Arc::new(Context {
-            live: LiveView::start(&store, self.settings.live),
+            live: match self.background {
+                true => LiveView::start(&store, self.settings.live),
+                false => LiveView::detached(&store, self.settings.live),
+            },
             store,
             pool,
             session_keys: SessionTokenKeys::new(&secret, &old),
@@ -250,8 +263,10 @@ impl Builder {
             fields,
             settings: self.settings,
         });
-        tokio::spawn(doorwarden_core::janitor::run(Arc::downgrade(&context)));
-        tokio::spawn(doorwarden_core::keys::rotation::run(Arc::downgrade(&context)));
+        if self.background {
+            tokio::spawn(doorwarden_core::janitor::run(Arc::downgrade(&context)));
+            tokio::spawn(doorwarden_core::keys::rotation::run(Arc::downgrade(&context)));
+        }
         Ok(Doorwarden { auth: Auth::new(context, self.http) })
     }
 }

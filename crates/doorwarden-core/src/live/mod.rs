@@ -100,16 +100,21 @@ pub struct LiveStats {
 impl LiveView {
     /// A view of this store, which follows its changes from now on until the store is closed.
     pub fn start(store: &Arc<dyn Store>, settings: LiveSettings) -> Arc<Self> {
-        let view = Arc::new(Self {
+        let view = Self::detached(store, settings);
+        store.follow(Arc::clone(&view) as Arc<dyn ChangeSink>);
+        view
+    }
+
+    /// A view that follows nothing, and so keeps nothing: every look-up reads the database.
+    pub fn detached(store: &Arc<dyn Store>, settings: LiveSettings) -> Arc<Self> {
+        Arc::new(Self {
             users: Cache::new(settings.users, Option::is_some),
             sessions: Cache::new(settings.sessions, |_| true),
             seen: Mutex::default(),
             connected: AtomicBool::new(false),
             changes: watch::Sender::new(Counters::default()),
             store: Arc::clone(store),
-        });
-        store.follow(Arc::clone(&view) as Arc<dyn ChangeSink>);
-        view
+        })
     }
 
     /// The user of this id if he is in memory.
