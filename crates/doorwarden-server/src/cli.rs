@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 /// User accounts and JSON Web Tokens for any application.
 #[derive(Debug, Parser)]
-#[command(name = "doorwarden", version, about, propagate_version = true, max_term_width = 100)]
+#[command(name = "doorwarden", version)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,

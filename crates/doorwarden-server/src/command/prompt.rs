@@ -52,6 +52,8 @@ fn survive_interrupt() -> Result<(), Failure> {
     tokio::spawn(async move {
         interrupts.recv().await;
         tokio::time::sleep(Duration::from_millis(100)).await;
+        eprintln!();
+        let _ = Failure::interrupted().report();
         std::process::exit(130);
     });
     Ok(())

@@ -87,11 +87,17 @@ impl Config {
         Ok(self.permissions.iter().fold(builder, declare))
     }
 
-    /// The library's builder for one command: it declares nothing, migrates nothing, and takes little of the machine.
+    /// The library's builder for one command: it declares nothing, migrates nothing, leaves nothing running, and takes
+    /// little of the machine.
     pub(crate) fn command_builder(&self) -> Result<Builder, Failure> {
         let pool = PoolSettings { threads: 1, ..self.pool };
         let live = LiveSettings { users: 64, sessions: 64, access_tokens: 64 };
-        Ok(self.accounts()?.pool(pool).settings(|settings| settings.live = live).migrate(false))
+        Ok(self
+            .accounts()?
+            .pool(pool)
+            .settings(|settings| settings.live = live)
+            .migrate(false)
+            .background(false))
     }
 
     fn accounts(&self) -> Result<Builder, Failure> {

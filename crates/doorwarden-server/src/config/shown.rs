@@ -68,7 +68,7 @@ mod tests {
             ("postgres://u@h/d", "postgres://u@h/d"),
             ("postgres://u:hunter2@h:5432/d", "postgres://u:***@h:5432/d"),
             ("postgres://u:hunter2@hunter2@h/d", "postgres://u:***@h/d"),
-            ("postgres://u:a/hunter2?x@h/d", "postgres://u:***@h/d"),
+            ("postgres://u:a/hunter2?x@h/d", "postgres://***"),
             (
                 "postgres://u@h/d?password=hunter2&sslmode=require",
                 "postgres://u@h/d?password=***&sslmode=require",

@@ -47,7 +47,14 @@ fn weakness(key: &str) -> Option<&'static str> {
     if EXAMPLES.iter().any(|word| lower.contains(word)) {
         return Some("contains a word that examples are made of");
     }
-    (entropy(key) < FEWEST_BITS).then_some("repeats itself: it looks made by a person")
+    (entropy(without_repetition(key)) < FEWEST_BITS).then_some("repeats itself: it looks made by a person")
+}
+
+/// The beginning that a text only repeats.
+fn without_repetition(text: &str) -> &str {
+    let repeats = |end: &usize| text.starts_with(&text[*end..]);
+    let end = text.char_indices().map(|(place, _)| place).skip(1).find(repeats);
+    end.map_or(text, |end| &text[..end])
 }
 
 /// The bits that a text of this length and these frequencies holds at most (Shannon).
@@ -83,6 +90,7 @@ mod tests {
             "please-Change-Me-8f3d1c0b9a7e64524d6f1e0c83",
             "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
             "12341234123412341234123412341234123412341234",
+            "Tr0ub4dor&3Tr0ub4dor&3Tr0ub4dor&3Tr0",
         ] {
             assert!(weakness(key).is_some(), "{key}");
         }

@@ -1,0 +1,16 @@
+//! The program as an operator runs it: the built binary, a folder of its own, a clean environment.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+
+mod config;
+mod docs;
+mod doctor;
+mod migrate;
+mod output;
+mod passwords;
+mod rights;
+mod site;
+mod superuser;
+mod terminal;
+mod tokens;
+mod users;

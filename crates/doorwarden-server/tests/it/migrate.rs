@@ -1,0 +1,86 @@
+use crate::site::{SECRET_KEY, Site};
+use rusqlite::Connection;
+use serde_json::json;
+
+#[test]
+fn migrating_says_what_it_did_and_once_is_enough() {
+    for site in [Some(Site::empty()), Site::empty_postgres()].into_iter().flatten() {
+        site.run(&["migrate", "--check"]).fails(1, "hint: doorwarden migrate");
+        let applied = site.run(&["migrate"]).json()["applied"].clone();
+        assert_eq!(applied[0], "0001_tables");
+        assert_eq!(site.run(&["migrate"]).json(), json!({"applied": []}));
+        assert_eq!(site.run(&["migrate", "--check"]).json(), json!({"pending": []}));
+    }
+}
+
+#[test]
+fn a_check_and_a_look_leave_nothing_behind() {
+    let site = Site::empty();
+    site.run(&["migrate", "--check"]).fails(1, "there is no database at doorwarden.db");
+    site.run(&["user", "list"]).fails(69, "hint: doorwarden migrate makes one");
+    site.run(&["doctor"]).succeeds();
+    assert_eq!(std::fs::read_dir(site.folder()).unwrap().count(), 0);
+}
+
+#[test]
+fn no_other_command_changes_a_schema() {
+    let site = Site::sqlite();
+    let connection = Connection::open(site.path("doorwarden.db")).unwrap();
+    connection.execute("DELETE FROM doorwarden_migrations WHERE number > 1", ()).unwrap();
+    for command in [
+        &["user", "list"][..],
+        &["group", "list"],
+        &["createsuperuser", "--no-input", "--email", "a@example.com", "--username", "a"],
+        &["changepassword", "1", "--password-stdin"],
+        &["token", "inspect", "x"],
+        &["serve", "--set", "migrate=false", "--listen", "127.0.0.1:0"],
+    ] {
+        site.run(command).fails(78, "hint: doorwarden migrate");
+    }
+    let left: i64 =
+        connection.query_row("SELECT count(*) FROM doorwarden_migrations", (), |row| row.get(0)).unwrap();
+    assert_eq!(left, 1);
+}
+
+#[test]
+fn a_database_of_a_newer_version_is_left_alone() {
+    let site = Site::sqlite();
+    let connection = Connection::open(site.path("doorwarden.db")).unwrap();
+    let newer = "INSERT INTO doorwarden_migrations (number, name, hash) VALUES (9999, '9999_future', 'x')";
+    connection.execute(newer, ()).unwrap();
+    for command in [&["migrate"][..], &["migrate", "--check"], &["user", "list"]] {
+        site.run(command).fails(78, "a newer version");
+    }
+}
+
+#[test]
+fn migrating_declares_the_configured_permissions_and_other_commands_do_not() {
+    let site =
+        Site::sqlite().file("doorwarden.toml", "[permissions]\n\"blog.add_post\" = \"Can add post\"\n");
+    assert_eq!(site.run(&["permission", "list"]).json(), json!([]));
+    site.run(&["migrate"]).succeeds();
+    let listed = json!([{"name": "blog.add_post", "label": "Can add post"}]);
+    assert_eq!(site.run(&["permission", "list"]).json(), listed);
+}
+
+#[test]
+fn a_database_that_is_not_there_is_unavailable() {
+    let site = Site::empty().env("DOORWARDEN_SECRET_KEY", SECRET_KEY);
+    let nowhere = ["--database-url", "postgres://ada:hunter2@127.0.0.1:1/accounts"];
+    for command in [&["user", "list"][..], &["migrate"], &["serve", "--listen", "127.0.0.1:0"]] {
+        let ran = site.run(&[command, &nowhere].concat()).fails(69, "the database is not available");
+        assert!(!ran.stderr.contains("hunter2"), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn what_is_wrong_with_the_keys_is_the_configurations_fault() {
+    let site = Site::empty();
+    let postgres = ["--database-url", "postgres://ada@127.0.0.1:1/accounts"];
+    site.run(&[&["user", "list"], &postgres[..]].concat()).fails(78, "export DOORWARDEN_SECRET_KEY=");
+    let mysql = ["--database-url", "mysql://ada:hunter2@localhost/accounts"];
+    let ran = site.run(&[&["user", "list"], &mysql[..]].concat()).fails(78, "must begin with sqlite://");
+    assert!(!ran.stderr.contains("hunter2"), "{}", ran.stderr);
+    let site = Site::sqlite();
+    site.run(&["user", "list", "--set", "secret_key=short"]).fails(78, "it needs at least 32");
+}

@@ -1,0 +1,132 @@
+use crate::site::{Site, on_both};
+use crate::terminal::Terminal;
+
+on_both!(
+    a_superuser_is_made_from_options_and_the_environment,
+    without_input_nothing_may_be_missing,
+    a_superuser_must_be_staff,
+);
+
+const OPTIONS: [&str; 6] =
+    ["createsuperuser", "--no-input", "--email", "root@example.com", "--username", "root"];
+
+fn a_superuser_is_made_from_options_and_the_environment(site: &Site) {
+    let user = site.run(&OPTIONS).json();
+    assert_eq!(user["is_superuser"], true);
+    assert_eq!(user["is_staff"], true);
+    assert_eq!(user["password"], "unusable", "no password was given");
+    let again = ["createsuperuser", "--no-input", "--email", "ROOT@example.com", "--username", "other"];
+    site.run(&again).fails(1, "email: user with this email already exists.");
+}
+
+fn without_input_nothing_may_be_missing(site: &Site) {
+    site.run(&["createsuperuser"]).fails(2, "hint: --no-input");
+    site.run(&["createsuperuser", "--noinput"]).fails(2, "You must use --email with --no-input.");
+    let no_name = ["createsuperuser", "--no-input", "--email", "root@example.com"];
+    site.run(&no_name).fails(2, "DOORWARDEN_SUPERUSER_USERNAME");
+    let wrong = ["createsuperuser", "--no-input", "--email", "nonsense", "--username", "root"];
+    site.run(&wrong).fails(1, "email: Enter a valid email address.");
+}
+
+fn a_superuser_must_be_staff(site: &Site) {
+    let create =
+        ["user", "create", "--no-password", "--superuser", "--staff=false", "root@example.com", "root"];
+    site.run(&create).fails(1, "Superuser must have is_staff=True.");
+    let create = ["user", "create", "--no-password", "--superuser", "root@example.com", "root"];
+    assert_eq!(site.run(&create).json()["is_staff"], true);
+}
+
+#[test]
+fn the_environment_gives_what_no_option_gives_and_a_weak_password_is_told() {
+    let site = Site::empty()
+        .env("DOORWARDEN_SUPERUSER_EMAIL", "root@example.com")
+        .env("DOORWARDEN_SUPERUSER_USERNAME", "admiral")
+        .env("DOORWARDEN_SUPERUSER_PASSWORD", "password");
+    let made = site.run(&["createsuperuser", "--no-input", "--username", "root"]);
+    assert_eq!(made.code, Some(0), "{}", made.stderr);
+    assert!(
+        made.stderr.contains("There is no database at doorwarden.db yet: it is made now."),
+        "{}",
+        made.stderr
+    );
+    assert!(made.stderr.contains("warning: This password is too common."), "{}", made.stderr);
+    let user = made.value();
+    assert_eq!((user["username"].as_str(), user["password"].as_str()), (Some("root"), Some("argon2")));
+}
+
+#[test]
+fn a_new_postgres_database_is_not_migrated_by_the_way() {
+    let Some(site) = Site::empty_postgres() else { return };
+    site.run(&OPTIONS).fails(78, "hint: doorwarden migrate");
+}
+
+#[test]
+fn it_asks_what_django_asks() {
+    let site = Site::sqlite();
+    site.user("ada");
+    let Some(mut terminal) = Terminal::start(&site, &["createsuperuser", "--username", "ada"]) else {
+        return;
+    };
+    terminal.sees("Email: ");
+    terminal.types("");
+    terminal.sees("Error: This field cannot be blank.");
+    terminal.sees("Email: ");
+    terminal.types("root@");
+    terminal.sees("Error: Enter a valid email address.");
+    terminal.sees("Email: ");
+    terminal.types("ADA@example.com");
+    terminal.sees("Error: That email is already taken.");
+    terminal.sees("Email: ");
+    terminal.types("root@example.com");
+    terminal.sees("Error: That username is already taken.");
+    terminal.sees("Username: ");
+    terminal.types("rooty");
+    terminal.sees("Password: ");
+    terminal.types_hidden("hunter2hunter2");
+    terminal.sees("Password (again): ");
+    terminal.types_hidden("hunter3hunter3");
+    terminal.sees("Error: Your passwords didn't match.");
+    terminal.sees("Password: ");
+    terminal.types_hidden(" ");
+    terminal.sees("Password (again): ");
+    terminal.types_hidden(" ");
+    terminal.sees("Error: Blank passwords aren't allowed.");
+    for (answer, next) in [("n", "Password: "), ("y", "Superuser created successfully.")] {
+        if answer == "n" {
+            terminal.sees("Password: ");
+        }
+        terminal.types_hidden("rooty1");
+        terminal.sees("Password (again): ");
+        terminal.types_hidden("rooty1");
+        terminal.sees("The password is too similar to the username.");
+        terminal.sees("This password is too short. It must contain at least 8 characters.");
+        terminal.sees("Bypass password validation and create user anyway? [y/N]: ");
+        terminal.types(answer);
+        terminal.sees(next);
+    }
+    let (code, screen) = terminal.ends();
+    assert_eq!(code, Some(0), "{screen}");
+    for secret in ["hunter2", "hunter3", "rooty1"] {
+        assert!(!screen.contains(secret), "{screen}");
+    }
+    let user = site.run(&["user", "show", "root@example.com"]).json();
+    assert_eq!((user["is_superuser"].as_bool(), user["password"].as_str()), (Some(true), Some("argon2")));
+}
+
+#[test]
+fn who_changes_his_mind_leaves_nothing_behind() {
+    let site = Site::sqlite();
+    let options = ["createsuperuser", "--username", "root", "--email", "root@example.com"];
+    let Some(mut terminal) = Terminal::start(&site, &options) else { return };
+    terminal.sees("Password: ");
+    terminal.press("\u{3}");
+    let (code, screen) = terminal.ends();
+    assert_eq!(code, Some(130), "{screen}");
+    assert!(screen.contains("Operation cancelled."), "{screen}");
+
+    let Some(mut terminal) = Terminal::start(&site, &["createsuperuser"]) else { return };
+    terminal.sees("Email: ");
+    terminal.press("\u{4}");
+    assert_eq!(terminal.ends().0, Some(130));
+    assert_eq!(site.run(&["user", "list"]).json().as_array().map(Vec::len), Some(0));
+}

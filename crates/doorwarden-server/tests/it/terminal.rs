@@ -1,0 +1,101 @@
+//! A terminal with somebody at it: `script` of util-linux gives the program one.
+
+use crate::site::Site;
+use doorwarden_testkit::skip;
+use std::io::{Read, Write};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+/// How long an answer may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A command that runs on a terminal.
+pub(crate) struct Terminal {
+    child: Child,
+    keyboard: ChildStdin,
+    screen: Receiver<String>,
+    seen: String,
+    /// What was seen before the last answer.
+    read: usize,
+}
+
+impl Terminal {
+    /// Starts a command. `None`, and a line that says so, where there is no `script`.
+    pub(crate) fn start(site: &Site, arguments: &[&str]) -> Option<Self> {
+        let version = Command::new("script").arg("--version").output();
+        if !version.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("util-linux")) {
+            skip("a test on a terminal", "there is no `script` of util-linux");
+            return None;
+        }
+        let quoted = arguments.iter().map(|argument| format!("'{argument}'"));
+        let line = [format!("'{}'", env!("CARGO_BIN_EXE_doorwarden"))].into_iter().chain(quoted);
+        let mut child = Command::new("script")
+            .args(["-qec", &line.collect::<Vec<_>>().join(" "), "/dev/null"])
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .envs(site.environment())
+            .current_dir(site.folder())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .unwrap();
+        let (sender, screen) = channel();
+        let mut output = child.stdout.take().unwrap();
+        std::thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            while let Ok(count @ 1..) = output.read(&mut bytes) {
+                if sender.send(String::from_utf8_lossy(&bytes[..count]).into_owned()).is_err() {
+                    return;
+                }
+            }
+        });
+        let keyboard = child.stdin.take().unwrap();
+        Some(Self { child, keyboard, screen, seen: String::new(), read: 0 })
+    }
+
+    /// Waits until this is on the screen, after what was there at the last answer.
+    #[track_caller]
+    pub(crate) fn sees(&mut self, text: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(place) = self.seen[self.read..].find(text) {
+                self.read += place + text.len();
+                return;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Ok(more) = self.screen.recv_timeout(left) else {
+                panic!("\"{text}\" did not appear:\n{}", self.seen);
+            };
+            self.seen += &more;
+        }
+    }
+
+    /// Types a line.
+    pub(crate) fn types(&mut self, line: &str) {
+        self.press(&format!("{line}\n"));
+    }
+
+    /// Types a line as a person would at a question for a password: a moment after it appeared, because the terminal stops
+    /// to echo only then.
+    pub(crate) fn types_hidden(&mut self, line: &str) {
+        std::thread::sleep(Duration::from_millis(150));
+        self.types(line);
+    }
+
+    /// Presses keys.
+    pub(crate) fn press(&mut self, keys: &str) {
+        self.keyboard.write_all(keys.as_bytes()).unwrap();
+        self.keyboard.flush().unwrap();
+    }
+
+    /// Waits for the end: the exit code, and everything that was on the screen.
+    pub(crate) fn ends(mut self) -> (Option<i32>, String) {
+        while let Ok(more) = self.screen.recv_timeout(PATIENCE) {
+            self.seen += &more;
+        }
+        let code = self.child.wait().unwrap().code();
+        (code, self.seen)
+    }
+}

@@ -1,0 +1,166 @@
+use crate::site::{SECRET_KEY, Site, on_both};
+use crate::terminal::Terminal;
+use serde_json::Value;
+
+on_both!(
+    an_accepted_token_is_shown_with_user_and_session,
+    a_refused_token_is_told_why,
+    refresh_tokens_are_explained_too,
+    looking_at_a_token_does_not_use_its_session,
+    signing_keys_are_listed_rotated_and_revoked,
+);
+
+fn issue(site: &Site, user: &str) -> String {
+    site.run(&["token", "issue", user]).json()["token"].as_str().unwrap().to_owned()
+}
+
+/// Inspects a token that is refused: the code, and the whole reason.
+#[track_caller]
+fn refused(site: &Site, arguments: &[&str]) -> (String, String) {
+    let value =
+        site.run(&[&["token", "inspect"], arguments].concat()).fails(1, "the token is refused: ").value();
+    assert_eq!(value["accepted"], false);
+    let text = |name: &str| value["reason"][name].as_str().unwrap_or_default().to_owned();
+    (text("code"), format!("{} {}", text("text"), text("hint")))
+}
+
+fn an_accepted_token_is_shown_with_user_and_session(site: &Site) {
+    let id = site.user("ada");
+    let token = issue(site, &id);
+    for (arguments, input) in [
+        (vec!["token", "inspect", &token], String::new()),
+        (vec!["token", "inspect", "-"], format!("{token}\n")),
+        (vec!["token", "inspect"], format!("Authorization: Bearer {token}\n")),
+    ] {
+        let value = site.run_with(&arguments, &input).json();
+        assert_eq!((value["accepted"].as_bool(), value["kind"].as_str()), (Some(true), Some("session")));
+        assert_eq!(value["reason"], Value::Null);
+        assert_eq!(value["header"]["alg"], "HS256");
+        assert_eq!(value["claims"]["id"].to_string(), id);
+        assert_eq!(value["user"]["email"], "ada@example.com");
+        assert_eq!(value["session"]["id"], value["claims"]["sid"]);
+    }
+    let raw = site.run(&["token", "issue", &id, "--raw"]).succeeds().stdout;
+    site.run(&["token", "inspect", raw.trim_end()]).succeeds();
+
+    let pair = site.run(&["token", "issue", &id, "--pair"]).json();
+    let access = site.run(&["token", "inspect", pair["access"].as_str().unwrap()]).json();
+    assert_eq!((access["accepted"].as_bool(), access["kind"].as_str()), (Some(true), Some("access")));
+    assert_eq!(access["header"]["typ"], "at+jwt");
+}
+
+fn a_refused_token_is_told_why(site: &Site) {
+    let id = site.user("ada");
+    let token = issue(site, &id);
+    let (code, why) = refused(site, &["nonsense"]);
+    assert_eq!(code, "not_three_parts");
+    assert!(why.contains("was it copied as a whole?"), "{why}");
+
+    let other = ["--set", "secret_key=another secret key of 32 bytes or more, is it not", "--set"];
+    let old = format!("old_secret_keys={SECRET_KEY}");
+    let secret = site.environment().get("DOORWARDEN_SECRET_KEY");
+    if secret.is_some() {
+        // With the key of before as an old one it is accepted, without it the signing keys do not even open.
+        site.run(&[&["token", "inspect", &token], &other[..], &[old.as_str()]].concat()).succeeds();
+    }
+
+    let (payload, signature) = token.rsplit_once('.').unwrap();
+    let mut changed: Vec<char> = signature.chars().collect();
+    changed[0] = if changed[0] == 'A' { 'B' } else { 'A' };
+    let (code, why) = refused(site, &[&format!("{payload}.{}", changed.iter().collect::<String>())]);
+    assert_eq!(code, "bad_signature");
+    assert!(why.contains("another secret key"), "{why}");
+
+    let short = site.run(&["token", "issue", &id, "--set", "tokens.lifetime=0s"]).json();
+    let (code, why) = refused(site, &[short["token"].as_str().unwrap()]);
+    assert_eq!(code, "expired");
+    assert!(why.contains("and it is 2"), "{why}");
+
+    let pair = site.run(&["token", "issue", &id, "--pair"]).json();
+    let elsewhere = [pair["access"].as_str().unwrap(), "--set", "tokens.issuer=https://elsewhere.example"];
+    let (code, why) = refused(site, &elsewhere);
+    assert_eq!(code, "wrong_issuer");
+    assert!(why.contains("https://elsewhere.example"), "{why}");
+
+    site.run(&["user", "sign-out", &id]).succeeds();
+    let (code, why) = refused(site, &[&token]);
+    assert_eq!(code, "session_ended");
+    assert!(why.contains("signed_out"), "{why}");
+
+    site.run(&["user", "delete", &id, "--yes"]).succeeds();
+    let (code, why) = refused(site, &[&token]);
+    assert_eq!(code, "user_not_found");
+    assert!(why.contains(&format!("none with the id {id}")), "{why}");
+}
+
+fn refresh_tokens_are_explained_too(site: &Site) {
+    let id = site.user("ada");
+    let pair = site.run(&["token", "issue", &id, "--pair"]).json();
+    let refresh = pair["refresh"].as_str().unwrap();
+    let value = site.run(&["token", "inspect", refresh]).json();
+    assert_eq!((value["accepted"].as_bool(), value["kind"].as_str()), (Some(true), Some("refresh")));
+    assert_eq!(value["session"]["id"], pair["session"]);
+    assert_eq!(value["user"]["email"], "ada@example.com");
+
+    assert_eq!(refused(site, &["dwr_nonsense"]).0, "not_refresh_token");
+    site.run(&["user", "deactivate", &id]).succeeds();
+    let (code, why) = refused(site, &[refresh]);
+    assert_eq!(code, "session_ended");
+    assert!(why.contains("deactivated"), "{why}");
+}
+
+fn looking_at_a_token_does_not_use_its_session(site: &Site) {
+    let id = site.user("ada");
+    let token = issue(site, &id);
+    let seen = || site.run(&["user", "show", &id]).json()["sessions"][0]["last_seen_at"].clone();
+    let before = seen();
+    assert!(before.is_string());
+    site.run(&["token", "inspect", &token]).succeeds();
+    assert_eq!(seen(), before);
+}
+
+fn signing_keys_are_listed_rotated_and_revoked(site: &Site) {
+    let keys = || site.run(&["key", "list"]).json();
+    let first = keys()[0]["kid"].as_str().unwrap().to_owned();
+    assert_eq!(keys()[0]["state"], "signing");
+    let next = site.run(&["key", "rotate"]).json()["kid"].clone();
+    assert_eq!((&keys()[1]["kid"], keys()[1]["state"].as_str()), (&next, Some("announced")));
+    site.run(&["key", "revoke", &first]).fails(2, "--yes");
+    site.run(&["key", "revoke", "nonsense", "--yes"]).fails(3, "there is no key nonsense");
+    let revoked = site.run(&["key", "revoke", &first, "--yes"]);
+    assert_eq!((revoked.code, &revoked.value()["revoked"]), (Some(0), &Value::Bool(true)));
+    assert!(revoked.stderr.contains("WARN a signing key was revoked"), "{}", revoked.stderr);
+    let listed = keys();
+    let state = listed.as_array().unwrap().iter().find(|key| key["kid"] == first.as_str());
+    assert_eq!(state.unwrap()["state"], "revoked");
+}
+
+#[test]
+fn a_session_that_is_idle_too_long_is_told_as_such() {
+    let site = Site::sqlite();
+    let id = site.user("ada");
+    let token = issue(&site, &id);
+    let connection = rusqlite::Connection::open(site.path("doorwarden.db")).unwrap();
+    let long_ago = "UPDATE doorwarden_sessions SET last_seen_at = 1577836800000000";
+    connection.execute(long_ago, ()).unwrap();
+    let (code, why) = refused(&site, &[&token, "--set", "tokens.idle=1h"]);
+    assert_eq!(code, "session_ended");
+    assert!(why.contains("was not used since 2020-01-01"), "{why}");
+    site.run(&["token", "inspect", &token]).succeeds();
+}
+
+#[test]
+fn people_read_the_verdict_last() {
+    let site = Site::sqlite();
+    let id = site.user("ada");
+    let token = issue(&site, &id);
+    let Some(inspect) = Terminal::start(&site, &["token", "inspect", &token]) else { return };
+    let (code, screen) = inspect.ends();
+    assert_eq!(code, Some(0), "{screen}");
+    assert!(screen.trim_end().ends_with("\u{1b}[32maccepted\u{1b}[0m"), "{screen}");
+    site.run(&["user", "sign-out", &id]).succeeds();
+    let Some(inspect) = Terminal::start(&site, &["token", "inspect", &token]) else { return };
+    let (code, screen) = inspect.ends();
+    assert_eq!(code, Some(1), "{screen}");
+    assert!(screen.contains("refused (session_ended)"), "{screen}");
+}
