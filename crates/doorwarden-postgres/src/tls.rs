@@ -39,7 +39,8 @@ impl TlsMode {
     }
 }
 
-/// The connector for a mode. `roots` is a PEM file; without one the operating system's certificates are trusted.
+/// The connector for a mode. `roots` is a PEM file; without one the operating system's certificates are trusted, and if it has none,
+/// Mozilla's.
 pub(crate) fn connector(mode: TlsMode, roots: Option<&Path>) -> Result<Tls, OptionsError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone())
@@ -54,18 +55,27 @@ pub(crate) fn connector(mode: TlsMode, roots: Option<&Path>) -> Result<Tls, Opti
 }
 
 fn root_certificates(file: Option<&Path>) -> Result<RootCertStore, OptionsError> {
-    let certificates = match file {
-        Some(file) => CertificateDer::pem_file_iter(file)
-            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-            .map_err(|error| OptionsError::RootCertificates(error.to_string()))?,
-        None => rustls_native_certs::load_native_certs().certs,
-    };
     let mut roots = RootCertStore::empty();
+    let Some(file) = file else {
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        return Ok(or_built_in(roots));
+    };
+    let certificates = CertificateDer::pem_file_iter(file)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| OptionsError::RootCertificates(error.to_string()))?;
     let (usable, _) = roots.add_parsable_certificates(certificates);
     if usable == 0 {
         return Err(OptionsError::RootCertificates("there are none".to_owned()));
     }
     Ok(roots)
+}
+
+/// A container may hold nothing but the program: then Mozilla's roots, as of the build.
+fn or_built_in(mut system: RootCertStore) -> RootCertStore {
+    if system.is_empty() {
+        system.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    }
+    system
 }
 
 /// `prefer` and `require` encrypt but, as in libpq, do not ask who answers.
@@ -104,5 +114,19 @@ impl ServerCertVerifier for Unverified {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_system_without_roots_trusts_mozillas_and_any_other_its_own() {
+        let built_in = or_built_in(RootCertStore::empty());
+        assert!(built_in.len() > 50);
+        let mut one = RootCertStore::empty();
+        one.extend(webpki_roots::TLS_SERVER_ROOTS.iter().take(1).cloned());
+        assert_eq!(or_built_in(one).len(), 1);
     }
 }

@@ -51,6 +51,16 @@ pub use users::Users;
 
 use std::ops::Deref;
 
+/// The examples in the documents, as tests.
+#[cfg(doctest)]
+mod documents {
+    #[doc = include_str!("../../../README.md")]
+    struct Readme;
+
+    #[doc = include_str!("../../../docs/library.md")]
+    struct Library;
+}
+
 /// Accounts and tokens: what an application holds. Cheap to clone. Dereferences to [`Auth`], which has the router and the layers.
 #[derive(Debug, Clone)]
 pub struct Doorwarden {

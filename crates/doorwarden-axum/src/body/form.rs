@@ -37,6 +37,9 @@ fn sends_replacement(bytes: &[u8]) -> bool {
 
 /// `multipart/form-data`. Files are read as text, too: no field of ours holds one.
 pub(super) async fn multipart(bytes: Bytes, boundary: String) -> Result<Named, ApiError> {
+    if boundary.is_empty() {
+        return Err(malformed("there is no boundary"));
+    }
     let whole = futures_util::stream::once(async move { Ok::<_, Infallible>(bytes) });
     let mut parts = multer::Multipart::new(whole, boundary);
     let mut fields = Named::new();

@@ -109,7 +109,7 @@ impl Kind {
         match kind.as_str() {
             "application/json" => Some(Self::Json),
             "application/x-www-form-urlencoded" => Some(Self::Form),
-            "multipart/form-data" => multer::parse_boundary(text).ok().map(Self::Multipart),
+            "multipart/form-data" => Some(Self::Multipart(multer::parse_boundary(text).unwrap_or_default())),
             _ => None,
         }
     }

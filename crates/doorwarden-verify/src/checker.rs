@@ -1,0 +1,256 @@
+use crate::revoked::Revoked;
+use crate::verified::{self, VerifiedTokens};
+use crate::{KeyError, Refusal, Refused};
+use doorwarden_token::access::{self, AccessClaims, Expect};
+use doorwarden_token::jws::Jws;
+use doorwarden_token::{KeySet, feed};
+use parking_lot::{Mutex, RwLock};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What to do with a token that is right in itself while nothing was heard from the revocation feed for longer than the limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum WhenStale {
+    /// Refuse it with [`Refused::Stale`]: a service goes down with the feed rather than serve somebody who was locked out.
+    #[default]
+    Refuse,
+    /// Accept it: what was revoked in the meantime is served until it expires, minutes later.
+    Accept,
+}
+
+/// Decides about access tokens from what it is given: the issuer's key set, revocation statements, and the time in seconds since
+/// 1970 UTC. Reads no clock, and does no input or output.
+///
+/// ```
+/// use doorwarden_token::access::{self, AccessClaims};
+/// use doorwarden_token::feed::{Statement, sign_statement};
+/// use doorwarden_token::{Algorithm, KeyPair, KeySet};
+/// use doorwarden_verify::{Checker, Refused};
+///
+/// let pair = KeyPair::generate(Algorithm::EdDsa)?;
+/// let jwks = KeySet::new(vec![pair.public().clone()])?.to_jwks();
+/// let (issuer, audience, now) = ("https://id.example", "https://api.example", 1_700_000_000);
+/// # let session = None;
+/// # let token = access::sign(&pair, &AccessClaims {
+/// #     iss: issuer.into(), sub: "7".into(), aud: vec![audience.into()], exp: now + 300, iat: now,
+/// #     jti: "a1".into(), client_id: "web".into(), id: Some(7), sid: session, ..AccessClaims::default()
+/// # })?;
+///
+/// let checker = Checker::new(issuer, audience);
+/// checker.set_keys(&jwks)?;
+/// let statement = Statement { iss: issuer.into(), iat: now, exp: now + 30, window: 300, ..Statement::default() };
+/// checker.hear(&sign_statement(&pair, &statement), now)?;
+/// assert_eq!(checker.verify(&token, now)?.sub, "7");
+///
+/// let signed_out = Statement { users: vec![(7, now + 1)], ..statement };
+/// checker.hear(&sign_statement(&pair, &signed_out), now)?;
+/// assert_eq!(checker.verify(&token, now), Err(Refused::IssuedBefore));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Checker {
+    issuer: String,
+    expect: Expect,
+    leeway: i64,
+    remembered: usize,
+    stale_limit: i64,
+    when_stale: WhenStale,
+    state: RwLock<Arc<State>>,
+    changing: Mutex<()>,
+}
+
+#[derive(Clone)]
+struct State {
+    keys: Arc<Keys>,
+    revoked: Arc<Revoked>,
+}
+
+/// The issuer's keys, and what was verified with them: nothing verified survives a change of the keys.
+struct Keys {
+    published: KeySet,
+    /// Without those that were revoked.
+    usable: KeySet,
+    verified: VerifiedTokens,
+}
+
+impl Checker {
+    /// How many tokens are remembered unless told otherwise; each takes about 1 KiB.
+    pub const REMEMBERED: usize = 20_000;
+    /// The limit of silence unless told otherwise: six of the feed's heartbeats.
+    pub const STALE_LIMIT: Duration = Duration::from_secs(30);
+
+    /// Accepts tokens of exactly this issuer (`iss`) for exactly this audience (`aud`). Knows no keys yet.
+    pub fn new(issuer: impl Into<String>, audience: impl Into<String>) -> Self {
+        let issuer = issuer.into();
+        let keys = Keys::new(KeySet::default(), &Revoked::default(), Self::REMEMBERED);
+        Self {
+            expect: Expect::new(issuer.clone(), audience),
+            issuer,
+            leeway: 0,
+            remembered: Self::REMEMBERED,
+            stale_limit: seconds(Self::STALE_LIMIT),
+            when_stale: WhenStale::default(),
+            state: RwLock::new(Arc::new(State { keys: Arc::new(keys), revoked: Arc::default() })),
+            changing: Mutex::new(()),
+        }
+    }
+
+    /// Judges `exp` and `nbf` with this many seconds of leeway, at most 60. By default none.
+    #[must_use]
+    pub fn leeway_secs(mut self, seconds: u32) -> Self {
+        self.leeway = i64::from(seconds.min(Expect::MAX_LEEWAY_SECS));
+        self.expect = self.expect.leeway_secs(seconds);
+        self
+    }
+
+    /// Remembers at most this many verified tokens.
+    #[must_use]
+    pub fn remembered(mut self, tokens: usize) -> Self {
+        self.remembered = tokens;
+        let keys = Arc::new(Keys::new(KeySet::default(), &Revoked::default(), tokens));
+        self.state = RwLock::new(Arc::new(State { keys, revoked: Arc::default() }));
+        self
+    }
+
+    /// After how much silence of the feed `policy` applies. The feed has a heartbeat every 5 seconds.
+    #[must_use]
+    pub fn when_stale(mut self, limit: Duration, policy: WhenStale) -> Self {
+        self.stale_limit = seconds(limit);
+        self.when_stale = policy;
+        self
+    }
+
+    /// Takes the issuer's key set (RFC 7517) in place of the one before. `Ok(true)` if it is another one.
+    ///
+    /// # Errors
+    /// [`KeyError`], if one key is weak, secret or malformed; the keys of before stay.
+    pub fn set_keys(&self, jwks: &str) -> Result<bool, KeyError> {
+        let published = KeySet::from_jwks(jwks)?;
+        let _one_at_a_time = self.changing.lock();
+        let state = self.state();
+        if published.to_jwks() == state.keys.published.to_jwks() {
+            return Ok(false);
+        }
+        let keys = Arc::new(Keys::new(published, &state.revoked, self.remembered));
+        *self.state.write() = Arc::new(State { keys, revoked: Arc::clone(&state.revoked) });
+        Ok(true)
+    }
+
+    /// Takes a signed revocation statement. `Ok(true)` if it revokes a key that was not revoked before: the key set should be
+    /// fetched again then.
+    ///
+    /// # Errors
+    /// [`Refusal`]; it is not this issuer's, or not to be relied upon any more. With [`Refusal::UnknownKey`] it may be signed by a
+    /// newer key.
+    pub fn hear(&self, statement: &str, now: i64) -> Result<bool, Refusal> {
+        let _one_at_a_time = self.changing.lock();
+        let state = self.state();
+        let statement = feed::verify_statement(statement, &state.keys.usable, &self.issuer, now)?;
+        let revokes_key = statement.keys.iter().any(|kid| !state.revoked.names_key(kid));
+        let revoked = Arc::new(state.revoked.and(statement, now));
+        let keys = match revokes_key {
+            true => Arc::new(Keys::new(state.keys.published.clone(), &revoked, self.remembered)),
+            false => Arc::clone(&state.keys),
+        };
+        *self.state.write() = Arc::new(State { keys, revoked });
+        Ok(revokes_key)
+    }
+
+    /// The claims of an access token that is valid at `now`.
+    ///
+    /// # Errors
+    /// [`Refused`]. With [`Refusal::UnknownKey`] it may be signed by a key that was published since [`set_keys`](Self::set_keys).
+    pub fn verify(&self, token: &str, now: i64) -> Result<Arc<AccessClaims>, Refused> {
+        if token.len() > Refusal::MAX_TOKEN_BYTES {
+            return Err(Refusal::TooLong.into());
+        }
+        let state = self.state();
+        let (keys, revoked) = (&state.keys, &state.revoked);
+        let digest = verified::digest(token);
+        let claims = match keys.verified.get(&digest) {
+            Some(claims) if now < claims.exp.saturating_add(self.leeway) => {
+                revoked.check(&claims).inspect_err(|_| keys.verified.remove(&digest))?;
+                claims
+            }
+            Some(_) => {
+                keys.verified.remove(&digest);
+                return Err(Refusal::Expired.into());
+            }
+            None => {
+                let claims = access::verify(token, &keys.usable, &self.expect, now);
+                let claims = Arc::new(claims.map_err(|refusal| state.explain(refusal, token))?);
+                revoked.check(&claims)?;
+                keys.verified.insert(digest, &claims);
+                claims
+            }
+        };
+        if self.when_stale == WhenStale::Refuse && self.is_silent(revoked, now) {
+            return Err(Refused::Stale);
+        }
+        Ok(claims)
+    }
+
+    /// When the newest statement came, in seconds since 1970 UTC.
+    pub fn heard_at(&self) -> Option<i64> {
+        self.state().revoked.heard
+    }
+
+    /// Whether nothing was heard from the feed for longer than the limit, or nothing ever.
+    pub fn is_stale(&self, now: i64) -> bool {
+        self.is_silent(&self.state().revoked, now)
+    }
+
+    /// Whether there are keys.
+    pub fn has_keys(&self) -> bool {
+        !self.state().keys.published.is_empty()
+    }
+
+    fn is_silent(&self, revoked: &Revoked, now: i64) -> bool {
+        revoked.heard.is_none_or(|heard| now.saturating_sub(heard) > self.stale_limit)
+    }
+
+    fn state(&self) -> Arc<State> {
+        Arc::clone(&self.state.read())
+    }
+}
+
+impl State {
+    /// An unknown key may be one that was revoked, or there may be no keys at all.
+    fn explain(&self, refusal: Refusal, token: &str) -> Refused {
+        if refusal != Refusal::UnknownKey {
+            return refusal.into();
+        }
+        if self.keys.published.is_empty() {
+            return Refused::NoKeys;
+        }
+        let kid = Jws::parse(token).ok().and_then(|jws| jws.key_id);
+        match kid.is_some_and(|kid| self.revoked.names_key(&kid)) {
+            true => Refused::KeyRevoked,
+            false => refusal.into(),
+        }
+    }
+}
+
+impl Keys {
+    fn new(published: KeySet, revoked: &Revoked, remembered: usize) -> Self {
+        let usable = published.iter().filter(|key| !revoked.names_key(key.id())).cloned().collect();
+        let usable = KeySet::new(usable).expect("a part of a set is a set");
+        Self { published, usable, verified: VerifiedTokens::new(remembered) }
+    }
+}
+
+fn seconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
+}
+
+impl fmt::Debug for Checker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.state();
+        f.debug_struct("Checker")
+            .field("issuer", &self.issuer)
+            .field("keys", &state.keys.usable.len())
+            .field("revoked_keys", &state.revoked.key_count())
+            .field("heard", &state.revoked.heard)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,76 @@
+//! The key set: fetched again before it is too old, and when a key is unknown.
+
+use super::http::{FetchError, text};
+use super::{Shared, backoff, jittered};
+use http::header::CACHE_CONTROL;
+use http::{HeaderMap, Response};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+const PATH: &str = "/.well-known/jwks.json";
+/// Room for 64 keys of RSA with 8192 bits.
+const MAX_BYTES: usize = 256 << 10;
+/// How old the key set may become if its `Cache-Control` says nothing, and what it may say.
+const USUAL_AGE: Duration = Duration::from_mins(5);
+const LEAST_AGE: Duration = Duration::from_secs(10);
+const LONGEST_AGE: Duration = Duration::from_hours(1);
+
+#[derive(Debug, thiserror::Error)]
+enum KeysError {
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    #[error("the key set is refused: {0}")]
+    Key(#[from] crate::KeyError),
+}
+
+/// Fetches the key set now and whenever half of its age or more is over.
+pub(super) async fn keep_fresh(shared: Arc<Shared>) {
+    let mut failures = 0;
+    loop {
+        *shared.refreshed.lock().await = Some(Instant::now());
+        let wait = match shared.fetch_keys().await {
+            Ok(max_age) => {
+                failures = 0;
+                jittered(max_age)
+            }
+            Err(error) => {
+                tracing::warn!(issuer = shared.issuer.url(), %error, "the key set was not fetched");
+                failures += 1;
+                backoff(failures)
+            }
+        };
+        tokio::time::sleep(wait).await;
+    }
+}
+
+impl Shared {
+    /// Fetches the key set, unless it was fetched within `interval`. Who asks meanwhile waits for the same answer.
+    pub(super) async fn refresh_keys(&self, interval: Duration) {
+        let mut refreshed = self.refreshed.lock().await;
+        if refreshed.is_some_and(|at| at.elapsed() < interval) {
+            return;
+        }
+        *refreshed = Some(Instant::now());
+        if let Err(error) = self.fetch_keys().await {
+            tracing::warn!(issuer = self.issuer.url(), %error, "the key set was not fetched");
+        }
+    }
+
+    /// How long the key set may be kept.
+    async fn fetch_keys(&self) -> Result<Duration, KeysError> {
+        let accept = ["application/jwk-set+json", "application/json"];
+        let response: Response<_> = self.issuer.get(PATH, &accept, None).await?;
+        let max_age = max_age(response.headers()).unwrap_or(USUAL_AGE).clamp(LEAST_AGE, LONGEST_AGE);
+        if self.checker.set_keys(&text(response, MAX_BYTES).await?)? {
+            tracing::debug!(issuer = self.issuer.url(), "the key set is another one");
+        }
+        self.announce();
+        Ok(max_age)
+    }
+}
+
+fn max_age(headers: &HeaderMap) -> Option<Duration> {
+    let mut directives = headers.get(CACHE_CONTROL)?.to_str().ok()?.split(',');
+    let seconds = directives.find_map(|one| one.trim().strip_prefix("max-age="))?;
+    Some(Duration::from_secs(seconds.parse().ok()?))
+}
