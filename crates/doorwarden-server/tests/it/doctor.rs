@@ -83,8 +83,9 @@ fn a_wrong_configuration_is_the_first_finding() {
     complains(&report, "error configuration", "did you mean listen?");
 
     let site = Site::sqlite();
+    site.user("ada");
     let weak = ["doctor", "--set", "argon2.memory_kib=8"];
-    complains(&site.run(&weak).fails(1, "error").value(), "error configuration", "too weak for passwords");
+    complains(&site.run(&weak).fails(1, "1 error").value(), "error configuration", "too weak for passwords");
     let site = site
         .env("DOORWARDEN_LISTN", "x")
         .file("doorwarden.toml", "[permissions]\nnonsense = \"x\"\n[fields.email]\ntype = \"text\"\n");

@@ -59,6 +59,9 @@ async fn look(config: &Config, store: &dyn Store, report: &mut Report) -> Result
     if !report.has("schema", Level::Error) {
         let users = store.count_users_by_algorithm().await?;
         passwords(&users, report);
+    }
+    // Opening the keys takes the whole configuration; what is wrong with it was told already.
+    if !report.has("schema", Level::Error) && !report.has("configuration", Level::Error) {
         keys::check(config, store, report).await?;
     }
     Ok(())

@@ -2,14 +2,12 @@
 
 use super::Report;
 use crate::config::Config;
-use crate::failure::Failure;
-use crate::output::count;
 use doorwarden::core::store::{Store, StoreError};
 
 const CHECK: &str = "signing keys";
 
 pub(super) async fn check(config: &Config, store: &dyn Store, report: &mut Report) -> Result<(), StoreError> {
-    let stored = store.signing_keys().await?.len() as u64;
+    let stored = store.signing_keys().await?.len();
     if stored == 0 {
         report.ok(CHECK, "the first start will make one");
         return Ok(());
@@ -22,21 +20,18 @@ pub(super) async fn check(config: &Config, store: &dyn Store, report: &mut Repor
     if !is_secret_there {
         report.error(
             CHECK,
-            format!("{} are sealed under a secret key that is not there", count(stored, "signing key")),
+            format!("those in the database ({stored}) are sealed under a secret key that is not there"),
             "restore the secret key; without it delete the rows of doorwarden_keys, which ends every access token",
         );
         return Ok(());
     }
-    let opened = match config.command_builder() {
-        Ok(builder) => builder.build().await.map_err(Failure::from),
-        Err(failure) => Err(failure),
-    };
-    match opened {
+    let Ok(builder) = config.command_builder() else { return Ok(()) };
+    match builder.build().await {
         Ok(accounts) => {
-            report.ok(CHECK, format!("{} open with the secret key", count(stored, "signing key")));
+            report.ok(CHECK, format!("those in the database ({stored}) open with the secret key"));
             accounts.close().await;
         }
-        Err(failure) => report.failure(CHECK, &failure),
+        Err(error) => report.failure(CHECK, &error.into()),
     }
     Ok(())
 }
