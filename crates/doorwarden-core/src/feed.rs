@@ -5,7 +5,7 @@ use crate::context::Context;
 use crate::keys::SignError;
 use crate::store::{Revocations, StoreError};
 use crate::time::Timestamp;
-use crate::token::feed::Statement;
+use crate::token::feed::{MAX_BYTES, Statement};
 use bytes::Bytes;
 use parking_lot::RwLock;
 use sha2::{Digest, Sha256};
@@ -125,6 +125,14 @@ fn publish(
         keys: content.keys.clone(),
     };
     let statement = context.keys.sign_statement(&statement, now)?;
+    if statement.len() > MAX_BYTES {
+        tracing::error!(
+            bytes = statement.len(),
+            sessions = content.revocations.sessions.len(),
+            "more was revoked than a statement may hold: services that verify offline refuse it. \
+             hint: revoke the signing key, which ends every access token at once"
+        );
+    }
     let etag = etag(statement.as_bytes());
     Ok(Published { statement: statement.into(), etag, at: now, content, checked: RwLock::new(checked) })
 }

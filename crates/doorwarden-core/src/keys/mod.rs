@@ -38,6 +38,8 @@ pub struct KeyRing {
     keep: Duration,
     remembered: usize,
     list: Mutex<List>,
+    /// Held from reading the stored keys until they are taken over, so that nothing older replaces something newer.
+    reading: tokio::sync::Mutex<()>,
     ring: RwLock<Arc<Ring>>,
     large_token_seen: AtomicBool,
 }
@@ -131,7 +133,8 @@ impl KeyRing {
         let mut stored = store.signing_keys().await?;
         while !states(&stored, now, keep).contains(&KeyState::Signing) {
             let algorithm = settings.keys.algorithm;
-            let first = rotation::new_key(&stored, algorithm, &sealer, now, now, random).await?;
+            let last = rotation::last_of(&stored);
+            let first = rotation::new_key(last, algorithm, &sealer, now, now, random).await?;
             store.add_signing_key(first).await?;
             stored = store.signing_keys().await?;
         }
@@ -148,6 +151,7 @@ impl KeyRing {
             keep,
             remembered,
             list: Mutex::new(list),
+            reading: tokio::sync::Mutex::default(),
             large_token_seen: AtomicBool::new(false),
         })
     }
@@ -207,9 +211,16 @@ impl KeyRing {
 
     /// The stored keys and what each may do at `now`.
     pub fn list(&self, now: Timestamp) -> Vec<(SigningKey, KeyState)> {
+        self.look(now).0
+    }
+
+    /// The same, and the id of the key that the next one follows. Whoever adds a key because of what he sees here must name that one:
+    /// then he fails if the list was already longer.
+    fn look(&self, now: Timestamp) -> (Vec<(SigningKey, KeyState)>, String) {
         let list = self.list.lock();
         let states = states(&list.keys, now, self.keep);
-        list.keys.iter().cloned().zip(states).collect()
+        let keys = list.keys.iter().cloned().zip(states).collect();
+        (keys, rotation::last_of(&list.read))
     }
 
     /// Takes over what is stored now. A key that cannot be used is left out and logged.

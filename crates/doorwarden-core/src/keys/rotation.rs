@@ -56,6 +56,7 @@ pub async fn run(context: Weak<Context>) {
 /// # Errors
 /// [`KeysError::Store`]; what was known before stays then.
 pub async fn reload(context: &Context) -> Result<(), KeysError> {
+    let _one_after_the_other = context.keys.reading.lock().await;
     let stored = context.store.signing_keys().await?;
     context.keys.take(stored, context.now());
     Ok(())
@@ -68,10 +69,9 @@ pub async fn reload(context: &Context) -> Result<(), KeysError> {
 pub async fn maintain(context: &Context) -> Result<(), KeysError> {
     reload(context).await?;
     let now = context.now();
-    let list = context.keys.list(now);
+    let (list, last) = context.keys.look(now);
     for (key, state) in &list {
-        let is_newest = list.iter().all(|(other, _)| other.predecessor != key.kid);
-        if *state == KeyState::Retired && !is_newest {
+        if *state == KeyState::Retired && key.kid != last {
             context.store.delete_signing_key(&key.kid).await?;
             tracing::info!(key.id = key.kid, "a signing key was deleted: its last token has expired");
         }
@@ -79,11 +79,11 @@ pub async fn maintain(context: &Context) -> Result<(), KeysError> {
     let settings = &context.settings.keys;
     let newest = list.iter().rev().find(|(key, _)| key.revoked_at.is_none());
     match (newest, settings.rotate_every) {
-        (None, _) => add(context, now).await?,
+        (None, _) => add(context, last, now).await?,
         (Some((newest, _)), Some(every)) => {
             let soonest = now.after(2 * settings.cache);
             if newest.signs_from.after(every) <= soonest {
-                add(context, soonest.max(newest.signs_from.after(every))).await?;
+                add(context, last, soonest.max(newest.signs_from.after(every))).await?;
             }
         }
         (Some(_), None) => {}
@@ -102,10 +102,11 @@ pub async fn rotate(context: &Context) -> Result<String, KeysError> {
     let announced = |list: Vec<(SigningKey, KeyState)>| {
         list.into_iter().find(|(_, state)| *state == KeyState::Announced).map(|(key, _)| key.kid)
     };
-    if let Some(kid) = announced(context.keys.list(now)) {
+    let (list, last) = context.keys.look(now);
+    if let Some(kid) = announced(list) {
         return Ok(kid);
     }
-    add(context, now.after(2 * context.settings.keys.cache)).await?;
+    add(context, last, now.after(2 * context.settings.keys.cache)).await?;
     reload(context).await?;
     let list = context.keys.list(now);
     let newest = list.iter().rev().find(|(key, _)| key.revoked_at.is_none()).map(|(key, _)| key.kid.clone());
@@ -122,13 +123,13 @@ pub async fn revoke(context: &Context, kid: &str) -> Result<bool, KeysError> {
     loop {
         reload(context).await?;
         let now = context.now();
-        let list = context.keys.list(now);
+        let (list, last) = context.keys.look(now);
         let Some((key, state)) = list.iter().find(|(key, _)| key.kid == kid) else { return Ok(false) };
         if *state != KeyState::Signing {
             break;
         }
         // The successor first, so that there is a key that signs at every instant.
-        add(context, now.max(key.signs_from.after(Duration::from_micros(1)))).await?;
+        add(context, last, now.max(key.signs_from.after(Duration::from_micros(1)))).await?;
         if key.signs_from >= now {
             break;
         }
@@ -142,12 +143,11 @@ pub async fn revoke(context: &Context, kid: &str) -> Result<bool, KeysError> {
     Ok(revoked)
 }
 
-/// Stores a new key; nothing happens if another instance was faster.
-async fn add(context: &Context, signs_from: Timestamp) -> Result<(), KeysError> {
-    let stored = context.store.signing_keys().await?;
+/// Stores a new key after `last`; nothing happens if another instance was faster.
+async fn add(context: &Context, last: String, signs_from: Timestamp) -> Result<(), KeysError> {
     let algorithm = context.settings.keys.algorithm;
     let (sealer, random) = (&context.keys.sealer, context.random.as_ref());
-    let key = new_key(&stored, algorithm, sealer, context.now(), signs_from, random).await?;
+    let key = new_key(last, algorithm, sealer, context.now(), signs_from, random).await?;
     let kid = key.kid.clone();
     if context.store.add_signing_key(key).await? {
         tracing::info!(key.id = kid, %signs_from, "a signing key was announced");
@@ -155,9 +155,16 @@ async fn add(context: &Context, signs_from: Timestamp) -> Result<(), KeysError> 
     Ok(())
 }
 
-/// A key that follows the newest one of `stored`.
+/// The id of the key that no other key follows; empty if there is none.
+pub(super) fn last_of(stored: &[SigningKey]) -> String {
+    let is_followed = |key: &SigningKey| stored.iter().any(|other| other.predecessor == key.kid);
+    let last = stored.iter().filter(|key| !is_followed(key)).max_by_key(|key| key.created_at);
+    last.map(|key| key.kid.clone()).unwrap_or_default()
+}
+
+/// A key that follows `last`.
 pub(super) async fn new_key(
-    stored: &[SigningKey],
+    last: String,
     algorithm: Algorithm,
     sealer: &Sealer,
     now: Timestamp,
@@ -171,14 +178,12 @@ pub(super) async fn new_key(
             .await
             .unwrap_or(Err(KeyError::Generation))?,
     };
-    let followed = |key: &SigningKey| stored.iter().any(|other| other.predecessor == key.kid);
-    let newest = stored.iter().filter(|key| !followed(key)).max_by_key(|key| key.created_at);
     Ok(SigningKey {
         kid: pair.id().to_owned(),
         algorithm: algorithm.as_str().to_owned(),
         sealed: sealer.seal(random.bytes(), pair.id().as_bytes(), &pair.to_pkcs8()),
         public_jwk: pair.public().to_jwk(),
-        predecessor: newest.map(|key| key.kid.clone()).unwrap_or_default(),
+        predecessor: last,
         created_at: now,
         signs_from,
         revoked_at: None,

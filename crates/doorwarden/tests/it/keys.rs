@@ -7,7 +7,7 @@ use doorwarden::core::token::access::{Expect, verify};
 use doorwarden::core::token::jws::Jws;
 use doorwarden::core::token::{Algorithm, KeySet, Refusal};
 use doorwarden::{Builder, Doorwarden, UserId};
-use doorwarden_testkit::{ManualClock, wait_until};
+use doorwarden_testkit::{ManualClock, drill, wait_until};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 on_both! {
     the_first_start_makes_a_key_and_publishes_it
     of_instances_that_start_at_once_one_makes_the_key
+    of_instances_that_rotate_at_once_one_makes_the_key
     a_key_is_announced_signs_verifies_and_is_deleted
     twenty_rotations_under_load_refuse_no_token_that_is_valid
     a_revoked_key_is_dead_everywhere_within_a_second_and_a_new_one_signs
@@ -113,6 +114,22 @@ async fn of_instances_that_start_at_once_one_makes_the_key(database: Database) {
     for app in &apps {
         assert_eq!(app.published().await.to_jwks(), first);
         assert_eq!(app.states().await, [KeyState::Signing]);
+    }
+}
+
+async fn of_instances_that_rotate_at_once_one_makes_the_key(database: Database) {
+    let apps = join_all((0..4).map(|_| database.app_with(hourly))).await;
+    for hour in 1..=drill().rounds(5, 100) {
+        for app in &apps {
+            app.clock.advance(Duration::from_mins(58 + 2 * u64::from(hour > 1)));
+        }
+        let done = join_all(apps.iter().map(async |app| app.auth.keys().maintain().await)).await;
+        assert!(done.iter().all(Result::is_ok), "{done:?}");
+        let states = apps[0].states().await;
+        let announced = states.iter().filter(|state| **state == KeyState::Announced);
+        assert_eq!(announced.count(), 1, "{states:?} in hour {hour}");
+        let next = join_all(apps.iter().map(async |app| app.auth.keys().rotate().await.unwrap())).await;
+        assert!(next.iter().all(|kid| *kid == next[0]), "{next:?}");
     }
 }
 
