@@ -126,8 +126,9 @@ async fn measure<F: Future<Output = ()> + Send + 'static>(
     let count = delays.len();
     let per_second = count as u128 * 1_000_000 / begun.elapsed().as_micros();
     let at = |share: usize| delays[count * share / 1000].as_secs_f64() * 1000.0;
+    let mut out = std::io::stdout();
     writeln!(
-        std::io::stdout(),
+        out,
         "{name:<44} {per_second:>6}/s  {:>3} µs CPU  p50 {:.3} ms  p99 {:.3}  p99.9 {:.3}  {} commits",
         (processor_micros() - processor) / count as u64,
         at(500),

@@ -5,7 +5,8 @@
 -- columns itself, in a statement of its own if an address or a name changes.
 CREATE TRIGGER doorwarden_fill_keys AFTER INSERT ON users
 WHEN NEW.email_key IS NULL OR NEW.username_key IS NULL BEGIN
-    UPDATE users SET email_key = coalesce(email_key, lower(email)), username_key = coalesce(username_key, lower(username))
+    UPDATE users
+    SET email_key = coalesce(email_key, lower(email)), username_key = coalesce(username_key, lower(username))
     WHERE id = NEW.id;
 END;
 CREATE TRIGGER doorwarden_follow_email AFTER UPDATE OF email, email_key ON users
@@ -31,7 +32,8 @@ CREATE TRIGGER doorwarden_user_renumbered AFTER UPDATE OF id ON users WHEN NEW.i
     WHERE user_id = OLD.id AND ended_at IS NULL;
     INSERT INTO doorwarden_changes (kind, ref) VALUES ('user', OLD.id);
 END;
-CREATE TRIGGER doorwarden_user_deactivated AFTER UPDATE OF is_active ON users WHEN OLD.is_active AND NOT NEW.is_active BEGIN
+CREATE TRIGGER doorwarden_user_deactivated AFTER UPDATE OF is_active ON users
+WHEN OLD.is_active AND NOT NEW.is_active BEGIN
     UPDATE doorwarden_sessions
     SET ended_at = CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER), end_reason = 'deactivated'
     WHERE user_id = NEW.id AND ended_at IS NULL;

@@ -5,7 +5,10 @@
 //! - WAL with `synchronous=FULL`: what was answered is on the disk.
 //! - What must follow from a change is done by triggers, so that SQL by hand counts as well. They also write the log of
 //!   changes, which [`ChangeFeed::follow`](doorwarden_core::store::ChangeFeed::follow) polls every few milliseconds.
-//! - The table `users` is a public contract; everything else is called `doorwarden_…`. See `migrations/`.
+//! - The table `users` is a public contract; everything else is called `doorwarden_…`. See `migrations/`. Other programs
+//!   need SQLite 3.37 or later; the `sqlite3` shell, which does not enforce foreign keys, does no harm.
+//! - A file that is gone, full or locked makes every call fail with [`StoreError::Unavailable`] in less than two seconds.
+//!   When it is back, so is the store; a copy that was put in its place is taken as the database.
 //!
 //! ```
 //! use doorwarden_core::store::{Store, UserStore};
@@ -22,6 +25,8 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! [`StoreError::Unavailable`]: doorwarden_core::store::StoreError::Unavailable
 
 mod connection;
 mod failure;

@@ -104,9 +104,9 @@ impl SessionStore for SqliteStore {
         let sessions =
             "SELECT id, ended_at FROM doorwarden_sessions WHERE ended_at >= ?1 ORDER BY ended_at, id";
         let users = "SELECT id, tokens_valid_after FROM users WHERE tokens_valid_after >= ?1 ORDER BY tokens_valid_after, id";
-        let revoked = self.read(|connection| {
+        self.scan(move |connection| {
             let snapshot = connection.unchecked_transaction()?;
-            Ok::<_, Failure>(Revocations {
+            Ok(Revocations {
                 sessions: all(&snapshot, sessions, [since.as_micros()], |row| {
                     let row = Record { table: "doorwarden_sessions", row };
                     Ok((SessionId(row.get(0)?), row.instant(1)?))
@@ -116,8 +116,8 @@ impl SessionStore for SqliteStore {
                     Ok((UserId(row.get(0)?), row.parse(1, instant)?))
                 })?,
             })
-        })?;
-        Ok(revoked)
+        })
+        .await
     }
 
     async fn touch_sessions(&self, seen: &[(SessionId, Timestamp)]) -> Result<(), StoreError> {
