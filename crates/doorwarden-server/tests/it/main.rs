@@ -5,10 +5,12 @@
 mod config;
 mod docs;
 mod doctor;
+mod drills;
 mod migrate;
 mod output;
 mod passwords;
 mod rights;
+mod service;
 mod site;
 mod superuser;
 mod terminal;

@@ -1,0 +1,203 @@
+//! What must survive: the service killed, its database killed, a polite end under load.
+
+use crate::service::{Service, call, free_port};
+use crate::site::Site;
+use doorwarden_testkit::{drill, skip};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+const CLIENTS: usize = 16;
+
+fn account(name: &str) -> String {
+    format!(r#"{{"email": "{name}@example.com", "username": "{name}", "password": "correct horse battery"}}"#)
+}
+
+/// Clients that register accounts until they are told to stop, and keep a journal of every 201.
+struct Load {
+    stop: Arc<AtomicBool>,
+    journal: Arc<Mutex<Vec<String>>>,
+    refused: Arc<AtomicUsize>,
+    clients: Vec<std::thread::JoinHandle<()>>,
+}
+
+impl Load {
+    fn start(port: u16, round: usize) -> Self {
+        let (stop, journal, refused) = (Arc::default(), Arc::default(), Arc::default());
+        let clients = (0..CLIENTS).map(|client| {
+            let (stop, journal, refused): (Arc<AtomicBool>, Arc<Mutex<Vec<_>>>, Arc<AtomicUsize>) =
+                (Arc::clone(&stop), Arc::clone(&journal), Arc::clone(&refused));
+            std::thread::spawn(move || {
+                for number in 0.. {
+                    if stop.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    let name = format!("r{round}c{client}n{number}");
+                    match call(port, "POST", "/registration", "", &account(&name)) {
+                        Ok((201, _)) => journal.lock().unwrap().push(name),
+                        Ok((503, _)) | Err(_) => std::thread::sleep(Duration::from_millis(5)),
+                        Ok((_, answer)) => {
+                            eprintln!("{answer}");
+                            refused.fetch_add(1, Ordering::Relaxed);
+                        }
+                    }
+                }
+            })
+        });
+        let clients = clients.collect();
+        Self { stop, journal, refused, clients }
+    }
+
+    /// Waits until something was acknowledged, and then for `more`.
+    fn runs_for(&self, more: Duration) {
+        let began = Instant::now();
+        while self.journal.lock().unwrap().len() < CLIENTS && began.elapsed() < Duration::from_secs(20) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        std::thread::sleep(more);
+    }
+
+    /// Whose accounts were acknowledged. Nothing was answered but 201 and 503.
+    fn end(self) -> Vec<String> {
+        self.stop.store(true, Ordering::Relaxed);
+        for client in self.clients {
+            client.join().unwrap();
+        }
+        assert_eq!(self.refused.load(Ordering::Relaxed), 0);
+        std::mem::take(&mut self.journal.lock().unwrap())
+    }
+}
+
+fn kill_under_load(site: &Site) {
+    let port = free_port();
+    let mut acknowledged = Vec::new();
+    for round in 0..drill().rounds(3, 50) {
+        let service = Service::start(site, port);
+        let load = Load::start(port, round);
+        load.runs_for(Duration::from_millis(37 * (round as u64 % 11)));
+        service.kill();
+        acknowledged.extend(load.end());
+    }
+    assert!(!acknowledged.is_empty(), "something was acknowledged");
+
+    let service = Service::start(site, port);
+    let users = site.run(&["user", "list", "--json"]).succeeds().json();
+    let stored: Vec<&str> =
+        users.as_array().unwrap().iter().map(|user| user["username"].as_str().unwrap()).collect();
+    let lost: Vec<_> = acknowledged.iter().filter(|name| !stored.contains(&name.as_str())).collect();
+    assert!(
+        lost.is_empty(),
+        "{} of {} acknowledged accounts are lost: {lost:?}",
+        lost.len(),
+        acknowledged.len()
+    );
+    // Whole accounts: whoever is there can log in.
+    for name in stored.iter().rev().take(5) {
+        assert_eq!(service.status("POST", "/login", &account(name)), Some(200), "{name}");
+    }
+    eprintln!("{} acknowledged, none lost", acknowledged.len());
+}
+
+#[test]
+fn drill_no_acknowledged_account_is_lost_when_the_service_is_killed_on_sqlite() {
+    kill_under_load(&Site::sqlite());
+}
+
+#[test]
+fn drill_no_acknowledged_account_is_lost_when_the_service_is_killed_on_postgres() {
+    if let Some(site) = Site::postgres() {
+        kill_under_load(&site);
+    }
+}
+
+#[test]
+fn drill_the_service_ends_politely_under_load() {
+    let site = Site::sqlite();
+    for round in 0..drill().rounds(1, 20) {
+        let port = free_port();
+        let service = Service::start(&site, port);
+        let load = Load::start(port, 1000 + round);
+        load.runs_for(Duration::from_millis(100));
+        let (status, took) = service.terminate();
+        assert!(status.success() && took < Duration::from_secs(10), "{status} after {took:?}");
+        let acknowledged = load.end();
+        let users = site.run(&["user", "list", "--json"]).succeeds().json().to_string();
+        assert!(
+            !acknowledged.is_empty()
+                && acknowledged.iter().all(|name| users.contains(&format!("\"{name}\"")))
+        );
+    }
+}
+
+/// A PostgreSQL server of its own, durable, that can be killed.
+struct Server(PathBuf);
+
+impl Server {
+    fn script(operation: &str, folder: &Path) -> std::process::Output {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../scripts/postgres");
+        Command::new(script).arg(operation).arg(folder).output().unwrap()
+    }
+
+    /// Starts it, again if it was there; its URL.
+    fn start(&self) -> Option<String> {
+        let done = Self::script("start", &self.0);
+        done.status.success().then(|| String::from_utf8(done.stdout).unwrap().trim().to_owned())
+    }
+
+    fn kill(&self) {
+        assert!(Self::script("kill", &self.0).status.success());
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        Self::script("stop", &self.0);
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn drill_a_killed_database_is_said_at_once_and_survived_without_a_restart() {
+    let server = Server(std::env::temp_dir().join(format!("doorwarden-killed-{}", std::process::id())));
+    let Some(url) = server.start() else {
+        return skip("drill_a_killed_database", "scripts/postgres could not start a server");
+    };
+    let site = Site::empty().env("DOORWARDEN_DATABASE_URL", &url);
+    let site = site.env("DOORWARDEN_SECRET_KEY", "a secret key for tests, long enough");
+    let service = Service::start(&site, free_port());
+    let mut acknowledged = 0;
+    for round in 0..drill().rounds(1, 50) {
+        let name = format!("jane{round}");
+        let (status, answer) = service.call("POST", "/registration", "", &account(&name)).unwrap();
+        assert_eq!(status, 201, "{answer}");
+        acknowledged += 1;
+        let token = answer.split("\"token\":\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+        assert_eq!(service.call("GET", "/me", token, "").unwrap().0, 200);
+
+        server.kill();
+        std::thread::sleep(Duration::from_millis(500));
+        for (method, path, body) in [
+            ("GET", "/me", String::new()),
+            ("POST", "/login", account(&name)),
+            ("GET", "/readyz", String::new()),
+        ] {
+            let began = Instant::now();
+            let (status, answer) = service.call(method, path, token, &body).unwrap();
+            assert_eq!(status, 503, "{path} {answer}");
+            assert!(began.elapsed() < Duration::from_secs(2), "{path} took {:?}", began.elapsed());
+            assert!(path == "/readyz" || answer.contains("retry-after: "), "{answer}");
+        }
+        assert_eq!(service.status("GET", "/healthz", ""), Some(200));
+
+        server.start().unwrap();
+        let began = Instant::now();
+        while service.call("GET", "/me", token, "").unwrap().0 != 200 {
+            assert!(began.elapsed() < Duration::from_secs(10), "it does not recover");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+    let users = site.run(&["user", "list", "--json"]).succeeds().json();
+    assert_eq!(users.as_array().unwrap().len(), acknowledged);
+}

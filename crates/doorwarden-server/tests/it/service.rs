@@ -1,0 +1,107 @@
+//! The running service, and requests to it over sockets.
+
+use crate::site::Site;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// A service that is killed when it is dropped.
+pub(crate) struct Service {
+    pub(crate) port: u16,
+    child: Child,
+}
+
+/// A port that nobody listens on.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+impl Service {
+    /// Starts the service and waits until it answers.
+    pub(crate) fn start(site: &Site, port: u16) -> Self {
+        let mut command = site.command(&["serve", "--listen", &format!("127.0.0.1:{port}")]);
+        command.env("DOORWARDEN_METRICS_LISTEN", "off").stdin(Stdio::null()).stdout(Stdio::null());
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(site.path("log")).unwrap();
+        let child = command.stderr(log).spawn().unwrap();
+        let service = Self { port, child };
+        let began = Instant::now();
+        while service.status("GET", "/readyz", "") != Some(200) {
+            let log = || std::fs::read_to_string(site.path("log")).unwrap_or_default();
+            assert!(began.elapsed() < Duration::from_secs(30), "the service does not come up:\n{}", log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        service
+    }
+
+    /// The status of an answer; `None` if there is none.
+    pub(crate) fn status(&self, method: &str, path: &str, body: &str) -> Option<u16> {
+        self.call(method, path, "", body).map(|(status, _)| status)
+    }
+
+    /// Status and whole answer; `None` if there is none.
+    pub(crate) fn call(&self, method: &str, path: &str, token: &str, body: &str) -> Option<(u16, String)> {
+        call(self.port, method, path, token, body).ok()
+    }
+
+    /// As `kill -9` does.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM; how it ended, and after how long.
+    pub(crate) fn terminate(mut self) -> (ExitStatus, Duration) {
+        let began = Instant::now();
+        let sent = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
+        assert!(sent.unwrap().success());
+        (self.child.wait().unwrap(), began.elapsed())
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// One request over a connection of its own.
+pub(crate) fn call(
+    port: u16,
+    method: &str,
+    path: &str,
+    token: &str,
+    body: &str,
+) -> std::io::Result<(u16, String)> {
+    let authorization =
+        if token.is_empty() { String::new() } else { format!("Authorization: Bearer {token}\r\n") };
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{authorization}\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    let answer = exchange(port, &[head.as_bytes(), body.as_bytes()].concat())?;
+    let status = answer.get(9..12).and_then(|digits| digits.parse().ok());
+    let status = status.ok_or_else(|| std::io::Error::other(format!("no answer: {answer:?}")))?;
+    Ok((status, answer))
+}
+
+/// Sends bytes and reads until the other side closes, or five seconds pass without a byte.
+pub(crate) fn exchange(port: u16, bytes: &[u8]) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    // Whoever refuses early may close before everything is sent.
+    let _ = stream.write_all(bytes);
+    let mut answer = Vec::new();
+    let mut piece = [0; 16 * 1024];
+    loop {
+        match stream.read(&mut piece) {
+            Ok(0) => break,
+            Ok(read) => answer.extend_from_slice(&piece[..read]),
+            Err(error) if answer.is_empty() => return Err(error),
+            Err(_) => break,
+        }
+    }
+    Ok(String::from_utf8_lossy(&answer).into_owned())
+}
