@@ -16,3 +16,4 @@ mod superuser;
 mod terminal;
 mod tokens;
 mod users;
+mod wire;

@@ -1,0 +1,151 @@
+//! What arrives on the socket: limits, malformed requests, requests one after the other, and what the log says of it.
+
+use crate::service::{Service, exchange, free_port};
+use crate::site::Site;
+
+fn service() -> (Site, Service) {
+    let site = Site::sqlite();
+    let service = Service::start(&site, free_port());
+    (site, service)
+}
+
+fn status(answer: &str) -> u16 {
+    answer.get(9..12).and_then(|digits| digits.parse().ok()).unwrap_or(0)
+}
+
+#[test]
+fn what_is_too_large_is_refused_in_json() {
+    let (_site, service) = service();
+    let send = |request: String| exchange(service.port, request.as_bytes()).unwrap();
+    let many: String = (0..101).map(|n| format!("X-{n}: 1\r\n")).collect();
+    let long = "a".repeat(17 * 1024);
+    for (request, expected) in [
+        (format!("GET /me HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{many}\r\n"), 431),
+        (format!("GET /me HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Long: {long}\r\n\r\n"), 431),
+        (format!("GET /me?{} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", &long[..9 * 1024]), 414),
+        // Refused by what it announces; the body never comes.
+        ("POST /login HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: 65537\r\n\r\n".to_owned(), 413),
+    ] {
+        let answer = send(request);
+        assert_eq!(status(&answer), expected, "{answer}");
+        assert!(answer.contains("content-type: application/json") && answer.contains("{\"detail\":"), "{answer}");
+    }
+}
+
+#[test]
+fn a_request_whose_length_is_in_doubt_is_refused_and_the_connection_closed() {
+    let (_site, service) = service();
+    let second = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
+    for headers in [
+        "Content-Length: 5\r\nContent-Length: 6\r\n",
+        "Content-Length: +5\r\n",
+        "Content-Length: 5,6\r\n",
+        "Content-Length : 5\r\n",
+        "Transfer-Encoding: xchunked\r\n",
+        "Transfer-Encoding: chunked, identity\r\n",
+        "X-Folded: a\r\n b\r\n",
+    ] {
+        let request = format!("POST /login HTTP/1.1\r\nHost: x\r\n{headers}\r\nhello{second}");
+        let answer = exchange(service.port, request.as_bytes()).unwrap();
+        assert_eq!(status(&answer), 400, "{headers:?} {answer}");
+        assert!(!answer.contains("\"status\":\"ok\""), "what follows is no request: {headers:?} {answer}");
+    }
+    // Both lengths: the chunks count (RFC 9112, section 6.3), or it is refused; never is the rest a second request.
+    let both = format!(
+        "POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 4\r\n\
+         Transfer-Encoding: chunked\r\n\r\n2\r\n{{}}\r\n0\r\n\r\n{second}"
+    );
+    let answer = exchange(service.port, both.as_bytes()).unwrap();
+    assert_eq!(status(&answer), 400, "{answer}");
+    for body in ["zz\r\n", "-1\r\n", "fffffffffffffffff\r\n", "2\r\n{}x\r\n0\r\n\r\n"] {
+        let request = format!(
+            "POST /login HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n\
+             Transfer-Encoding: chunked\r\n\r\n{body}"
+        );
+        let answer = exchange(service.port, request.as_bytes()).unwrap_or_default();
+        assert!(matches!(status(&answer), 0 | 400), "{body:?} {answer}");
+    }
+    assert_eq!(service.status("GET", "/healthz", ""), Some(200));
+}
+
+#[test]
+fn a_header_that_does_not_end_is_cut_off_after_ten_seconds() {
+    use std::io::{Read, Write};
+    use std::time::{Duration, Instant};
+    let (_site, service) = service();
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", service.port)).unwrap();
+    stream.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+    stream.write_all(b"GET /healthz HTTP/1.1\r\n").unwrap();
+    let began = Instant::now();
+    // A byte now and then does not prolong it.
+    while stream.write_all(b"X").is_ok() {
+        match stream.read(&mut [0; 1024]) {
+            Ok(0) => break,
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => break,
+            _ => assert!(began.elapsed() < Duration::from_secs(15), "it is still open"),
+        }
+    }
+    assert!(began.elapsed() > Duration::from_secs(8), "{:?}", began.elapsed());
+}
+
+#[test]
+fn requests_on_one_connection_are_answered_in_order() {
+    let (_site, service) = service();
+    let request = |path: &str, close: &str| format!("GET {path} HTTP/1.1\r\nHost: x\r\n{close}\r\n");
+    let three =
+        [request("/healthz", ""), request("/nowhere", ""), request("/me", "Connection: close\r\n")].concat();
+    let answer = exchange(service.port, three.as_bytes()).unwrap();
+    let statuses: Vec<_> =
+        answer.match_indices("HTTP/1.1 ").map(|(at, _)| &answer[at + 9..at + 12]).collect();
+    assert_eq!(statuses, ["200", "404", "401"], "{answer}");
+}
+
+#[test]
+fn unusual_methods_and_expectations_get_an_answer() {
+    let (_site, service) = service();
+    let send = |request: &str| exchange(service.port, request.as_bytes()).unwrap();
+    assert_eq!(status(&send("TRACE /me HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")), 405);
+    let head = send("HEAD /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    assert!(status(&head) == 200 && head.ends_with("\r\n\r\n"), "{head}");
+    let expect = "POST /login HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n{}";
+    assert!(send(expect).contains("HTTP/1.1 400"));
+    let bytes = exchange(
+        service.port,
+        b"GET /me HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer \xff\xfe\r\n\r\n",
+    );
+    assert_eq!(status(&bytes.unwrap()), 401);
+    assert_eq!(status(&send("GET /me\r\n\r\n")), 400);
+}
+
+#[test]
+fn the_log_holds_no_secret_and_no_line_that_a_client_made() {
+    let (site, service) = service();
+    let canary = "Canary-7f3a-horse";
+    let account = format!(
+        r#"{{"email": "jane@example.com", "username": "jane\n{{\"level\":\"ERROR\"}}", "password": "{canary}"}}"#
+    );
+    assert_eq!(
+        service.status("POST", "/registration", &account),
+        Some(400),
+        "a line feed is no part of a name"
+    );
+    let account = format!(r#"{{"email": "jane@example.com", "username": "jane", "password": "{canary}"}}"#);
+    let (_, answer) = service.call("POST", "/registration", "", &account).unwrap();
+    let token =
+        answer.split("\"token\":\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap().to_owned();
+    assert_eq!(service.status("POST", "/login", &account.replace("Canary-", "Wrong-Canary-")), Some(400));
+    assert_eq!(service.call("GET", "/me", &token, "").unwrap().0, 200);
+    assert_eq!(service.call("GET", &format!("/me?access_token={token}"), "", "").unwrap().0, 401);
+    assert_eq!(service.call("GET", "/\u{1b}[31m", "", "").map_or(400, |(status, _)| status) / 100, 4);
+    let (ended, _) = service.terminate();
+    assert!(ended.success());
+    let log = std::fs::read_to_string(site.path("log")).unwrap();
+    assert!(log.contains("an account was created"), "{log}");
+    for secret in [canary, &token, token.rsplit('.').next().unwrap(), "jane"] {
+        assert!(!log.contains(secret), "{secret} is in the log:\n{log}");
+    }
+    for line in log.lines() {
+        assert!(serde_json::from_str::<serde_json::Value>(line).is_ok(), "{line:?}");
+        assert!(!line.contains(char::is_control), "{line:?}");
+    }
+}
