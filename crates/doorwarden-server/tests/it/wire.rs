@@ -17,7 +17,7 @@ fn status(answer: &str) -> u16 {
 fn what_is_too_large_is_refused_in_json() {
     let (_site, service) = service();
     let send = |request: String| exchange(service.port, request.as_bytes()).unwrap();
-    let many: String = (0..101).map(|n| format!("X-{n}: 1\r\n")).collect();
+    let many = "X-Many: 1\r\n".repeat(101);
     let long = "a".repeat(17 * 1024);
     for (request, expected) in [
         (format!("GET /me HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{many}\r\n"), 431),
