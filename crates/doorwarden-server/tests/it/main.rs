@@ -6,6 +6,7 @@ mod config;
 mod docs;
 mod doctor;
 mod drills;
+mod lifecycle;
 mod migrate;
 mod output;
 mod passwords;
