@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use doorwarden_core::time::Timestamp;
 use futures_util::SinkExt;
 use std::pin::pin;
-use tokio_postgres::Transaction;
+use tokio_postgres::Client;
 use tokio_postgres::types::{ToSql, Type};
 
 /// How much is sent at a time.
@@ -74,10 +74,10 @@ impl Rows {
     }
 
     /// Sends them all.
-    pub(crate) async fn send(mut self, transaction: &Transaction<'_>, sql: &str) -> Result<(), Failure> {
+    pub(crate) async fn send(mut self, client: &Client, sql: &str) -> Result<(), Failure> {
         self.buffer.extend_from_slice(&(-1_i16).to_be_bytes());
         self.full.push(self.buffer.freeze());
-        let mut sink = pin!(transaction.copy_in(sql).await?);
+        let mut sink = pin!(client.copy_in(sql).await?);
         for chunk in self.full {
             sink.feed(chunk).await?;
         }

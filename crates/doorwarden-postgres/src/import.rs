@@ -10,8 +10,8 @@ use doorwarden_core::permission::{Group, Permission};
 use doorwarden_core::store::{ImportStore, ImportWriter, ImportedAccount, NewRights, StoreError};
 use doorwarden_core::user::UserId;
 use std::collections::HashSet;
+use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, Transaction};
 
 /// The columns that are written, in order, and how many.
 const COLUMNS: &str = "id, username, username_key, email, email_key, password, is_active, is_staff, is_superuser, \
@@ -22,49 +22,58 @@ const COUNT: i16 = 14;
 impl ImportStore for PostgresStore {
     async fn import(&self) -> Result<Box<dyn ImportWriter>, StoreError> {
         let client = client::open(&self.database.access).await?;
-        Ok(Box::new(PostgresImport { client }))
+        Ok(Box::new(PostgresImport { client, in_step: false }))
     }
 }
 
 struct PostgresImport {
     client: Client,
+    /// Whether a step has begun.
+    in_step: bool,
 }
 
+/// A transaction that may take its time.
+const BEGIN: &str =
+    "BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = '5min'";
+
 impl PostgresImport {
-    /// A transaction that may take its time.
-    async fn transaction(&mut self) -> Result<Transaction<'_>, Failure> {
-        let transaction = self.client.transaction().await?;
-        let patience =
-            "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = '5min'";
-        transaction.batch_execute(patience).await?;
-        Ok(transaction)
+    /// What was begun and not committed is undone, then a transaction begins.
+    async fn begin(&mut self) -> Result<(), Failure> {
+        if self.in_step {
+            self.client.batch_execute("ROLLBACK").await?;
+        }
+        self.client.batch_execute(BEGIN).await?;
+        self.in_step = true;
+        Ok(())
+    }
+
+    async fn commit_step(&mut self) -> Result<(), Failure> {
+        self.client.batch_execute("COMMIT").await?;
+        self.in_step = false;
+        Ok(())
     }
 
     /// All of them, if nothing of them is taken.
-    async fn write_all(&mut self, accounts: &[ImportedAccount]) -> Result<(), Failure> {
-        let transaction = self.transaction().await?;
+    async fn write_all(&self, accounts: &[ImportedAccount]) -> Result<(), Failure> {
         let sql = format!("COPY users ({COLUMNS}) FROM STDIN (FORMAT binary)");
-        users(accounts).send(&transaction, &sql).await?;
-        write_grants(&transaction, accounts, |_| true).await?;
-        Ok(transaction.commit().await?)
+        users(accounts).send(&self.client, &sql).await?;
+        write_grants(&self.client, accounts, |_| true).await
     }
 
     /// Those of which nothing is taken; the others are returned.
-    async fn write_what_is_free(&mut self, accounts: &[ImportedAccount]) -> Result<Vec<UserId>, Failure> {
-        let transaction = self.transaction().await?;
-        transaction
-            .batch_execute("CREATE TEMPORARY TABLE doorwarden_import (LIKE users) ON COMMIT DROP")
-            .await?;
+    async fn write_what_is_free(&self, accounts: &[ImportedAccount]) -> Result<Vec<UserId>, Failure> {
+        let stage = "CREATE TEMPORARY TABLE doorwarden_import (LIKE users) ON COMMIT DROP";
+        self.client.batch_execute(stage).await?;
         let sql = format!("COPY doorwarden_import ({COLUMNS}) FROM STDIN (FORMAT binary)");
-        users(accounts).send(&transaction, &sql).await?;
+        users(accounts).send(&self.client, &sql).await?;
         let sql = format!(
             "INSERT INTO users ({COLUMNS}) SELECT {COLUMNS} FROM doorwarden_import ORDER BY id \
              ON CONFLICT DO NOTHING RETURNING id"
         );
-        let rows = transaction.query(&sql, &[]).await?;
+        let rows = self.client.query(&sql, &[]).await?;
         let written = rows.iter().map(|row| get(row, 0)).collect::<Result<HashSet<i64>, _>>()?;
-        write_grants(&transaction, accounts, |id| written.contains(&id.0)).await?;
-        transaction.commit().await?;
+        write_grants(&self.client, accounts, |id| written.contains(&id.0)).await?;
+        self.client.batch_execute("DROP TABLE doorwarden_import").await?;
         Ok(accounts.iter().map(|account| account.user.id).filter(|id| !written.contains(&id.0)).collect())
     }
 }
@@ -75,10 +84,10 @@ impl ImportWriter for PostgresImport {
         let lock = "SELECT pg_advisory_xact_lock(hashtextextended('doorwarden_follow_ids', 'users'::regclass::oid::bigint))";
         let raise = "SELECT setval('users_id_seq', $1) WHERE $1 > coalesce(pg_sequence_last_value('users_id_seq'), 0)";
         let run = async {
-            let transaction = self.transaction().await?;
-            transaction.batch_execute(lock).await?;
-            transaction.query(raise, &[&up_to.0]).await?;
-            Ok::<_, Failure>(transaction.commit().await?)
+            self.begin().await?;
+            self.client.batch_execute(lock).await?;
+            self.client.query(raise, &[&up_to.0]).await?;
+            self.commit_step().await
         };
         Ok(run.await?)
     }
@@ -95,43 +104,61 @@ impl ImportWriter for PostgresImport {
         let grant = "INSERT INTO doorwarden_group_permissions (group_name, permission) \
                      SELECT * FROM unnest($1::text[], $2::text[])";
         let run = async {
-            let transaction = self.transaction().await?;
+            self.begin().await?;
             let names: Vec<&str> = permissions.iter().map(|p| p.name.as_str()).collect();
             let labels: Vec<&str> = permissions.iter().map(|p| p.label.as_str()).collect();
-            let declared = transaction.execute(declare, &[&names, &labels]).await?;
+            let declared = self.client.execute(declare, &[&names, &labels]).await?;
             let names: Vec<&str> = groups.iter().map(|group| group.name.as_str()).collect();
-            let rows = transaction.query(create, &[&names]).await?;
+            let rows = self.client.query(create, &[&names]).await?;
             let created = rows.iter().map(|row| get::<&str>(row, 0)).collect::<Result<HashSet<_>, _>>()?;
             let (names, granted): (Vec<&str>, Vec<&str>) = groups
                 .iter()
                 .filter(|group| created.contains(group.name.as_str()))
                 .flat_map(|group| group.permissions.iter().map(|p| (group.name.as_str(), p.as_str())))
                 .unzip();
-            transaction.execute(grant, &[&names, &granted]).await?;
+            self.client.execute(grant, &[&names, &granted]).await?;
             let groups = u64::try_from(created.len()).unwrap_or(u64::MAX);
-            transaction.commit().await?;
+            self.commit_step().await?;
             Ok::<_, Failure>(NewRights { permissions: declared, groups })
         };
         Ok(run.await?)
     }
 
     async fn write(&mut self, accounts: Vec<ImportedAccount>) -> Result<Vec<UserId>, StoreError> {
-        match self.write_all(&accounts).await {
-            Ok(()) => Ok(Vec::new()),
-            Err(Failure::Refused { state, .. }) if state == SqlState::UNIQUE_VIOLATION => {
-                Ok(self.write_what_is_free(&accounts).await?)
+        let run = async {
+            if !self.in_step {
+                self.begin().await?;
             }
-            Err(failure) => Err(failure.into()),
-        }
+            self.client.batch_execute("SAVEPOINT part").await?;
+            match self.write_all(&accounts).await {
+                Err(Failure::Refused { state, .. }) if state == SqlState::UNIQUE_VIOLATION => {
+                    self.client.batch_execute("ROLLBACK TO part").await?;
+                    self.write_what_is_free(&accounts).await
+                }
+                Err(failure) => {
+                    self.client.batch_execute("ROLLBACK").await?;
+                    self.in_step = false;
+                    Err(failure)
+                }
+                Ok(()) => {
+                    self.client.batch_execute("RELEASE part").await?;
+                    Ok(Vec::new())
+                }
+            }
+        };
+        Ok(run.await?)
+    }
+
+    async fn commit(&mut self) -> Result<(), StoreError> {
+        Ok(self.commit_step().await?)
     }
 
     async fn finish(mut self: Box<Self>) -> Result<(), StoreError> {
         let run = async {
-            let transaction = self.transaction().await?;
-            transaction
-                .batch_execute("ANALYZE users, doorwarden_user_groups, doorwarden_user_permissions")
-                .await?;
-            Ok::<_, Failure>(transaction.commit().await?)
+            self.begin().await?;
+            let analyze = "ANALYZE users, doorwarden_user_groups, doorwarden_user_permissions";
+            self.client.batch_execute(analyze).await?;
+            self.commit_step().await
         };
         Ok(run.await?)
     }
@@ -139,7 +166,7 @@ impl ImportWriter for PostgresImport {
 
 /// Memberships and direct permissions of those who were written.
 async fn write_grants(
-    transaction: &Transaction<'_>,
+    client: &Client,
     accounts: &[ImportedAccount],
     is_written: impl Fn(UserId) -> bool,
 ) -> Result<(), Failure> {
@@ -154,9 +181,9 @@ async fn write_grants(
         }
     }
     let sql = "COPY doorwarden_user_groups (user_id, group_name) FROM STDIN (FORMAT binary)";
-    groups.send(transaction, sql).await?;
+    groups.send(client, sql).await?;
     let sql = "COPY doorwarden_user_permissions (user_id, permission) FROM STDIN (FORMAT binary)";
-    permissions.send(transaction, sql).await
+    permissions.send(client, sql).await
 }
 
 fn users(accounts: &[ImportedAccount]) -> Rows {

@@ -28,6 +28,8 @@ impl ImportStore for SqliteStore {
         for (name, value) in [("cache_size", -CACHE_KIB), ("wal_autocheckpoint", CHECKPOINT_PAGES)] {
             connection.pragma_update(None, name, value).map_err(Failure::from)?;
         }
+        // A row that fires triggers can be undone alone: what that takes would go through a file, row by row.
+        connection.pragma_update(None, "temp_store", "MEMORY").map_err(Failure::from)?;
         Ok(Box::new(SqliteImport(Some(connection))))
     }
 }
@@ -37,15 +39,21 @@ impl ImportStore for SqliteStore {
 struct SqliteImport(Option<Connection>);
 
 impl SqliteImport {
-    /// Works in one transaction, beside the async workers.
-    async fn transaction<T: Send + 'static>(
+    /// Works in the transaction of the present step, which the first work of a step begins, beside the async workers.
+    async fn in_step<T: Send + 'static>(
         &mut self,
         work: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let lost = || Failure::Unavailable("an earlier step of the import was not finished");
+        let lost = || Failure::Unavailable("an earlier part of the import was not finished");
         let connection = self.0.take().ok_or_else(lost)?;
         let done = tokio::task::spawn_blocking(move || {
-            let result = in_transaction(&connection, work);
+            let result = begin(&connection).and_then(|()| work(&connection));
+            if result.is_err()
+                && !connection.is_autocommit()
+                && let Err(error) = connection.execute_batch("ROLLBACK")
+            {
+                tracing::error!(%error, "a failed step of an import could not be undone");
+            }
             (connection, result)
         });
         let (connection, result) = done.await.map_err(StoreError::failed)?;
@@ -54,30 +62,22 @@ impl SqliteImport {
     }
 }
 
-fn in_transaction<T>(
-    connection: &Connection,
-    work: impl FnOnce(&Connection) -> Result<T, Failure>,
-) -> Result<T, Failure> {
-    connection.execute_batch("BEGIN IMMEDIATE")?;
-    let result = work(connection).and_then(|value| {
-        connection.execute_batch("COMMIT")?;
-        Ok(value)
-    });
-    if result.is_err() && !connection.is_autocommit() {
-        connection.execute_batch("ROLLBACK")?;
+fn begin(connection: &Connection) -> Result<(), Failure> {
+    if connection.is_autocommit() {
+        connection.execute_batch("BEGIN IMMEDIATE")?;
     }
-    result
+    Ok(())
 }
 
 #[async_trait]
 impl ImportWriter for SqliteImport {
     async fn reserve_ids(&mut self, up_to: UserId) -> Result<(), StoreError> {
-        self.transaction(move |connection| {
+        self.in_step(move |connection| {
             let raise = "UPDATE sqlite_sequence SET seq = max(seq, ?1) WHERE name = 'users'";
             if run(connection, raise, [up_to.0])? == 0 {
                 run(connection, "INSERT INTO sqlite_sequence (name, seq) VALUES ('users', ?1)", [up_to.0])?;
             }
-            Ok(())
+            Ok(connection.execute_batch("COMMIT")?)
         })
         .await
     }
@@ -88,7 +88,7 @@ impl ImportWriter for SqliteImport {
         groups: &[Group],
     ) -> Result<NewRights, StoreError> {
         let (permissions, groups) = (permissions.to_vec(), groups.to_vec());
-        self.transaction(move |connection| {
+        self.in_step(move |connection| {
             let mut new = NewRights::default();
             let declare =
                 "INSERT INTO doorwarden_permissions (name, label) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
@@ -106,13 +106,14 @@ impl ImportWriter for SqliteImport {
                     }
                 }
             }
+            connection.execute_batch("COMMIT")?;
             Ok(new)
         })
         .await
     }
 
     async fn write(&mut self, accounts: Vec<ImportedAccount>) -> Result<Vec<UserId>, StoreError> {
-        self.transaction(move |connection| {
+        self.in_step(move |connection| {
             let mut statements = Statements::prepare(connection)?;
             let mut left_out = Vec::new();
             for account in &accounts {
@@ -125,9 +126,16 @@ impl ImportWriter for SqliteImport {
         .await
     }
 
+    async fn commit(&mut self) -> Result<(), StoreError> {
+        self.in_step(|connection| Ok(connection.execute_batch("COMMIT")?)).await
+    }
+
     async fn finish(mut self: Box<Self>) -> Result<(), StoreError> {
         let Some(connection) = self.0.take() else { return Ok(()) };
         let done = tokio::task::spawn_blocking(move || {
+            if !connection.is_autocommit() {
+                connection.execute_batch("ROLLBACK")?;
+            }
             connection.execute_batch("PRAGMA optimize; PRAGMA wal_checkpoint(TRUNCATE)")
         });
         Ok(done.await.map_err(StoreError::failed)?.map_err(Failure::from)?)

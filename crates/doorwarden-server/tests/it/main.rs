@@ -3,10 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 mod config;
+mod django;
 mod docs;
 mod doctor;
 mod drills;
-mod lifecycle;
+mod import;
 mod migrate;
 mod output;
 mod passwords;

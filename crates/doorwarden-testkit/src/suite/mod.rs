@@ -12,6 +12,8 @@ pub mod changes;
 #[doc(hidden)]
 pub mod groups;
 #[doc(hidden)]
+pub mod import;
+#[doc(hidden)]
 pub mod keys;
 #[doc(hidden)]
 pub mod lifecycle;
@@ -131,6 +133,13 @@ macro_rules! store_suite {
             nothing_is_given_to_or_from_what_does_not_exist
             an_account_has_what_the_user_may_do
             accounts_do_not_mix
+        );
+        $crate::store_suite!(@ $open import:
+            an_imported_account_is_stored_as_it_was
+            an_imported_account_whose_id_name_or_address_is_taken_is_left_out_whole
+            importing_again_changes_nothing
+            an_id_that_is_reserved_or_imported_is_never_used_again
+            a_step_of_an_import_that_fails_or_is_not_committed_leaves_nothing
         );
         $crate::store_suite!(@ $open sessions:
             an_opened_session_is_read_as_it_was

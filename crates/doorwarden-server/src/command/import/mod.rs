@@ -19,13 +19,18 @@ use layout::Layout;
 use progress::{Interrupt, Progress};
 use report::{Outcome, Report};
 use source::{Reading, Source};
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::time::Instant;
 use target::Target;
 use tokio::sync::mpsc;
 
-/// How many accounts are written at a time: after an interruption at most these are read once more.
-const BATCH: usize = 50_000;
+/// How many accounts are committed at a time where others may want to write, and where nobody can be yet.
+const STEP: u64 = 25_000;
+const STEP_ALONE: u64 = 250_000;
+
+/// How many accounts are handed to the writer at a time, at most.
+const PART: usize = 10_000;
 
 /// Where accounts can come from.
 #[derive(Debug, Subcommand)]
@@ -57,6 +62,10 @@ pub(crate) struct Django {
     /// Keep another column of the table as a member of the user's metadata; may be repeated
     #[arg(long, value_name = "COLUMN")]
     metadata: Vec<String>,
+    /// How many accounts are committed at a time; so long others wait to write into SQLite [default: 250000 into a database
+    /// without users, else 25000]
+    #[arg(long, value_name = "NUMBER")]
+    batch: Option<NonZero<u64>>,
     /// Write every row that cannot come as it is into this file, a JSON object a line
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
@@ -138,25 +147,37 @@ pub(super) async fn run(config: &Config, from: From, json: bool) -> Result<(), F
         report.outcome = Outcome::Stopped;
         report.imported = 0;
     } else if !args.dry_run {
+        let is_empty = target.is_empty().await?;
         let last_id = UserId(source.last_id(&layout.users).await?.max(plan.highest().0));
         let store = target.ready().await?;
         let mut writer = store.import().await?;
         writer.reserve_ids(last_id).await?;
         report.new_rights = rights.write(writer.as_mut()).await?;
-        let mut batches = decide(source.users(&layout, &args.metadata), plan, rights, trimmed);
+        let step = args.batch.map_or(if is_empty { STEP_ALONE } else { STEP }, NonZero::get);
+        let part = usize::try_from(step).unwrap_or(PART).min(PART);
+        let mut parts = decide(source.users(&layout, &args.metadata), part, plan, rights, trimmed);
         let mut progress = Progress::start("importing", coming);
+        let mut uncommitted = 0;
         report.imported = 0;
-        while let Some(batch) = batches.recv().await {
+        while let Some(accounts) = parts.recv().await {
+            let accounts = accounts?;
+            let count = accounts.len();
+            let left = writer.write(accounts).await?;
+            uncommitted += u64::try_from(count - left.len()).unwrap_or(0);
+            meanwhile.extend(left.into_iter().map(taken_meanwhile));
+            progress.advance(count);
+            if uncommitted >= step {
+                writer.commit().await?;
+                report.imported += std::mem::take(&mut uncommitted);
+            }
             if interrupt.is_wanted() {
                 report.outcome = Outcome::Interrupted;
                 break;
             }
-            let batch = batch?;
-            let count = batch.len();
-            let left = writer.write(batch).await?;
-            report.imported += u64::try_from(count - left.len()).unwrap_or(0);
-            meanwhile.extend(left.into_iter().map(taken_meanwhile));
-            progress.advance(count);
+        }
+        if uncommitted > 0 {
+            writer.commit().await?;
+            report.imported += uncommitted;
         }
         progress.clear();
         writer.finish().await?;
@@ -208,6 +229,7 @@ async fn survey(
 /// Turns rows into accounts, beside whoever writes them.
 fn decide(
     mut reading: Reading,
+    size: usize,
     plan: Plan,
     rights: Rights,
     trimmed: bool,
@@ -215,7 +237,7 @@ fn decide(
     let (sender, batches) = mpsc::channel(1);
     tokio::spawn(async move {
         let now = SystemClock.now();
-        let mut batch = Vec::with_capacity(BATCH);
+        let mut batch = Vec::with_capacity(size);
         loop {
             let rows = match reading.next().await {
                 Ok(Some(rows)) => rows,
@@ -226,11 +248,13 @@ fn decide(
                     return;
                 }
             };
-            batch.extend(rows.into_iter().filter_map(|row| plan.account(row, &rights, trimmed, now)));
-            if batch.len() + source::CHUNK > BATCH {
-                let full = std::mem::replace(&mut batch, Vec::with_capacity(BATCH));
-                if sender.send(Ok(full)).await.is_err() {
-                    return;
+            for account in rows.into_iter().filter_map(|row| plan.account(row, &rights, trimmed, now)) {
+                batch.push(account);
+                if batch.len() == size {
+                    let full = std::mem::replace(&mut batch, Vec::with_capacity(size));
+                    if sender.send(Ok(full)).await.is_err() {
+                        return;
+                    }
                 }
             }
         }

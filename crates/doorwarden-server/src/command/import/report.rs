@@ -151,12 +151,11 @@ fn as_json(finding: &Finding) -> Value {
 }
 
 fn sentence(finding: &Finding) -> String {
-    // What a terminal would take for a command must not reach it.
-    let name: String = finding.name.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
     let id = if finding.id == 0 { String::new() } else { format!(" {}", finding.id) };
+    let name = if finding.name.is_empty() { String::new() } else { format!(" {}", finding.name) };
     let action = match &finding.renamed {
-        Some(new) => format!("{}: {}", finding.action, new.escape_debug()),
+        Some(new) => format!("{}: {new}", finding.action),
         None => finding.action.to_string(),
     };
-    format!("{}{id} {name}: {} ({action})", finding.kind, finding.problem).replace(" :", ":")
+    output::clean(&format!("{}{id}{name}: {} ({action})", finding.kind, finding.problem)).into_owned()
 }

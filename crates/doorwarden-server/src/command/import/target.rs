@@ -34,6 +34,14 @@ impl<'c> Target<'c> {
         self.store.as_deref()
     }
 
+    /// Whether there is no user.
+    pub(super) async fn is_empty(&self) -> Result<bool, Failure> {
+        match &self.store {
+            Some(store) => Ok(store.count_users().await? == 0),
+            None => Ok(true),
+        }
+    }
+
     /// Begins to look at rows.
     pub(super) async fn survey(&self, on_conflict: OnConflict) -> Result<Survey, Failure> {
         match &self.store {

@@ -1,0 +1,158 @@
+use crate::{NOON, TestStore, hash, seconds};
+use doorwarden_core::identity::{EmailAddress, Username};
+use doorwarden_core::permission::{Group, Permission};
+use doorwarden_core::store::{ImportedAccount, NewRights};
+use doorwarden_core::user::{User, UserId};
+use serde_json::{Map, json};
+
+fn account(id: i64, name: &str) -> ImportedAccount {
+    let user = User {
+        id: UserId(id),
+        username: Username::from_stored(name),
+        email: EmailAddress::from_stored(format!("{name}@example.com")),
+        password: hash(name),
+        is_active: true,
+        is_staff: false,
+        is_superuser: false,
+        date_joined: NOON,
+        last_login: None,
+        metadata: Map::new(),
+        password_trimmed: false,
+        tokens_valid_after: None,
+    };
+    ImportedAccount { user, groups: Vec::new(), permissions: Vec::new() }
+}
+
+fn permission(name: &str) -> Permission {
+    Permission { name: name.parse().unwrap(), label: format!("Can {name}") }
+}
+
+fn group(name: &str, permissions: &[&str]) -> Group {
+    Group {
+        name: name.to_owned(),
+        permissions: permissions.iter().map(|p| (*p).to_owned()).collect(),
+        members: 0,
+    }
+}
+
+/// Imports accounts; who was left out.
+async fn import(t: &TestStore, accounts: Vec<ImportedAccount>) -> Vec<UserId> {
+    let mut writer = t.store.import().await.unwrap();
+    let left = writer.write(accounts).await.unwrap();
+    writer.commit().await.unwrap();
+    writer.finish().await.unwrap();
+    left
+}
+
+pub async fn an_imported_account_is_stored_as_it_was(t: &TestStore) {
+    let mut writer = t.store.import().await.unwrap();
+    let permissions = [permission("blog.add_post"), permission("blog.view_post")];
+    let groups = [group("editors", &["blog.add_post"]), group("readers", &[])];
+    let new = writer.write_rights(&permissions, &groups).await.unwrap();
+    assert_eq!(new, NewRights { permissions: 2, groups: 2 });
+
+    let mut given = account(41, "Jane \u{1f980} Ünal");
+    given.user.email = EmailAddress::from_stored("Jane@Bücher.example");
+    given.user.is_active = false;
+    given.user.is_staff = true;
+    given.user.is_superuser = true;
+    given.user.date_joined = NOON.before(seconds(12_345));
+    given.user.last_login = Some(NOON.before(seconds(17)));
+    given.user.metadata = Map::from_iter([("first_name".to_owned(), json!("Jane"))]);
+    given.user.password_trimmed = true;
+    given.groups = vec!["editors".into(), "readers".into()];
+    given.permissions = vec!["blog.view_post".into()];
+    assert_eq!(writer.write(vec![given.clone()]).await.unwrap(), []);
+    assert_eq!(writer.write(vec![account(7, "plain")]).await.unwrap(), []);
+    writer.commit().await.unwrap();
+    writer.finish().await.unwrap();
+
+    assert_eq!(t.read(UserId(41)).await, given.user);
+    assert_eq!(t.read(UserId(7)).await, account(7, "plain").user);
+    assert_eq!(t.account(UserId(41)).await.groups, ["editors", "readers"]);
+    assert_eq!(t.store.user_permissions(UserId(41)).await.unwrap(), ["blog.view_post"]);
+    let by_email =
+        t.store.user_by_email(&EmailAddress::from_stored("jane@bücher.example").key()).await.unwrap();
+    assert_eq!(by_email.map(|user| user.id), Some(UserId(41)));
+    let by_name =
+        t.store.user_by_username(&Username::from_stored("JANE \u{1f980} ÜNAL").key()).await.unwrap();
+    assert_eq!(by_name.map(|user| user.id), Some(UserId(41)));
+}
+
+pub async fn an_imported_account_whose_id_name_or_address_is_taken_is_left_out_whole(t: &TestStore) {
+    let here = t.user("here").await;
+    t.store.create_group("editors").await.unwrap();
+    let same_id = account(here.id.0, "other");
+    let same_name = account(101, "HERE");
+    let mut same_address = account(102, "another");
+    same_address.user.email = EmailAddress::from_stored("Here@Example.com");
+    let mut twice = account(104, "free");
+    twice.user.email = EmailAddress::from_stored("second@example.com");
+    let free = account(103, "free");
+    let mut all = vec![same_id, same_name, same_address, free, twice];
+    for account in &mut all {
+        account.groups = vec!["editors".into()];
+    }
+    let mut left = import(t, all).await;
+    left.sort();
+    assert_eq!(left, [here.id, UserId(101), UserId(102), UserId(104)]);
+    assert_eq!(t.read(here.id).await, here);
+    assert_eq!(t.account(here.id).await.groups, Vec::<String>::new());
+    assert_eq!(t.account(UserId(103)).await.groups, ["editors"]);
+    assert_eq!(t.store.count_users().await.unwrap(), 2);
+}
+
+pub async fn importing_again_changes_nothing(t: &TestStore) {
+    let mut given = account(5, "jane");
+    let mut writer = t.store.import().await.unwrap();
+    let (permissions, groups) = ([permission("blog.add_post")], [group("editors", &["blog.add_post"])]);
+    writer.write_rights(&permissions, &groups).await.unwrap();
+    given.groups = vec!["editors".into()];
+    writer.write(vec![given.clone()]).await.unwrap();
+    writer.commit().await.unwrap();
+    t.store.remove_from_group(UserId(5), "editors").await.unwrap();
+    t.store.revoke_from_group("editors", &permissions[0].name).await.unwrap();
+
+    let relabelled = [Permission { label: "Other words".to_owned(), ..permissions[0].clone() }];
+    assert_eq!(writer.write_rights(&relabelled, &groups).await.unwrap(), NewRights::default());
+    assert_eq!(writer.write(vec![given.clone()]).await.unwrap(), [UserId(5)]);
+    writer.commit().await.unwrap();
+    writer.finish().await.unwrap();
+    assert_eq!(t.read(UserId(5)).await, given.user);
+    assert_eq!(t.account(UserId(5)).await.groups, Vec::<String>::new());
+    assert_eq!(t.store.groups().await.unwrap(), [group("editors", &[])]);
+    assert_eq!(t.store.permissions().await.unwrap(), permissions);
+}
+
+pub async fn an_id_that_is_reserved_or_imported_is_never_used_again(t: &TestStore) {
+    let mut writer = t.store.import().await.unwrap();
+    writer.reserve_ids(UserId(100)).await.unwrap();
+    assert_eq!(t.user("first").await.id, UserId(101));
+    writer.reserve_ids(UserId(50)).await.unwrap();
+    assert_eq!(t.user("second").await.id, UserId(102));
+    writer.write(vec![account(99, "imported"), account(200, "last")]).await.unwrap();
+    writer.commit().await.unwrap();
+    writer.finish().await.unwrap();
+    assert!(t.store.delete_user(UserId(200)).await.unwrap());
+    assert_eq!(t.user("third").await.id, UserId(201));
+}
+
+pub async fn a_step_of_an_import_that_fails_or_is_not_committed_leaves_nothing(t: &TestStore) {
+    let mut member = account(8, "member");
+    member.groups = vec!["no such group".into()];
+    let mut writer = t.store.import().await.unwrap();
+    writer.write(vec![account(6, "zeroth")]).await.unwrap();
+    assert!(writer.write(vec![account(7, "first"), member]).await.is_err());
+    assert_eq!(t.store.count_users().await.unwrap(), 0);
+    assert_eq!(writer.write(vec![account(7, "first")]).await.unwrap(), []);
+    writer.commit().await.unwrap();
+    writer.write(vec![account(8, "second")]).await.unwrap();
+    writer.finish().await.unwrap();
+    assert_eq!(t.store.count_users().await.unwrap(), 1);
+
+    let mut lost = t.store.import().await.unwrap();
+    lost.write(vec![account(9, "third")]).await.unwrap();
+    drop(lost);
+    assert!(t.user("fourth").await.id > UserId(7));
+    assert_eq!(t.store.count_users().await.unwrap(), 2);
+}
