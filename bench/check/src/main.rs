@@ -1,0 +1,38 @@
+//! What can be measured without HTTP. Prints JSON.
+//!
+//! ```text
+//! bench-check hash SECONDS             Argon2id of the product's default cost by the bare crate, on every core
+//! bench-check tokens FOLDER            one check of a token with its freshness; allocations
+//! bench-check live FOLDER SESSIONS     memory of sessions in the live view, and what a cold view reads
+//! bench-check sessions FOLDER COUNT    one check, refresh, list and revoke among so many sessions on SQLite
+//! bench-check insert DJANGO TARGET     a bare bulk insert of Django's users into a migrated SQLite database
+//! ```
+
+mod counting;
+mod database;
+mod hash;
+mod insert;
+mod live;
+mod sessions;
+mod tokens;
+
+use std::path::Path;
+
+#[global_allocator]
+static ALLOCATOR: counting::Counting = counting::Counting;
+
+fn main() {
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    let number = |text: &str| text.parse().expect("a number");
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    let result = match arguments[..] {
+        ["hash", seconds] => hash::measure(seconds.parse().expect("seconds")),
+        ["tokens", folder] => runtime.block_on(tokens::measure(Path::new(folder))),
+        ["live", folder, count] => runtime.block_on(live::measure(Path::new(folder), number(count))),
+        ["sessions", folder, count] => runtime.block_on(sessions::measure(Path::new(folder), number(count))),
+        ["insert", source, target] => insert::measure(source, target),
+        _ => panic!("hash, tokens, live, sessions or insert; see the source"),
+    };
+    println!("{result}");
+}

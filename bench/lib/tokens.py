@@ -1,0 +1,41 @@
+"""Inside the process: checks of tokens, memory of sessions, and how cost grows with their number."""
+
+import shutil
+
+
+def check(bench):
+    got = bench.check("tokens", bench.folder("tokens"))
+    for what, name, most in (
+        ("session token with freshness, hot", "session_hot_ns", 500),
+        ("session token with freshness, 10,000 in turn", "session_rotating_ns", 1000),
+        ("access token seen before, hot", "access_seen_ns", 1000),
+        ("access token seen before, 2,000 in turn", "access_seen_rotating_ns", 1000),
+    ):
+        bench.row(what, got[name], "ns", target=f"< {most}", reached=got[name] < most)
+    for what, name in (("session token", "session_allocations"), ("access token seen before", "access_seen_allocations")):
+        bench.row(f"allocations of a check, {what}", got[name], "", target="0", reached=got[name] == 0)
+    more = got["eddsa_new_more_ns"]
+    note = f"the signature alone {got['eddsa_bare_ns'] / 1000:.1f} µs"
+    bench.row("new EdDSA token, above its signature", more, "ns", target="< 1000", reached=more < 1000, note=note)
+
+
+def live(bench):
+    folder = bench.folder("live")
+    got = bench.check("live", folder, 100_000 if bench.size == "quick" else 1_000_000)
+    shutil.rmtree(folder)
+    each = got["bytes_each"]
+    note = f"{got['sessions']:,} sessions; a cold view reads {got['cold_reads_per_second']:,.0f}/s"
+    bench.row("memory of a live session", each, "bytes", target="< 72", reached=each < 72, note=note)
+
+
+def sessions(bench):
+    powers = {"quick": range(3, 6), "usual": range(3, 7), "full": range(3, 8)}[bench.size]
+    grown = []
+    for power in powers:
+        folder = bench.folder("sessions")
+        got = bench.check("sessions", folder, 10**power)
+        shutil.rmtree(folder)
+        grown.append(got)
+        text = ", ".join(f"{name} {got[name]['p50_us']:.0f}/{got[name]['p99_us']:.0f}" for name in ("check", "check_cold", "refresh", "list", "revoke"))
+        bench.row(f"among {10**power:,} sessions, SQLite", note=f"p50/p99 µs: {text}")
+    bench.series["sessions"] = grown

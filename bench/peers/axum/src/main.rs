@@ -1,0 +1,102 @@
+//! Bare axum handlers that answer `GET /me` on the product's own accept loop.
+//!
+//! ```text
+//! bench-axum ADDRESS bare FILE          the bytes of FILE, and no more headers than a JSON answer needs
+//! bench-axum ADDRESS dressed FILE       the same with the product's headers, as constants: the same bytes on the wire
+//! bench-axum ADDRESS authenticated URL  the token is checked by the library, which reads the database URL; nothing else
+//! ```
+
+#[path = "../../../../crates/doorwarden-server/src/serve/accept.rs"]
+#[allow(unreachable_pub)]
+mod accept;
+
+use axum::Router;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use bytes::Bytes;
+use doorwarden::{Auth, Doorwarden};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const DRESS: [(HeaderName, HeaderValue); 6] = [
+    (HeaderName::from_static("x-request-id"), HeaderValue::from_static("0123456789abcdef")),
+    (HeaderName::from_static("x-content-type-options"), HeaderValue::from_static("nosniff")),
+    (HeaderName::from_static("x-frame-options"), HeaderValue::from_static("DENY")),
+    (HeaderName::from_static("referrer-policy"), HeaderValue::from_static("no-referrer")),
+    (
+        HeaderName::from_static("content-security-policy"),
+        HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'; base-uri 'none'"),
+    ),
+    (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
+];
+
+#[tokio::main]
+async fn main() {
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    let [address, kind, source] = &arguments[..] else { panic!("ADDRESS KIND SOURCE") };
+    let router = match kind.as_str() {
+        "bare" => {
+            let body = read(source);
+            Router::new().route("/me", get(move || std::future::ready(json(body.clone()))))
+        }
+        "dressed" => {
+            let body = read(source);
+            let dressed = move || {
+                let mut response = json(body.clone());
+                response.headers_mut().reserve(DRESS.len());
+                response.headers_mut().extend(DRESS);
+                std::future::ready(response)
+            };
+            Router::new().route("/me", get(dressed))
+        }
+        "authenticated" => {
+            let secret = std::env::var("BENCH_SECRET_KEY").expect("BENCH_SECRET_KEY");
+            let accounts =
+                Doorwarden::builder().database_url(source).secret_key(secret).migrate(false).build().await;
+            let auth = accounts.expect("an existing database").auth().clone();
+            Router::new().route("/me", get(move |headers: HeaderMap| me(auth.clone(), headers)))
+        }
+        _ => panic!("KIND is bare, dressed or authenticated"),
+    };
+    let listener = TcpListener::bind(address).await.expect("a free address");
+    let (_stop, stopped) = watch::channel(false);
+    let acceptor = accept::Acceptor { max_connections: 10_000, drain: Duration::ZERO };
+    acceptor.run(listener, router, stopped).await;
+}
+
+fn read(path: &str) -> Bytes {
+    std::fs::read(path).expect("a file").into()
+}
+
+fn json(body: Bytes) -> Response {
+    let headers = [
+        (CONTENT_TYPE, HeaderValue::from_static("application/json")),
+        (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ];
+    (headers, body).into_response()
+}
+
+async fn me(auth: Auth, headers: HeaderMap) -> Response {
+    match auth.authenticate(&headers).await {
+        // The first answer of the endpoint has rendered it, as in the product.
+        Ok(user) => json(user.authenticated().user.rendered.get_or_init(|| render(&user.user)).clone()),
+        Err(error) => error.render(&headers),
+    }
+}
+
+/// As many bytes as the product answers.
+fn render(user: &doorwarden::User) -> Bytes {
+    let last = user.last_login.map_or("null".to_owned(), |at| format!("\"{at}\""));
+    format!(
+        "{{\"id\":{},\"username\":\"{}\",\"email\":\"{}\",\"is_active\":true,\"is_staff\":false,\"is_superuser\":false,\
+         \"date_joined\":\"{}\",\"last_login\":{last},\"groups\":[],\"permissions\":[]}}",
+        user.id.0, user.username, user.email, user.date_joined
+    )
+    .into()
+}
