@@ -72,34 +72,77 @@ impl Auth {
         self.0.openapi.get_or_init(|| openapi::document(self)).clone()
     }
 
-    /// All endpoints that are not left out, each with and without a slash at the end. To be merged into an application's router.
+    /// All endpoints that are not left out, each with and without a slash at the end. To be merged into an application's router, which
+    /// panics, as axum does, if both have the same path and method.
+    ///
+    /// ```
+    /// fn app(auth: &doorwarden_axum::Auth) -> axum::Router {
+    ///     axum::Router::new().merge(auth.router()).layer(auth.shell())
+    /// }
+    /// ```
     pub fn router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
         endpoint::router(self)
     }
 
     /// Every route that `router` has so far needs a user: without one the answer is 401. Unknown paths stay 404, and
-    /// routes that are added or merged afterwards stay public.
+    /// routes that are added or merged afterwards stay public. A router without routes panics, as axum's `route_layer` does.
+    ///
+    /// ```
+    /// use axum::{Router, routing::get};
+    /// use doorwarden_axum::{Auth, CurrentUser};
+    ///
+    /// fn app(auth: &Auth) -> Router {
+    ///     let personal = Router::new().route("/feed", get(async |user: CurrentUser| format!("Hello {}", user.username())));
+    ///     auth.protect(personal).route("/about", get("for everybody"))
+    /// }
+    /// ```
     pub fn protect<S: Clone + Send + Sync + 'static>(&self, router: Router<S>) -> Router<S> {
         router.route_layer(self.require_user())
     }
 
-    /// A layer that lets only users through.
+    /// A layer that lets only users through: 401 for anybody else.
     pub fn require_user(&self) -> RequireLayer {
         RequireLayer::new(self.clone(), Need::User)
     }
 
-    /// A layer that lets only staff through (`is_staff`).
+    /// A layer that lets only staff through (`is_staff`): 401 without a user, 403 for others.
     pub fn require_staff(&self) -> RequireLayer {
         RequireLayer::new(self.clone(), Need::Staff)
     }
 
-    /// A layer that lets only those through who have this permission, as Django's `has_perm` defines it.
+    /// A layer that lets only those through who have this permission, as Django's `has_perm` defines it: 401 without a user, 403 for others.
+    /// A name that was never declared is nobody's but the superusers'.
+    ///
+    /// ```
+    /// use axum::{Router, routing::post};
+    /// use doorwarden_axum::Auth;
+    ///
+    /// fn app(auth: &Auth) -> Router {
+    ///     let publish = post(async || "published").route_layer(auth.require_perm("blog.add_post"));
+    ///     // What is added after the layer is for everybody.
+    ///     Router::new().route("/posts", publish.get(async || "the posts"))
+    /// }
+    /// ```
     pub fn require_perm(&self, permission: impl Into<Arc<str>>) -> RequireLayer {
         RequireLayer::new(self.clone(), Need::Permission(permission.into()))
     }
 
     /// The outermost layer of an application: request ids, security headers, limits, metrics, safety from panics, errors as
     /// JSON, and the extractors of [`CurrentUser`] on every route.
+    ///
+    /// It refuses a target over 8 KiB with 414, and more than 100 header fields or 16 KiB of them with 431. A header that a handler set
+    /// itself stays. Around the router instead of inside it, it costs one allocation less: `auth.shell().layer(router)`.
+    ///
+    /// ```
+    /// use axum::{Router, routing::get};
+    /// use doorwarden_axum::{Auth, CurrentUser};
+    ///
+    /// fn app(auth: &Auth) -> Router {
+    ///     Router::new()
+    ///         .route("/", get(async |user: Option<CurrentUser>| format!("known: {}", user.is_some())))
+    ///         .layer(auth.shell())
+    /// }
+    /// ```
     pub fn shell(&self) -> ShellLayer {
         ShellLayer::new(self.clone())
     }

@@ -12,10 +12,28 @@ use serde::de::DeserializeOwned;
 use std::ops::Deref;
 use std::sync::Arc;
 
-/// The user who makes the request, as he is now. Dereferences to [`Account`]: `user.user.username`, `user.has_perm("blog.add_post")`.
+/// The user who makes the request, as he is now: what was changed, taken away or switched off since the token was made counts.
+/// Dereferences to [`Account`], which has permissions, groups and the whole [`User`](doorwarden_core::user::User).
 ///
-/// As an argument it needs a user; `Option<CurrentUser>` is `None` without a token, but a token that is refused is 401 there, too.
-/// Works on every route under [`Auth::shell`], [`Auth::protect`] or a layer of [`Auth::require_perm`] and its like.
+/// As an argument it needs a user, and answers 401 without one; `Option<CurrentUser>` is `None` without a token, but a token that is
+/// refused is 401 there, too. 503 if the database would have to be asked and does not answer. Works on every route under
+/// [`Auth::shell`], [`Auth::protect`] or a layer of [`Auth::require_perm`] and its like.
+///
+/// ```
+/// use doorwarden_axum::CurrentUser;
+///
+/// async fn greet(user: CurrentUser) -> String {
+///     match user.has_perm("blog.add_post") {
+///         true => format!("Write something, {}!", user.username()),
+///         false => format!("Hello {}, we shall write to {}.", user.username(), user.email()),
+///     }
+/// }
+///
+/// async fn home(user: Option<CurrentUser>) -> &'static str {
+///     if user.is_some() { "Welcome back" } else { "Hello, stranger" }
+/// }
+/// # let _: axum::Router = axum::Router::new().route("/", axum::routing::get(home)).route("/greet", axum::routing::get(greet));
+/// ```
 #[derive(Debug, Clone)]
 pub struct CurrentUser(Arc<Authenticated>);
 
@@ -24,9 +42,24 @@ impl CurrentUser {
         Self(Arc::new(authenticated))
     }
 
-    /// The primary key.
+    /// The primary key: what an application's own tables refer to.
     pub fn id(&self) -> UserId {
         self.user.id
+    }
+
+    /// The name shown to people, as it was typed.
+    pub fn username(&self) -> &str {
+        self.user.username.as_str()
+    }
+
+    /// The address, as it was typed.
+    pub fn email(&self) -> &str {
+        self.user.email.as_str()
+    }
+
+    /// Whether the user may use the administration.
+    pub fn is_staff(&self) -> bool {
+        self.user.is_staff
     }
 
     /// The session of the token; `None` if it names none.
@@ -48,6 +81,17 @@ impl CurrentUser {
     ///
     /// # Errors
     /// If the members do not fit the type.
+    ///
+    /// ```
+    /// #[derive(serde::Deserialize)]
+    /// struct Profile {
+    ///     display_name: String,
+    /// }
+    ///
+    /// fn shown(user: &doorwarden_axum::CurrentUser) -> String {
+    ///     user.metadata::<Profile>().map_or_else(|_| user.username().to_owned(), |profile| profile.display_name)
+    /// }
+    /// ```
     pub fn metadata<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
         T::deserialize(serde_json::Value::Object(self.user.metadata.clone()))
     }
@@ -99,7 +143,21 @@ pub(crate) async fn current(parts: &mut Parts) -> Result<Option<CurrentUser>, Ap
     Ok(user)
 }
 
-/// The verified claims of the token that came with the request.
+/// The verified claims of the token that came with the request. Like [`CurrentUser`], which it looks for first, it answers 401 or 503
+/// if there is none.
+///
+/// ```
+/// use doorwarden_axum::Claims;
+/// use doorwarden_core::flow::authenticate::TokenClaims;
+///
+/// async fn expiry(Claims(claims): Claims) -> String {
+///     match claims {
+///         TokenClaims::Session(claims) => format!("until {}", claims.exp),
+///         TokenClaims::Access(claims) => format!("until {}, then refresh", claims.exp),
+///     }
+/// }
+/// # let _: axum::Router = axum::Router::new().route("/expiry", axum::routing::get(expiry));
+/// ```
 #[derive(Debug, Clone)]
 pub struct Claims(pub TokenClaims);
 

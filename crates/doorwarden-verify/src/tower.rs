@@ -89,12 +89,15 @@ impl Verifier {
     }
 }
 
-/// The token of the only `Authorization` header, if its scheme is Bearer in any case of letters (RFC 9110, section 11.1).
+/// The token of the only `Authorization` header: exactly two words of which the first is `Bearer` in any case (RFC 6750).
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let (value, None) = (values.next()?, values.next()) else { return None };
-    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    let mut words = value.to_str().ok()?.split_ascii_whitespace();
+    match (words.next(), words.next(), words.next()) {
+        (Some(scheme), Some(token), None) if scheme.eq_ignore_ascii_case("bearer") => Some(token),
+        _ => None,
+    }
 }
 
 /// Made by [`Verifier::layer`].

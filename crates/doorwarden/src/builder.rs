@@ -23,6 +23,26 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// What can be decided before the start. Made by [`Doorwarden::builder`].
+///
+/// ```no_run
+/// # async fn run() -> Result<(), doorwarden::BuildError> {
+/// use doorwarden::{Doorwarden, Endpoint, Field};
+/// use std::time::Duration;
+///
+/// let auth = Doorwarden::builder()
+///     .database_url("postgres://app:password@db.example.com/app")
+///     .secret_key(std::env::var("SECRET_KEY").unwrap_or_default())
+///     .settings(|settings| settings.session.lifetime = Duration::from_secs(14 * 24 * 3600))
+///     .field(Field::text("display_name", 80).required())
+///     .permission("blog.add_post", "Can add post")
+///     .endpoint_at(Endpoint::Login, "/api/login")
+///     .without(Endpoint::Docs)
+///     .build()
+///     .await?;
+/// # drop(auth);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Builder {
     database_url: String,

@@ -14,7 +14,7 @@
 //! }
 //!
 //! async fn feed(user: CurrentUser) -> String {
-//!     format!("Hello {}", user.user.username.as_str())
+//!     format!("Hello {}", user.username())
 //! }
 //! ```
 //!
@@ -42,8 +42,10 @@ pub use doorwarden_core::field::Field;
 pub use doorwarden_core::flow::manage::{CreateUserError, NewAccount};
 pub use doorwarden_core::hook::Hooks;
 pub use doorwarden_core::password::Password;
+pub use doorwarden_core::permission::{Permission, PermissionName};
+pub use doorwarden_core::session::{ClientInfo, Session};
 pub use doorwarden_core::settings::Settings;
-pub use doorwarden_core::user::{Account, User, UserId};
+pub use doorwarden_core::user::{Account, NewUser, User, UserChange, UserId};
 pub use keys::Keys;
 pub use secret::SecretKeyError;
 pub use tokens::Tokens;
@@ -62,6 +64,19 @@ mod documents {
 }
 
 /// Accounts and tokens: what an application holds. Cheap to clone. Dereferences to [`Auth`], which has the router and the layers.
+///
+/// ```no_run
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// use doorwarden::Doorwarden;
+///
+/// let auth = Doorwarden::builder().database_url("sqlite://app.db").build().await?;
+/// let jane = auth.users().create_user("jane", "jane@example.com", Some("correct horse battery")).await?;
+/// let token = auth.tokens().issue(jane.id).await?.token;
+/// assert_eq!(auth.tokens().verify(&token).await?.user.account.user.id, jane.id);
+/// auth.close().await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Doorwarden {
     auth: Auth,

@@ -8,6 +8,16 @@ use doorwarden_core::user::UserId;
 use std::sync::Arc;
 
 /// Makes and checks tokens. From [`Doorwarden::tokens`](crate::Doorwarden::tokens).
+///
+/// ```no_run
+/// # async fn run(auth: doorwarden::Doorwarden, jane: doorwarden::UserId) -> Result<(), Box<dyn std::error::Error>> {
+/// let tokens = auth.tokens();
+/// let issued = tokens.issue(jane).await?;
+/// let who = tokens.verify(&issued.token).await?;
+/// assert_eq!(who.user.account.user.id, jane);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Tokens {
     context: Arc<Context>,

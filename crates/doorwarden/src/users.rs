@@ -8,7 +8,21 @@ use doorwarden_core::store::{Change, GrantError, StoreError, UserFilter};
 use doorwarden_core::user::{Account, User, UserChange, UserId};
 use std::sync::Arc;
 
-/// The manager, as Django's `User.objects`. From [`Doorwarden::users`](crate::Doorwarden::users).
+/// The manager, as Django's `User.objects`. From [`Doorwarden::users`](crate::Doorwarden::users). What it changes counts from the next
+/// request on, here and, within a second, in every other instance.
+///
+/// ```no_run
+/// # async fn run(auth: doorwarden::Doorwarden) -> Result<(), Box<dyn std::error::Error>> {
+/// let users = auth.users();
+/// let jane = users.create_user("jane", "jane@example.com", Some("correct horse battery")).await?;
+/// users.create_group("editors").await?;
+/// users.grant_to_group("editors", &"blog.add_post".parse()?).await?;
+/// users.add_to_group(jane.id, "editors").await?;
+/// let account = users.account(jane.id).await?.ok_or("she was just created")?;
+/// assert!(account.has_perm("blog.add_post"));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Users {
     context: Arc<Context>,

@@ -1,6 +1,8 @@
+use super::framing;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request};
 use axum::response::Response;
+use futures_util::future::Either;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -90,9 +92,12 @@ where
         tracing::debug!(%error, "TCP_NODELAY could not be set");
     }
     let service = service_fn(move |request: http::Request<Incoming>| {
+        if let Some(refused) = framing::refused(&request) {
+            return Either::Left(std::future::ready(Ok(refused)));
+        }
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(ConnectInfo(peer));
-        service.clone().call(request)
+        Either::Right(service.clone().call(request))
     });
     http.serve_connection(TokioIo::new(stream), service)
 }

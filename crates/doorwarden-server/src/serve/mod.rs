@@ -1,6 +1,7 @@
 //! The service: from the socket to the router and back.
 
 mod accept;
+mod framing;
 mod log;
 
 use crate::config::Config;
@@ -96,7 +97,9 @@ async fn terminated() -> Result<(), Failure> {
 /// Says where the service listens, where its data lies, and what to try first.
 async fn greet(config: &Config, address: &str, accounts: &Doorwarden) {
     tracing::info!(%address, database = accounts.context().store.kind(), "listening");
-    if !std::io::stdout().is_terminal() {
+    let first = accounts.context().store.count_users().await.is_ok_and(|count| count == 0);
+    // Who has no account yet is a person trying it out, wherever the output goes.
+    if !first && !std::io::stdout().is_terminal() {
         return;
     }
     let data = match config.database_url.strip_prefix("sqlite://") {
@@ -104,7 +107,6 @@ async fn greet(config: &Config, address: &str, accounts: &Doorwarden) {
         Some(path) => path.to_owned(),
         None => "PostgreSQL".to_owned(),
     };
-    let first = accounts.context().store.count_users().await.is_ok_and(|count| count == 0);
     let body = r#"{"email": "jane@example.com", "username": "jane", "password": "correct horse battery"}"#;
     let path = if first { "registration" } else { "login" };
     // A terminal that went away is no reason to stop.

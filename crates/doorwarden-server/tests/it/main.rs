@@ -8,6 +8,7 @@ mod docs;
 mod doctor;
 mod drills;
 mod import;
+mod lifecycle;
 mod migrate;
 mod output;
 mod passwords;

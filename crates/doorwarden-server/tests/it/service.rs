@@ -21,7 +21,10 @@ impl Service {
     /// Starts the service and waits until it answers.
     pub(crate) fn start(site: &Site, port: u16) -> Self {
         let mut command = site.command(&["serve", "--listen", &format!("127.0.0.1:{port}")]);
-        command.env("DOORWARDEN_METRICS_LISTEN", "off").stdin(Stdio::null()).stdout(Stdio::null());
+        if !site.environment().contains_key("DOORWARDEN_METRICS_LISTEN") {
+            command.env("DOORWARDEN_METRICS_LISTEN", "off");
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::null());
         let log = std::fs::OpenOptions::new().create(true).append(true).open(site.path("log")).unwrap();
         let child = command.stderr(log).spawn().unwrap();
         let service = Self { port, child };

@@ -149,3 +149,52 @@ fn the_log_holds_no_secret_and_no_line_that_a_client_made() {
         assert!(!line.contains(char::is_control), "{line:?}");
     }
 }
+
+#[test]
+fn a_request_that_two_readers_could_understand_differently_is_the_last_of_its_connection() {
+    let (_site, service) = service();
+    let second = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
+    let json = "POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n";
+    let chunks = "\r\n2\r\n{}\r\n0\r\n\r\n";
+    for request in [
+        "GET /healthz HTTP/1.1\r\n\r\n".to_owned(),
+        "GET /healthz HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n".to_owned(),
+        "GET /healthz HTTP/1.1\r\nHost: x\rX: y\r\n\r\n".to_owned(),
+        format!("{json}Content-Length: 4\r\nTransfer-Encoding: chunked\r\n{chunks}"),
+        format!("{json}Transfer-Encoding: chunked\r\nContent-Length: 4\r\n{chunks}"),
+        format!("{json}Transfer-Encoding: gzip, chunked\r\n{chunks}"),
+        format!("{json}Transfer-Encoding: chunked, chunked\r\n{chunks}"),
+        format!("{json}Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n{chunks}"),
+        format!("{json}Transfer-Encoding: \u{b}chunked\r\n{chunks}"),
+        format!("{json}Transfer-Encoding: chunked\r\n\r\n2;a\n{{}}\r\n0\r\n\r\n"),
+        format!("{}Transfer-Encoding: chunked\r\n{chunks}", json.replace("1.1", "1.0")),
+    ] {
+        let began = std::time::Instant::now();
+        let answer = exchange(service.port, format!("{request}{second}").as_bytes()).unwrap();
+        assert_eq!(status(&answer), 400, "{request:?} {answer}");
+        assert_eq!(answer.matches("HTTP/1.").count(), 1, "what follows is no request: {request:?} {answer}");
+        assert!(began.elapsed().as_secs() < 4, "it is closed: {request:?}");
+    }
+    let two = format!("{json}transfer-encoding: Chunked\r\n{chunks}{json}Connection: close\r\n\r\n");
+    let answer = exchange(service.port, two.as_bytes()).unwrap();
+    assert_eq!(
+        answer.matches("HTTP/1.1 400").count(),
+        2,
+        "chunks are read to their end, and no further: {answer}"
+    );
+    let old = exchange(service.port, b"GET /healthz HTTP/1.0\r\n\r\n").unwrap();
+    assert_eq!(status(&old), 200, "HTTP/1.0 knows no Host");
+}
+
+#[test]
+fn a_body_that_is_too_large_is_refused_while_it_is_being_sent() {
+    let (_site, service) = service();
+    let json = "POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n";
+    let chunk = format!("4000\r\n{}\r\n", "a".repeat(0x4000));
+    // The end never comes.
+    let endless = format!("{json}Transfer-Encoding: chunked\r\n\r\n{}", chunk.repeat(5));
+    assert_eq!(status(&exchange(service.port, endless.as_bytes()).unwrap()), 413);
+    let announced = format!("{json}Expect: 100-continue\r\nContent-Length: 70000\r\n\r\n");
+    let answer = exchange(service.port, announced.as_bytes()).unwrap();
+    assert_eq!(status(&answer), 413, "not asked to go on: {answer}");
+}

@@ -37,7 +37,7 @@ async fn the_layer_lets_only_accepted_tokens_through() {
     assert_eq!(ask(&router, &[&bearer]).await, (StatusCode::OK, String::new(), "7".to_owned()));
 
     let missing = r#"{"detail":"Authentication credentials were not provided."}"#;
-    for none in [&[][..], &["Basic YTpi"], &[&bearer, &bearer]] {
+    for none in [&[][..], &["Basic YTpi"], &["Bearer"], &["Bearer a b"], &[&bearer, &bearer]] {
         let (status, challenge, body) = ask(&router, none).await;
         assert_eq!(
             (status.as_u16(), challenge.as_str(), body.as_str()),

@@ -26,10 +26,10 @@ on_both! {
 
 fn blog(auth: &Doorwarden) -> Router {
     async fn feed(user: CurrentUser) -> String {
-        format!("{} sees the feed", user.user.username.as_str())
+        format!("{} sees the feed", user.username())
     }
     async fn home(user: Option<CurrentUser>) -> String {
-        user.map_or("hello".to_owned(), |user| format!("hello {}", user.user.username.as_str()))
+        user.map_or("hello".to_owned(), |user| format!("hello {}", user.username()))
     }
     async fn claims(Claims(claims): Claims) -> String {
         format!("{claims:?}").contains("sid").to_string()

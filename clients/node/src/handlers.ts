@@ -1,0 +1,48 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Claims } from "./checker.js";
+import { Refused } from "./refused.js";
+import type { Verifier } from "./verifier.js";
+
+/** A request of express with the claims of its token. */
+export type ExpressRequest<R = IncomingMessage> = R & { auth: Claims };
+
+/** The token of an `Authorization` header: exactly two words of which the first is `Bearer` in any case (RFC 6750). */
+export function bearer(authorization: string | null | undefined): string {
+  const words = (authorization ?? "").trim().split(/\s+/);
+  const [scheme, token] = words;
+  if (words.length !== 2 || scheme?.toLowerCase() !== "bearer" || !token) throw new Refused("missing", "no_token");
+  return token;
+}
+
+/** Middleware for express, and for everything else with `(request, response, next)`: puts the claims into `request.auth`, or answers. */
+export function express(
+  verifier: Verifier,
+): (request: IncomingMessage, response: ServerResponse, next: (error?: unknown) => void) => Promise<void> {
+  return async (request, response, next) => {
+    try {
+      (request as ExpressRequest).auth = await verifier.verify(bearer(request.headers.authorization));
+    } catch (error) {
+      if (!(error instanceof Refused)) return next(error);
+      response.writeHead(error.status, error.headers).end(error.body);
+      return;
+    }
+    next();
+  };
+}
+
+/** A fetch handler that is only called with the claims of an accepted token. */
+export function protect<Rest extends unknown[]>(
+  verifier: Verifier,
+  handler: (request: Request, claims: Claims, ...rest: Rest) => Response | Promise<Response>,
+): (request: Request, ...rest: Rest) => Promise<Response> {
+  return async (request, ...rest) => {
+    let claims: Claims;
+    try {
+      claims = await verifier.verify(bearer(request.headers.get("authorization")));
+    } catch (error) {
+      if (error instanceof Refused) return error.response();
+      throw error;
+    }
+    return handler(request, claims, ...rest);
+  };
+}

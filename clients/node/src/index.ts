@@ -1,0 +1,10 @@
+/**
+ * Verify Doorwarden's access tokens offline, and still refuse the ones of a session that has ended.
+ *
+ *     const verifier = new Verifier("https://id.example.com", { audience: "https://api.example.com" });
+ *     const claims = await verifier.verify(token); // or throws Refused
+ */
+export { Checker, type Claims } from "./checker.js";
+export { bearer, express, protect, type ExpressRequest } from "./handlers.js";
+export { Refused, type RefusedKind } from "./refused.js";
+export { Verifier, type Status, type VerifierOptions } from "./verifier.js";

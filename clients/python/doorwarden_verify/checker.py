@@ -1,0 +1,224 @@
+"""The pure part: key set, revocation statements, token and time go in, claims come out."""
+
+import hashlib
+import threading
+from typing import Any, NamedTuple
+
+import jwt
+
+from .refused import InvalidToken, Revoked, Unavailable
+
+MAX_TOKEN_CHARS = 8192
+MAX_STATEMENT_CHARS = 4 << 20
+# How far the clocks of two machines may differ.
+SKEW = 60
+ALGORITHMS = ("EdDSA", "ES256", "RS256")
+REQUIRED = ("iss", "sub", "aud", "exp", "iat", "jti", "client_id")
+
+# None of them is ever honoured: they change the rules of verifying, or bring a key along (RFC 8725, section 3.10).
+FORBIDDEN_HEADERS = frozenset(("b64", "crit", "cty", "enc", "jku", "jwk", "x5c", "x5t", "x5t#S256", "x5u", "zip"))
+PRIVATE_MEMBERS = frozenset(("d", "dp", "dq", "k", "oth", "p", "q", "qi"))
+
+
+class State(NamedTuple):
+    """What is known; replaced as a whole, so that readers need no lock."""
+
+    # The key set as it was published, and its keys by `kid`.
+    published: Any
+    keys: dict[str, jwt.PyJWK]
+    # `iat` of the newest statement, and when it came.
+    as_of: int | None
+    heard: float | None
+    # When each session ended; since when tokens of each user that name no session count; when each revoked key was last named.
+    sessions: dict[str, int]
+    users: dict[str, int]
+    revoked_keys: dict[str, int]
+    verified: "VerifiedTokens"
+
+
+class Checker:
+    """Decides about access tokens from what it is given. Reads no clock, and does no input or output."""
+
+    def __init__(self, issuer: str, audience: str | None = None, *, leeway: int = 0, remembered: int = 20_000):
+        self.issuer = issuer
+        self.audience = audience or issuer
+        self._leeway = min(leeway, SKEW)
+        self._remembered = remembered
+        self._state = State(None, {}, None, None, {}, {}, {}, VerifiedTokens(remembered))
+        self._changing = threading.Lock()
+
+    def set_keys(self, jwks: dict[str, Any]) -> None:
+        """Takes the issuer's key set (RFC 7517). One key that is weak, secret or malformed spoils it: `ValueError`, and the keys of
+        before stay."""
+        if jwks == self._state.published:
+            return
+        keys = [_public_key(jwk) for jwk in jwks["keys"]]
+        by_id = {key.key_id: key for key in keys}
+        if len(by_id) != len(keys):
+            raise ValueError("two keys with the same kid")
+        with self._changing:
+            # Nothing verified survives a change of the keys.
+            verified = VerifiedTokens(self._remembered)
+            self._state = self._state._replace(published=jwks, keys=by_id, verified=verified)
+
+    def hear(self, signed: str, now: float) -> bool:
+        """Takes a signed revocation statement. True if it revokes a key that was not revoked before."""
+        with self._changing:
+            state = self._state
+            said = self._statement(state, signed, now)
+            iat, window = said["iat"], said["window"]
+            is_news = state.as_of is None or iat > state.as_of
+            as_of = iat if state.as_of is None else max(iat, state.as_of)
+            # United, not replaced: of several instances one may know of a logout before another does.
+            revoked_keys = _united(state.revoked_keys, ((kid, iat) for kid in said["keys"]), as_of - window)
+            revokes_key = not revoked_keys.keys() <= state.revoked_keys.keys()
+            self._state = state._replace(
+                as_of=as_of,
+                heard=now if is_news else state.heard,
+                sessions=_united(state.sessions, said["sessions"], as_of - window),
+                users=_united(state.users, ((str(user), since) for user, since in said["users"]), as_of - window),
+                revoked_keys=revoked_keys,
+                verified=VerifiedTokens(self._remembered) if revokes_key else state.verified,
+            )
+            return revokes_key
+
+    def verify(self, token: str, now: float) -> dict[str, Any]:
+        """The claims of an access token that is valid at `now`. Not to be changed: they are remembered."""
+        if len(token) > MAX_TOKEN_CHARS:
+            raise InvalidToken("too_long")
+        if not token.isascii():
+            raise InvalidToken("malformed")
+        state = self._state
+        digest = hashlib.sha256(token.encode()).digest()
+        claims = state.verified.get(digest)
+        if claims is None:
+            claims = self._signed(state, token, "at+jwt")
+            _require(claims, REQUIRED)
+            if not isinstance(claims["sub"], str) or not isinstance(claims.get("sid"), str | None):
+                raise InvalidToken("bad_claim")
+            self._check_times(claims, now, self._leeway)
+            audience = claims["aud"]
+            if self.audience not in (audience if isinstance(audience, list) else [audience]):
+                raise InvalidToken("wrong_audience")
+            state.verified.put(digest, claims)
+        elif now >= claims["exp"] + self._leeway:
+            raise InvalidToken("expired")
+        sid = claims.get("sid")
+        if sid is not None:
+            if sid in state.sessions:
+                raise Revoked("session_ended")
+        elif claims["iat"] < state.users.get(claims["sub"], claims["iat"]):
+            raise Revoked("issued_before")
+        return claims
+
+    def silence(self, now: float) -> float | None:
+        """For how many seconds nothing was heard from the feed; None: nothing ever was."""
+        heard = self._state.heard
+        return None if heard is None else max(0.0, now - heard)
+
+    @property
+    def has_keys(self) -> bool:
+        return bool(self._state.keys)
+
+    def _statement(self, state: State, signed: str, now: float) -> dict[str, Any]:
+        if len(signed) > MAX_STATEMENT_CHARS:
+            raise InvalidToken("too_long")
+        said = self._signed(state, signed, "revocations+jwt")
+        _require(said, ("iss", "iat", "exp", "window", "sessions", "users", "keys"))
+        self._check_times(said, now, SKEW)
+        return said
+
+    def _signed(self, state: State, token: str, typ: str) -> dict[str, Any]:
+        """The payload, if a key of the issuer's signed it as this type of token."""
+        try:
+            header = jwt.get_unverified_header(token)
+        except jwt.PyJWTError:
+            raise InvalidToken("malformed") from None
+        if FORBIDDEN_HEADERS & header.keys():
+            raise InvalidToken("forbidden_header")
+        if str(header.get("typ", "")).lower().removeprefix("application/") != typ:
+            raise InvalidToken("wrong_type")
+        kid = header.get("kid")
+        if not state.keys:
+            raise Unavailable("no_keys")
+        if kid in state.revoked_keys:
+            raise Revoked("key_revoked")
+        key = state.keys.get(kid)
+        if key is None:
+            raise InvalidToken("unknown_key")
+        try:
+            # The algorithm is that of the key, never the token's choice. Times and audience are judged elsewhere, by the given clock.
+            return jwt.decode(
+                token,
+                key,
+                algorithms=[key.algorithm_name],
+                issuer=self.issuer,
+                options={"verify_exp": False, "verify_nbf": False, "verify_iat": False, "verify_aud": False},
+            )
+        except jwt.InvalidIssuerError:
+            raise InvalidToken("wrong_issuer") from None
+        except jwt.InvalidAlgorithmError:
+            raise InvalidToken("wrong_algorithm") from None
+        except jwt.InvalidSignatureError:
+            raise InvalidToken("bad_signature") from None
+        except jwt.PyJWTError:
+            raise InvalidToken("malformed") from None
+
+    @staticmethod
+    def _check_times(claims: dict[str, Any], now: float, leeway: int) -> None:
+        for name in ("exp", "iat", "nbf"):
+            if name in claims and type(claims[name]) is not int:
+                raise InvalidToken("bad_claim")
+        if now >= claims["exp"] + leeway:
+            raise InvalidToken("expired")
+        if claims.get("nbf", 0) > now + leeway:
+            raise InvalidToken("not_yet_valid")
+        if claims["iat"] > now + SKEW:
+            raise InvalidToken("issued_in_future")
+
+
+def _require(claims: dict[str, Any], names: tuple[str, ...]) -> None:
+    for name in names:
+        if name not in claims:
+            raise InvalidToken("missing_claim")
+
+
+def _public_key(jwk: dict[str, Any]) -> jwt.PyJWK:
+    if PRIVATE_MEMBERS & jwk.keys() or jwk.get("use", "sig") != "sig" or not isinstance(jwk.get("kid"), str):
+        raise ValueError("a key of the set is not a public key for signatures with a kid")
+    try:
+        key = jwt.PyJWK(jwk)
+    except jwt.PyJWTError as error:
+        raise ValueError("a key of the set cannot be used") from error
+    if key.algorithm_name not in ALGORITHMS or (key.algorithm_name == "RS256" and key.key.key_size < 2048):
+        raise ValueError("a key of the set is of no accepted algorithm, or weak")
+    return key
+
+
+def _united(old: dict[str, int], new: Any, oldest: int) -> dict[str, int]:
+    united = {name: time for name, time in old.items() if time >= oldest}
+    for name, time in new:
+        united[name] = max(time, united.get(name, time))
+    return united
+
+
+class VerifiedTokens:
+    """Claims by the digest of their token, in two generations: when the young one is full it becomes the old one, which is forgotten."""
+
+    def __init__(self, capacity: int):
+        self._size = max(1, capacity // 2)
+        self._young: dict[bytes, dict[str, Any]] = {}
+        self._old: dict[bytes, dict[str, Any]] = {}
+
+    def get(self, digest: bytes) -> dict[str, Any] | None:
+        claims = self._young.get(digest)
+        if claims is None:
+            claims = self._old.get(digest)
+            if claims is not None:
+                self.put(digest, claims)
+        return claims
+
+    def put(self, digest: bytes, claims: dict[str, Any]) -> None:
+        if len(self._young) >= self._size:
+            self._old, self._young = self._young, {}
+        self._young[digest] = claims

@@ -1,0 +1,88 @@
+//! A small blog on axum and Doorwarden. Its own tables lie beside Doorwarden's in one SQLite database, and refer to them.
+
+mod database;
+mod posts;
+mod profile;
+
+use axum::Router;
+use axum::routing::{get, post};
+use doorwarden::{Builder, Doorwarden, Field};
+use sqlx::SqlitePool;
+use std::error::Error;
+use std::net::SocketAddr;
+use std::path::Path;
+use tokio::net::TcpListener;
+
+/// Whoever has this may publish.
+pub const ADD_POST: &str = "blog.add_post";
+
+/// The application: what every handler can reach.
+#[derive(Debug, Clone)]
+pub struct Blog {
+    /// The accounts.
+    pub accounts: Doorwarden,
+    /// The blog's own connections to the database that also holds the accounts.
+    pub database: SqlitePool,
+}
+
+impl Blog {
+    /// Opens the blog in the database at `path`, which is created if it is missing. `accounts` is [`Doorwarden::builder`], with
+    /// changes if need be.
+    ///
+    /// # Errors
+    /// If the database cannot be opened or brought up to date.
+    pub async fn open(path: &Path, accounts: Builder) -> Result<Self, Box<dyn Error>> {
+        let database = database::pool(path);
+        let accounts = accounts
+            .database_url(format!("sqlite://{}", path.display()))
+            .permission(ADD_POST, "Can add post")
+            .field(Field::text("display_name", 80).required().describe("The name under which posts appear."))
+            .hook(profile::OnRegistration(database.clone()))
+            .build()
+            .await?;
+        // After Doorwarden's own, whose table `users` these refer to.
+        database::migrate(&database).await?;
+        Ok(Self { accounts, database })
+    }
+
+    /// Every route: the blog's, and Doorwarden's.
+    pub fn router(&self) -> Router {
+        let publish = post(posts::publish).route_layer(self.accounts.require_perm(ADD_POST));
+        let personal = Router::new().route("/profile", get(profile::read).put(profile::write));
+        self.accounts
+            .protect(personal)
+            .route("/posts", publish.get(posts::list))
+            .route("/posts/{id}", get(posts::read).delete(posts::withdraw))
+            .with_state(self.clone())
+            .merge(self.accounts.router())
+            .layer(self.accounts.shell())
+    }
+
+    /// Lets the user of this address publish; `false` if there is none.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn make_author(&self, email: &str) -> Result<bool, Box<dyn Error>> {
+        let users = self.accounts.users();
+        let Some(user) = users.get_by_email(email).await? else { return Ok(false) };
+        users.grant(user.id, &ADD_POST.parse()?).await?;
+        Ok(true)
+    }
+
+    /// Serves until `stopped` is there, then finishes what has begun.
+    ///
+    /// # Errors
+    /// If the listener fails.
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        stopped: impl Future<Output = ()> + Send + 'static,
+    ) -> std::io::Result<()> {
+        // With the address of the client, which Doorwarden shows in the list of sessions.
+        let service = self.router().into_make_service_with_connect_info::<SocketAddr>();
+        axum::serve(listener, service).with_graceful_shutdown(stopped).await?;
+        self.database.close().await;
+        self.accounts.close().await;
+        Ok(())
+    }
+}

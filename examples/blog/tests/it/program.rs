@@ -1,0 +1,94 @@
+//! The blog as a program, on a socket.
+
+use doorwarden_testkit::sqlite_path;
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+struct Running {
+    child: Child,
+    address: String,
+}
+
+impl Running {
+    /// Starts the blog of this folder on a free port, which its log names.
+    fn start(folder: &Path) -> Self {
+        let mut program = program(folder);
+        let mut child = program.env("BLOG_LISTEN", "127.0.0.1:0").spawn().unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+        let line = log.find(|line| line.contains("http://")).expect("it says where it listens");
+        let address = line.split("http://").nth(1).unwrap().split(',').next().unwrap().to_owned();
+        // Somebody must read on, or the blog could not write.
+        std::thread::spawn(move || log.for_each(drop));
+        Self { child, address }
+    }
+
+    fn call(&self, method: &str, path: &str, token: &str, body: &Value) -> (u16, Value) {
+        let authorization =
+            if token.is_empty() { String::new() } else { format!("Authorization: Bearer {token}\r\n") };
+        let body = body.to_string();
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        write!(
+            stream,
+            "{method} {path} HTTP/1.1\r\nHost: blog\r\nConnection: close\r\n{authorization}\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), serde_json::from_str(body).unwrap_or_default())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself, which the test has then complained about.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn program(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_example-blog"));
+    command.current_dir(folder).stderr(Stdio::piped()).env("NO_COLOR", "1");
+    command
+}
+
+#[test]
+fn the_program_keeps_what_it_was_told_and_shows_where_a_session_comes_from() {
+    let (folder, _) = sqlite_path();
+    let blog = Running::start(folder.path());
+    let jane = json!({"email": "jane@example.com", "username": "jane", "password": "correct horse battery",
+                      "display_name": "Jane Doe"});
+    let (status, answer) = blog.call("POST", "/registration", "", &jane);
+    assert_eq!(status, 201, "{answer}");
+    let token = answer["token"].as_str().unwrap();
+    let post = json!({"title": "Hello", "body": "Once upon a time."});
+    assert_eq!(blog.call("POST", "/posts", token, &post).0, 403);
+
+    let made = program(folder.path()).args(["author", "jane@example.com"]).output().unwrap();
+    assert!(made.status.success(), "{made:?}");
+    let start = std::time::Instant::now();
+    while blog.call("POST", "/posts", token, &post).0 != 201 {
+        assert!(start.elapsed().as_secs() < 1, "another process granted it a second ago");
+    }
+    let (_, sessions) = blog.call("GET", "/sessions", token, &Value::Null);
+    assert_eq!(sessions[0]["address"], "127.0.0.1", "{sessions}");
+    drop(blog);
+
+    let blog = Running::start(folder.path());
+    assert_eq!(blog.call("GET", "/posts/1", "", &Value::Null).1["author"], "Jane Doe");
+    assert_eq!(blog.call("GET", "/profile", token, &Value::Null).1["posts"], 1, "the token still counts");
+}
+
+#[test]
+fn an_author_must_be_registered() {
+    let (folder, _) = sqlite_path();
+    let made = program(folder.path()).args(["author", "nobody@example.com"]).output().unwrap();
+    assert!(!made.status.success());
+    assert!(String::from_utf8(made.stderr).unwrap().contains("nobody is registered as nobody@example.com"));
+}
