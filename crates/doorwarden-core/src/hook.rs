@@ -39,7 +39,9 @@ pub trait Hooks: Send + Sync + std::fmt::Debug + 'static {
         Ok(())
     }
 
-    /// The account is there, its session not yet. If this refuses, the account is deleted again.
+    /// The account is there, its session not yet. If this refuses, the account is deleted again. A process that is killed in between
+    /// leaves the account without what this makes beside it, so make up for it where it is missing, for instance in
+    /// [`before_login`](Self::before_login).
     async fn after_registration(&self, _user: &User) -> Result<(), FieldErrors> {
         Ok(())
     }

@@ -37,7 +37,7 @@ impl Blog {
             .database_url(format!("sqlite://{}", path.display()))
             .permission(ADD_POST, "Can add post")
             .field(Field::text("display_name", 80).required().describe("The name under which posts appear."))
-            .hook(profile::OnRegistration(database.clone()))
+            .hook(profile::Profiles(database.clone()))
             .build()
             .await?;
         // After Doorwarden's own, whose table `users` these refer to.

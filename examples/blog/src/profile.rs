@@ -3,26 +3,30 @@ use crate::database::failed;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use doorwarden::{ApiError, CurrentUser, FieldError, FieldErrors, Hooks, User, async_trait};
+use doorwarden::{ApiError, ClientInfo, CurrentUser, FieldError, FieldErrors, Hooks, User, async_trait};
 use serde::{Deserialize, Serialize};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row, SqlitePool};
 
 /// Gives every new account its profile.
 #[derive(Debug)]
-pub(crate) struct OnRegistration(pub(crate) SqlitePool);
+pub(crate) struct Profiles(pub(crate) SqlitePool);
+
+impl Profiles {
+    async fn run(&self, sql: &'static str, user: &User) -> sqlx::Result<()> {
+        // Whoever was created by an operator has given no name.
+        let name = user.metadata.get("display_name").and_then(|name| name.as_str());
+        let insert = sqlx::query(sql).bind(user.id.0).bind(name.unwrap_or(user.username.as_str()));
+        insert.execute(&self.0).await.map(drop)
+    }
+}
 
 #[async_trait]
-impl Hooks for OnRegistration {
+impl Hooks for Profiles {
     async fn after_registration(&self, user: &User) -> Result<(), FieldErrors> {
-        let name = user.metadata["display_name"].as_str();
-        let made = sqlx::query("INSERT INTO profile (user_id, display_name) VALUES (?, ?)")
-            .bind(user.id.0)
-            .bind(name)
-            .execute(&self.0)
-            .await;
+        let made = self.run("INSERT INTO profile (user_id, display_name) VALUES (?, ?)", user).await;
         let complaint = match made {
-            Ok(_) => return Ok(()),
+            Ok(()) => return Ok(()),
             Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
                 FieldError::new("unique", "Somebody else writes under this name.")
             }
@@ -32,6 +36,16 @@ impl Hooks for OnRegistration {
             }
         };
         Err(FieldErrors::one("display_name", complaint))
+    }
+
+    /// Makes up for what a registration had no time for, because the process was killed between account and profile.
+    async fn before_login(&self, user: &User, _: &ClientInfo) -> Result<(), FieldErrors> {
+        if let Err(error) =
+            self.run("INSERT OR IGNORE INTO profile (user_id, display_name) VALUES (?, ?)", user).await
+        {
+            tracing::error!(%error, "a profile could not be made");
+        }
+        Ok(())
     }
 }
 

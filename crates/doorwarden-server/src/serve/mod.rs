@@ -19,8 +19,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tower_layer::Layer;
 
-/// How long requests that have begun may go on after SIGTERM.
-const DRAIN: Duration = Duration::from_secs(10);
+/// How long requests that have begun may go on after SIGTERM. `docker stop` kills after ten seconds, and closing takes a moment.
+const DRAIN: Duration = Duration::from_secs(8);
 
 /// Runs until SIGTERM or SIGINT.
 pub(crate) async fn run(config: Config) -> Result<(), Failure> {
@@ -45,9 +45,10 @@ pub(crate) async fn run(config: Config) -> Result<(), Failure> {
 
     // Around the router, not inside it: the router's own layers box every request once more.
     let service = accounts.shell().layer(accounts.router::<()>());
+    let terminated = terminated()?;
     let acceptor = Acceptor { max_connections: config.max_connections, drain: DRAIN };
     let serving = tokio::spawn(acceptor.run(listener, service, stopped));
-    terminated().await?;
+    terminated.await;
     tracing::info!("stopping: what has begun is finished");
     let _ = stop.send(true);
     accounts.end_streams();
@@ -84,14 +85,16 @@ async fn metrics(listener: TcpListener, accounts: Doorwarden, stopped: watch::Re
     Acceptor { max_connections: 64, drain: Duration::ZERO }.run(listener, router, stopped).await;
 }
 
-async fn terminated() -> Result<(), Failure> {
+/// From this call on, not from the first poll, SIGTERM and SIGINT end the future instead of the process.
+fn terminated() -> Result<impl Future<Output = ()>, Failure> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }
 
 /// Says where the service listens, where its data lies, and what to try first.

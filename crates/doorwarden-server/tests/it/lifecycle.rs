@@ -4,9 +4,11 @@ use crate::service::{Service, call, free_port};
 use crate::site::{SECRET_KEY, Site};
 use doorwarden_testkit::skip;
 use serde_json::Value;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 /// A service started as a person does, and what it says to that person.
 struct Greeted {
@@ -119,4 +121,25 @@ fn two_services_live_beside_each_other() {
 
     let taken = format!("127.0.0.1:{}", first.port);
     there.run(&["serve", "--listen", &taken]).fails(69, "hint: another program listens there");
+}
+
+#[test]
+fn drill_who_leaves_a_request_half_sent_does_not_keep_the_service_from_its_end() {
+    let site = Site::empty();
+    let service = Service::start(&site, free_port());
+    let begun = |bytes: &str| {
+        let mut stream = TcpStream::connect(("127.0.0.1", service.port)).unwrap();
+        stream.write_all(bytes.as_bytes()).unwrap();
+        stream
+    };
+    let _idle = (begun(""), begun("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"));
+    let _streaming = begun("GET /.well-known/revocations/stream HTTP/1.1\r\nHost: x\r\n\r\n");
+    // Each round waits for as long as the service does.
+    let _half = doorwarden_testkit::drill().full.then(|| {
+        let head = "POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 50\r\n\r\n{";
+        (begun("GET /healthz HTTP/1.1\r\nHo"), begun(head))
+    });
+    std::thread::sleep(Duration::from_millis(200));
+    let (ended, took) = service.terminate();
+    assert!(ended.success() && took < Duration::from_secs(10), "{ended} after {took:?}");
 }

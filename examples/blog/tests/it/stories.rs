@@ -50,6 +50,22 @@ async fn a_registration_makes_a_profile_or_nothing() {
 }
 
 #[tokio::test]
+async fn who_has_an_account_without_a_profile_gets_one_at_the_next_login() {
+    let site = Site::new().await;
+    let jane = site.reader("jane", "Jane Doe").await;
+    site.blog.accounts.users().create_user("root", "root@example.com", Some(PASSWORD)).await.unwrap();
+    sqlx::query("DELETE FROM profile").execute(&site.blog.database).await.unwrap();
+    assert_eq!(site.get("/profile", &jane).await.0, 404);
+    for (name, display_name) in [("jane", "Jane Doe"), ("root", "root")] {
+        let login = json!({"email": format!("{name}@example.com"), "password": PASSWORD});
+        let (status, answer) = site.call("POST", "/login", "", login).await;
+        assert_eq!(status, 200, "{answer}");
+        let profile = site.get("/profile", answer["token"].as_str().unwrap()).await;
+        assert_eq!(profile.1["display_name"], display_name);
+    }
+}
+
+#[tokio::test]
 async fn a_profile_is_its_owners() {
     let site = Site::new().await;
     let (jane, john) = (site.author("jane", "Jane Doe").await, site.reader("john", "John Roe").await);
