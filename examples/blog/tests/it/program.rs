@@ -74,7 +74,7 @@ fn the_program_keeps_what_it_was_told_and_shows_where_a_session_comes_from() {
     assert!(made.status.success(), "{made:?}");
     let start = std::time::Instant::now();
     while blog.call("POST", "/posts", token, &post).0 != 201 {
-        assert!(start.elapsed().as_secs() < 1, "another process granted it a second ago");
+        assert!(start.elapsed().as_secs() < 5, "another process granted it long ago");
     }
     let (_, sessions) = blog.call("GET", "/sessions", token, &Value::Null);
     assert_eq!(sessions[0]["address"], "127.0.0.1", "{sessions}");

@@ -97,7 +97,7 @@ async fn a_row_that_the_blog_writes_into_users_counts_at_once() {
     sqlx::query("UPDATE users SET is_active = 0").execute(&site.blog.database).await.unwrap();
     let start = std::time::Instant::now();
     while site.get("/profile", &jane).await.0 != 401 {
-        assert!(start.elapsed().as_secs() < 1, "a second has passed");
+        assert!(start.elapsed().as_secs() < 5, "it is not noticed");
         tokio::time::sleep(std::time::Duration::from_millis(1)).await;
     }
 }
