@@ -10,6 +10,13 @@
 #[allow(unreachable_pub)]
 mod accept;
 
+/// The product's checks of a request's framing, which a bare handler does without.
+mod framing {
+    pub fn refused<B>(_: &http::Request<B>) -> Option<axum::response::Response> {
+        None
+    }
+}
+
 use axum::Router;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
