@@ -4,7 +4,7 @@
 //! of the header members that would change what is verified, how, or with which key.
 
 use crate::parts::{Parts, allowed_header, members};
-use crate::{KeyPair, KeySet, Part, PublicKey, Refusal, base64url};
+use crate::{Algorithm, KeyPair, KeySet, Part, PublicKey, Refusal, base64url};
 
 /// A compact JWS, taken apart. Nothing of it is verified until [`verify`](Self::verify) or
 /// [`verify_with`](Self::verify_with) says so.
@@ -81,13 +81,17 @@ impl<'a> Jws<'a> {
 
 /// The compact JWS of a payload. The header has exactly `alg`, `kid` and `typ`.
 pub(crate) fn sign(key: &KeyPair, typ: &str, payload: &[u8]) -> String {
-    // A thumbprint needs no escapes in JSON.
-    let header = format!(r#"{{"alg":"{}","kid":"{}","typ":"{typ}"}}"#, key.algorithm().as_str(), key.id());
-    let mut token = base64url::encode(header.as_bytes());
+    let mut token = header(key.algorithm(), key.id(), typ);
     token.push('.');
     base64url::encode_append(payload, &mut token);
     let signature = key.sign(token.as_bytes());
     token.push('.');
     base64url::encode_append(&signature, &mut token);
     token
+}
+
+/// The encoded header of what [`sign`] makes. The id is a thumbprint, which needs no escapes in JSON.
+pub(crate) fn header(algorithm: Algorithm, key_id: &str, typ: &str) -> String {
+    let json = format!(r#"{{"alg":"{}","kid":"{key_id}","typ":"{typ}"}}"#, algorithm.as_str());
+    base64url::encode(json.as_bytes())
 }

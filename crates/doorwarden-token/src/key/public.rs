@@ -1,5 +1,6 @@
 use super::jwk::{self, Material};
 use super::{Algorithm, KeyError, rsa};
+use crate::{access, jws};
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents,
 };
@@ -20,6 +21,8 @@ use std::fmt;
 #[derive(Clone)]
 pub struct PublicKey {
     id: String,
+    /// The encoded header of the access tokens that [`access::sign`] makes with this key, if it makes any.
+    access_header: Option<String>,
     material: Material,
     parsed: ParsedPublicKey,
 }
@@ -47,12 +50,19 @@ impl PublicKey {
                 .map_err(|_| KeyError::WeakRsa)?,
         };
         let id = id.unwrap_or_else(|| material.thumbprint());
-        Ok(Self { id, material, parsed })
+        // Another id may need escapes, or be made to look like a header of two ids.
+        let is_ours = id == material.thumbprint();
+        let access_header = is_ours.then(|| jws::header(material.algorithm(), &id, access::TYPE));
+        Ok(Self { id, access_header, material, parsed })
     }
 
     /// The `kid`.
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    pub(super) fn access_header(&self) -> Option<&[u8]> {
+        self.access_header.as_deref().map(str::as_bytes)
     }
 
     /// The only algorithm that this key is for.

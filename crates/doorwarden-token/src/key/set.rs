@@ -62,6 +62,11 @@ impl KeySet {
         self.keys.iter().find(|key| key.id() == id)
     }
 
+    /// The key whose access tokens have exactly this encoded header; `None` says nothing about the header.
+    pub(crate) fn with_access_header(&self, header: &[u8]) -> Option<&PublicKey> {
+        self.keys.iter().find(|key| key.access_header() == Some(header))
+    }
+
     /// Every key.
     pub fn iter(&self) -> std::slice::Iter<'_, PublicKey> {
         self.keys.iter()

@@ -1,6 +1,6 @@
 use crate::craft::{AUDIENCE, ISSUER, NOW, access_claims, key_set, pair, signed_by, unb64};
 use doorwarden_token::access::{self, AccessClaims, Expect};
-use doorwarden_token::{Algorithm, KeyPair, KeySet, Refusal};
+use doorwarden_token::{Algorithm, KeyPair, KeySet, Part, PublicKey, Refusal};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -209,6 +209,68 @@ fn keys_come_and_go() {
         "the old one is retired"
     );
     assert_eq!(verify(&tokens[0], &KeySet::default()), Err(Refusal::UnknownKey));
+}
+
+#[test]
+fn another_spelling_of_the_usual_header_gets_the_same_verdict() {
+    let spaced = header().replace(',', ", ");
+    let good = json!({"iss": ISSUER, "sub": "7", "aud": AUDIENCE, "exp": NOW + 300, "iat": NOW, "jti": "a1", "client_id": "web"});
+    let changed = [
+        ("exp", json!(NOW)),
+        ("iss", json!("x")),
+        ("aud", json!("x")),
+        ("jti", json!(7)),
+        ("nbf", json!(NOW + 9)),
+    ];
+    let payloads = changed.map(|(name, value)| {
+        let mut claims = good.clone();
+        claims[name] = value;
+        claims.to_string()
+    });
+    let mut seen = Vec::new();
+    for payload in payloads.into_iter().chain([good.to_string(), "[]".to_owned(), String::new()]) {
+        let [usual, other] = [header(), spaced.clone()].map(|header| {
+            let token = signed_by(pair(Algorithm::EdDsa), header, &payload);
+            let (signed, signature) = token.rsplit_once('.').unwrap();
+            let foreign = signed_by(pair(Algorithm::Es256), header_of(&token), &payload);
+            let broken = [
+                token.clone(),
+                format!("{signed}."),
+                format!("{signed}.{signature}A"),
+                format!("{signed}.{}", "A".repeat(86)),
+                format!("{signed}.{}", foreign.rsplit_once('.').unwrap().1),
+                format!("{}=.{signature}", signed),
+            ];
+            broken.map(|token| verify(&token))
+        });
+        assert_eq!(usual, other, "{payload}");
+        seen.extend(usual);
+    }
+    assert_eq!(seen.iter().filter(|verdict| verdict.is_ok()).count(), 1);
+}
+
+/// The header of a token, as text.
+fn header_of(token: &str) -> String {
+    String::from_utf8(unb64(token.split('.').next().unwrap())).unwrap()
+}
+
+#[test]
+fn a_key_id_cannot_bring_header_members_along() {
+    let key = pair(Algorithm::EdDsa);
+    let trick = r#"k","typ":"at+jwt"#;
+    let mut jwk: Value = serde_json::from_str(&key.public().to_jwk()).unwrap();
+    jwk["kid"] = json!(trick);
+    let set = KeySet::new(vec![PublicKey::from_jwk(&jwk.to_string()).unwrap()]).unwrap();
+    let header = format!(r#"{{"alg":"EdDSA","kid":"{trick}","typ":"at+jwt"}}"#);
+    let token = signed_by(
+        key,
+        header,
+        unb64(access::sign(key, &access_claims()).unwrap().split('.').nth(1).unwrap()),
+    );
+    assert_eq!(access::verify(&token, &set, &expect(), NOW), Err(Refusal::DuplicateMember(Part::Header)));
+    let named = json!({"alg": "EdDSA", "kid": trick, "typ": "at+jwt"}).to_string();
+    let token = signed_by(key, named, unb64(token.split('.').nth(1).unwrap()));
+    assert_eq!(access::verify(&token, &set, &expect(), NOW), Ok(access_claims()));
 }
 
 proptest! {
