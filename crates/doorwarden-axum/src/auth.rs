@@ -15,6 +15,7 @@ use doorwarden_core::context::Context;
 use doorwarden_core::flow::authenticate::authenticate;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
+use memchr::memchr2;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
@@ -180,17 +181,23 @@ fn bearer(headers: &HeaderMap) -> Result<&str, ApiError> {
             "More than one Authorization header was sent.",
         ));
     }
-    let Ok(value) = value.to_str() else {
+    let words =
+        std::str::from_utf8(value.as_bytes()).ok().filter(|text| text.is_ascii()).map(str::trim_ascii);
+    let Some(words) = words else {
         let is_bearer = value.as_bytes().get(..7).is_some_and(|s| s.eq_ignore_ascii_case(b"bearer "));
         return Err(match is_bearer {
             true => ApiError::from(doorwarden_core::token::Refusal::NotThreeParts),
             false => ApiError::not_authenticated(),
         });
     };
-    let mut words = value.split_ascii_whitespace();
-    match (words.next(), words.next(), words.next()) {
-        (Some(scheme), Some(token), None) if scheme.eq_ignore_ascii_case("bearer") => Ok(token),
-        _ => Err(ApiError::not_authenticated()),
+    // The only white space that a header value can have.
+    const BLANK: [char; 2] = [' ', '\t'];
+    let (scheme, token) = words.split_once(BLANK).unwrap_or_default();
+    let token = token.trim_start_matches(BLANK);
+    if scheme.eq_ignore_ascii_case("bearer") && memchr2(b' ', b'\t', token.as_bytes()).is_none() {
+        Ok(token)
+    } else {
+        Err(ApiError::not_authenticated())
     }
 }
 

@@ -28,8 +28,11 @@ const MAX_URI_BYTES: usize = 8 * 1024;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// How many header fields the shell adds.
+pub(crate) const HEADERS: usize = 6;
+
 /// On every answer, unless the handler set its own.
-const SECURITY_HEADERS: [(HeaderName, HeaderValue); 5] = [
+const SECURITY_HEADERS: [(HeaderName, HeaderValue); HEADERS - 1] = [
     (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
     (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
@@ -42,15 +45,18 @@ const SECURITY_HEADERS: [(HeaderName, HeaderValue); 5] = [
 
 /// Made by [`Auth::shell`].
 #[derive(Debug, Clone)]
-pub struct ShellLayer {
+pub struct ShellLayer(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
     auth: Auth,
-    ids: Arc<RequestIds>,
+    ids: RequestIds,
 }
 
 impl ShellLayer {
     pub(crate) fn new(auth: Auth) -> Self {
-        let random = auth.context().random.bytes();
-        Self { auth, ids: Arc::new(RequestIds(AtomicU64::new(u64::from_le_bytes(random)))) }
+        let ids = RequestIds(AtomicU64::new(u64::from_le_bytes(auth.context().random.bytes())));
+        Self(Arc::new(Shared { auth, ids }))
     }
 }
 
@@ -74,7 +80,7 @@ impl<S> Layer<S> for ShellLayer {
     type Service = Shell<S>;
 
     fn layer(&self, inner: S) -> Shell<S> {
-        Shell { inner, layer: self.clone() }
+        Shell { inner, shared: Arc::clone(&self.0) }
     }
 }
 
@@ -82,7 +88,7 @@ impl<S> Layer<S> for ShellLayer {
 #[derive(Debug, Clone)]
 pub struct Shell<S> {
     inner: S,
-    layer: ShellLayer,
+    shared: Arc<Shared>,
 }
 
 impl<S> Service<Request> for Shell<S>
@@ -100,24 +106,23 @@ where
 
     fn call(&mut self, mut request: Request) -> Self::Future {
         let began = Instant::now();
-        let auth = self.layer.auth.clone();
-        let id = self.layer.ids.next();
+        let id = self.shared.ids.next();
         let problem = ApiError::is_problem_wanted(request.headers());
-        let counted = InFlight::begin(auth.clone(), began);
+        let counted = InFlight::begin(Arc::clone(&self.shared), began);
         if let Some(error) = over_limit(request.uri(), request.headers()) {
             let mut response = error.respond(problem);
             finish(&mut response, id);
             counted.end(response.status());
             return Box::pin(std::future::ready(Ok(response)));
         }
-        request.extensions_mut().insert(auth);
+        request.extensions_mut().insert(self.shared.auth.clone());
         let method = request.method().clone();
         let answer = AssertUnwindSafe(self.inner.call(request)).catch_unwind();
         Box::pin(async move {
             let mut response = match answer.await {
                 Ok(Ok(response)) => named(response, &method, problem),
                 Err(_) => {
-                    counted.auth.metrics().panicked();
+                    counted.shared.auth.metrics().panicked();
                     tracing::error!(request.id = ?id, "a request panicked");
                     ApiError::internal().respond(problem)
                 }
@@ -134,15 +139,15 @@ where
 
 /// Counts a request as being answered, also if the client goes away before the end.
 struct InFlight {
-    auth: Auth,
+    shared: Arc<Shared>,
     began: Instant,
     status: Option<StatusCode>,
 }
 
 impl InFlight {
-    fn begin(auth: Auth, began: Instant) -> Self {
-        auth.metrics().begin();
-        Self { auth, began, status: None }
+    fn begin(shared: Arc<Shared>, began: Instant) -> Self {
+        shared.auth.metrics().begin();
+        Self { shared, began, status: None }
     }
 
     fn end(mut self, status: StatusCode) {
@@ -152,7 +157,7 @@ impl InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.auth.metrics().end(self.status, self.began.elapsed());
+        self.shared.auth.metrics().end(self.status, self.began.elapsed());
     }
 }
 
@@ -195,7 +200,7 @@ fn named(response: Response, method: &http::Method, problem: bool) -> Response {
 
 fn finish(response: &mut Response, id: HeaderValue) {
     let headers = response.headers_mut();
-    headers.reserve(SECURITY_HEADERS.len() + 1);
+    headers.reserve(HEADERS);
     headers.insert(REQUEST_ID, id);
     for (name, value) in SECURITY_HEADERS {
         headers.entry(name).or_insert(value);

@@ -24,6 +24,7 @@ use crate::error::ApiError;
 use crate::extract::CurrentUser;
 use crate::settings::Endpoint;
 use axum::Router;
+use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
@@ -89,11 +90,9 @@ pub(crate) fn router<S: Clone + Send + Sync + 'static>(auth: &Auth) -> Router<S>
     let mut router = Router::new();
     for resource in resources() {
         let Some(path) = auth.settings().path(resource.endpoint).map(str::to_owned) else { continue };
-        let resource = Arc::new(resource);
-        let route = any({
-            let auth = auth.clone();
-            move |request| dispatch(auth.clone(), Arc::clone(&resource), request)
-        });
+        // One pointer, because axum clones a handler for every request.
+        let served = Arc::new((auth.clone(), resource));
+        let route = any(move |request| dispatch(served, request));
         if !path.ends_with('/') {
             router = router.route(&format!("{path}/"), route.clone());
         }
@@ -105,7 +104,8 @@ pub(crate) fn router<S: Clone + Send + Sync + 'static>(auth: &Auth) -> Router<S>
     }
 }
 
-async fn dispatch(auth: Auth, resource: Arc<Resource>, request: Request) -> Response {
+async fn dispatch(served: Arc<(Auth, Resource)>, request: Request) -> Response {
+    let (auth, resource) = &*served;
     let problem = ApiError::is_problem_wanted(request.headers());
     // HEAD is answered as GET; hyper leaves the body away.
     let wanted = match *request.method() {
@@ -113,12 +113,12 @@ async fn dispatch(auth: Auth, resource: Arc<Resource>, request: Request) -> Resp
         ref method => method.clone(),
     };
     if let Some(operation) = resource.operations.iter().find(|o| o.method == wanted) {
-        return match (operation.handler)(auth, request).await {
+        return match (operation.handler)(auth.clone(), request).await {
             Ok(response) => response,
             Err(error) => error.respond(problem),
         };
     }
-    let allow = allowed(&resource);
+    let allow = allowed(resource);
     if wanted == Method::OPTIONS {
         let allow = HeaderValue::from_str(&allow).unwrap_or(HeaderValue::from_static("OPTIONS"));
         return (StatusCode::NO_CONTENT, [(ALLOW, allow)]).into_response();
@@ -137,11 +137,14 @@ fn allowed(resource: &Resource) -> String {
 
 /// A JSON answer that nobody may keep.
 fn json(status: StatusCode, body: impl Into<Bytes>) -> Response {
-    let headers = [
-        (CONTENT_TYPE, HeaderValue::from_static("application/json")),
-        (CACHE_CONTROL, HeaderValue::from_static("no-store")),
-    ];
-    (status, headers, body.into()).into_response()
+    let mut response = Response::new(Body::from(body.into()));
+    *response.status_mut() = status;
+    // Room also for what the shell adds, so that the map need not grow.
+    let headers = response.headers_mut();
+    *headers = HeaderMap::with_capacity(2 + crate::shell::HEADERS);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
 fn json_value(status: StatusCode, body: &Value) -> Response {

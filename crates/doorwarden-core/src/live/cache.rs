@@ -1,7 +1,8 @@
 use crate::store::StoreError;
+use foldhash::fast::RandomState;
 use parking_lot::{Mutex, RwLock};
 use std::collections::HashMap;
-use std::hash::{BuildHasher, Hash, RandomState};
+use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::OnceCell;
@@ -31,20 +32,22 @@ struct Shard<K, V> {
     flights: Mutex<HashMap<K, Flight<V>>>,
 }
 
+/// The ids come out of verified tokens and out of the database: nobody can choose them so that they collide, which is what a slower
+/// hash would guard against.
 struct Generations<K, V> {
-    young: HashMap<K, V>,
-    old: HashMap<K, V>,
+    young: HashMap<K, V, RandomState>,
+    old: HashMap<K, V, RandomState>,
 }
 
 impl<K: Hash + Eq + Clone, V: Clone> Cache<K, V> {
     pub(super) fn new(capacity: usize, keep: fn(&V) -> bool) -> Self {
         let shard = || Shard {
-            entries: RwLock::new(Generations { young: HashMap::new(), old: HashMap::new() }),
+            entries: RwLock::new(Generations { young: HashMap::default(), old: HashMap::default() }),
             flights: Mutex::new(HashMap::new()),
         };
         Self {
             shards: (0..SHARDS).map(|_| shard()).collect(),
-            hasher: RandomState::new(),
+            hasher: RandomState::default(),
             generation: (capacity / SHARDS / 2).max(1),
             keep,
             up: AtomicBool::new(false),
@@ -135,8 +138,8 @@ impl<K: Hash + Eq + Clone, V: Clone> Cache<K, V> {
             let mut flights = shard.flights.lock();
             flights.clear();
             let mut entries = shard.entries.write();
-            entries.young = HashMap::new();
-            entries.old = HashMap::new();
+            entries.young = HashMap::default();
+            entries.old = HashMap::default();
         }
     }
 
