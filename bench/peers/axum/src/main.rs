@@ -18,12 +18,13 @@ mod framing {
 }
 
 use axum::Router;
+use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use bytes::Bytes;
 use doorwarden::{Auth, Doorwarden};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -67,7 +68,7 @@ async fn main() {
             let accounts =
                 Doorwarden::builder().database_url(source).secret_key(secret).migrate(false).build().await;
             let auth = accounts.expect("an existing database").auth().clone();
-            Router::new().route("/me", get(move |headers: HeaderMap| me(auth.clone(), headers)))
+            Router::new().route("/me", get(move |request: Request| me(auth.clone(), request)))
         }
         _ => panic!("KIND is bare, dressed or authenticated"),
     };
@@ -89,7 +90,9 @@ fn json(body: Bytes) -> Response {
     (headers, body).into_response()
 }
 
-async fn me(auth: Auth, headers: HeaderMap) -> Response {
+async fn me(auth: Auth, request: Request) -> Response {
+    // Without the body, which a future must not hold on to; and not as an extractor, which would clone every header field.
+    let headers = request.into_parts().0.headers;
     match auth.authenticate(&headers).await {
         // The first answer of the endpoint has rendered it, as in the product.
         Ok(user) => json(user.authenticated().user.rendered.get_or_init(|| render(&user.user)).clone()),
