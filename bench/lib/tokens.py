@@ -30,7 +30,8 @@ def live(bench):
 
 def sessions(bench):
     powers = {"quick": range(3, 6), "usual": range(3, 7), "full": range(3, 8)}[bench.size]
-    grown = []
+    # Kept as it grows: what was measured before a failure is still worth a plot.
+    grown = bench.series["sessions"] = []
     for power in powers:
         folder = bench.folder("sessions")
         got = bench.check("sessions", folder, 10**power)
@@ -38,4 +39,3 @@ def sessions(bench):
         grown.append(got)
         text = ", ".join(f"{name} {got[name]['p50_us']:.0f}/{got[name]['p99_us']:.0f}" for name in ("check", "check_cold", "refresh", "list", "revoke"))
         bench.row(f"among {10**power:,} sessions, SQLite", note=f"p50/p99 µs: {text}")
-    bench.series["sessions"] = grown
