@@ -172,6 +172,8 @@ impl Auth {
 
 /// The bearer token of a request: exactly two words of which the first is `Bearer` in any case (RFC 6750).
 fn bearer(headers: &HeaderMap) -> Result<&str, ApiError> {
+    // The only white space that a header value can have.
+    const BLANK: [char; 2] = [' ', '\t'];
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let value = values.next().ok_or_else(ApiError::not_authenticated)?;
     if values.next().is_some() {
@@ -190,8 +192,6 @@ fn bearer(headers: &HeaderMap) -> Result<&str, ApiError> {
             false => ApiError::not_authenticated(),
         });
     };
-    // The only white space that a header value can have.
-    const BLANK: [char; 2] = [' ', '\t'];
     let (scheme, token) = words.split_once(BLANK).unwrap_or_default();
     let token = token.trim_start_matches(BLANK);
     if scheme.eq_ignore_ascii_case("bearer") && memchr2(b' ', b'\t', token.as_bytes()).is_none() {
