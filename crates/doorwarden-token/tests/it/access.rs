@@ -239,7 +239,7 @@ fn another_spelling_of_the_usual_header_gets_the_same_verdict() {
                 format!("{signed}.{signature}A"),
                 format!("{signed}.{}", "A".repeat(86)),
                 format!("{signed}.{}", foreign.rsplit_once('.').unwrap().1),
-                format!("{}=.{signature}", signed),
+                format!("{signed}=.{signature}"),
             ];
             broken.map(|token| verify(&token))
         });
