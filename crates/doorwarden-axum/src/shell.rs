@@ -6,15 +6,16 @@ use crate::error::ApiError;
 use axum::extract::Request;
 use axum::response::Response;
 use futures_util::FutureExt;
+use futures_util::future::{CatchUnwind, Either, Ready, ready};
 use http::header::{self, HeaderName};
-use http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use pin_project_lite::pin_project;
 use std::convert::Infallible;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -55,19 +56,26 @@ struct Shared {
 
 impl ShellLayer {
     pub(crate) fn new(auth: Auth) -> Self {
-        let ids = RequestIds(AtomicU64::new(u64::from_le_bytes(auth.context().random.bytes())));
+        let ids = RequestIds { start: u64::from_le_bytes(auth.context().random.bytes()) };
         Self(Arc::new(Shared { auth, ids }))
+    }
+
+    /// Around what needs no extractors.
+    pub(crate) fn around<S>(self, inner: S) -> Shell<S> {
+        Shell { inner, auth: None, shared: self.0 }
     }
 }
 
 /// Numbers that look random and do not repeat: a counter from a random start, stirred.
 #[derive(Debug)]
-struct RequestIds(AtomicU64);
+struct RequestIds {
+    start: u64,
+}
 
 impl RequestIds {
-    fn next(&self) -> HeaderValue {
+    fn of(&self, number: u64) -> HeaderValue {
         const HEX: &[u8; 16] = b"0123456789abcdef";
-        let mut id = self.0.fetch_add(0x9e37_79b9_7f4a_7c15, Relaxed);
+        let mut id = self.start.wrapping_add(number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         id = (id ^ (id >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         id = (id ^ (id >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         id ^= id >> 31;
@@ -80,7 +88,7 @@ impl<S> Layer<S> for ShellLayer {
     type Service = Shell<S>;
 
     fn layer(&self, inner: S) -> Shell<S> {
-        Shell { inner, shared: Arc::clone(&self.0) }
+        Shell { inner, auth: Some(self.0.auth.clone()), shared: Arc::clone(&self.0) }
     }
 }
 
@@ -88,76 +96,109 @@ impl<S> Layer<S> for ShellLayer {
 #[derive(Debug, Clone)]
 pub struct Shell<S> {
     inner: S,
+    /// For the extractors of the application's handlers, if it has any.
+    auth: Option<Auth>,
     shared: Arc<Shared>,
 }
 
 impl<S> Service<Request> for Shell<S>
 where
-    S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send,
+    S: Service<Request, Response = Response, Error = Infallible>,
 {
     type Response = Response;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+    type Future = Either<Ready<Result<Response, Infallible>>, Answer<S::Future>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.inner.poll_ready(context)
     }
 
     fn call(&mut self, mut request: Request) -> Self::Future {
-        let began = Instant::now();
-        let id = self.shared.ids.next();
-        let problem = ApiError::is_problem_wanted(request.headers());
-        let counted = InFlight::begin(Arc::clone(&self.shared), began);
+        let begun = Begun::new(Arc::clone(&self.shared), &request);
         if let Some(error) = over_limit(request.uri(), request.headers()) {
-            let mut response = error.respond(problem);
-            finish(&mut response, id);
-            counted.end(response.status());
-            return Box::pin(std::future::ready(Ok(response)));
+            let response = error.respond(begun.problem);
+            return Either::Left(ready(Ok(begun.end(response))));
         }
-        request.extensions_mut().insert(self.shared.auth.clone());
-        let method = request.method().clone();
+        if let Some(auth) = &self.auth {
+            request.extensions_mut().insert(auth.clone());
+        }
         let answer = AssertUnwindSafe(self.inner.call(request)).catch_unwind();
-        Box::pin(async move {
-            let mut response = match answer.await {
-                Ok(Ok(response)) => named(response, &method, problem),
-                Err(_) => {
-                    counted.shared.auth.metrics().panicked();
-                    tracing::error!(request.id = ?id, "a request panicked");
-                    ApiError::internal().respond(problem)
-                }
-            };
-            if response.status().is_server_error() {
-                tracing::warn!(request.id = ?id, status = response.status().as_u16(), "a request failed");
-            }
-            finish(&mut response, id);
-            counted.end(response.status());
-            Ok(response)
-        })
+        Either::Right(Answer { answer, begun: Some(begun) })
     }
 }
 
-/// Counts a request as being answered, also if the client goes away before the end.
-struct InFlight {
+pin_project! {
+    /// The future of [`Shell`].
+    pub struct Answer<F> {
+        #[pin]
+        answer: CatchUnwind<AssertUnwindSafe<F>>,
+        begun: Option<Begun>,
+    }
+}
+
+impl<F: Future<Output = Result<Response, Infallible>>> Future for Answer<F> {
+    type Output = Result<Response, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let answer = ready!(this.answer.poll(context));
+        let begun = this.begun.take().expect("a future is not polled after its end");
+        let response = match answer {
+            Ok(Ok(response)) => named(response, &begun.method, begun.problem),
+            Err(_) => begun.panicked(),
+        };
+        Poll::Ready(Ok(begun.end(response)))
+    }
+}
+
+/// A request that is being answered. Counted also if the client goes away before the end.
+struct Begun {
     shared: Arc<Shared>,
-    began: Instant,
+    at: Instant,
+    id: HeaderValue,
+    method: Method,
+    problem: bool,
     status: Option<StatusCode>,
 }
 
-impl InFlight {
-    fn begin(shared: Arc<Shared>, began: Instant) -> Self {
-        shared.auth.metrics().begin();
-        Self { shared, began, status: None }
+impl Begun {
+    fn new(shared: Arc<Shared>, request: &Request) -> Self {
+        let number = shared.auth.metrics().begin();
+        Self {
+            at: Instant::now(),
+            id: shared.ids.of(number),
+            method: request.method().clone(),
+            problem: ApiError::is_problem_wanted(request.headers()),
+            status: None,
+            shared,
+        }
     }
 
-    fn end(mut self, status: StatusCode) {
+    fn panicked(&self) -> Response {
+        self.shared.auth.metrics().panicked();
+        tracing::error!(request.id = ?self.id, "a request panicked");
+        ApiError::internal().respond(self.problem)
+    }
+
+    fn end(mut self, mut response: Response) -> Response {
+        let status = response.status();
+        if status.is_server_error() {
+            tracing::warn!(request.id = ?self.id, status = status.as_u16(), "a request failed");
+        }
         self.status = Some(status);
+        let headers = response.headers_mut();
+        headers.reserve(HEADERS);
+        headers.insert(REQUEST_ID, self.id.clone());
+        for (name, value) in SECURITY_HEADERS {
+            headers.entry(name).or_insert(value);
+        }
+        response
     }
 }
 
-impl Drop for InFlight {
+impl Drop for Begun {
     fn drop(&mut self) {
-        self.shared.auth.metrics().end(self.status, self.began.elapsed());
+        self.shared.auth.metrics().end(self.status, self.at.elapsed());
     }
 }
 
@@ -182,27 +223,23 @@ fn over_limit(uri: &Uri, headers: &HeaderMap) -> Option<ApiError> {
     None
 }
 
-/// Bare errors of the router get a body.
-fn named(response: Response, method: &http::Method, problem: bool) -> Response {
+/// Bare errors of the router get a body. What its layers said beside stays.
+fn named(response: Response, method: &Method, problem: bool) -> Response {
     if response.headers().contains_key(header::CONTENT_TYPE) {
         return response;
     }
-    match response.status() {
-        StatusCode::NOT_FOUND => ApiError::not_found().respond(problem),
+    let error = match response.status() {
+        StatusCode::NOT_FOUND => ApiError::not_found(),
         StatusCode::METHOD_NOT_ALLOWED => {
             let allow =
                 response.headers().get(header::ALLOW).and_then(|v| v.to_str().ok()).unwrap_or_default();
-            ApiError::method_not_allowed(method, allow).respond(problem)
+            ApiError::method_not_allowed(method, allow)
         }
-        _ => response,
-    }
-}
-
-fn finish(response: &mut Response, id: HeaderValue) {
-    let headers = response.headers_mut();
-    headers.reserve(HEADERS);
-    headers.insert(REQUEST_ID, id);
-    for (name, value) in SECURITY_HEADERS {
-        headers.entry(name).or_insert(value);
-    }
+        _ => return response,
+    };
+    let (mut parts, _) = response.into_parts();
+    let (named, body) = error.respond(problem).into_parts();
+    parts.headers.remove(header::CONTENT_LENGTH);
+    parts.headers.extend(named.headers);
+    Response::from_parts(parts, body)
 }

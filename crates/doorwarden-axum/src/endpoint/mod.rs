@@ -1,6 +1,7 @@
 //! The endpoints: one file each. A file says what its endpoint is called, where it lies, what it takes and answers (for the OpenAPI
 //! document), and turns a request into a call of a flow.
 
+mod direct;
 mod docs;
 mod health;
 mod jwks;
@@ -16,6 +17,8 @@ mod token;
 mod token_refresh;
 mod token_revoke;
 mod token_verify;
+
+pub(crate) use direct::Direct;
 
 use crate::auth::Auth;
 use crate::body::Fields;
@@ -34,7 +37,9 @@ use futures_util::future::BoxFuture;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use serde_json::Value;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 /// An endpoint with its operations.
@@ -88,15 +93,8 @@ pub(crate) fn resources() -> Vec<Resource> {
 
 pub(crate) fn router<S: Clone + Send + Sync + 'static>(auth: &Auth) -> Router<S> {
     let mut router = Router::new();
-    for resource in resources() {
-        let Some(path) = auth.settings().path(resource.endpoint).map(str::to_owned) else { continue };
-        // One pointer, because axum clones a handler for every request.
-        let served = Arc::new((auth.clone(), resource));
-        let route = any(move |request| dispatch(served, request));
-        if !path.ends_with('/') {
-            router = router.route(&format!("{path}/"), route.clone());
-        }
-        router = router.route(&path, route);
+    for (path, served) in served(auth) {
+        router = router.route(&path, any(async move |request| served.answer(request).await));
     }
     match &auth.settings().cors {
         Some(cors) => router.layer(crate::cors::layer(cors, auth.settings().refresh_cookie)),
@@ -104,26 +102,65 @@ pub(crate) fn router<S: Clone + Send + Sync + 'static>(auth: &Auth) -> Router<S>
     }
 }
 
-async fn dispatch(served: Arc<(Auth, Resource)>, request: Request) -> Response {
-    let (auth, resource) = &*served;
-    let problem = ApiError::is_problem_wanted(request.headers());
-    // HEAD is answered as GET; hyper leaves the body away.
-    let wanted = match *request.method() {
-        Method::HEAD => Method::GET,
-        ref method => method.clone(),
-    };
-    if let Some(operation) = resource.operations.iter().find(|o| o.method == wanted) {
-        return match (operation.handler)(auth.clone(), request).await {
-            Ok(response) => response,
-            Err(error) => error.respond(problem),
+/// A resource that is not left out, with what it works with.
+struct Served {
+    auth: Auth,
+    resource: Resource,
+}
+
+/// Every path that is served, also with a slash at its end.
+fn served(auth: &Auth) -> Vec<(String, Arc<Served>)> {
+    let mut all = Vec::new();
+    for resource in resources() {
+        let Some(path) = auth.settings().path(resource.endpoint).map(str::to_owned) else { continue };
+        // One pointer, because it is cloned for every request.
+        let served = Arc::new(Served { auth: auth.clone(), resource });
+        if !path.ends_with('/') {
+            all.push((format!("{path}/"), Arc::clone(&served)));
+        }
+        all.push((path, served));
+    }
+    all
+}
+
+impl Served {
+    fn answer(&self, request: Request) -> Answer {
+        let problem = ApiError::is_problem_wanted(request.headers());
+        // HEAD is answered as GET; hyper leaves the body away.
+        let wanted = match *request.method() {
+            Method::HEAD => &Method::GET,
+            ref method => method,
         };
+        let result = match self.resource.operations.iter().find(|o| o.method == wanted) {
+            Some(operation) => (operation.handler)(self.auth.clone(), request),
+            None => Box::pin(std::future::ready(self.without_operation(wanted))),
+        };
+        Answer { result, problem }
     }
-    let allow = allowed(resource);
-    if wanted == Method::OPTIONS {
+
+    fn without_operation(&self, method: &Method) -> Result<Response, ApiError> {
+        let allow = allowed(&self.resource);
+        if method != Method::OPTIONS {
+            return Err(ApiError::method_not_allowed(method, &allow));
+        }
         let allow = HeaderValue::from_str(&allow).unwrap_or(HeaderValue::from_static("OPTIONS"));
-        return (StatusCode::NO_CONTENT, [(ALLOW, allow)]).into_response();
+        Ok((StatusCode::NO_CONTENT, [(ALLOW, allow)]).into_response())
     }
-    ApiError::method_not_allowed(request.method(), &allow).respond(problem)
+}
+
+/// What an operation will answer, its error rendered as the client wants it.
+pub(crate) struct Answer {
+    result: BoxFuture<'static, Result<Response, ApiError>>,
+    problem: bool,
+}
+
+impl Future for Answer {
+    type Output = Response;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Response> {
+        let problem = self.problem;
+        self.result.as_mut().poll(context).map(|result| result.unwrap_or_else(|error| error.respond(problem)))
+    }
 }
 
 fn allowed(resource: &Resource) -> String {

@@ -17,7 +17,6 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tower_layer::Layer;
 
 /// How long requests that have begun may go on after SIGTERM. `docker stop` kills after ten seconds, and closing takes a moment.
 const DRAIN: Duration = Duration::from_secs(8);
@@ -43,11 +42,9 @@ pub(crate) async fn run(config: Config) -> Result<(), Failure> {
     let address = listener.local_addr()?;
     greet(&config, &address.to_string(), &accounts).await;
 
-    // Around the router, not inside it: the router's own layers box every request once more.
-    let service = accounts.shell().layer(accounts.router::<()>());
     let terminated = terminated()?;
     let acceptor = Acceptor { max_connections: config.max_connections, drain: DRAIN };
-    let serving = tokio::spawn(acceptor.run(listener, service, stopped));
+    let serving = tokio::spawn(acceptor.run(listener, accounts.service(), stopped));
     terminated.await;
     tracing::info!("stopping: what has begun is finished");
     let _ = stop.send(true);

@@ -2,6 +2,7 @@
 
 use axum::Router;
 use axum::body::Body;
+use axum::response::Response;
 use doorwarden::core::password::HashSettings;
 use doorwarden::core::time::Timestamp;
 use doorwarden::{Builder, Doorwarden};
@@ -122,6 +123,12 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    pub(crate) async fn read(response: Response) -> Self {
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes().to_vec();
+        Self { status: parts.status, headers: parts.headers, body }
+    }
+
     pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body)
             .unwrap_or_else(|error| panic!("{error}: {:?}", String::from_utf8_lossy(&self.body)))
@@ -145,10 +152,7 @@ impl Answer {
 
 impl App {
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
-        let service = self.auth.shell().layer(self.router.clone());
-        let (parts, body) = service.oneshot(request).await.unwrap().into_parts();
-        let body = body.collect().await.unwrap().to_bytes().to_vec();
-        Answer { status: parts.status, headers: parts.headers, body }
+        Answer::read(self.auth.shell().layer(self.router.clone()).oneshot(request).await.unwrap()).await
     }
 
     /// A request with a token and a JSON body, both optional.

@@ -1,18 +1,22 @@
 //! What an application builds with: protection, extractors, permissions, hooks, endpoints of its own.
 
-use crate::app::{Database, PASSWORD};
+use crate::app::{Answer, App, Database, PASSWORD};
 use axum::Router;
+use axum::body::Body;
 use axum::routing::{get, post};
 use doorwarden::core::flow::manage::create_superuser;
 use doorwarden::core::permission::PermissionName;
 use doorwarden::core::session::{ClientInfo, Session};
 use doorwarden::core::user::NewUser;
 use doorwarden::{
-    Claims, CreateUserError, CurrentUser, Doorwarden, Endpoint, Event, FieldError, FieldErrors, Hooks,
-    NewAccount, User, UserId, async_trait,
+    Builder, Claims, CorsSettings, CreateUserError, CurrentUser, Doorwarden, Endpoint, Event, FieldError,
+    FieldErrors, Hooks, NewAccount, User, UserId, async_trait,
 };
+use http::header::{ACCEPT, ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, CONTENT_LENGTH, ORIGIN};
+use http::{HeaderValue, Method, Request, StatusCode, Uri};
 use serde_json::json;
 use std::sync::{Arc, Mutex};
+use tower::ServiceExt;
 
 on_both! {
     what_is_given_to_protect_needs_a_user_and_nothing_else_does
@@ -22,6 +26,8 @@ on_both! {
     endpoints_can_be_left_out_moved_and_replaced
     hooks_may_refuse_and_hear_what_happens
     an_endpoint_that_is_not_there_is_not_in_the_document
+    the_service_answers_as_the_router_in_the_shell_does
+    the_service_serves_other_origins_as_the_router_does
 }
 
 fn blog(auth: &Doorwarden) -> Router {
@@ -255,4 +261,76 @@ async fn an_endpoint_that_is_not_there_is_not_in_the_document(database: Database
     assert_eq!(plan["anyOf"][0]["enum"], json!(["free", "team"]));
     assert_eq!(plan["description"], "What is paid for.");
     assert_eq!(document["paths"]["/me"]["get"]["security"], json!([{"bearer": []}]));
+}
+
+/// Sends the same to the service and to the router in the shell, and demands the same answer.
+async fn same_answers(app: &App, request: impl Fn() -> Request<Body>) -> Answer {
+    let served = Answer::read(app.auth.service().oneshot(request()).await.unwrap()).await;
+    let routed = app.send(request()).await;
+    let essence = |answer: &Answer| {
+        let mut headers = answer.headers.clone();
+        assert!(headers.remove("x-request-id").is_some(), "{answer:?}");
+        // The router writes it and cuts the body of an answer to HEAD; for the service the server does.
+        headers.remove(CONTENT_LENGTH);
+        let is_head = request().method() == Method::HEAD;
+        (answer.status, headers, (!is_head).then(|| String::from_utf8(answer.body.clone()).unwrap()))
+    };
+    assert_eq!(essence(&served), essence(&routed), "{:?}", request());
+    served
+}
+
+async fn the_service_answers_as_the_router_in_the_shell_does(database: Database) {
+    let moved =
+        |b: Builder| b.endpoint_at(Endpoint::Login, "/api/{version}/login").without(Endpoint::Registration);
+    let app = database.app_with(moved).await;
+    let jane = app.auth.users().create_user("jane", "jane@example.com", Some(PASSWORD)).await.unwrap();
+    let token = app.auth.tokens().issue(jane.id).await.unwrap().token;
+
+    let moved = ["/api/1/login", "/api/1/login/", "/login", "/registration"];
+    let strange =
+        ["/", "", "//me", "/me//", "/ME", "/%6de", "/me?a=b", "/sessions/1/2", "/sessions/%2e", "*"];
+    let mut found = 0;
+    for path in Endpoint::ALL.map(Endpoint::default_path).into_iter().chain(moved).chain(strange) {
+        let path = path.replace("{id}", "0199a5c4-0000-7000-8000-000000000000");
+        for path in [path.clone(), format!("{path}/")] {
+            for (method, token) in [
+                ("GET", Some(&token)),
+                ("HEAD", Some(&token)),
+                ("GET", None),
+                ("POST", None),
+                ("DELETE", None),
+                ("OPTIONS", None),
+                ("BREW", None),
+            ] {
+                if path.contains("/stream") && ["GET", "HEAD"].contains(&method) {
+                    continue; // It does not end.
+                }
+                let Ok(uri) = path.parse::<Uri>() else { continue };
+                let answer = same_answers(&app, || {
+                    let request = Request::builder().method(method).uri(uri.clone());
+                    let request = match token {
+                        Some(token) => request.header(AUTHORIZATION, format!("Bearer {token}")),
+                        None => request.header(ACCEPT, "application/problem+json"),
+                    };
+                    request.body(Body::empty()).unwrap()
+                })
+                .await;
+                found += usize::from(answer.status == StatusCode::OK);
+            }
+        }
+    }
+    assert!(found > 30, "only {found} were answered with 200");
+}
+
+async fn the_service_serves_other_origins_as_the_router_does(database: Database) {
+    let origin = HeaderValue::from_static("https://app.example.com");
+    let app = database.app_with(|b| b.cors(CorsSettings { origins: vec![origin.clone()] })).await;
+    for (method, path) in [("OPTIONS", "/me"), ("GET", "/me"), ("GET", "/healthz"), ("GET", "/unknown")] {
+        let answer = same_answers(&app, || {
+            let request = Request::builder().method(method).uri(path).header(ORIGIN, origin.clone());
+            request.header(ACCESS_CONTROL_REQUEST_METHOD, "PATCH").body(Body::empty()).unwrap()
+        })
+        .await;
+        assert_eq!(answer.header("access-control-allow-origin"), "https://app.example.com", "{answer:?}");
+    }
 }

@@ -1,0 +1,51 @@
+use super::{Answer, Served, served};
+use crate::auth::Auth;
+use axum::Router;
+use axum::extract::Request;
+use axum::response::Response;
+use axum::routing::future::RouteFuture;
+use futures_util::FutureExt;
+use futures_util::future::{Either, Map};
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use tower_service::Service;
+
+/// The endpoints behind one look-up of the path, in front of a router that knows the rest: paths with a parameter, unknown ones.
+/// Made by [`Auth::service`].
+#[derive(Clone)]
+pub(crate) struct Direct(Arc<Paths>);
+
+struct Paths {
+    /// Empty where every answer needs the router's layers.
+    fixed: HashMap<String, Arc<Served>>,
+    router: Router,
+}
+
+impl Direct {
+    pub(crate) fn new(auth: &Auth) -> Self {
+        let fixed = match auth.settings().cors {
+            Some(_) => HashMap::new(),
+            None => served(auth).into_iter().filter(|(path, _)| !path.contains('{')).collect(),
+        };
+        Self(Arc::new(Paths { fixed, router: super::router(auth) }))
+    }
+}
+
+impl Service<Request> for Direct {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Either<Map<Answer, fn(Response) -> Result<Response, Infallible>>, RouteFuture<Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        match self.0.fixed.get(request.uri().path()) {
+            Some(served) => Either::Left(served.answer(request).map(Ok)),
+            None => Either::Right(self.0.router.clone().call(request)),
+        }
+    }
+}
