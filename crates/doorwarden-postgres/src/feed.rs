@@ -18,8 +18,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
-use tokio_postgres::types::Type;
-use tokio_postgres::{AsyncMessage, Client, Connection, Row, Socket};
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{AsyncMessage, Client, Connection, Row, Socket, Statement};
 use uuid::Uuid;
 
 /// How often the log is looked at unasked. With [`DEADLINE`] this bounds how long a silent peer goes unnoticed.
@@ -27,6 +27,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(150);
 
 /// How often without notifications.
 const POLL_EVERY: Duration = Duration::from_millis(50);
+
+/// The shortest time between two looks, so that many changes cost few of them.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// How long a look may take.
 const DEADLINE: Duration = Duration::from_millis(300);
@@ -51,6 +54,8 @@ const LOOK: &str = "SELECT pg_current_snapshot()::text, clock_timestamp(), pg_po
         WHERE xid >= pg_snapshot_xmin($1::text::pg_snapshot) AND xid < pg_snapshot_xmax(pg_current_snapshot()) \
         AND NOT pg_visible_in_snapshot(xid, last.seen) OR at > $2 ORDER BY xid, seq LIMIT $3\
     ) AS news ON true";
+
+const LOOK_TYPES: [Type; 3] = [Type::TEXT, Type::TIMESTAMPTZ, Type::INT8];
 
 /// The task behind the change feed.
 pub(crate) struct Follower {
@@ -105,14 +110,15 @@ impl Follower {
         let (client, connection) = self.access.connect(CONNECT_LIMIT).await?;
         let call = Arc::new(Notify::new());
         let driver = tokio::spawn(drive(connection, call.clone()));
-        let line = Line { client, call, driver };
+        let mut line = Line { client, look: None, call, driver };
         if self.access.statement_cache {
             let sql = "SELECT 'doorwarden_changes'::regclass::oid";
             let rows = line.client.query_typed(sql, &[]).await?;
             let table: u32 = rows.first().map_or(Ok(0), |row| get(row, 0))?;
             line.client.batch_execute(&format!("LISTEN doorwarden_changes_{table}")).await?;
+            line.look = Some(line.client.prepare_typed(LOOK, &LOOK_TYPES).await?);
         }
-        self.look(&line.client).await?;
+        self.look(&line).await?;
         Ok(line)
     }
 
@@ -121,8 +127,8 @@ impl Follower {
         let pause = if self.access.statement_cache { LOOK_EVERY } else { POLL_EVERY };
         loop {
             let _ = timeout(pause, line.call.notified()).await;
-            match timeout(DEADLINE, self.look(&line.client)).await {
-                Ok(Ok(())) => {}
+            match timeout(DEADLINE, self.look(line)).await {
+                Ok(Ok(())) => sleep(PAUSE).await,
                 Ok(Err(failure)) => return failure,
                 Err(_) => return Failure::silent(),
             }
@@ -130,13 +136,22 @@ impl Follower {
     }
 
     /// Tells what is news since the last look.
-    async fn look(&mut self, client: &Client) -> Result<(), Failure> {
+    async fn look(&mut self, line: &Line) -> Result<(), Failure> {
         let started = Instant::now();
         let (snapshot, clock) = self.position.as_ref().map(|last| (&last.snapshot, last.clock)).unzip();
         let most = i64::try_from(MOST).unwrap_or(i64::MAX) + 1;
-        let params =
-            [(&snapshot as _, Type::TEXT), (&clock as _, Type::TIMESTAMPTZ), (&most as _, Type::INT8)];
-        let rows = client.query_typed(LOOK, &params).await?;
+        let params: [&(dyn ToSql + Sync); 3] = [&snapshot, &clock, &most];
+        let rows = match &line.look {
+            Some(statement) => line.client.query(statement, &params).await?,
+            None => {
+                line.client
+                    .query_typed(
+                        LOOK,
+                        &std::array::from_fn::<_, 3, _>(|i| (params[i], LOOK_TYPES[i].clone())),
+                    )
+                    .await?
+            }
+        };
         let Some(first) = rows.first() else {
             return Err(Failure::Unreadable("no snapshot".to_owned()));
         };
@@ -165,6 +180,8 @@ impl Follower {
 /// One connection and the task that drives it.
 struct Line {
     client: Client,
+    /// [`LOOK`], where statements may be prepared.
+    look: Option<Statement>,
     /// Called at each notification, and when the connection ends.
     call: Arc<Notify>,
     driver: tokio::task::JoinHandle<()>,
