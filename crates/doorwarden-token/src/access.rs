@@ -13,7 +13,8 @@ use crate::jws::{self, Jws};
 use crate::parts::{Parts, decoded, members};
 use crate::times::Times;
 use crate::{KeyPair, KeySet, Part, Refusal};
-use serde_json::{Map, json};
+use serde::ser::{SerializeMap, Serializer};
+use serde_json::Map;
 use uuid::Uuid;
 
 /// The media type of access tokens, as `typ`.
@@ -21,6 +22,10 @@ pub const TYPE: &str = "at+jwt";
 
 /// The longest token that is signed: intermediaries commonly bound a header line at 8 KiB, and it holds more than the token.
 pub const MAX_BYTES: usize = 4096;
+
+/// The claims that are not read from [`AccessClaims::extra`].
+const NAMES: [&str; 13] =
+    ["iss", "sub", "aud", "exp", "iat", "nbf", "jti", "client_id", "id", "sid", "amr", "auth_time", "acr"];
 
 /// The claims of an access token (RFC 9068, section 2.2). Times are in seconds since 1970 UTC.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -86,7 +91,7 @@ pub struct TooLarge {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn sign(key: &KeyPair, claims: &AccessClaims) -> Result<String, TooLarge> {
-    let token = jws::sign(key, TYPE, claims.to_json().as_bytes());
+    let token = jws::sign(key, TYPE, &claims.to_json());
     if token.len() > MAX_BYTES { Err(TooLarge { bytes: token.len() }) } else { Ok(token) }
 }
 
@@ -152,31 +157,43 @@ fn judge(payload: &[u8], expect: &Expect, now: i64) -> Result<AccessClaims, Refu
 }
 
 impl AccessClaims {
-    fn to_json(&self) -> String {
-        let mut claims = self.extra.clone();
-        for reserved in ["nbf", "id", "sid", "amr", "auth_time", "acr"] {
-            claims.remove(reserved);
+    fn to_json(&self) -> Vec<u8> {
+        let mut json = Vec::with_capacity(512);
+        self.write(&mut serde_json::Serializer::new(&mut json)).expect("claims are JSON");
+        json
+    }
+
+    fn write<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut claims = to.serialize_map(None)?;
+        claims.serialize_entry("iss", &self.iss)?;
+        claims.serialize_entry("sub", &self.sub)?;
+        match &*self.aud {
+            [aud] => claims.serialize_entry("aud", aud)?,
+            aud => claims.serialize_entry("aud", aud)?,
         }
-        let aud = if let [aud] = &*self.aud { json!(aud) } else { json!(self.aud) };
-        let required = [
-            ("iss", json!(self.iss)),
-            ("sub", json!(self.sub)),
-            ("aud", aud),
-            ("exp", json!(self.exp)),
-            ("iat", json!(self.iat)),
-            ("jti", json!(self.jti)),
-            ("client_id", json!(self.client_id)),
-        ];
-        let optional = [
-            ("id", self.id.map(|id| json!(id))),
-            ("sid", self.sid.map(|sid| json!(sid))),
-            ("amr", (!self.amr.is_empty()).then(|| json!(self.amr))),
-            ("auth_time", self.auth_time.map(|time| json!(time))),
-            ("acr", self.acr.as_ref().map(|acr| json!(acr))),
-        ];
-        claims.extend(required.map(|(name, value)| (name.to_owned(), value)));
-        claims.extend(optional.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
-        serde_json::Value::Object(claims).to_string()
+        claims.serialize_entry("exp", &self.exp)?;
+        claims.serialize_entry("iat", &self.iat)?;
+        claims.serialize_entry("jti", &self.jti)?;
+        claims.serialize_entry("client_id", &self.client_id)?;
+        if let Some(id) = self.id {
+            claims.serialize_entry("id", &id)?;
+        }
+        if let Some(sid) = &self.sid {
+            claims.serialize_entry("sid", sid)?;
+        }
+        if !self.amr.is_empty() {
+            claims.serialize_entry("amr", &self.amr)?;
+        }
+        if let Some(auth_time) = self.auth_time {
+            claims.serialize_entry("auth_time", &auth_time)?;
+        }
+        if let Some(acr) = &self.acr {
+            claims.serialize_entry("acr", acr)?;
+        }
+        for (name, value) in self.extra.iter().filter(|(name, _)| !NAMES.contains(&name.as_str())) {
+            claims.serialize_entry(name, value)?;
+        }
+        claims.end()
     }
 
     fn parse(payload: &[u8]) -> Result<(Self, Times), Refusal> {

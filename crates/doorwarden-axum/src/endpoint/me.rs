@@ -1,11 +1,12 @@
-use super::{Operation, Resource, json, read, user};
+use super::{Operation, Resource, json, user};
 use crate::auth::Auth;
+use crate::body::Fields;
 use crate::error::ApiError;
 use crate::settings::Endpoint;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use doorwarden_core::field::Fields;
+use doorwarden_core::field;
 use doorwarden_core::flow::delete_account::delete_account;
 use doorwarden_core::flow::profile::{ProfileChange, change_profile};
 use doorwarden_core::live::LiveUser;
@@ -57,7 +58,7 @@ async fn get(auth: Auth, request: Request) -> Result<Response, ApiError> {
 
 async fn patch(auth: Auth, request: Request) -> Result<Response, ApiError> {
     let user = user(&auth, &request).await?;
-    let (_, mut fields) = read(&auth, request).await?;
+    let mut fields = Fields::read(request).await?;
     let change = ProfileChange { username: fields.text("username"), others: fields.others() };
     let changed = change_profile(auth.context(), user.authenticated(), change).await?;
     Ok(json(StatusCode::OK, rendered(&auth, &changed)))
@@ -65,7 +66,7 @@ async fn patch(auth: Auth, request: Request) -> Result<Response, ApiError> {
 
 async fn delete(auth: Auth, request: Request) -> Result<Response, ApiError> {
     let user = user(&auth, &request).await?;
-    let (_, mut fields) = read(&auth, request).await?;
+    let mut fields = Fields::read(request).await?;
     delete_account(auth.context(), user.authenticated(), fields.text("password")).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
@@ -75,7 +76,7 @@ fn rendered(auth: &Auth, user: &LiveUser) -> Bytes {
     user.rendered.get_or_init(|| render(&auth.context().fields, &user.account).to_string().into()).clone()
 }
 
-fn render(fields: &Fields, account: &Account) -> Value {
+fn render(fields: &field::Fields, account: &Account) -> Value {
     let user = &account.user;
     let mut body = Map::new();
     body.insert("id".into(), user.id.0.into());

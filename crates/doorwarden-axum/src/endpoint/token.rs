@@ -1,4 +1,4 @@
-use super::{Operation, Resource, json_value, read, user};
+use super::{Operation, Resource, json, read, user};
 use crate::auth::Auth;
 use crate::error::ApiError;
 use crate::refresh_cookie::{self, Transport};
@@ -10,7 +10,7 @@ use doorwarden_core::flow::obtain_tokens::{ExchangeError, exchange_session_token
 use doorwarden_core::flow::{FlowError, TokenPair};
 use http::header::{AUTHORIZATION, SET_COOKIE, WWW_AUTHENTICATE};
 use http::{HeaderValue, Method, StatusCode};
-use serde_json::json;
+use serde::Serialize;
 
 pub(super) fn resource() -> Resource {
     let operation = Operation {
@@ -66,18 +66,26 @@ fn no_active_account() -> ApiError {
         .header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"api\""))
 }
 
+#[derive(Serialize)]
+struct Pair<'a> {
+    access: &'a str,
+    expires_in: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh: Option<&'a str>,
+    refresh_expires_in: i64,
+    token_type: &'static str,
+}
+
 /// A pair as an answer.
 pub(super) fn answer(pair: &TokenPair, transport: Transport) -> Response {
-    let mut body = json!({
-        "access": pair.access,
-        "token_type": "Bearer",
-        "expires_in": pair.expires_in,
-        "refresh_expires_in": pair.refresh_expires_in,
-    });
-    if transport == Transport::Body {
-        body["refresh"] = pair.refresh.as_str().into();
-    }
-    let mut response = json_value(StatusCode::OK, &body);
+    let body = Pair {
+        access: &pair.access,
+        expires_in: pair.expires_in,
+        refresh: (transport == Transport::Body).then_some(&pair.refresh),
+        refresh_expires_in: pair.refresh_expires_in,
+        token_type: "Bearer",
+    };
+    let mut response = json(StatusCode::OK, serde_json::to_vec(&body).expect("texts and numbers are JSON"));
     if transport == Transport::Cookie {
         let cookie = refresh_cookie::set(&pair.refresh, pair.refresh_expires_in);
         response.headers_mut().insert(SET_COOKIE, cookie);

@@ -1,5 +1,6 @@
-use super::{Operation, Resource, read, token};
+use super::{Operation, Resource, token};
 use crate::auth::Auth;
+use crate::body::Fields;
 use crate::error::ApiError;
 use crate::refresh_cookie::{self, Transport};
 use crate::settings::Endpoint;
@@ -33,10 +34,10 @@ pub(super) fn resource() -> Resource {
 }
 
 async fn post(auth: Auth, request: Request) -> Result<Response, ApiError> {
-    let headers = request.headers().clone();
-    let (_, mut fields) = read(&auth, request).await?;
+    let cookie = refresh_cookie::read(auth.settings(), request.headers());
+    let mut fields = Fields::read(request).await?;
     let (token, transport) = match fields.text("refresh") {
-        Input::Missing => match refresh_cookie::read(auth.settings(), &headers)? {
+        Input::Missing => match cookie? {
             Some(token) => (Ok(token), Transport::Cookie),
             None => (Input::Missing.required(), Transport::Body),
         },

@@ -1,5 +1,6 @@
-use super::{Operation, Resource, read};
+use super::{Operation, Resource};
 use crate::auth::Auth;
+use crate::body::Fields;
 use crate::error::ApiError;
 use crate::refresh_cookie;
 use crate::settings::Endpoint;
@@ -31,7 +32,7 @@ pub(super) fn resource() -> Resource {
 
 async fn post(auth: Auth, request: Request) -> Result<Response, ApiError> {
     let headers = request.headers().clone();
-    let (_, mut fields) = read(&auth, request).await?;
+    let mut fields = Fields::read(request).await?;
     let given = match fields.text("refresh") {
         Input::Missing => fields.text("token"),
         given => given,

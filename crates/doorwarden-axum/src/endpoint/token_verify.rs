@@ -1,5 +1,6 @@
-use super::{Operation, Resource, json, read};
+use super::{Operation, Resource, json};
 use crate::auth::Auth;
+use crate::body::Fields;
 use crate::error::ApiError;
 use crate::settings::Endpoint;
 use axum::extract::Request;
@@ -26,7 +27,7 @@ pub(super) fn resource() -> Resource {
 }
 
 async fn post(auth: Auth, request: Request) -> Result<Response, ApiError> {
-    let (_, mut fields) = read(&auth, request).await?;
+    let mut fields = Fields::read(request).await?;
     let token = fields.text("token").required();
     let token = token.map_err(|complaint| ApiError::fields(FieldErrors::one("token", complaint)))?;
     match introspect(auth.context(), &token).await? {

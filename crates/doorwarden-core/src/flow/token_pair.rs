@@ -50,14 +50,17 @@ impl Context {
         let user = self.live.user(session.user).await?.ok_or(FlowError::NotFound)?;
         let counter = session.refresh_counter.ok_or(FlowError::NotFound)?;
         let now = self.now();
-        let lifetime = jittered(self.settings.access.lifetime, self.random.bytes());
+        // One call of the system for both.
+        let random: [u8; 20] = self.random.bytes();
+        let (shift, jti) = random.split_at(4);
+        let lifetime = jittered(self.settings.access.lifetime, shift.try_into().expect("four bytes"));
         let claims = AccessClaims {
             iss: self.settings.access.issuer.clone(),
             sub: session.user.0.to_string(),
             aud: vec![self.settings.access.audience().to_owned()],
             exp: now.as_seconds() + lifetime,
             iat: now.as_seconds(),
-            jti: Uuid::from_bytes(self.random.bytes()).simple().to_string(),
+            jti: Uuid::from_slice(jti).expect("sixteen bytes").simple().to_string(),
             client_id: session.client_id.clone().unwrap_or_else(|| self.settings.access.client_id.clone()),
             id: Some(session.user.0),
             sid: Some(session.id.0),
