@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use tokio::sync::oneshot;
+use tokio::task::yield_now;
 use tokio::time::timeout;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -112,32 +113,61 @@ impl Rotations {
         needed
     }
 
+    /// Sends the statement of the next batch before it hands out the answers of the last, so that the database need not wait for that.
     async fn work(self: Arc<Self>) {
-        while let Some(jobs) = self.next_batch() {
-            self.settle(jobs).await;
+        let mut answered = None;
+        loop {
+            let mut jobs = self.take();
+            if jobs.is_empty() && answered.is_none() {
+                if self.leave() {
+                    return;
+                }
+                continue;
+            }
+            let last = answered.take();
+            let settled = async {
+                if let Some((jobs, rows)) = last {
+                    yield_now().await;
+                    self.settle(jobs, rows).await;
+                }
+            };
+            let (rows, ()) = tokio::join!(biased; self.rotate_all(&mut jobs), settled);
+            answered = (!jobs.is_empty()).then_some((jobs, rows));
         }
     }
 
-    /// What waits, or nothing: then the worker is gone.
-    fn next_batch(&self) -> Option<Vec<Job>> {
+    /// The next batch, or nothing.
+    fn take(&self) -> Vec<Job> {
         let mut queue = self.queue.lock();
-        if queue.waiting.is_empty() {
-            queue.workers -= 1;
-            return None;
-        }
         let take = queue.waiting.len().min(BATCH);
-        Some(queue.waiting.drain(..take).collect())
+        queue.waiting.drain(..take).collect()
     }
 
-    /// Answers every job. Each round takes one job per session, so that one statement decides about each row once.
-    async fn settle(&self, mut jobs: Vec<Job>) {
+    /// Whether the worker may go, because nothing waits.
+    fn leave(&self) -> bool {
+        let mut queue = self.queue.lock();
+        let may = queue.waiting.is_empty();
+        queue.workers -= usize::from(may);
+        may
+    }
+
+    /// Rotates the tokens of these jobs, and returns the sessions of those that did.
+    async fn rotate_all(&self, jobs: &mut Vec<Job>) -> Result<Vec<Row>, Failure> {
         // Whoever has stopped waiting must not lose his token to an answer that he will never see.
         jobs.retain(|job| !job.answer.is_closed());
+        if jobs.is_empty() {
+            return Ok(Vec::new());
+        }
+        jobs.sort_by_key(|job| job.id);
+        // One job per session, so that one statement decides about each row once.
+        let mut ids = HashSet::with_capacity(jobs.len());
+        self.update(ROTATE, jobs.iter().filter(|job| ids.insert(job.id)), None).await
+    }
+
+    /// Answers every job. What may still rotate after others have goes around once more.
+    async fn settle(&self, mut jobs: Vec<Job>, mut rotated: Result<Vec<Row>, Failure>) {
         for _ in 0..ROUNDS {
-            if jobs.is_empty() {
-                return;
-            }
-            match self.round(&mut jobs).await {
+            match self.round(&mut jobs, rotated).await {
                 Ok(answers) => {
                     for (job, rotation) in answers {
                         // The caller may be gone: the token before the newest gets him the newest again.
@@ -146,15 +176,21 @@ impl Rotations {
                 }
                 Err(failure) => refuse(&mut jobs, &failure),
             }
+            if jobs.is_empty() {
+                return;
+            }
+            rotated = self.rotate_all(&mut jobs).await;
         }
         refuse(&mut jobs, &Failure::Busy("others keep changing this session".to_owned()));
     }
 
-    /// Rotates what can be rotated and says of the rest why not. What may still be rotated stays in `jobs`.
-    async fn round(&self, jobs: &mut Vec<Job>) -> Result<Vec<(Job, Rotation)>, Failure> {
-        jobs.sort_by_key(|job| job.id);
-        let mut ids = HashSet::with_capacity(jobs.len());
-        let mut rotated = self.update(ROTATE, jobs.iter().filter(|job| ids.insert(job.id)), None).await?;
+    /// Answers those whose token rotated and says of the rest why not. What may still be rotated stays in `jobs`.
+    async fn round(
+        &self,
+        jobs: &mut Vec<Job>,
+        rotated: Result<Vec<Row>, Failure>,
+    ) -> Result<Vec<(Job, Rotation)>, Failure> {
+        let mut rotated = by_id(&rotated?)?;
         let mut answers = Vec::with_capacity(jobs.len());
         let mut others = Vec::new();
         for job in jobs.drain(..) {
@@ -195,7 +231,7 @@ impl Rotations {
         let mut ended = if reused.is_empty() {
             HashMap::new()
         } else {
-            self.update(END_REUSED, reused.into_iter(), Some(EndReason::RefreshReused)).await?
+            by_id(&self.update(END_REUSED, reused.into_iter(), Some(EndReason::RefreshReused)).await?)?
         };
         let mut answers = Vec::with_capacity(jobs.len());
         for (job, verdict) in std::mem::take(jobs).into_iter().zip(judged) {
@@ -212,13 +248,13 @@ impl Rotations {
         Ok(answers)
     }
 
-    /// Runs a statement that changes sessions, for these jobs, and returns the sessions that it has changed.
+    /// Runs a statement that changes sessions, for these jobs, and returns those that it has changed.
     async fn update(
         &self,
         sql: &str,
         jobs: impl Iterator<Item = &Job>,
         reason: Option<EndReason>,
-    ) -> Result<HashMap<SessionId, Session>, Failure> {
+    ) -> Result<Vec<Row>, Failure> {
         let (mut ids, mut counters, mut instants) = (Vec::new(), Vec::new(), Vec::new());
         for job in jobs {
             ids.push(job.id.0);
@@ -233,9 +269,12 @@ impl Rotations {
             (&reason as _, Type::TEXT),
         ];
         let params = if reason.is_some() { &params[..] } else { &params[..3] };
-        let rows = self.database.rows_of_begun_call(Effort::Write, sql, params).await?;
-        rows.iter().map(|row: &Row| session(row).map(|session| (session.id, session))).collect()
+        self.database.rows_of_begun_call(Effort::Write, sql, params).await
     }
+}
+
+fn by_id(rows: &[Row]) -> Result<HashMap<SessionId, Session>, Failure> {
+    rows.iter().map(|row| session(row).map(|session| (session.id, session))).collect()
 }
 
 fn refuse(jobs: &mut Vec<Job>, failure: &Failure) {
