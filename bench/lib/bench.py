@@ -1,5 +1,6 @@
 """What the sections share: programs, scratch space, results."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -40,6 +41,12 @@ class Bench:
         self.begin = time.time()
 
     def __enter__(self):
+        # Until the process ends: two runs at once would measure each other.
+        self.lock = open(ROOT / "bench" / "run")
+        try:
+            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            sys.exit("bench/run: another run is in progress")
         shutil.rmtree(self.work, ignore_errors=True)
         self.work.mkdir(parents=True)
         # PostgreSQL's user passes through.

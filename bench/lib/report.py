@@ -46,7 +46,7 @@ def write(folder, name, machine, rows, series):
     if "me" in series:
         bars = [(one["name"], one["per_second"]) for one in series["me"]]
         put(f"{prefix}me.svg", plot.bars("GET /me with a token, answers per second", bars))
-    if "sessions" in series:
+    if series.get("sessions"):
         grown = series["sessions"]
         lines = {}
         for operation in ("check", "refresh", "list", "revoke"):
