@@ -12,7 +12,7 @@ use std::sync::LazyLock;
 const NOW: i64 = 1_700_000_000;
 const ISSUER: &str = "https://id.example";
 const PAYLOADS: [&str; 3] = [
-    r#"{"iss":"https://id.example","iat":1700000000,"exp":1700000030,"window":300,"sessions":[["0198c0de-0000-7000-8000-000000000001",1699999999]],"users":[[7,1699999990],[-1,0]],"keys":["a","\u00e9"]}"#,
+    r#"{"iss":"https://id.example","iat":1700000000,"exp":1700000030,"window":300,"sessions":[["0198c0de-0000-7000-8000-000000000001",1699999999]],"users":[[7,1699999990],[-1,0],[8,1699999990,null],[9,0,"0198c0de-0000-7000-8000-000000000001",1]],"before":1,"keys":["a","\u00e9"]}"#,
     r#"{"iss":"https://id.example","iat":1.7e9,"exp":1700000030.5,"window":0,"sessions":[],"users":[],"keys":[],"x":1}"#,
     r#"{"iss":"https://id.example","iat":1700000000,"exp":1700000030,"window":-1,"sessions":[[]],"users":[[1]],"keys":[1]}"#,
 ];
@@ -22,7 +22,7 @@ static KEYS: LazyLock<KeySet> = LazyLock::new(|| KeySet::new(vec![KEY.public().c
 
 fuzz_target!(|data: &[u8]| {
     let Some((mode, data)) = data.split_first() else { return };
-    let header = format!(r#"{{"alg":"EdDSA","kid":"{}","typ":"revocations+jwt"}}"#, KEY.id());
+    let header = format!(r#"{{"alg":"EdDSA","kid":"{}","typ":"revocations.v2+jwt"}}"#, KEY.id());
     let sign = |text: &[u8]| KEY.sign(text);
     let verify = |token: &str| verify_statement(token, &KEYS, ISSUER, NOW);
     if mode % 2 == 0 {
@@ -39,7 +39,7 @@ fuzz_target!(|data: &[u8]| {
             let read: Value = serde_json::from_str(&payload).expect("what is accepted is JSON");
             assert_eq!(read["iss"], statement.iss);
             assert_eq!(read["keys"].as_array().map_or(0, Vec::len), statement.keys.len());
-            assert_eq!(read["users"].as_array().map_or(0, Vec::len), statement.users.len());
+            assert_eq!(read["users"].as_array().map_or(0, Vec::len), statement.users.len() + statement.all_of.len());
             assert_eq!(read["sessions"].as_array().map_or(0, Vec::len), statement.sessions.len());
             assert_eq!(verify(&sign_statement(&KEY, &statement)), Ok(statement));
         }

@@ -122,6 +122,8 @@ fn publish(
         sessions: sessions.iter().map(|(id, at)| (id.0, at.as_seconds())).collect(),
         // The first second whose tokens count again, as `authenticate` has it.
         users: users.iter().map(|(id, after)| (id.0, after.as_seconds() + 1)).collect(),
+        all_of: Vec::new(),
+        before: None,
         keys: content.keys.clone(),
     };
     let statement = context.keys.sign_statement(&statement, now)?;

@@ -7,7 +7,7 @@
 //! | session token | [`session`] | JWT, HS256 | [`SecretKey`], shared with Django |
 //! | refresh token | [`refresh`] | opaque, `dwr_…` | derived from [`SecretKey`] |
 //! | access token | [`access`] | JWT, `typ: at+jwt` (RFC 9068) | [`KeyPair`]: EdDSA, ES256 or RS256 |
-//! | revocation statement | [`feed`] | JWS, `typ: revocations+jwt` | [`KeyPair`] |
+//! | revocation statement | [`feed`] | JWS, `typ: revocations.v2+jwt` | [`KeyPair`] |
 //!
 //! The crate knows no users, reads no clock and does no input or output: the present is a parameter, in seconds since
 //! 1970 UTC, and so is all randomness except that inside key generation and ECDSA. The algorithm follows from the key and

@@ -49,6 +49,7 @@ fn checker(pair: &KeyPair, remembered: usize) -> Checker {
         sessions: (0..1000).map(|n| (Uuid::from_u128(n), NOW)).collect(),
         users: (0..100).map(|n| (n, NOW)).collect(),
         keys: Vec::new(),
+        ..Statement::default()
     };
     checker.hear(&sign_statement(pair, &statement), NOW).expect("our own");
     checker

@@ -20,6 +20,10 @@ pub(crate) struct Revoked {
     sessions: HashMap<Uuid, i64>,
     /// Since when tokens of each user that name no session count.
     users: HashMap<i64, i64>,
+    /// Until when no token of each user counts, but for those of a session that is kept.
+    all_of: HashMap<i64, Vec<(Option<Uuid>, i64)>>,
+    /// Until when no token of anybody counts.
+    before: Option<i64>,
     /// When each revoked key was last named.
     keys: HashMap<String, i64>,
 }
@@ -35,6 +39,8 @@ impl Revoked {
             heard: if is_news { Some(now) } else { self.heard },
             sessions: united(&self.sessions, statement.sessions, oldest),
             users: united(&self.users, statement.users, oldest),
+            all_of: self.all_of_and(statement.all_of, oldest),
+            before: self.before.max(statement.before),
             keys: united(&self.keys, statement.keys.into_iter().map(|kid| (kid, statement.iat)), oldest),
         }
     }
@@ -48,18 +54,40 @@ impl Revoked {
     }
 
     pub(crate) fn check(&self, claims: &AccessClaims) -> Result<(), Refused> {
-        match claims.sid {
-            Some(sid) if self.sessions.contains_key(&sid) => Err(Refused::SessionEnded),
-            Some(_) => Ok(()),
-            None => {
-                let since = claims.sub.parse().ok().and_then(|user: i64| self.users.get(&user));
-                if since.is_some_and(|since| claims.iat < *since) {
-                    Err(Refused::IssuedBefore)
-                } else {
-                    Ok(())
-                }
-            }
+        let issued_by = |time: i64| claims.iat <= time;
+        let user = claims.sub.parse::<i64>().ok();
+        let mut all = user.and_then(|user| self.all_of.get(&user)).into_iter().flatten();
+        if claims.sid.is_some_and(|sid| self.sessions.contains_key(&sid)) {
+            Err(Refused::SessionEnded)
+        } else if self.before.is_some_and(issued_by)
+            || all.any(|(kept, time)| issued_by(*time) && (kept.is_none() || *kept != claims.sid))
+            || claims.sid.is_none()
+                && user.and_then(|user| self.users.get(&user)).is_some_and(|since| claims.iat < *since)
+        {
+            Err(Refused::IssuedBefore)
+        } else {
+            Ok(())
         }
+    }
+
+    fn all_of_and(
+        &self,
+        new: Vec<(i64, i64, Option<Uuid>)>,
+        oldest: i64,
+    ) -> HashMap<i64, Vec<(Option<Uuid>, i64)>> {
+        let old = self.all_of.iter().flat_map(|(user, entries)| {
+            entries.iter().filter(|(_, time)| *time >= oldest).map(|(kept, time)| (*user, *time, *kept))
+        });
+        let mut latest = HashMap::new();
+        for (user, time, kept) in new.into_iter().chain(old) {
+            let known = latest.entry((user, kept)).or_insert(time);
+            *known = time.max(*known);
+        }
+        let mut all_of: HashMap<i64, Vec<_>> = HashMap::new();
+        for ((user, kept), time) in latest {
+            all_of.entry(user).or_default().push((kept, time));
+        }
+        all_of
     }
 }
 
@@ -104,13 +132,16 @@ mod tests {
         let first = Statement {
             sessions: vec![(SESSION, 1000)],
             users: vec![(7, 1001)],
+            all_of: vec![(8, 1000, None)],
             keys: vec!["k".to_owned()],
             ..statement(1000)
         };
         let revoked = Revoked::default().and(first, 1000).and(statement(1300), 1300);
         assert!(revoked.sessions.contains_key(&SESSION) && revoked.names_key("k"));
+        assert!(revoked.all_of.contains_key(&8));
         let revoked = revoked.and(statement(1302), 1302);
         assert!(revoked.sessions.is_empty() && revoked.users.is_empty() && revoked.keys.is_empty());
+        assert!(revoked.all_of.is_empty());
     }
 
     #[test]
@@ -119,5 +150,39 @@ mod tests {
         let claims = AccessClaims { sub: "7".to_owned(), iat: 1000, ..AccessClaims::default() };
         assert_eq!(revoked.check(&claims), Err(Refused::IssuedBefore));
         assert_eq!(revoked.check(&AccessClaims { sid: Some(SESSION), ..claims }), Ok(()));
+    }
+
+    fn judged(revoked: &Revoked, user: i64, sid: Option<Uuid>, iat: i64) -> Result<(), Refused> {
+        revoked.check(&AccessClaims { sid, sub: user.to_string(), iat, ..AccessClaims::default() })
+    }
+
+    #[test]
+    fn all_tokens_of_a_user_are_ended_but_those_of_the_session_that_is_kept() {
+        let (kept, other) = (Some(SESSION), Some(Uuid::from_u128(8)));
+        let first = Statement { all_of: vec![(7, 1000, kept)], ..statement(1000) };
+        let revoked = Revoked::default().and(first, 1000);
+        for sid in [None, other] {
+            assert_eq!(judged(&revoked, 7, sid, 1000), Err(Refused::IssuedBefore));
+            assert_eq!(judged(&revoked, 7, sid, 1001), Ok(()));
+            assert_eq!(judged(&revoked, 8, sid, 1000), Ok(()));
+        }
+        assert_eq!(judged(&revoked, 7, kept, 1000), Ok(()));
+
+        // A later end keeps nothing; and an earlier statement that comes late changes that no more.
+        let second = Statement { all_of: vec![(7, 1010, None)], ..statement(1010) };
+        let late = Statement { all_of: vec![(7, 1000, kept), (7, 990, None)], ..statement(1005) };
+        let revoked = revoked.and(second, 1010).and(late, 1011);
+        assert_eq!(judged(&revoked, 7, kept, 1010), Err(Refused::IssuedBefore));
+        assert_eq!(judged(&revoked, 7, kept, 1011), Ok(()));
+    }
+
+    #[test]
+    fn nothing_of_anybody_counts_that_was_issued_before() {
+        let first = Statement { before: Some(1000), ..statement(1000) };
+        let revoked = Revoked::default().and(first, 1000).and(statement(1010), 1010);
+        for sid in [None, Some(SESSION)] {
+            assert_eq!(judged(&revoked, 7, sid, 1000), Err(Refused::IssuedBefore));
+            assert_eq!(judged(&revoked, 7, sid, 1001), Ok(()));
+        }
     }
 }

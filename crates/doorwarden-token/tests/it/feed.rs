@@ -19,7 +19,7 @@ fn with(name: &str, value: &Value) -> Result<Statement, Refusal> {
     let key = pair(Algorithm::EdDsa);
     verify(&signed_by(
         key,
-        format!(r#"{{"alg":"EdDSA","kid":"{}","typ":"revocations+jwt"}}"#, key.id()),
+        format!(r#"{{"alg":"EdDSA","kid":"{}","typ":"revocations.v2+jwt"}}"#, key.id()),
         claims.to_string(),
     ))
 }
@@ -29,6 +29,8 @@ fn what_is_signed_is_read_back() {
     let full = Statement {
         sessions: vec![(Uuid::from_u128(1), NOW - 5), (Uuid::from_u128(2), NOW - 4)],
         users: vec![(7, NOW - 3), (-1, 0)],
+        all_of: vec![(8, NOW - 3, None), (9, NOW - 2, Some(Uuid::from_u128(3)))],
+        before: Some(NOW - 60),
         keys: vec!["a".into(), "\"\\\u{e4}".into()],
         ..statement()
     };
@@ -64,7 +66,6 @@ fn every_claim_is_required_and_typed() {
     let id = Uuid::from_u128(1);
     for wrong in [
         json!([[id]]),
-        json!([[id, 1, 2]]),
         json!([[1, 1]]),
         json!([[id, "1"]]),
         json!([id]),
@@ -72,14 +73,49 @@ fn every_claim_is_required_and_typed() {
     ] {
         assert_eq!(with("sessions", &wrong), Err(Refusal::BadClaim("sessions")), "{wrong}");
     }
-    for wrong in [json!([["1", 1]]), json!([[1.5, 1]]), json!([1, 1]), json!([[1, null]])] {
+    for wrong in [
+        json!([["1", 1]]),
+        json!([[1.5, 1]]),
+        json!([1, 1]),
+        json!([[1, null]]),
+        json!([[1, 1, 1]]),
+        json!([[1, 1, ""]]),
+        json!([[1, 1, [null]]]),
+    ] {
         assert_eq!(with("users", &wrong), Err(Refusal::BadClaim("users")), "{wrong}");
     }
     assert_eq!(with("keys", &json!([1])), Err(Refusal::BadClaim("keys")));
     assert_eq!(with("window", &json!(-1)), Err(Refusal::BadClaim("window")));
+    assert_eq!(with("before", &json!("1")), Err(Refusal::BadClaim("before")));
     for issuer in ["https://id.example/", "https://id.exampl", "HTTPS://ID.EXAMPLE", ""] {
         assert_eq!(with("iss", &json!(issuer)), Err(Refusal::WrongIssuer), "{issuer}");
     }
+}
+
+#[test]
+fn entries_may_say_more() {
+    let (id, kept) = (Uuid::from_u128(1), Uuid::from_u128(2));
+    let sessions = with("sessions", &json!([[id, NOW, "why", {"a": []}]])).unwrap();
+    assert_eq!(sessions.sessions, [(id, NOW)]);
+    let users =
+        with("users", &json!([[7, 1], [8, 2, null], [9, 3, kept], [7, 4, null, 5], [9, 6, kept, null, []]]))
+            .unwrap();
+    assert_eq!(users.users, [(7, 1)]);
+    assert_eq!(users.all_of, [(8, 2, None), (9, 3, Some(kept)), (7, 4, None), (9, 6, Some(kept))]);
+}
+
+#[test]
+fn the_former_format_is_refused_and_so_is_this_one_by_who_knows_only_that() {
+    let key = pair(Algorithm::EdDsa);
+    let typed = |typ| {
+        let claims = json!({"iss": ISSUER, "iat": NOW, "exp": NOW + 30, "window": 300, "sessions": [], "users": [], "keys": []});
+        let header = format!(r#"{{"alg":"EdDSA","kid":"{}","typ":"{typ}"}}"#, key.id());
+        verify(&signed_by(key, header, claims.to_string())).map(|_| ())
+    };
+    assert_eq!(typed("revocations.v2+jwt"), Ok(()));
+    assert_eq!(typed("application/revocations.v2+jwt"), Ok(()));
+    assert_eq!(typed("revocations+jwt"), Err(Refusal::WrongType));
+    assert_ne!(feed::TYPE, "revocations+jwt");
 }
 
 #[test]
@@ -89,6 +125,6 @@ fn a_statement_may_be_long_but_not_endless() {
     assert_eq!(verify(&feed::sign_statement(pair(Algorithm::EdDsa), &long)), Ok(long));
     assert_eq!(verify(&"x".repeat(feed::MAX_BYTES + 1)), Err(Refusal::TooLong));
     let key = pair(Algorithm::EdDsa);
-    let header = format!(r#"{{"alg":"EdDSA","kid":"{}","typ":"revocations+jwt"}}"#, key.id());
+    let header = format!(r#"{{"alg":"EdDSA","kid":"{}","typ":"revocations.v2+jwt"}}"#, key.id());
     assert_eq!(verify(&signed_by(key, header, "[".repeat(1 << 20))), Err(Refusal::BadJson(Part::Payload)));
 }

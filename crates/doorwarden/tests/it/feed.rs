@@ -4,7 +4,7 @@ use crate::app::{App, Database, NOON};
 use crate::pairs::claims;
 use axum::body::BodyDataStream;
 use doorwarden::core::token::access::{self, AccessClaims};
-use doorwarden::core::token::feed::{Statement, sign_statement, verify_statement};
+use doorwarden::core::token::feed::{Statement, TYPE, sign_statement, verify_statement};
 use doorwarden::core::token::{KeyPair, KeySet};
 use doorwarden::{Doorwarden, UserId};
 use futures_util::StreamExt;
@@ -279,7 +279,7 @@ fn vectors() -> Value {
     let pair = KeyPair::ed25519(&[1; 32]).unwrap();
     let (foreign, revoked) = (KeyPair::ed25519(&[2; 32]).unwrap(), KeyPair::ed25519(&[3; 32]).unwrap());
     let keys = KeySet::new(vec![pair.public().clone(), revoked.public().clone()]).unwrap();
-    let (ended, alive) = (Uuid::from_u128(0xdead), Uuid::from_u128(0xa11e));
+    let (ended, alive, kept) = (Uuid::from_u128(0xdead), Uuid::from_u128(0xa11e), Uuid::from_u128(0xcafe));
 
     let nothing = Statement {
         iss: "https://id.example".to_owned(),
@@ -291,8 +291,22 @@ fn vectors() -> Value {
     let something = Statement {
         sessions: vec![(ended, now - 10)],
         users: vec![(7, now - 20)],
+        all_of: vec![(9, now - 40, None), (10, now - 50, Some(kept))],
+        before: Some(now - 250),
         keys: vec![revoked.id().to_owned()],
         ..nothing.clone()
+    };
+    let says = |statement: &Statement| {
+        let Statement { iss, iat, exp, window, sessions, users, all_of, before, keys } = statement;
+        let users = users.iter().map(|user| json!(user)).chain(all_of.iter().map(|user| json!(user)));
+        let mut says = json!({
+            "iss": iss, "iat": iat, "exp": exp, "window": window, "sessions": sessions,
+            "users": users.collect::<Vec<_>>(), "keys": keys,
+        });
+        if let Some(before) = before {
+            says["before"] = json!(before);
+        }
+        says
     };
     let accepted = |name: &str, statement: &Statement| {
         let signed = sign_statement(&pair, statement);
@@ -301,11 +315,36 @@ fn vectors() -> Value {
             Ok(statement),
             "{name}"
         );
-        let Statement { iss, iat, exp, window, sessions, users, keys } = statement;
-        let says = json!({
-            "iss": iss, "iat": iat, "exp": exp, "window": window, "sessions": sessions, "users": users, "keys": keys,
-        });
-        json!({"name": name, "signed": signed, "says": says})
+        json!({"name": name, "signed": signed, "says": says(statement)})
+    };
+    // What this program does not say, but others may.
+    let odd = |typ: &str, change: &dyn Fn(&mut Value)| {
+        let mut claims = says(&something);
+        change(&mut claims);
+        let header = json!({"alg": "EdDSA", "kid": pair.id(), "typ": typ});
+        let part = |value: &Value| base64_simd::URL_SAFE_NO_PAD.encode_to_string(value.to_string());
+        let signed = format!("{}.{}", part(&header), part(&claims));
+        format!("{signed}.{}", base64_simd::URL_SAFE_NO_PAD.encode_to_string(pair.sign(signed.as_bytes())))
+    };
+    let saying_more = {
+        let more = |claims: &mut Value| {
+            claims["later"] = json!({"a": 1});
+            for list in ["sessions", "users"] {
+                for entry in claims[list]
+                    .as_array_mut()
+                    .unwrap()
+                    .iter_mut()
+                    .filter(|e| list == "sessions" || e[2] != Value::Null)
+                {
+                    entry.as_array_mut().unwrap().push(json!("more"));
+                }
+            }
+        };
+        let signed = odd(TYPE, &more);
+        assert_eq!(verify_statement(&signed, &keys, "https://id.example", now).as_ref(), Ok(&something));
+        let mut claims = says(&something);
+        more(&mut claims);
+        json!({"name": "entries and claims of a later version", "signed": signed, "says": claims})
     };
     let refused = |name: &str, signed: String| {
         let refusal = verify_statement(&signed, &keys, "https://id.example", now).unwrap_err();
@@ -348,16 +387,20 @@ fn vectors() -> Value {
         "jwks": serde_json::from_str::<Value>(&keys.to_jwks()).unwrap(),
         "statements": [
             accepted("nothing was revoked", &nothing),
-            accepted("a session, a user and a key", &something),
+            accepted("a session, users, a key and a time", &something),
+            saying_more,
             refused("the signature of another statement", tampered),
             refused("a key that is not in the set", sign_statement(&foreign, &nothing)),
             refused("another issuer", altered(|s| s.iss.push('/'))),
             refused("too old to rely on", altered(|s| (s.iat, s.exp) = (s.iat - 120, s.exp - 120))),
             refused("from the future", altered(|s| (s.iat, s.exp) = (s.iat + 120, s.exp + 120))),
+            refused("the former format", odd("revocations+jwt", &|_| {})),
+            refused("a user's third element is no session", odd(TYPE, &|claims| claims["users"] = json!([[7, now, 7]]))),
+            refused("a time that is none", odd(TYPE, &|claims| claims["before"] = json!("now"))),
             refused("an access token", access::sign(&pair, &access_claims(7, Some(alive), now)).unwrap()),
         ],
         "tokens": {
-            "statement": "a session, a user and a key",
+            "statement": "a session, users, a key and a time",
             "cases": [
                 token("of a session that goes on", &pair, &access_claims(8, Some(alive), now - 30), true),
                 token("of a session that ended", &pair, &access_claims(8, Some(ended), now - 30), false),
@@ -365,6 +408,17 @@ fn vectors() -> Value {
                 token("of no session, issued before its user's were ended", &pair, &access_claims(7, None, now - 21), false),
                 token("of no session, issued at that second", &pair, &access_claims(7, None, now - 20), true),
                 token("of a session that goes on, issued before", &pair, &access_claims(7, Some(alive), now - 21), true),
+                token("of a session, issued when all of its user's were ended", &pair, &access_claims(9, Some(alive), now - 40), false),
+                token("of a session, issued a second later", &pair, &access_claims(9, Some(alive), now - 39), true),
+                token("of no session, issued when all of its user's were ended", &pair, &access_claims(9, None, now - 40), false),
+                token("of no session, issued a second later than that", &pair, &access_claims(9, None, now - 39), true),
+                token("of the session that was kept", &pair, &access_claims(10, Some(kept), now - 60), true),
+                token("of another session than the one that was kept", &pair, &access_claims(10, Some(alive), now - 50), false),
+                token("of no session, where a session was kept", &pair, &access_claims(10, None, now - 50), false),
+                token("of the kept session's id, but of another user", &pair, &access_claims(9, Some(kept), now - 40), false),
+                token("issued before all that count", &pair, &access_claims(8, Some(alive), now - 250), false),
+                token("of the session that was kept, issued before all that count", &pair, &access_claims(10, Some(kept), now - 250), false),
+                token("issued a second later than those", &pair, &access_claims(8, Some(alive), now - 249), true),
                 token("signed with a revoked key", &revoked, &access_claims(8, Some(alive), now - 30), false),
             ],
         },
@@ -373,12 +427,17 @@ fn vectors() -> Value {
 
 /// The rule of the specification.
 fn is_revoked(statement: &Statement, kid: &str, claims: &AccessClaims) -> bool {
-    let key = statement.keys.iter().any(|key| key == kid);
-    let since = |user: i64| statement.users.iter().find(|(id, _)| *id == user).map(|(_, since)| *since);
-    key || match claims.sid {
-        Some(sid) => statement.sessions.iter().any(|(id, _)| *id == sid),
-        None => claims.sub.parse().ok().and_then(since).is_some_and(|since| claims.iat < since),
-    }
+    let user: Option<i64> = claims.sub.parse().ok();
+    statement.keys.iter().any(|key| key == kid)
+        || statement.before.is_some_and(|before| claims.iat <= before)
+        || statement.sessions.iter().any(|(id, _)| Some(*id) == claims.sid)
+        || statement.all_of.iter().any(|(id, time, kept)| {
+            Some(*id) == user && claims.iat <= *time && (kept.is_none() || *kept != claims.sid)
+        })
+        || statement
+            .users
+            .iter()
+            .any(|(id, time)| Some(*id) == user && claims.sid.is_none() && claims.iat < *time)
 }
 
 #[tokio::test]
