@@ -1,12 +1,13 @@
 //! Errors as answers: Django REST framework's shapes, or RFC 9457 for a client that asks for `application/problem+json`.
 
+use crate::accept::wants_problem;
 use axum::response::{IntoResponse, Response};
 use doorwarden_core::error::{FieldError, FieldErrors, NON_FIELD_ERRORS};
 use doorwarden_core::flow::FlowError;
 use doorwarden_core::flow::authenticate::{AuthenticateError, TokenRefused};
 use doorwarden_core::store::StoreError;
 use doorwarden_core::token::Refusal;
-use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
@@ -149,22 +150,14 @@ impl ApiError {
         &self.code
     }
 
-    /// The answer in the shape that the client accepts: RFC 9457 if `Accept` names `application/problem+json`, else
-    /// Django REST framework's.
+    /// The answer in the shape that the client accepts: RFC 9457 if `Accept` names `application/problem+json` (with a
+    /// weight that is not 0 and not below that of `application/json`), else Django REST framework's.
     pub fn render(self, request: &HeaderMap) -> Response {
         self.respond(Self::is_problem_wanted(request))
     }
 
     pub(crate) fn is_problem_wanted(request: &HeaderMap) -> bool {
-        request
-            .get_all(ACCEPT)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .any(|range| {
-                let kind = range.split(';').next().unwrap_or_default();
-                kind.trim().eq_ignore_ascii_case("application/problem+json")
-            })
+        wants_problem(request)
     }
 
     pub(crate) fn respond(self, problem: bool) -> Response {

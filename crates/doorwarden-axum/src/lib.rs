@@ -3,6 +3,7 @@
 //!
 //! Applications use it through the crate `doorwarden`, which also opens the database.
 
+mod accept;
 pub mod auth;
 mod body;
 mod client;
