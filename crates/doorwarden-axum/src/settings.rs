@@ -110,7 +110,7 @@ pub struct HttpSettings {
     pub endpoints: HashMap<Endpoint, Option<String>>,
     /// Which other origins may call from a browser. By default none.
     pub cors: Option<CorsSettings>,
-    /// Proxies whose `X-Forwarded-For` is believed. By default none.
+    /// Proxies whose `X-Forwarded-For` is believed, or without it their `Forwarded` (RFC 7239). By default none.
     pub trusted_proxies: Vec<IpNet>,
     /// Whether browsers get refresh tokens as a cookie that scripts cannot read, instead of in the body. By default not.
     ///

@@ -194,7 +194,7 @@ keys! {
             }
             Ok(())
         };
-    "http.trusted_proxies" = "", "Addresses or networks of proxies whose X-Forwarded-For is believed, between commas.",
+    "http.trusted_proxies" = "", "Addresses or networks of proxies whose X-Forwarded-For or Forwarded is believed, between commas.",
         |c, v| {
             let network = |text: &String| {
                 let host = || text.parse::<std::net::IpAddr>().ok().map(ipnet::IpNet::from);
