@@ -9,8 +9,8 @@ use axum::extract::Request;
 use bytes::Bytes;
 use doorwarden_core::error::{FieldError, FieldErrors, Input, NON_FIELD_ERRORS};
 use doorwarden_core::field::Raw;
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
-use http::{HeaderMap, StatusCode};
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::Value;
 use std::collections::HashMap;
@@ -20,6 +20,24 @@ use std::time::Duration;
 const MAX_BYTES: usize = 64 * 1024;
 /// The longest that a body may take to arrive.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The content types of bodies, for who sends another one (RFC 9110, section 15.5.16).
+const ACCEPTED: &str = "application/json, application/x-www-form-urlencoded, multipart/form-data";
+/// The content codings that are registered with IANA, without `identity`.
+const CODINGS: [&str; 12] = [
+    "gzip",
+    "x-gzip",
+    "deflate",
+    "compress",
+    "x-compress",
+    "br",
+    "zstd",
+    "dcb",
+    "dcz",
+    "aes128gcm",
+    "exi",
+    "pack200-gzip",
+];
 
 /// The fields of a body. A member that occurs twice in a form counts with its last value, as in Django; in JSON it is
 /// refused.
@@ -38,8 +56,11 @@ impl Fields {
             None => return Err(unsupported(&parts.headers)),
             Some(kind) => kind,
         };
-        if parts.headers.contains_key(CONTENT_ENCODING) {
-            return Err(unsupported(&parts.headers));
+        if let Some(coding) = content_coding(&parts.headers) {
+            let text = format!("Unsupported content coding \"{coding}\" in request.");
+            let error =
+                ApiError::detail(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_content_coding", text);
+            return Err(error.header(ACCEPT_ENCODING, HeaderValue::from_static("identity")));
         }
         let bytes = collect(&parts.headers, body).await?;
         match kind {
@@ -123,6 +144,16 @@ fn unsupported(headers: &HeaderMap) -> ApiError {
         "unsupported_media_type",
         format!("Unsupported media type \"{shown}\" in request."),
     )
+    .header(ACCEPT, HeaderValue::from_static(ACCEPTED))
+}
+
+/// A coding that the body was sent in. A name that is none of the registered ones says nothing about the body (some clients name a
+/// character set here), and is not looked at, as in Django.
+fn content_coding(headers: &HeaderMap) -> Option<&'static str> {
+    let values = headers.get_all(CONTENT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    values
+        .flat_map(|value| value.split(','))
+        .find_map(|word| CODINGS.into_iter().find(|coding| word.trim().eq_ignore_ascii_case(coding)))
 }
 
 async fn collect(headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {
