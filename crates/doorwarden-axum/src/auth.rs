@@ -47,6 +47,11 @@ impl Auth {
         }))
     }
 
+    /// Whether both are handles on one instance.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// The parts that flows work with.
     pub fn context(&self) -> &Arc<Context> {
         &self.0.context
@@ -107,8 +112,13 @@ impl Auth {
         self.shell().around(Direct::new(self))
     }
 
-    /// Every route that `router` has so far needs a user: without one the answer is 401. Unknown paths stay 404, and
-    /// routes that are added or merged afterwards stay public. A router without routes panics, as axum's `route_layer` does.
+    /// Whatever `router` has so far needs a user: its routes, what is nested in it, and its fallback, so that an unknown path is 401
+    /// before it is 404. What is added or merged afterwards stays public.
+    ///
+    /// A fallback of the router's own stays protected wherever the router is merged or nested. axum's default fallback is that of the
+    /// outer router after `nest`, and that of the argument after `merge`: `auth.protect(app).merge(auth.router())` answers 404 for an
+    /// unknown path, `auth.router().merge(auth.protect(app))` 401. A CORS preflight has no token: a `CorsLayer` goes around,
+    /// `auth.protect(app).layer(cors)`.
     ///
     /// ```
     /// use axum::{Router, routing::get};
@@ -120,6 +130,12 @@ impl Auth {
     /// }
     /// ```
     pub fn protect<S: Clone + Send + Sync + 'static>(&self, router: Router<S>) -> Router<S> {
+        router.layer(self.require_user())
+    }
+
+    /// As [`protect`](Self::protect), but of the routes alone: the fallback, also one of the router's own, stays public. A router
+    /// without routes panics, as axum's `route_layer` does.
+    pub fn protect_routes<S: Clone + Send + Sync + 'static>(&self, router: Router<S>) -> Router<S> {
         router.route_layer(self.require_user())
     }
 
@@ -176,7 +192,7 @@ impl Auth {
     /// 401 if there is no bearer token, or if it is refused; 503 if the database would have to be asked and does not answer.
     pub async fn authenticate(&self, headers: &HeaderMap) -> Result<CurrentUser, ApiError> {
         let token = bearer(headers)?;
-        Ok(CurrentUser::new(authenticate(self.context(), token).await?))
+        Ok(CurrentUser::new(authenticate(self.context(), token).await?, self.clone()))
     }
 
     /// As [`authenticate`](Self::authenticate), but `None` if no bearer token was sent.

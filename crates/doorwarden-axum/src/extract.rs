@@ -7,17 +7,19 @@ use axum::response::Response;
 use doorwarden_core::flow::authenticate::{Authenticated, TokenClaims};
 use doorwarden_core::session::SessionId;
 use doorwarden_core::user::{Account, UserId};
+use http::Extensions;
 use http::request::Parts;
 use serde::de::DeserializeOwned;
 use std::ops::Deref;
 use std::sync::Arc;
 
-/// The user who makes the request, as he is now: what was changed, taken away or switched off since the token was made counts.
+/// The user who makes the request, as they are now: what was changed, taken away or deactivated since the token was made counts.
 /// Dereferences to [`Account`], which has permissions, groups and the whole [`User`](doorwarden_core::user::User).
 ///
 /// As an argument it needs a user, and answers 401 without one; `Option<CurrentUser>` is `None` without a token, but a token that is
 /// refused is 401 there, too. 503 if the database would have to be asked and does not answer. Works on every route under
-/// [`Auth::shell`], [`Auth::protect`] or a layer of [`Auth::require_perm`] and its like.
+/// [`Auth::shell`], [`Auth::protect`] or a layer of [`Auth::require_perm`] and its like; under several instances it is the user of the
+/// innermost.
 ///
 /// ```
 /// use doorwarden_axum::CurrentUser;
@@ -35,11 +37,23 @@ use std::sync::Arc;
 /// # let _: axum::Router = axum::Router::new().route("/", axum::routing::get(home)).route("/greet", axum::routing::get(greet));
 /// ```
 #[derive(Debug, Clone)]
-pub struct CurrentUser(Arc<Authenticated>);
+pub struct CurrentUser(Arc<Verified>);
+
+#[derive(Debug)]
+struct Verified {
+    who: Authenticated,
+    /// Whose user it is. To other instances in the process the user is nobody.
+    by: Auth,
+}
 
 impl CurrentUser {
-    pub(crate) fn new(authenticated: Authenticated) -> Self {
-        Self(Arc::new(authenticated))
+    pub(crate) fn new(who: Authenticated, by: Auth) -> Self {
+        Self(Arc::new(Verified { who, by }))
+    }
+
+    /// The user whom this instance found in the request before, if it did.
+    pub(crate) fn found(extensions: &Extensions, by: &Auth) -> Option<Self> {
+        extensions.get::<Self>().filter(|user| user.0.by.is_same(by)).cloned()
     }
 
     /// The primary key: what an application's own tables refer to.
@@ -64,17 +78,17 @@ impl CurrentUser {
 
     /// The session of the token; `None` if it names none.
     pub fn session(&self) -> Option<SessionId> {
-        self.0.session
+        self.0.who.session
     }
 
     /// The verified claims of the token.
     pub fn claims(&self) -> &TokenClaims {
-        &self.0.token
+        &self.0.who.token
     }
 
     /// What the flows of the core take.
     pub fn authenticated(&self) -> &Authenticated {
-        &self.0
+        &self.0.who
     }
 
     /// The user's metadata as a type of the application's own.
@@ -101,7 +115,7 @@ impl Deref for CurrentUser {
     type Target = Account;
 
     fn deref(&self) -> &Account {
-        &self.0.user.account
+        &self.0.who.user.account
     }
 }
 
@@ -127,15 +141,15 @@ impl<S: Send + Sync> OptionalFromRequestParts<S> for CurrentUser {
 
 /// Finds the user once per request.
 pub(crate) async fn current(parts: &mut Parts) -> Result<Option<CurrentUser>, ApiError> {
-    if let Some(user) = parts.extensions.get::<CurrentUser>() {
-        return Ok(Some(user.clone()));
-    }
     let Some(auth) = parts.extensions.get::<Auth>().cloned() else {
         tracing::error!(
             "CurrentUser was asked for on a route that no layer of Doorwarden covers; add .layer(auth.shell())"
         );
         return Err(ApiError::internal());
     };
+    if let Some(user) = CurrentUser::found(&parts.extensions, &auth) {
+        return Ok(Some(user));
+    }
     let user = auth.authenticate_optional(&parts.headers).await?;
     if let Some(user) = &user {
         parts.extensions.insert(user.clone());

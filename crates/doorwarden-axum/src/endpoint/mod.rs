@@ -218,7 +218,7 @@ fn user<'a>(
     auth: &'a Auth,
     request: &'a Request,
 ) -> impl Future<Output = Result<CurrentUser, ApiError>> + Send + 'a {
-    let known = request.extensions().get::<CurrentUser>().cloned();
+    let known = CurrentUser::found(request.extensions(), auth);
     let headers = request.headers();
     async move {
         match known {

@@ -15,6 +15,7 @@ mod library;
 mod oauth;
 mod pairs;
 mod passwords;
+mod protection;
 mod races;
 mod refresh_cookie;
 mod sessions;
