@@ -26,9 +26,10 @@ class State(NamedTuple):
     # The key set as it was published, and its keys by `kid`.
     published: Any
     keys: dict[str, jwt.PyJWK]
-    # `iat` of the newest statement, and when it came.
+    # `iat` of the newest statement, and when it came: by the wall clock, and by a clock that is never set.
     as_of: int | None
     heard: float | None
+    heard_steady: float | None
     # When each session ended; since when tokens of each user that name no session count; when each revoked key was last named.
     sessions: dict[str, int]
     users: dict[str, int]
@@ -44,7 +45,7 @@ class Checker:
         self.audience = audience or issuer
         self._leeway = min(leeway, SKEW)
         self._remembered = remembered
-        self._state = State(None, {}, None, None, {}, {}, {}, VerifiedTokens(remembered))
+        self._state = State(None, {}, None, None, None, {}, {}, {}, VerifiedTokens(remembered))
         self._changing = threading.Lock()
 
     def set_keys(self, jwks: dict[str, Any]) -> None:
@@ -61,8 +62,11 @@ class Checker:
             verified = VerifiedTokens(self._remembered)
             self._state = self._state._replace(published=jwks, keys=by_id, verified=verified)
 
-    def hear(self, signed: str, now: float) -> bool:
-        """Takes a signed revocation statement. True if it revokes a key that was not revoked before."""
+    def hear(self, signed: str, now: float, steady: float | None = None) -> bool:
+        """Takes a signed revocation statement. True if it revokes a key that was not revoked before.
+
+        `now` is in seconds since 1970 UTC; `steady`, if it is given, in seconds of a clock that is never set.
+        """
         with self._changing:
             state = self._state
             said = self._statement(state, signed, now)
@@ -75,6 +79,7 @@ class Checker:
             self._state = state._replace(
                 as_of=as_of,
                 heard=now if is_news else state.heard,
+                heard_steady=steady if is_news else state.heard_steady,
                 sessions=_united(state.sessions, said["sessions"], as_of - window),
                 users=_united(state.users, ((str(user), since) for user, since in said["users"]), as_of - window),
                 revoked_keys=revoked_keys,
@@ -99,10 +104,10 @@ class Checker:
             self._check_times(claims, now, self._leeway)
             audience = claims["aud"]
             if self.audience not in (audience if isinstance(audience, list) else [audience]):
-                raise InvalidToken("wrong_audience")
+                raise InvalidToken("wrong_audience", f"the audience {self.audience!r} was expected, and {audience!r} came")
             state.verified.put(digest, claims)
-        elif now >= claims["exp"] + self._leeway:
-            raise InvalidToken("expired")
+        else:
+            self._check_times(claims, now, self._leeway)
         sid = claims.get("sid")
         if sid is not None:
             if sid in state.sessions:
@@ -111,10 +116,25 @@ class Checker:
             raise Revoked("issued_before")
         return claims
 
-    def silence(self, now: float) -> float | None:
-        """For how many seconds nothing was heard from the feed; None: nothing ever was."""
-        heard = self._state.heard
-        return None if heard is None else max(0.0, now - heard)
+    def silence(self, now: float, steady: float | None = None) -> float | None:
+        """For how many seconds nothing was heard from the feed, by the clock that says more; None: nothing ever was."""
+        state = self._state
+        if state.heard is None:
+            return None
+        by_steady = 0.0 if steady is None or state.heard_steady is None else steady - state.heard_steady
+        return max(0.0, now - state.heard, by_steady)
+
+    def is_stale(self, limit: float, now: float, steady: float | None = None) -> bool:
+        """Whether nothing was heard from the feed for longer than `limit` seconds, or the newest that was is older than that by more
+        than clocks may differ: a statement that came late says nothing of the time since it was made."""
+        state = self._state
+        silence = self.silence(now, steady)
+        return silence is None or silence > limit or state.as_of is None or now - state.as_of > limit + SKEW
+
+    def clock_difference(self) -> float | None:
+        """How many seconds this clock was ahead of the issuer's when the newest statement came; its way is part of it."""
+        state = self._state
+        return None if state.heard is None or state.as_of is None else state.heard - state.as_of
 
     @property
     def has_keys(self) -> bool:
@@ -125,7 +145,11 @@ class Checker:
             raise InvalidToken("too_long")
         said = self._signed(state, signed, "revocations+jwt")
         _require(said, ("iss", "iat", "exp", "window", "sessions", "users", "keys"))
-        self._check_times(said, now, SKEW)
+        try:
+            self._check_times(said, now, SKEW)
+        except InvalidToken as refused:
+            age = now - said["iat"] if type(said["iat"]) is int else 0
+            raise InvalidToken(refused.code, f"clocks differ by {abs(age):.0f} s, or it came late") from None
         return said
 
     def _signed(self, state: State, token: str, typ: str) -> dict[str, Any]:
@@ -148,21 +172,22 @@ class Checker:
             raise InvalidToken("unknown_key")
         try:
             # The algorithm is that of the key, never the token's choice. Times and audience are judged elsewhere, by the given clock.
-            return jwt.decode(
+            claims = jwt.decode(
                 token,
                 key,
                 algorithms=[key.algorithm_name],
-                issuer=self.issuer,
                 options={"verify_exp": False, "verify_nbf": False, "verify_iat": False, "verify_aud": False},
             )
-        except jwt.InvalidIssuerError:
-            raise InvalidToken("wrong_issuer") from None
         except jwt.InvalidAlgorithmError:
             raise InvalidToken("wrong_algorithm") from None
         except jwt.InvalidSignatureError:
             raise InvalidToken("bad_signature") from None
         except jwt.PyJWTError:
             raise InvalidToken("malformed") from None
+        issuer = claims.get("iss")
+        if issuer != self.issuer:
+            raise InvalidToken("wrong_issuer", f"the issuer {self.issuer!r} was expected, and {issuer!r} came")
+        return claims
 
     @staticmethod
     def _check_times(claims: dict[str, Any], now: float, leeway: int) -> None:
@@ -170,11 +195,11 @@ class Checker:
             if name in claims and type(claims[name]) is not int:
                 raise InvalidToken("bad_claim")
         if now >= claims["exp"] + leeway:
-            raise InvalidToken("expired")
+            raise InvalidToken("expired", f"it ended {now - claims['exp']:.0f} s ago")
         if claims.get("nbf", 0) > now + leeway:
-            raise InvalidToken("not_yet_valid")
+            raise InvalidToken("not_yet_valid", f"it begins in {claims['nbf'] - now:.0f} s")
         if claims["iat"] > now + SKEW:
-            raise InvalidToken("issued_in_future")
+            raise InvalidToken("issued_in_future", f"it is of {claims['iat'] - now:.0f} s from now: clocks differ by that or more")
 
 
 def _require(claims: dict[str, Any], names: tuple[str, ...]) -> None:

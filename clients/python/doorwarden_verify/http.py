@@ -30,8 +30,9 @@ class Issuer:
         self._path = parts.path.rstrip("/")
         self._tls = ssl.create_default_context() if parts.scheme == "https" else None
 
-    def get(self, path: str, accept: str, timeout: float, etag: str | None = None):
-        """Connection and answer, if that is 200 and of one of these media types, or 304. The caller closes the connection."""
+    def get(self, path: str, accept: str, timeout: float, etag: str | None = None, is_fresh: bool = False):
+        """Connection and answer, if that is 200 and of one of these media types, or 304. The caller closes the connection. `is_fresh`:
+        no cache in between may answer by itself."""
         if self._tls is None:
             connection = http.client.HTTPConnection(self._host, self._port, timeout=timeout)
         else:
@@ -39,6 +40,8 @@ class Issuer:
         headers = {"Accept": accept, "User-Agent": "doorwarden-verify-python"}
         if etag:
             headers["If-None-Match"] = etag
+        if is_fresh:
+            headers["Cache-Control"] = "no-cache"
         try:
             connection.request("GET", self._path + path, headers=headers)
             answer = connection.getresponse()
@@ -54,9 +57,9 @@ class Issuer:
             connection.close()
             raise
 
-    def read(self, path: str, accept: str, limit: int, timeout: float = 5.0, etag: str | None = None):
+    def read(self, path: str, accept: str, limit: int, timeout: float = 5.0, etag: str | None = None, is_fresh: bool = False):
         """The headers and the text of an answer; None for the text if it has not changed."""
-        connection, answer = self.get(path, accept, timeout, etag)
+        connection, answer = self.get(path, accept, timeout, etag, is_fresh)
         try:
             if answer.status == 304:
                 return answer.headers, None

@@ -2,11 +2,13 @@
 
 
 class Refused(Exception):
-    """A token is not accepted. `code` is a stable word for logs; a client should learn only whether another token would help."""
+    """A token is not accepted. `code` is a stable word for logs; a client should learn only whether another token would help.
+    `detail` is for the operator: what was expected and what came."""
 
-    def __init__(self, code: str):
+    def __init__(self, code: str, detail: str | None = None):
         super().__init__(code)
         self.code = code
+        self.detail = detail
 
 
 class InvalidToken(Refused):
