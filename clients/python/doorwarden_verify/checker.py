@@ -1,6 +1,7 @@
 """The pure part: key set, revocation statements, token and time go in, claims come out."""
 
 import hashlib
+import re
 import threading
 from typing import Any, NamedTuple
 
@@ -13,6 +14,9 @@ MAX_STATEMENT_CHARS = 4 << 20
 # How far the clocks of two machines may differ.
 SKEW = 60
 ALGORITHMS = ("EdDSA", "ES256", "RS256")
+# The type of revocation statements; the former format is refused.
+STATEMENT = "revocations.v2+jwt"
+UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 REQUIRED = ("iss", "sub", "aud", "exp", "iat", "jti", "client_id")
 
 # None of them is ever honoured: they change the rules of verifying, or bring a key along (RFC 8725, section 3.10).
@@ -30,11 +34,60 @@ class State(NamedTuple):
     as_of: int | None
     heard: float | None
     heard_steady: float | None
-    # When each session ended; since when tokens of each user that name no session count; when each revoked key was last named.
+    # When each session ended; since when tokens of each user that name no session count; until when no token of each user does, but
+    # for those of a session that is kept; until when no token of anybody does; when each revoked key was last named.
     sessions: dict[str, int]
     users: dict[str, int]
+    all_of: dict[str, dict[str | None, int]]
+    before: int | None
     revoked_keys: dict[str, int]
     verified: "VerifiedTokens"
+
+    def check(self, claims: dict[str, Any]) -> None:
+        sid, user, iat = claims.get("sid"), claims["sub"], claims["iat"]
+        if sid is not None:
+            sid = sid.lower()
+        if sid in self.sessions:
+            raise Revoked("session_ended")
+        if self.before is not None and iat <= self.before:
+            raise Revoked("issued_before")
+        for kept, until in self.all_of.get(user, {}).items():
+            if iat <= until and (kept is None or kept != sid):
+                raise Revoked("issued_before")
+        if sid is None and iat < self.users.get(user, iat):
+            raise Revoked("issued_before")
+
+
+class Statement(NamedTuple):
+    """What a statement says: ids, each with a time."""
+
+    iat: int
+    window: int
+    sessions: list[tuple[str, int]]
+    users: list[tuple[str, int]]
+    all_of: list[tuple[str, str | None, int]]
+    before: int | None
+    keys: list[tuple[str, int]]
+
+    @classmethod
+    def of(cls, claims: dict[str, Any]) -> "Statement":
+        """Further elements of entries are skipped, so that later versions can say more."""
+        iat, window = _integer(claims["iat"]), _integer(claims["window"])
+        if window < 0:
+            raise InvalidToken("bad_claim")
+        sessions = [(_session(one[0]), _integer(one[1])) for one in _entries(claims["sessions"])]
+        users, all_of = [], []
+        for one in _entries(claims["users"]):
+            user, time = str(_integer(one[0])), _integer(one[1])
+            if len(one) == 2:
+                users.append((user, time))
+            else:
+                all_of.append((user, None if one[2] is None else _session(one[2]), time))
+        before = _integer(claims["before"]) if "before" in claims else None
+        keys = claims["keys"]
+        if not isinstance(keys, list) or not all(isinstance(kid, str) for kid in keys):
+            raise InvalidToken("bad_claim")
+        return cls(iat, window, sessions, users, all_of, before, [(kid, iat) for kid in keys])
 
 
 class Checker:
@@ -45,7 +98,7 @@ class Checker:
         self.audience = audience or issuer
         self._leeway = min(leeway, SKEW)
         self._remembered = remembered
-        self._state = State(None, {}, None, None, None, {}, {}, {}, VerifiedTokens(remembered))
+        self._state = State(None, {}, None, None, None, {}, {}, {}, None, {}, VerifiedTokens(remembered))
         self._changing = threading.Lock()
 
     def set_keys(self, jwks: dict[str, Any]) -> None:
@@ -70,18 +123,23 @@ class Checker:
         with self._changing:
             state = self._state
             said = self._statement(state, signed, now)
-            iat, window = said["iat"], said["window"]
-            is_news = state.as_of is None or iat > state.as_of
-            as_of = iat if state.as_of is None else max(iat, state.as_of)
+            is_news = state.as_of is None or said.iat > state.as_of
+            as_of = said.iat if state.as_of is None else max(said.iat, state.as_of)
             # United, not replaced: of several instances one may know of a logout before another does.
-            revoked_keys = _united(state.revoked_keys, ((kid, iat) for kid in said["keys"]), as_of - window)
+            oldest = as_of - said.window
+            revoked_keys = _united(state.revoked_keys, said.keys, oldest)
             revokes_key = not revoked_keys.keys() <= state.revoked_keys.keys()
+            all_of = {user: left for user, kept in state.all_of.items() if (left := _united(kept, (), oldest))}
+            for user, kept, until in said.all_of:
+                all_of[user] = _united(all_of.get(user, {}), ((kept, until),), oldest)
             self._state = state._replace(
                 as_of=as_of,
                 heard=now if is_news else state.heard,
                 heard_steady=steady if is_news else state.heard_steady,
-                sessions=_united(state.sessions, said["sessions"], as_of - window),
-                users=_united(state.users, ((str(user), since) for user, since in said["users"]), as_of - window),
+                sessions=_united(state.sessions, said.sessions, oldest),
+                users=_united(state.users, said.users, oldest),
+                all_of=all_of,
+                before=max((time for time in (state.before, said.before) if time is not None), default=None),
                 revoked_keys=revoked_keys,
                 verified=VerifiedTokens(self._remembered) if revokes_key else state.verified,
             )
@@ -108,12 +166,7 @@ class Checker:
             state.verified.put(digest, claims)
         else:
             self._check_times(claims, now, self._leeway)
-        sid = claims.get("sid")
-        if sid is not None:
-            if sid in state.sessions:
-                raise Revoked("session_ended")
-        elif claims["iat"] < state.users.get(claims["sub"], claims["iat"]):
-            raise Revoked("issued_before")
+        state.check(claims)
         return claims
 
     def silence(self, now: float, steady: float | None = None) -> float | None:
@@ -140,17 +193,17 @@ class Checker:
     def has_keys(self) -> bool:
         return bool(self._state.keys)
 
-    def _statement(self, state: State, signed: str, now: float) -> dict[str, Any]:
+    def _statement(self, state: State, signed: str, now: float) -> "Statement":
         if len(signed) > MAX_STATEMENT_CHARS:
             raise InvalidToken("too_long")
-        said = self._signed(state, signed, "revocations+jwt")
+        said = self._signed(state, signed, STATEMENT)
         _require(said, ("iss", "iat", "exp", "window", "sessions", "users", "keys"))
+        statement = Statement.of(said)
         try:
             self._check_times(said, now, SKEW)
         except InvalidToken as refused:
-            age = now - said["iat"] if type(said["iat"]) is int else 0
-            raise InvalidToken(refused.code, f"clocks differ by {abs(age):.0f} s, or it came late") from None
-        return said
+            raise InvalidToken(refused.code, f"clocks differ by {abs(now - statement.iat):.0f} s, or it came late") from None
+        return statement
 
     def _signed(self, state: State, token: str, typ: str) -> dict[str, Any]:
         """The payload, if a key of the issuer's signed it as this type of token."""
@@ -202,6 +255,24 @@ class Checker:
             raise InvalidToken("issued_in_future", f"it is of {claims['iat'] - now:.0f} s from now: clocks differ by that or more")
 
 
+def _entries(value: Any) -> list[list[Any]]:
+    if not isinstance(value, list) or not all(isinstance(one, list) and len(one) >= 2 for one in value):
+        raise InvalidToken("bad_claim")
+    return value
+
+
+def _integer(value: Any) -> int:
+    if type(value) is not int:
+        raise InvalidToken("bad_claim")
+    return value
+
+
+def _session(value: Any) -> str:
+    if not isinstance(value, str) or not UUID.fullmatch(value):
+        raise InvalidToken("bad_claim")
+    return value.lower()
+
+
 def _require(claims: dict[str, Any], names: tuple[str, ...]) -> None:
     for name in names:
         if name not in claims:
@@ -220,7 +291,7 @@ def _public_key(jwk: dict[str, Any]) -> jwt.PyJWK:
     return key
 
 
-def _united(old: dict[str, int], new: Any, oldest: int) -> dict[str, int]:
+def _united(old: dict[Any, int], new: Any, oldest: int) -> dict[Any, int]:
     united = {name: time for name, time in old.items() if time >= oldest}
     for name, time in new:
         united[name] = max(time, united.get(name, time))

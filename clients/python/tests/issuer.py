@@ -8,7 +8,7 @@ import time
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-STATEMENT = "revocations+jwt"
+STATEMENT = "revocations.v2+jwt"
 
 
 class Issuer:

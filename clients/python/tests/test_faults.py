@@ -11,6 +11,7 @@ from .issuer import Issuer
 JWKS = "/.well-known/jwks.json"
 FEED = "/.well-known/revocations"
 STREAM = "/.well-known/revocations/stream"
+SID = "00000000-0000-4000-8000-000000000001"
 
 
 class Faults(unittest.TestCase):
@@ -79,23 +80,23 @@ class Faults(unittest.TestCase):
     def test_the_feed_is_heard_while_the_keys_hang(self):
         issuer = self.issuer()
         verifier = self.verifier(issuer, refresh_interval=0.0)
-        token = issuer.token(sid="s")
+        token = issuer.token(sid=SID)
         verifier.verify(token)
         issuer.set_faults("hang keys")
         threading.Thread(target=lambda: self.assertRaises(InvalidToken, verifier.verify, issuer.token("unknown"))).start()
-        issuer.revoke(sessions=[["s", int(time.time())]])
+        issuer.revoke(sessions=[[SID, int(time.time())]])
         self.until(lambda: self.is_revoked(verifier, token), 1.5)
 
     def test_a_silent_feed_is_asked_once_before_anything_is_refused(self):
         issuer = self.issuer()
         ahead = 0.0
         verifier = self.verifier(issuer, clock=lambda: time.time() + ahead)
-        token, ended = issuer.token(), issuer.token(sid="s")
+        token, ended = issuer.token(), issuer.token(sid=SID)
         verifier.verify(ended)
         issuer.set_faults("broken stream", "no stream")
         # As if it had been stopped for 45 seconds: the clock goes on, and nothing was heard.
         ahead = issuer.ahead = 45
-        issuer.says = {"sessions": [["s", int(time.time())]]}
+        issuer.says = {"sessions": [[SID, int(time.time())]]}
         verifier.verify(token)
         self.assertRaises(Revoked, verifier.verify, ended)
 
@@ -119,21 +120,21 @@ class Faults(unittest.TestCase):
         issuer = self.issuer("buffered")
         verifier = self.verifier(issuer)
         begin = time.monotonic()
-        token = issuer.token(sid="s")
+        token = issuer.token(sid=SID)
         verifier.verify(token)
         self.assertLess(time.monotonic() - begin, 2.0)
-        issuer.revoke(sessions=[["s", int(time.time())]])
+        issuer.revoke(sessions=[[SID, int(time.time())]])
         self.until(lambda: self.is_revoked(verifier, token), 3.0)
 
     def test_a_stream_that_falls_silent_is_not_waited_for(self):
         issuer = self.issuer()
         verifier = self.verifier(issuer)
         self.assertTrue(verifier.ready())
-        token = issuer.token(sid="s")
+        token = issuer.token(sid=SID)
         verifier.verify(token)
         self.until(lambda: issuer.count(STREAM) == 1)
         issuer.set_faults("buffered")
-        issuer.says = {"sessions": [["s", int(time.time())]]}
+        issuer.says = {"sessions": [[SID, int(time.time())]]}
         self.until(lambda: self.is_revoked(verifier, token), 12.0)
 
     def test_with_a_stream_nothing_is_polled(self):
