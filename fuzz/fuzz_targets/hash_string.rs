@@ -8,7 +8,7 @@ use doorwarden_password::{
 use libfuzzer_sys::fuzz_target;
 
 /// What Django makes of `lètmein`, as cheap as each algorithm allows.
-const SAMPLES: [&str; 8] = [
+const SAMPLES: [&str; 10] = [
     "argon2$argon2id$v=19$m=8,t=1,p=1$c2Vhc2FsdHNlYXNhbHQ$pT53P8oH5KUQh4wa2iSRQMh1hJ3EAKgl7CpjldflNIs",
     "argon2$argon2i$v=16$m=8,t=1,p=1$c29tZXNhbHQ$NwtWKQNeD4/6ksiIUbcN5w",
     "pbkdf2_sha256$1$seasalt$mJQ8D8xVBAKQGCo0t0n+NSPS2a0gQhVtjuC9LdL9WiM=",
@@ -17,6 +17,8 @@ const SAMPLES: [&str; 8] = [
     "bcrypt$$2b$04$PKyDf8IchSYln50tUae9f.so3.eESwEgcCumLAQ14vsaDnT5Z1J2e",
     "scrypt$2$seasalt$1$1$Uw1Hm8zmAK0Esyhyx/KeJ18fu641RfDIlhZzAivW4HWTnbiET8+SlAfQN4tEzYBvQElQgeRyhw8tbv5g+WK2uA==",
     "md5$seasalt$3f86d0d3d465b7b458c231bf3555c0e3",
+    "sha1$seasalt$cff36ea83f5706ce9aa7454e63e431fc726b2dc8",
+    "88a434c88cca4e900f7874cd98123f43",
 ];
 
 const CEILINGS: Ceilings = Ceilings {

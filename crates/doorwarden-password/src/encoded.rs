@@ -29,6 +29,12 @@ pub enum Algorithm {
     Scrypt,
     /// Salted MD5.
     Md5,
+    /// Salted SHA-1.
+    Sha1,
+    /// MD5 of the password alone.
+    UnsaltedMd5,
+    /// SHA-1 of the password alone.
+    UnsaltedSha1,
     /// No password can match, by intention.
     Unusable,
     /// Nothing that Django writes.
@@ -63,6 +69,11 @@ impl PasswordHash {
     pub fn algorithm(&self) -> Algorithm {
         match self.0.split_once('$').map(|(name, _)| name) {
             _ if !self.is_usable() => Algorithm::Unusable,
+            None if self.0.len() == 32 && self.0.bytes().all(|b| b.is_ascii_hexdigit()) => {
+                Algorithm::UnsaltedMd5
+            }
+            Some("md5") if self.0.starts_with("md5$$") => Algorithm::UnsaltedMd5,
+            Some("sha1") if self.0.starts_with("sha1$$") => Algorithm::UnsaltedSha1,
             Some("argon2") => Algorithm::Argon2,
             Some("pbkdf2_sha256") => Algorithm::Pbkdf2Sha256,
             Some("pbkdf2_sha1") => Algorithm::Pbkdf2Sha1,
@@ -70,6 +81,7 @@ impl PasswordHash {
             Some("bcrypt") => Algorithm::Bcrypt,
             Some("scrypt") => Algorithm::Scrypt,
             Some("md5") => Algorithm::Md5,
+            Some("sha1") => Algorithm::Sha1,
             _ => Algorithm::Unknown,
         }
     }
@@ -83,7 +95,7 @@ impl fmt::Debug for PasswordHash {
 
 impl Algorithm {
     /// All of them, in the order of the enum.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::Argon2,
         Self::Pbkdf2Sha256,
         Self::Pbkdf2Sha1,
@@ -91,6 +103,9 @@ impl Algorithm {
         Self::Bcrypt,
         Self::Scrypt,
         Self::Md5,
+        Self::Sha1,
+        Self::UnsaltedMd5,
+        Self::UnsaltedSha1,
         Self::Unusable,
         Self::Unknown,
     ];
@@ -105,6 +120,9 @@ impl Algorithm {
             Self::Bcrypt => "bcrypt",
             Self::Scrypt => "scrypt",
             Self::Md5 => "md5",
+            Self::Sha1 => "sha1",
+            Self::UnsaltedMd5 => "unsalted_md5",
+            Self::UnsaltedSha1 => "unsalted_sha1",
             Self::Unusable => "unusable",
             Self::Unknown => "unknown",
         }

@@ -16,6 +16,7 @@ pub(crate) enum Parsed<'a> {
     Bcrypt { prehash: bool, cost: u32, encoded: &'a str },
     Scrypt { params: scrypt::Params, memory_kib: u64, salt: &'a str, tag: Vec<u8> },
     Md5 { salt: &'a str, tag: [u8; 16] },
+    Sha1 { salt: &'a str, tag: [u8; 20] },
 }
 
 #[derive(Debug)]
@@ -39,7 +40,7 @@ pub(crate) fn parse(hash: &PasswordHash) -> Option<Parsed<'_>> {
     if encoded.len() > MAX_LENGTH {
         return None;
     }
-    let (_, rest) = encoded.split_once('$')?;
+    let rest = encoded.split_once('$').map_or(encoded, |(_, rest)| rest);
     match hash.algorithm() {
         Algorithm::Argon2 => argon2(rest).map(Parsed::Argon2),
         Algorithm::Pbkdf2Sha256 => pbkdf2(Pbkdf2Digest::Sha256, rest),
@@ -47,7 +48,13 @@ pub(crate) fn parse(hash: &PasswordHash) -> Option<Parsed<'_>> {
         Algorithm::BcryptSha256 => bcrypt(true, rest),
         Algorithm::Bcrypt => bcrypt(false, rest),
         Algorithm::Scrypt => scrypt(rest),
-        Algorithm::Md5 => md5(rest),
+        Algorithm::Md5 => salted(rest).map(|(salt, tag)| Parsed::Md5 { salt, tag }),
+        Algorithm::Sha1 => salted(rest).map(|(salt, tag)| Parsed::Sha1 { salt, tag }),
+        // `md5$$tag` or the tag alone, `sha1$$tag`.
+        Algorithm::UnsaltedMd5 => {
+            hex(rest.strip_prefix('$').unwrap_or(rest)).map(|tag| Parsed::Md5 { salt: "", tag })
+        }
+        Algorithm::UnsaltedSha1 => hex(rest.strip_prefix('$')?).map(|tag| Parsed::Sha1 { salt: "", tag }),
         Algorithm::Unusable | Algorithm::Unknown => None,
     }
 }
@@ -114,13 +121,27 @@ fn scrypt(rest: &str) -> Option<Parsed<'_>> {
     Some(Parsed::Scrypt { params, memory_kib, salt, tag })
 }
 
-/// `salt$tag`, the tag in lower-case hexadecimal.
-fn md5(rest: &str) -> Option<Parsed<'_>> {
-    let [salt, hex] = fields(rest)?;
-    if salt.is_empty() || hex.len() != 32 || !hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+/// `salt$tag`, the tag in hexadecimal.
+fn salted<const N: usize>(rest: &str) -> Option<(&str, [u8; N])> {
+    let [salt, tag] = fields(rest)?;
+    (!salt.is_empty()).then_some((salt, hex(tag)?))
+}
+
+/// `N` bytes in lower-case hexadecimal.
+fn hex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let value = |byte: u8| match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
+    };
+    if text.len() != 2 * N {
         return None;
     }
-    Some(Parsed::Md5 { salt, tag: u128::from_str_radix(hex, 16).ok()?.to_be_bytes() })
+    let mut bytes = [0; N];
+    for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+        *byte = value(pair[0])? << 4 | value(pair[1])?;
+    }
+    Some(bytes)
 }
 
 impl Pbkdf2Digest {

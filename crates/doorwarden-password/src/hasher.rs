@@ -83,6 +83,15 @@ impl Hasher {
         }
     }
 
+    /// What [`verify`](Self::verify) would say of this stored string whatever the password, without computing anything:
+    /// that it has no password, cannot be read, or is too dear.
+    ///
+    /// # Errors
+    /// [`Verdict::Unusable`], [`Verdict::Unreadable`] or [`Verdict::TooExpensive`].
+    pub fn can_verify(&self, hash: &PasswordHash) -> Result<(), Verdict> {
+        self.read(hash).map(drop)
+    }
+
     /// True if this is what would be made today. False for everything that a login would hash anew, and for hashes
     /// that nobody can log in with.
     pub fn is_current(&self, hash: &PasswordHash) -> bool {
@@ -188,7 +197,7 @@ impl Parsed<'_> {
                 *memory_kib > u64::from(ceilings.scrypt_memory_kib)
                     || params.p() > ceilings.scrypt_parallelism
             }
-            Self::Md5 { .. } => false,
+            Self::Md5 { .. } | Self::Sha1 { .. } => false,
         }
     }
 
@@ -222,6 +231,12 @@ impl Parsed<'_> {
             }
             Self::Md5 { salt, tag } => {
                 Md5::new().chain_update(salt).chain_update(secret).finalize().as_slice().ct_eq(tag).into()
+            }
+            Self::Sha1 { salt, tag } => {
+                let mut sha1 = digest::Context::new(&digest::SHA1_FOR_LEGACY_USE_ONLY);
+                sha1.update(salt.as_bytes());
+                sha1.update(secret);
+                sha1.finish().as_ref().ct_eq(tag).into()
             }
         }
     }

@@ -11,7 +11,8 @@
 //! | `bcrypt_sha256$$2b$12$…` | `BcryptSha256` | read |
 //! | `bcrypt$$2b$12$…` | `Bcrypt` | read |
 //! | `scrypt$N$salt$r$p$hash` | `Scrypt` | read |
-//! | `md5$salt$hash` | `Md5` | read |
+//! | `md5$salt$hash`, `sha1$salt$hash` | `Md5`, `Sha1` | read |
+//! | `md5$$hash` or the 32 digits alone, `sha1$$hash` | `UnsaltedMd5`, `UnsaltedSha1` | read |
 //! | `!…` | `Unusable` | yes |
 //!
 //! What is made here, Django reads: its `PASSWORD_HASHERS` only has to name `Argon2PasswordHasher`.

@@ -114,7 +114,9 @@ impl UserStore for PostgresStore {
 
     async fn count_users_by_algorithm(&self) -> Result<Vec<(String, u64)>, StoreError> {
         // Text without a `$` names no algorithm, and might be a password.
-        let sql = "SELECT CASE WHEN password LIKE '!%' THEN '!' WHEN strpos(password, '$') = 0 THEN '' \
+        let sql = "SELECT CASE WHEN password LIKE '!%' THEN '!' \
+                   WHEN password ~ '^(md5[$][$].*|[0-9a-f]{32})$' THEN 'unsalted_md5' \
+                   WHEN password LIKE 'sha1$$%' THEN 'unsalted_sha1' WHEN strpos(password, '$') = 0 THEN '' \
                    ELSE split_part(password, '$', 1) END AS algorithm, count(*) FROM users GROUP BY 1 ORDER BY 1";
         let read = |row: &_| Ok((get(row, 0)?, u64::try_from(get::<i64>(row, 1)?).unwrap_or(0)));
         Ok(all(&self.database.rows(Effort::Long, sql, &[]).await?, read)?)

@@ -100,7 +100,10 @@ impl UserStore for SqliteStore {
 
     async fn count_users_by_algorithm(&self) -> Result<Vec<(String, u64)>, StoreError> {
         // Text without a `$` names no algorithm, and might be a password.
-        let sql = "SELECT CASE WHEN password LIKE '!%' THEN '!' WHEN instr(password, '$') = 0 THEN '' \
+        let sql = "SELECT CASE WHEN password LIKE '!%' THEN '!' \
+                   WHEN password GLOB 'md5$$*' OR length(password) = 32 AND password NOT GLOB '*[^0-9a-f]*' \
+                   THEN 'unsalted_md5' WHEN password GLOB 'sha1$$*' THEN 'unsalted_sha1' \
+                   WHEN instr(password, '$') = 0 THEN '' \
                    ELSE substr(password, 1, instr(password, '$') - 1) END AS algorithm, count(*) \
                    FROM users GROUP BY 1 ORDER BY 1";
         self.scan(move |connection| all(connection, sql, (), |row| Ok((get(row, 0)?, count(row, 1)?)))).await

@@ -49,7 +49,7 @@ pub trait UserStore {
     async fn count_users(&self) -> Result<u64, StoreError>;
 
     /// How many users have each kind of password hash: the text before the first `$` of the encoded hash (`argon2`,
-    /// `pbkdf2_sha256`, ...), `!` for unusable ones.
+    /// `pbkdf2_sha256`, ...), `unsalted_md5` and `unsalted_sha1` for what has no salt, `!` for unusable ones.
     async fn count_users_by_algorithm(&self) -> Result<Vec<(String, u64)>, StoreError>;
 
     /// Changes a user and returns it as it now is; `None` if there is none.

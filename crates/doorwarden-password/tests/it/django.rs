@@ -46,6 +46,8 @@ fn algorithms_are_told_apart() {
         match case["algorithm"].as_str() {
             Some(name) => assert_eq!(hash.algorithm().as_str(), name),
             None if encoded.starts_with('!') => assert_eq!(hash.algorithm(), Algorithm::Unusable),
+            // Newer releases give it up, but it is what they name.
+            None if encoded.len() == 32 => assert_eq!(hash.algorithm(), Algorithm::UnsaltedMd5),
             None => assert_eq!(hash.algorithm(), Algorithm::Unknown, "{encoded:?}"),
         }
     }
@@ -85,4 +87,38 @@ fn what_differs_in_any_way_is_hashed_anew() {
     ] {
         assert!(!hasher(102_400, 2, 8).is_current(&stored(&other)), "{other}");
     }
+}
+
+/// What Django shipped before 5.1, as its old releases wrote it for `lètmein`.
+#[test]
+fn the_formats_that_django_gave_up_verify() {
+    for (encoded, name) in [
+        ("sha1$seasalt$cff36ea83f5706ce9aa7454e63e431fc726b2dc8", "sha1"),
+        ("md5$seasalt$3f86d0d3d465b7b458c231bf3555c0e3", "md5"),
+        ("sha1$$6d138ca3ae545631b3abd71a4f076ce759c5700b", "unsalted_sha1"),
+        ("md5$$88a434c88cca4e900f7874cd98123f43", "unsalted_md5"),
+        ("88a434c88cca4e900f7874cd98123f43", "unsalted_md5"),
+    ] {
+        assert_eq!(PasswordHash::from_stored(encoded.to_owned()).algorithm().as_str(), name);
+        assert_eq!(verify("lètmein", encoded), Verdict::Match { needs_rehash: true }, "{encoded}");
+        for wrong in ["", "letmein", "lètmein ", "seasaltlètmein"] {
+            assert_eq!(verify(wrong, encoded), Verdict::NoMatch, "{encoded} {wrong:?}");
+        }
+    }
+}
+
+/// So that an import can say it of every account.
+#[test]
+fn what_no_password_can_match_is_known_without_one() {
+    let can = |encoded: &str| cheap().can_verify(&PasswordHash::from_stored(encoded.to_owned()));
+    assert_eq!(can("sha1$seasalt$cff36ea83f5706ce9aa7454e63e431fc726b2dc8"), Ok(()));
+    assert_eq!(can("!"), Err(Verdict::Unusable));
+    for unreadable in ["crypt$$ab1Hv2Lg7ltQo", "crypt$ab$ab1Hv2Lg7ltQo", "", "letmein", "sha1$seasalt$cff36e"]
+    {
+        assert_eq!(can(unreadable), Err(Verdict::Unreadable), "{unreadable}");
+    }
+    assert_eq!(
+        can("pbkdf2_sha256$10000001$salt$ms7jcgZI5VoBXsE6stbawZ2oBNyQZSKYRJnrbVnTHE8="),
+        Err(Verdict::TooExpensive)
+    );
 }

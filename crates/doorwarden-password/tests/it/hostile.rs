@@ -5,7 +5,7 @@ use doorwarden_password::{Arena, Ceilings, HashSettings, Hasher, Password, Passw
 use proptest::prelude::*;
 
 /// One valid hash of each format, cheap to compute, of the password "lètmein" or "secret".
-const VALID: [&str; 7] = [
+const VALID: [&str; 9] = [
     "argon2$argon2i$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$YC9+jJCrQhs5R6db7LlN8Q",
     "pbkdf2_sha256$1$NaCl0123456789abcdefgh$ms7jcgZI5VoBXsE6stbaww7C4h599588N64L4LLUzNI=",
     "pbkdf2_sha1$1000$NaCl0123456789abcdefgh$jAaZuBDpJzoL2qNIHwexnzPkZ7E=",
@@ -13,6 +13,8 @@ const VALID: [&str; 7] = [
     "bcrypt$$2b$04$abcdefghijklmnopqrstuuanVo7Xut1CH8VGIGlz1JovQh9GJbbtG",
     "scrypt$1024$NaCl0123456789abcdefgh$8$1$neXVE4VnalFdoSoEWKaoXcsAKTxzOIuy12HwcTP0KhvHtKiQtPRqZ/plFIEugEFhNWg0dt/iZkGtZhm58UAkog==",
     "md5$seasalt$3f86d0d3d465b7b458c231bf3555c0e3",
+    "sha1$seasalt$cff36ea83f5706ce9aa7454e63e431fc726b2dc8",
+    "88a434c88cca4e900f7874cd98123f43",
 ];
 
 #[test]
@@ -23,8 +25,16 @@ fn strings_of_other_systems_are_refused() {
     assert_eq!(cases.len(), 27);
     for case in cases {
         let encoded = case["encoded"].as_str().unwrap();
-        let expected = if encoded.starts_with('!') { Verdict::Unusable } else { Verdict::Unreadable };
         for password in ["", "password", "plaintext", "my password", "secret-pw", encoded] {
+            let expected = match encoded {
+                "!" => Verdict::Unusable,
+                // A form of Django's own.
+                "md5$$5f4dcc3b5aa765d61d8327deb882cf99" if password == "password" => {
+                    Verdict::Match { needs_rehash: true }
+                }
+                "md5$$5f4dcc3b5aa765d61d8327deb882cf99" => Verdict::NoMatch,
+                _ => Verdict::Unreadable,
+            };
             assert_eq!(verify(password, encoded), expected, "{encoded:?}");
         }
     }
@@ -74,9 +84,15 @@ fn damaged_strings_are_unreadable() {
         "md5$seasalt$3F86D0D3D465B7B458C231BF3555C0E3",
         "md5$seasalt$+f86d0d3d465b7b458c231bf3555c0e3",
         "md5$seasalt$é86d0d3d465b7b458c231bf3555c0e3",
-        // Of the empty salt, which Django no longer verifies.
-        "md5$$5f4dcc3b5aa765d61d8327deb882cf99",
-        "5f4dcc3b5aa765d61d8327deb882cf99",
+        "md5$$5F4DCC3B5AA765D61D8327DEB882CF99",
+        "5F4DCC3B5AA765D61D8327DEB882CF99",
+        "5f4dcc3b5aa765d61d8327deb882cf9é",
+        "5f4dcc3b5aa765d61d8327deb882cf9",
+        "sha1$seasalt$CFF36EA83F5706CE9AA7454E63E431FC726B2DC8",
+        "sha1$seasalt$3f86d0d3d465b7b458c231bf3555c0e3",
+        "sha1$$5f4dcc3b5aa765d61d8327deb882cf99",
+        "sha1$cff36ea83f5706ce9aa7454e63e431fc726b2dc8",
+        "cff36ea83f5706ce9aa7454e63e431fc726b2dc8",
     ] {
         for password in ["", "password", "lètmein", "secret"] {
             assert_eq!(verify(password, encoded), Verdict::Unreadable, "{encoded:?}");
@@ -158,7 +174,7 @@ proptest! {
 
     #[test]
     fn any_string_behind_a_known_name_has_a_verdict(
-        name in "(argon2|pbkdf2_sha256|pbkdf2_sha1|bcrypt|bcrypt_sha256|scrypt|md5)\\$(argon2(id|i|d))?\\$?",
+        name in "(argon2|pbkdf2_sha256|pbkdf2_sha1|bcrypt|bcrypt_sha256|scrypt|md5|sha1)\\$(argon2(id|i|d))?\\$?",
         rest in "[!-~é$=,0-9]{0,80}",
     ) {
         let verdict = verify("password", &format!("{name}{rest}"));

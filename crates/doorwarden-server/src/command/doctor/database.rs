@@ -5,7 +5,7 @@ use crate::command::migrate::open_store;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::output::count;
-use doorwarden::core::password::{Algorithm, PasswordHash};
+use doorwarden::core::password::Algorithm;
 use doorwarden::core::store::{MigrateError, Store, StoreError, StoreFacts};
 use doorwarden::core::time::{Clock, SystemClock};
 use std::time::Duration;
@@ -98,13 +98,19 @@ fn clock(skew: Duration, report: &mut Report) {
 fn passwords(users: &[(String, u64)], report: &mut Report) {
     const CHECK: &str = "passwords";
     for (name, users) in users {
-        // What is counted is the beginning of a hash; the rest decides nothing about its algorithm.
-        let algorithm = PasswordHash::from_stored(format!("{name}$")).algorithm();
+        let algorithm = match name.as_str() {
+            "!" => Algorithm::Unusable,
+            name => Algorithm::ALL.into_iter().find(|a| a.as_str() == name).unwrap_or(Algorithm::Unknown),
+        };
         let them = count(*users, "account");
         match algorithm {
             Algorithm::Argon2 => report.ok(CHECK, format!("{them} with argon2")),
             Algorithm::Unusable => report.ok(CHECK, format!("{them} without a password")),
-            Algorithm::Md5 | Algorithm::Pbkdf2Sha1 => report.warning(
+            Algorithm::Md5
+            | Algorithm::Sha1
+            | Algorithm::UnsaltedMd5
+            | Algorithm::UnsaltedSha1
+            | Algorithm::Pbkdf2Sha1 => report.warning(
                 CHECK,
                 format!("{them} with {name}, which protects little if the database is stolen"),
                 "each is hashed anew at its next login; give the others a new password, or switch them off",
