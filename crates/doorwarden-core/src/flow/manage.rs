@@ -65,8 +65,8 @@ pub async fn create_user(context: &Context, account: NewAccount) -> Result<User,
     let mut errors = FieldErrors::new();
     let email = rules::new_email(Input::Given(account.email), &mut errors);
     let username = rules::new_username(Input::Given(account.username), &mut errors);
-    if account.password.as_ref().is_some_and(|p| p.expose().contains('\0')) {
-        errors.add("password", [FieldError::null_characters()]);
+    if let Some(complaint) = account.password.as_ref().and_then(rules::unfit_password) {
+        errors.add("password", [complaint]);
     }
     let (Some(email), Some(username), true) = (email, username, errors.is_empty()) else {
         return Err(FlowError::Invalid(errors).into());
@@ -123,12 +123,15 @@ pub fn check_password_strength(
 /// Gives a user a new password, or with `None` an unusable one, and ends all of his sessions and tokens.
 ///
 /// # Errors
-/// [`FlowError::NotFound`].
+/// [`FlowError::NotFound`]; [`FlowError::Invalid`] if it is nothing but white space, or has a NUL.
 pub async fn set_password(
     context: &Context,
     user: UserId,
     password: Option<&Password>,
 ) -> Result<(), FlowError> {
+    if let Some(complaint) = password.and_then(rules::unfit_password) {
+        return Err(FieldErrors::one("password", complaint).into());
+    }
     let password = match password {
         Some(password) => context.pool.hash(password, context.salt()).await?,
         None => PasswordHash::unusable(context.random.bytes()),

@@ -2,6 +2,7 @@
 
 use crate::context::Context;
 use crate::error::{FieldError, FieldErrors, Input};
+use crate::identity::text::python_strip;
 use crate::identity::{EmailAddress, Username};
 use crate::password::{Password, PasswordPolicy, Weakness};
 use crate::user::METADATA_MAX_BYTES;
@@ -46,12 +47,25 @@ pub(super) fn typed_password(
     errors: &mut FieldErrors,
 ) -> Option<Password> {
     match input.required() {
-        Ok(text) if text.is_empty() => errors.add(field, [FieldError::blank()]),
-        Ok(text) if text.contains('\0') => errors.add(field, [FieldError::null_characters()]),
-        Ok(text) => return Some(Password::new(text)),
+        Ok(text) => {
+            let password = Password::new(text);
+            match unfit_password(&password) {
+                Some(complaint) => errors.add(field, [complaint]),
+                None => return Some(password),
+            }
+        }
         Err(complaint) => errors.add(field, [complaint]),
     }
     None
+}
+
+/// What keeps any text from being a password: white space alone, or a NUL. Blanks beside something else count as typed.
+pub(super) fn unfit_password(password: &Password) -> Option<FieldError> {
+    match password.expose() {
+        text if python_strip(text).is_empty() => Some(FieldError::blank()),
+        text if text.contains('\0') => Some(FieldError::null_characters()),
+        _ => None,
+    }
 }
 
 /// Complaints about the strength of a new password, all of them, lengths in Django REST framework's words.

@@ -41,7 +41,7 @@ pub(super) fn strong(
 ) -> Result<Password, Failure> {
     if from_stdin {
         let password = Password::new(prompt::read_line()?);
-        if password.expose().is_empty() {
+        if prompt::is_blank(&password) {
             return Err(Failure::no("Blank passwords aren't allowed."));
         }
         return match prompt::weaknesses(accounts, &password, username, email) {

@@ -2,6 +2,7 @@
 
 use crate::failure::Failure;
 use crate::output::clean;
+use doorwarden::core::identity::text::python_strip;
 use doorwarden::core::password::{PasswordPolicy, Weakness};
 use doorwarden::{Doorwarden, Password};
 use std::io::{BufRead, IsTerminal, Write};
@@ -66,12 +67,17 @@ pub(super) fn password(differ: &str) -> Result<Option<Password>, Failure> {
     let second = Password::new(rpassword::prompt_password("Password (again): ")?);
     if first.expose() != second.expose() {
         eprintln!("{differ}");
-    } else if first.expose().trim().is_empty() {
+    } else if is_blank(&first) {
         eprintln!("Error: Blank passwords aren't allowed.");
     } else {
         return Ok(Some(first));
     }
     Ok(None)
+}
+
+/// Whether it is nothing but white space.
+pub(super) fn is_blank(password: &Password) -> bool {
+    python_strip(password.expose()).is_empty()
 }
 
 /// What is wrong with a password for somebody of this name and address, in Django's words.

@@ -12,7 +12,9 @@ fn a_new_password_is_judged_and_ends_every_session(site: &Site) {
         .fails(1, "This password is too common.")
         .fails(1, "This password is entirely numeric.");
     site.run_with(&change, "ada@example.com\n").fails(1, "The password is too similar to the email.");
-    site.run_with(&change, "\n").fails(1, "Blank passwords aren't allowed.");
+    for blank in ["\n", "         \n", "\u{a0}\u{2003}\u{3000}\t\x1c\x1d\x1e\x1f\u{85}\n"] {
+        site.run_with(&change, blank).fails(1, "Blank passwords aren't allowed.");
+    }
     site.run_with(&change, "").fails(130, "Operation cancelled.");
     site.run(&["changepassword", "ada@example.com"]).fails(2, "hint: --password-stdin");
     assert_eq!(site.run(&["user", "show", &id]).json()["password"], "unusable", "nothing was changed yet");

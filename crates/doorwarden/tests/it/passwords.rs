@@ -1,6 +1,7 @@
 //! Passwords: what is accepted, how they are stored, what a change ends.
 
-use crate::app::{Database, NOON, PASSWORD};
+use crate::app::{Answer, Database, NOON, PASSWORD};
+use doorwarden::core::flow::FlowError;
 use doorwarden::core::settings::{PasswordChangeEnds, WithoutSession};
 use doorwarden::core::token::SecretKey;
 use doorwarden::core::token::session::{SessionClaims, SessionTokenKeys};
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 on_both! {
     a_password_counts_exactly_as_typed
+    white_space_alone_is_no_password
     the_password_of_an_imported_account_is_taken_with_blanks_or_without
     a_hash_of_another_cost_is_made_anew_at_login_and_ends_nothing
     a_change_asks_for_the_current_password_and_ends_the_other_sessions
@@ -28,6 +30,38 @@ async fn a_password_counts_exactly_as_typed(database: Database) {
     }
     let stored = app.auth.users().get(UserId(1)).await.unwrap().unwrap().password;
     assert!(stored.as_str().starts_with("argon2$argon2id$v=19$"), "{stored:?}");
+}
+
+/// What Python's `str.strip()` takes for white space, and what it does not.
+async fn white_space_alone_is_no_password(database: Database) {
+    let app = database.app().await;
+    let token = app.register("jane").await;
+    let refused = |answer: Answer, field: &str, typed: &str| {
+        assert_eq!(answer.status, 400, "{typed:?}");
+        assert_eq!(answer.json()[field], json!(["This field may not be blank."]), "{typed:?}");
+    };
+    for typed in [
+        "",
+        "         ",
+        "\t\n\u{b}\u{c}\r\u{1c}\u{1d}\u{1e}\u{1f}",
+        "\u{85}\u{a0}\u{1680}\u{2000}\u{2007}\u{2028}\u{2029}\u{202f}\u{205f}\u{3000}",
+    ] {
+        let body = json!({"email": "pad@example.com", "username": "pad", "password": typed});
+        refused(app.post("/registration", body).await, "password", typed);
+        let change = json!({"current_password": PASSWORD, "new_password": typed});
+        refused(
+            app.call("POST", "/password/change", Some(&token), Some(change)).await,
+            "new_password",
+            typed,
+        );
+        refused(app.log_in("jane", typed).await, "password", typed);
+        let set = app.auth.users().set_password(UserId(1), Some(typed)).await;
+        assert!(matches!(set, Err(FlowError::Invalid(_))), "{typed:?}");
+    }
+    let seen = "\u{180e}\u{feff}\u{2800}\u{200b}\u{2060}\u{ad} \u{180e}\u{feff}";
+    let body = json!({"email": "pad@example.com", "username": "pad", "password": seen});
+    assert_eq!(app.post("/registration", body).await.status, 201);
+    assert_eq!(app.log_in("pad", seen).await.status, 200);
 }
 
 async fn the_password_of_an_imported_account_is_taken_with_blanks_or_without(database: Database) {
