@@ -31,8 +31,11 @@ pub async fn change_profile(
     mut request: ProfileChange,
 ) -> Result<Arc<LiveUser>, FlowError> {
     let mut errors = FieldErrors::new();
+    let account = &who.user.account.user;
     let username = match request.username {
         Input::Missing => None,
+        // An imported name may be one that the rules would refuse.
+        Input::Given(same) if same == account.username.as_str() => None,
         given => rules::new_username(given, &mut errors),
     };
     let metadata =
@@ -42,7 +45,7 @@ pub async fn change_profile(
         return Err(errors.into());
     }
 
-    let user = who.user.account.user.id;
+    let user = account.id;
     let change = UserChange { username, metadata, ..UserChange::default() };
     let changed = context.store.update_user(user, change).await.map_err(register::write_error)?;
     changed.ok_or(FlowError::NotFound)?;

@@ -1,7 +1,8 @@
 //! The domain of an e-mail address: what Django accepts, and the one ASCII form of an internationalised name.
 
-use super::fold::{compatibility_fold, is_visible};
-use super::punycode;
+use super::fold::is_visible;
+use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
+use std::borrow::Cow;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// The most characters of a label (RFC 1034, section 3.1).
@@ -15,62 +16,33 @@ const IPV6_MAX: usize = 39;
 
 /// The letters that IDNA2008 keeps and IDNA2003 maps to others (`ß` to `ss`) or drops: which host `straße.example`
 /// is depends on who delivers the mail. The two joiners are the other two.
-const DEVIATIONS: [char; 2] = ['ß', 'ς'];
+const DEVIATIONS: [char; 4] = ['ß', 'ς', '\u{200c}', '\u{200d}'];
 const JOINERS: [char; 2] = ['\u{200c}', '\u{200d}'];
+
+/// What UTS #46 maps to a dot.
+const FULL_STOPS: [char; 3] = ['\u{3002}', '\u{ff0e}', '\u{ff61}'];
 
 /// Whether mail systems agree on the host that this domain, in lower case, names. ASCII that looks like Punycode must
 /// be Punycode; beyond ASCII there is nothing invisible, unassigned or mapped to a dot or another ASCII symbol; and no
 /// letter that the two generations of IDNA take differently.
 pub(super) fn is_unambiguous(domain: &str) -> bool {
-    !domain.contains(DEVIATIONS) && !domain.contains(JOINERS) && to_ascii(domain).is_some()
+    !domain.contains(DEVIATIONS) && to_ascii(domain).is_some()
 }
 
-/// The ASCII form that a domain is resolved by (UTS #46, non-transitional), in lower case; `None` if it has none.
+/// The ASCII form that a domain is resolved by (UTS #46, non-transitional), in lower case; `None` if it has none, or if it
+/// would have one only because characters are left out or taken for dots.
 pub(super) fn to_ascii(domain: &str) -> Option<String> {
-    if domain.chars().nth(HOST_NAME_MAX).is_some() {
+    let is_kept = |c: char| is_visible(c) && !FULL_STOPS.contains(&c) || JOINERS.contains(&c);
+    if domain.chars().nth(HOST_NAME_MAX).is_some() || !domain.chars().all(is_kept) {
         return None;
     }
-    let labels = domain.split('.').map(label_to_ascii).collect::<Option<Vec<_>>>()?;
-    Some(labels.join(".")).filter(|ascii| ascii.len() <= HOST_NAME_MAX)
-}
-
-fn label_to_ascii(label: &str) -> Option<String> {
-    if label.chars().nth(LABEL_MAX).is_some() {
-        return None;
-    }
-    let mapped = compatibility_fold(label, &DEVIATIONS);
-    if !is_label(&mapped) {
-        return None;
-    }
-    match mapped.strip_prefix("xn--") {
-        Some(encoded) => is_true_punycode(encoded).then_some(mapped),
-        None if mapped.is_ascii() => Some(mapped),
-        None => Some(format!("xn--{}", punycode::encode(&mapped))).filter(|ascii| ascii.len() <= LABEL_MAX),
-    }
-}
-
-/// Whether a mapped label has only characters that may stand in one.
-fn is_label(mapped: &str) -> bool {
-    let may_stand = |c: char| match c {
-        'a'..='z' | '0'..='9' | '-' => true,
-        '\u{3002}' => false, // the ideographic full stop, which UTS #46 maps to a dot
-        _ => !c.is_ascii() && !c.is_whitespace() && is_visible(c) || JOINERS.contains(&c),
-    };
-    mapped.chars().all(may_stand)
-        && mapped.chars().nth(LABEL_MAX).is_none()
-        && !mapped.starts_with('-')
-        && !mapped.ends_with('-')
-}
-
-/// Whether this is the Punycode of a mapped label beyond ASCII, and not of something that some decoders take for
-/// another name (RUSTSEC-2024-0421: `xn--example-` for `example`).
-fn is_true_punycode(encoded: &str) -> bool {
-    punycode::decode(encoded).is_some_and(|label| {
-        !label.is_ascii()
-            && is_label(&label)
-            && compatibility_fold(&label, &DEVIATIONS) == label
-            && punycode::encode(&label) == encoded
-    })
+    let ascii = Uts46::new().to_ascii(
+        domain.as_bytes(),
+        AsciiDenyList::STD3,
+        Hyphens::CheckFirstLast,
+        DnsLength::Verify,
+    );
+    ascii.ok().map(Cow::into_owned)
 }
 
 /// Whether a domain in lower case has the form of a host name with at least two labels, as in Django's

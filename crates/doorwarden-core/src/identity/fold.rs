@@ -9,12 +9,12 @@ const ROUNDS: usize = 4;
 
 /// Unicode's compatibility and case folding (`toNFKC_Casefold` without its removal of invisible characters), until it
 /// changes nothing more. Letters fold decomposed, because the iota below a Greek vowel becomes a letter of its own, after
-/// all other marks. Lower-case letters in `keep` do not fold further.
-pub(super) fn compatibility_fold(text: &str, keep: &[char]) -> String {
+/// all other marks.
+pub(super) fn compatibility_fold(text: &str) -> String {
     let mut folded = text.to_owned();
     for _ in 0..ROUNDS {
         let mut next = String::with_capacity(folded.len());
-        folded.nfkd().for_each(|c| push_case_folded(&mut next, c, keep));
+        folded.nfkd().for_each(|c| push_case_folded(&mut next, c));
         let next = next.nfkc().collect();
         if folded == next {
             break;
@@ -26,9 +26,9 @@ pub(super) fn compatibility_fold(text: &str, keep: &[char]) -> String {
 
 /// Full case folding: the lower case of the upper case, as in `ß` to `SS` to `ss`. Only the dotless `ı` has the upper
 /// case of another letter, and stays itself.
-fn push_case_folded(text: &mut String, c: char, keep: &[char]) {
+fn push_case_folded(text: &mut String, c: char) {
     for lower in c.to_lowercase() {
-        if lower == 'ı' || keep.contains(&lower) {
+        if lower == 'ı' {
             text.push(lower);
         } else {
             text.extend(lower.to_uppercase().flat_map(char::to_lowercase));

@@ -10,7 +10,7 @@
 mod domain;
 mod email;
 mod fold;
-mod punycode;
+mod spelling;
 pub mod text;
 mod username;
 

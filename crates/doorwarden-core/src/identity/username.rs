@@ -1,4 +1,5 @@
-use super::fold::{compatibility_fold, is_default_ignorable, is_visible};
+use super::fold::{compatibility_fold, is_default_ignorable};
+use super::spelling::is_seen;
 use super::text::python_strip;
 use crate::error::FieldError;
 use std::fmt;
@@ -17,8 +18,9 @@ impl Username {
     /// framework.
     ///
     /// Every character that a reader sees is accepted, as are blanks within: letters of all scripts, `@`, emoji.
-    /// Control, invisible (zero-width, bidirectional, variation selectors, fillers), private-use and unassigned
-    /// characters are not, because two names that look the same must not be two people.
+    /// Joiners (U+200C, U+200D) and variation selectors are accepted where scripts and emoji use them, as in `ප්‍රසාද්`.
+    /// Other control, invisible (zero-width, bidirectional, fillers), private-use and unassigned characters are not,
+    /// because two names that look the same must not be two people; the [key](UsernameKey) has no invisible ones at all.
     ///
     /// ```
     /// use doorwarden_core::identity::{Username, UsernameError};
@@ -38,7 +40,7 @@ impl Username {
         if stored.contains('\0') {
             errors.push(UsernameError::Null);
         }
-        if stored.chars().any(|c| c != '\0' && !is_visible(c)) {
+        if !is_seen(&stored.replace('\0', "")) {
             errors.push(UsernameError::Invisible);
         }
         if errors.is_empty() { Ok(Self(stored)) } else { Err(errors) }
@@ -96,7 +98,7 @@ impl UsernameKey {
             return Self(name.to_ascii_lowercase());
         }
         let visible: String = name.chars().filter(|c| !is_default_ignorable(*c)).collect();
-        Self(compatibility_fold(&visible, &[]))
+        Self(compatibility_fold(&visible))
     }
 
     /// The key as text.

@@ -213,3 +213,57 @@ proptest! {
         prop_assert_eq!(key(&raw), raw.to_ascii_lowercase());
     }
 }
+
+#[test]
+fn what_spelling_and_emoji_need_is_accepted_and_makes_no_second_name() {
+    for (name, plain) in [
+        ("ප්\u{200d}රසාද්", "ප්රසාද්"),
+        ("ශ්\u{200d}රී ලංකා", "ශ්රී ලංකා"),
+        ("می\u{200c}خواهم", "میخواهم"),
+        ("نامه\u{200c}ها", "نامهها"),
+        ("क्\u{200d}ष", "क्ष"),
+        ("र\u{94d}\u{200c}", "र\u{94d}"),
+        ("അവന\u{d4d}\u{200d}", "അവന\u{d4d}"),
+        ("ರ\u{200d}\u{ccd}ಕ", "ರ\u{ccd}ಕ"),
+        ("র\u{200d}\u{9cd}য", "র\u{9cd}য"),
+        ("❤\u{fe0f}", "❤"),
+        ("☎\u{fe0e}", "☎"),
+        ("1\u{fe0f}\u{20e3}", "1\u{20e3}"),
+        ("👨\u{200d}👩\u{200d}👧", "👨👩👧"),
+        ("👩🏽\u{200d}💻", "👩🏽💻"),
+        ("🏳\u{fe0f}\u{200d}🌈", "🏳🌈"),
+        ("👩\u{200d}❤\u{fe0f}\u{200d}💋\u{200d}👨", "👩❤💋👨"),
+        ("葛\u{e0100}飾", "葛飾"),
+        ("ᠮᠣᠩ\u{180b}ᠭᠣᠯ", "ᠮᠣᠩᠭᠣᠯ"),
+    ] {
+        assert_eq!(stored(name), name, "{name:?}");
+        assert_eq!(key(name), key(plain), "{name:?}");
+    }
+}
+
+#[test]
+fn joiners_and_selectors_elsewhere_are_refused() {
+    for name in [
+        "\u{200d}ප",
+        "a\u{200d}b",
+        "a\u{200c}",
+        "я\u{200d}я",
+        "م\u{200c}",
+        "م\u{200c} م",
+        "م\u{200c}\u{200c}م",
+        "ක්\u{200d}\u{200d}ය",
+        "👨\u{200d}",
+        "👨\u{200d}\u{200d}👩",
+        "👨\u{200d}a",
+        "👨\u{200c}👩",
+        "a\u{fe0f}",
+        "❤\u{fe0f}\u{fe0f}",
+        "葛\u{fe0f}",
+        "a\u{e0100}",
+        "葛\u{e0100}\u{e0101}",
+        "a\u{180b}",
+        "\u{fe0f}",
+    ] {
+        assert_eq!(Username::check(name), Err(vec![UsernameError::Invisible]), "{name:?}");
+    }
+}

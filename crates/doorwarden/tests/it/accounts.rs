@@ -243,6 +243,11 @@ async fn a_stored_name_of_older_rules_is_loaded_and_logs_in(database: Database) 
     let answer = app.post("/login", json!({"email": "NOT an address", "password": PASSWORD})).await;
     assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(app.get("/me", &answer.token()).await.json()["username"], "a\u{200b}b");
+    let change = async |name: &str| {
+        app.call("PATCH", "/me", Some(&answer.token()), Some(json!({"username": name}))).await
+    };
+    assert_eq!(change("a\u{200b}b").await.status, 200, "unchanged it is accepted, as a form sends it");
+    assert_eq!(change("a\u{200b}c").await.status, 400);
     app.post("/login", json!({"email": "not an address", "password": "wrong horse battery"}))
         .await
         .is(400, json!({"email": ["Enter a valid email address."]}));

@@ -42,8 +42,11 @@ pub(super) fn metadata(text: &str) -> Result<Value, String> {
 pub(super) async fn update(accounts: &Doorwarden, update: Update, out: Output) -> Result<(), Failure> {
     let found = user(accounts, &update.user).await?;
     let mut errors = FieldErrors::new();
-    let username = checked("username", update.username, Username::check, &mut errors);
-    let email = checked("email", update.email, EmailAddress::check, &mut errors);
+    // What is stored may be of older rules than these.
+    let username = update.username.filter(|name| name != found.username.as_str());
+    let email = update.email.filter(|address| address != found.email.as_str());
+    let username = checked("username", username, Username::check, &mut errors);
+    let email = checked("email", email, EmailAddress::check, &mut errors);
     if !errors.is_empty() {
         return Err(errors.into());
     }
