@@ -33,6 +33,25 @@ need_toolchain() {
     die "no C compiler was found (SQLite and the cryptography are built from C). hint: apt-get install build-essential" 69
 }
 
+# Where PostgreSQL's server programs are.
+postgres_programs() {
+  local candidate found=""
+  if candidate=$(command -v initdb) && candidate=$(dirname "$(readlink -f "$candidate")") && [[ -x $candidate/pg_ctl ]]; then
+    echo "$candidate"
+    return 0
+  fi
+  for candidate in /usr/lib/postgresql/*/bin /usr/pgsql-*/bin /opt/homebrew/opt/postgresql*/bin; do
+    [[ -x $candidate/initdb && -x $candidate/pg_ctl ]] && found=$candidate
+  done
+  [[ -n $found ]] && echo "$found"
+}
+
+# Is there a Node that is new enough, with npm?
+has_node() {
+  local version
+  command -v npm >/dev/null && version=$(command node --version 2>/dev/null) && version=${version#v} && ((${version%%.*} >= 20))
+}
+
 # The scratch folder and the command of a script that runs a command beside a server. `clean_up` is the script's own.
 scratch=""
 job=""

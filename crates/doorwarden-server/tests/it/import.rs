@@ -359,8 +359,7 @@ async fn an_import_that_is_interrupted_says_how_far_it_is() {
         .spawn()
         .unwrap();
     wait_for_users(&target, 300);
-    let interrupt = std::process::Command::new("kill").args(["-INT", &importing.id().to_string()]).status();
-    assert!(interrupt.unwrap().success());
+    crate::service::send(&importing, rustix::process::Signal::INT);
     let output = importing.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130));
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
