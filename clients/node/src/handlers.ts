@@ -6,6 +6,13 @@ import type { Verifier } from "./verifier.js";
 /** A request of express with the claims of its token. */
 export type ExpressRequest<R = IncomingMessage> = R & { auth: Claims };
 
+/** The claims of a request behind {@link express}; throws where that does not stand before the handler. */
+export function claimsOf(request: object): Claims {
+  const { auth } = request as Partial<ExpressRequest>;
+  if (auth === undefined) throw new TypeError("no verifier covers this route. hint: app.use(express(verifier)) before it");
+  return auth;
+}
+
 /** The token of an `Authorization` header: exactly two words of which the first is `Bearer` in any case (RFC 6750). */
 export function bearer(authorization: string | null | undefined): string {
   const words = (authorization ?? "").trim().split(/\s+/);

@@ -5,6 +5,6 @@
  *     const claims = await verifier.verify(token); // or throws Refused
  */
 export { Checker, type Claims } from "./checker.js";
-export { bearer, express, protect, type ExpressRequest } from "./handlers.js";
+export { bearer, claimsOf, express, protect, type ExpressRequest } from "./handlers.js";
 export { Refused, type RefusedKind } from "./refused.js";
 export { Verifier, type Status, type VerifierOptions } from "./verifier.js";

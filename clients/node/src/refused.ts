@@ -11,11 +11,15 @@ const DETAILS: Record<RefusedKind, string> = {
   unavailable: "Access tokens cannot be verified at the moment.",
 };
 
-/** A token is not accepted. `code` is a stable word for logs; a client should learn only whether another token would help. */
+/**
+ * A token is not accepted. `code` is a stable word for logs; a client should learn only whether another token would help. `detail` is
+ * for the operator: what was expected and what came.
+ */
 export class Refused extends Error {
   constructor(
     readonly kind: RefusedKind,
     readonly code: string,
+    readonly detail?: string,
   ) {
     super(`the token is refused: ${code}`);
     this.name = "Refused";

@@ -1,5 +1,6 @@
 import { Checker, type Claims } from "./checker.js";
-import { FetchError, Issuer, pieces, text } from "./http.js";
+import { atMost, Fetcher, WAIT } from "./fetcher.js";
+import { Deadline, FetchError, Issuer, pieces, text } from "./http.js";
 import { Refused } from "./refused.js";
 
 const JWKS = "/.well-known/jwks.json";
@@ -8,17 +9,21 @@ const STREAM = "/.well-known/revocations/stream";
 const MAX_KEY_SET = 256 << 10;
 const MAX_STATEMENT = 4 << 20;
 
-// Milliseconds. How long fetching may take, and the first tokens wait for the issuer.
+// Milliseconds. How long fetching may take.
 const PATIENCE = 5000;
-// A stream without an event for so long is dead: three heartbeats.
-const SILENCE = 15_000;
-// Between two statements where there is no stream, and how long to do without one before it is tried again.
+// Without an event of the stream for so long, more than a heartbeat, the statement is fetched.
+const SILENCE = 7000;
+// Between two statements while there is no stream, and how long to do without one before it is tried again.
 const POLL = 1000;
 const WITHOUT_STREAM = 30_000;
 // Between two fetches of the key set that the feed asks for.
 const FEED_REFRESH = 250;
 // How old the key set may become if its Cache-Control says nothing.
 const USUAL_AGE = 300_000;
+// Between two warnings of one kind.
+const MINUTE = 60_000;
+// Seconds: from which difference on clocks are spoken of.
+const NOTABLE_DIFFERENCE = 10;
 
 /** What can be decided about a {@link Verifier}. */
 export interface VerifierOptions {
@@ -49,7 +54,7 @@ export interface Status {
   hasKeys: boolean;
   /** How many seconds ago the newest statement came; `undefined`: none came yet. */
   heardSecsAgo: number | undefined;
-  /** Whether that is longer than the limit, so that `whenStale` applies. */
+  /** Whether too little was heard for too long, so that `whenStale` applies. */
   isStale: boolean;
 }
 
@@ -62,16 +67,19 @@ export class Verifier {
   readonly #refreshInterval: number;
   readonly #clock: () => number;
   readonly #warn: (message: string) => void;
+  readonly #warned = new Map<string, number>();
   readonly #closing = new AbortController();
+  readonly #keys = new Fetcher((isAsked) => this.#fetchKeys(isAsked));
+  readonly #statements = new Fetcher((isAsked) => this.#fetchStatement(isAsked));
   readonly #ready: Promise<void>;
-  #isReady: () => void = () => {};
-  readonly #graceEnds = performance.now() + PATIENCE;
-  #hasBegun = false;
+  #becomeReady: () => void = () => {};
+  #isReady = false;
+  readonly #began = performance.now();
   #wasStale = false;
-  #failures = 0;
-  #refreshed = -Infinity;
-  #refreshing: Promise<void> | undefined;
-  #maxAge = USUAL_AGE;
+  #etag: string | undefined;
+  /** What went wrong last, for whoever waits in vain. */
+  #trouble = "";
+  #failures = { keys: 0, statements: 0, streams: 0 };
 
   constructor(issuer: string, options: VerifierOptions = {}) {
     const { audience, address, leeway = 0, remembered, whenStale = "refuse" } = options;
@@ -83,23 +91,34 @@ export class Verifier {
     this.#refreshInterval = (options.refreshInterval ?? 5) * 1000;
     this.#clock = options.clock ?? (() => Date.now() / 1000);
     this.#warn = options.warn ?? ((message) => console.warn(message));
-    this.#ready = new Promise((resolve) => (this.#isReady = resolve));
-    void this.#follow();
+    this.#ready = new Promise((resolve) => (this.#becomeReady = resolve));
+    this.#keys.start();
+    this.#statements.start();
+    void this.#followStream();
   }
 
   /**
    * The claims of an access token that counts now; not to be changed. Throws {@link Refused}.
    *
-   * If the token names a key that is not known, the key set is fetched again, at most once in each `refreshInterval`.
+   * If the token names a key that is not known, the key set is fetched again, at most once in each `refreshInterval`; and before every
+   * token is refused because the feed is silent, its statement is fetched. No token waits for longer than two seconds.
    */
   async verify(token: string): Promise<Claims> {
-    if (!this.#hasBegun) await this.ready(Math.max(0, this.#graceEnds - performance.now()));
+    const end = performance.now() + WAIT;
+    if (!this.#isReady) await atMost(this.#began + WAIT - performance.now(), this.#ready);
     let claims: Claims;
     try {
       claims = await this.checker.verify(token, this.#clock());
     } catch (error) {
-      if (!(error instanceof Refused) || !["unknown_key", "no_keys"].includes(error.code)) throw error;
-      await this.#refreshKeys(this.#refreshInterval);
+      if (!(error instanceof Refused)) throw error;
+      this.#explain(error);
+      if (!["unknown_key", "no_keys"].includes(error.code)) throw error;
+      await this.#keys.ask(this.#refreshInterval, end - performance.now());
+      claims = await this.checker.verify(token, this.#clock());
+    }
+    if (!this.#accepts && this.#isStale()) {
+      await this.#statements.ask(POLL, end - performance.now());
+      // It may have revoked this very token.
       claims = await this.checker.verify(token, this.#clock());
     }
     const isStale = this.#isStale();
@@ -109,79 +128,114 @@ export class Verifier {
     return claims;
   }
 
-  /** Waits until the keys and a first statement have come; false if they do not within `timeout` milliseconds. */
-  async ready(timeout: number = PATIENCE): Promise<boolean> {
-    const late = new AbortController();
-    const came = this.#ready.then(() => true);
-    const result = await Promise.race([came, this.#sleep(timeout, late.signal).then(() => this.#hasBegun)]);
-    late.abort();
-    return result;
+  /**
+   * Waits until the keys and a first statement have come; false, and a warning that says what to do, if they do not within `timeout`
+   * milliseconds.
+   */
+  async ready(timeout: number = 5000): Promise<boolean> {
+    await atMost(timeout, this.#ready);
+    if (!this.#isReady) {
+      this.#warn(
+        `${this.#issuer.url} was not heard within ${timeout / 1000} s${this.#trouble && ` (${this.#trouble})`}. hint: see that it runs ` +
+          "and can be reached from here; where it has another name here, pass that as `address`",
+      );
+    }
+    return this.#isReady;
   }
 
   /** What is known of the issuer at this moment. */
   status(): Status {
-    const heardSecsAgo = this.checker.silence(this.#clock());
+    const heardSecsAgo = this.checker.silence(this.#clock(), steady());
     return { hasKeys: this.checker.hasKeys, heardSecsAgo, isStale: this.#isStale() };
   }
 
   /** Stops following. What was heard still counts, until it is stale. */
   close(): void {
     this.#closing.abort();
+    this.#keys.stop();
+    this.#statements.stop();
   }
 
   #isStale(): boolean {
-    const silence = this.checker.silence(this.#clock());
-    return silence === undefined || silence > this.#staleLimit;
+    return this.checker.isStale(this.#staleLimit, this.#clock(), steady());
   }
 
-  /** Fetches the key set, unless it was fetched within `interval`. Who asks meanwhile waits for the same answer. */
-  #refreshKeys(interval: number): Promise<void> {
-    if (this.#refreshing !== undefined) return this.#refreshing;
-    if (performance.now() - this.#refreshed < interval) return Promise.resolve();
-    this.#refreshed = performance.now();
-    this.#refreshing = this.#fetchKeys().finally(() => (this.#refreshing = undefined));
-    return this.#refreshing;
+  /** What is wrong with the configuration rather than with one token is warned of. */
+  #explain(refused: Refused): void {
+    if (["wrong_audience", "wrong_issuer", "issued_in_future", "unsafe_id"].includes(refused.code)) {
+      this.#warnMinutely(refused.code, `tokens are refused: ${refused.detail}`);
+    } else if (["expired", "not_yet_valid"].includes(refused.code)) {
+      const difference = Math.abs(this.checker.clockDifference() ?? 0);
+      if (difference <= NOTABLE_DIFFERENCE) return;
+      this.#warnMinutely(refused.code, `tokens are refused as ${refused.code}: clocks differ by about ${difference.toFixed(0)} s`);
+    }
   }
 
-  async #fetchKeys(): Promise<void> {
+  /** Past every cache, if somebody asked: they know of something that the set of before does not have. */
+  async #fetchKeys(isAsked: boolean): Promise<number> {
+    const deadline = new Deadline(PATIENCE, this.#closing.signal);
     try {
-      const answer = await this.#issuer.get(JWKS, ["application/jwk-set+json", "application/json"], this.#patience());
-      await this.checker.setKeys(JSON.parse(await text(answer, MAX_KEY_SET)));
+      const answer = await this.#issuer.get(JWKS, ["application/jwk-set+json", "application/json"], deadline, isAsked);
+      await this.checker.setKeys(JSON.parse(await text(answer, MAX_KEY_SET, deadline)));
+      this.#failures.keys = 0;
+      this.#announce();
       const found = /max-age=(\d{1,9})/.exec(answer.headers.get("cache-control") ?? "");
       const maxAge = found ? Number(found[1]) * 1000 : USUAL_AGE;
-      this.#maxAge = jittered(Math.min(Math.max(maxAge, 10_000), 3_600_000));
+      return jittered(Math.min(Math.max(maxAge, 10_000), 3_600_000));
     } catch (error) {
-      this.#maxAge = PATIENCE;
       this.#complain("the key set was not fetched", error);
+      this.#failures.keys += 1;
+      return backoff(this.#failures.keys);
+    } finally {
+      deadline.clear();
     }
   }
 
-  async #follow(): Promise<void> {
+  async #fetchStatement(isAsked: boolean): Promise<number> {
+    const deadline = new Deadline(PATIENCE, this.#closing.signal);
+    try {
+      const answer = await this.#issuer.get(FEED, ["application/jwt"], deadline, isAsked, this.#etag);
+      if (answer.status === 200) {
+        await this.#hear(await text(answer, MAX_STATEMENT, deadline));
+        this.#etag = answer.headers.get("etag") ?? undefined;
+      }
+      this.#failures.statements = 0;
+      return POLL;
+    } catch (error) {
+      this.#complain("the revocations were not fetched", error);
+      this.#failures.statements += 1;
+      return Math.max(POLL, backoff(this.#failures.statements));
+    } finally {
+      deadline.clear();
+    }
+  }
+
+  async #followStream(): Promise<void> {
     while (!this.#closing.signal.aborted) {
+      let hasHeard = false;
+      let wait = 0;
       try {
-        await this.#refreshKeys(this.#maxAge);
-        await this.#stream();
+        hasHeard = await this.#stream();
       } catch (error) {
         this.#complain("the stream of revocations ended", error);
-        if (error instanceof FetchError && error.status !== undefined) await this.#poll();
-        this.#failures += 1;
+        if (error instanceof FetchError && error.status !== undefined) wait = jittered(WITHOUT_STREAM);
       }
-      await this.#sleep(jittered(Math.min(10_000, 100 * 2 ** Math.min(this.#failures, 7))));
+      this.#failures.streams = hasHeard ? 0 : this.#failures.streams + 1;
+      await this.#sleep(Math.max(wait, backoff(this.#failures.streams)));
     }
   }
 
-  /** Listens until the stream ends, which it does now and then. */
-  async #stream(): Promise<void> {
-    const silent = new AbortController();
-    const fallSilent = () => silent.abort(new Error("it fell silent"));
-    let timer = setTimeout(fallSilent, SILENCE);
+  /** Listens until the stream ends, which it does now and then; whether something came. */
+  async #stream(): Promise<boolean> {
+    const deadline = new Deadline(SILENCE, this.#closing.signal);
+    let status: number | undefined;
     let hasHeard = false;
     try {
-      const signal = AbortSignal.any([this.#closing.signal, silent.signal]);
-      const answer = await this.#issuer.get(STREAM, ["text/event-stream"], signal);
+      const answer = await this.#issuer.get(STREAM, ["text/event-stream"], deadline);
+      status = answer.status;
       let rest = "";
       let data = "";
-      for await (const piece of pieces(answer)) {
+      for await (const piece of pieces(answer, deadline)) {
         const lines = (rest + piece).split("\n");
         rest = lines.pop() ?? "";
         if (rest.length + data.length > MAX_STATEMENT) throw new FetchError("an event of the stream is too long");
@@ -189,37 +243,18 @@ export class Verifier {
           if (line.startsWith("data:")) data = line.slice(5).trim();
           if (line !== "" || data === "") continue;
           await this.#hear(data);
+          this.#statements.putOff(SILENCE);
           data = "";
           hasHeard = true;
-          clearTimeout(timer);
-          timer = setTimeout(fallSilent, SILENCE);
-          await this.#refreshKeys(this.#maxAge);
+          deadline.restart();
         }
       }
+      return hasHeard;
     } catch (error) {
-      if (silent.signal.aborted && !hasHeard) throw new FetchError("nothing came through the stream", 200);
-      throw error;
+      if (!deadline.isLate) throw error;
+      throw new FetchError("nothing comes through the stream", hasHeard ? undefined : status);
     } finally {
-      clearTimeout(timer);
-    }
-  }
-
-  /** Fetches the newest statement once a second, where streams do not come through. */
-  async #poll(): Promise<void> {
-    const end = performance.now() + WITHOUT_STREAM;
-    let etag: string | undefined;
-    try {
-      while (performance.now() < end && !this.#closing.signal.aborted) {
-        const answer = await this.#issuer.get(FEED, ["application/jwt"], this.#patience(), etag);
-        if (answer.status === 200) {
-          await this.#hear(await text(answer, MAX_STATEMENT));
-          etag = answer.headers.get("etag") ?? undefined;
-        }
-        await this.#refreshKeys(this.#maxAge);
-        await this.#sleep(POLL);
-      }
-    } catch (error) {
-      this.#complain("the revocations were not fetched", error);
+      deadline.clear();
     }
   }
 
@@ -227,49 +262,76 @@ export class Verifier {
   async #hear(statement: string): Promise<void> {
     let revokesKey: boolean;
     try {
-      revokesKey = await this.checker.hear(statement, this.#clock());
+      revokesKey = await this.checker.hear(statement, this.#clock(), steady());
     } catch (error) {
       if (!(error instanceof Refused) || !["unknown_key", "no_keys"].includes(error.code)) throw error;
-      await this.#sleep(Math.max(0, FEED_REFRESH - (performance.now() - this.#refreshed)));
-      await this.#refreshKeys(FEED_REFRESH);
-      revokesKey = await this.checker.hear(statement, this.#clock());
+      await this.#sleep(this.#keys.rest(FEED_REFRESH));
+      await this.#keys.ask(FEED_REFRESH);
+      revokesKey = await this.checker.hear(statement, this.#clock(), steady());
     }
-    this.#failures = 0;
-    this.#hasBegun = true;
-    this.#isReady();
+    this.#announce();
     if (revokesKey) {
       this.#warn(`a key of ${this.#issuer.url} was revoked`);
-      await this.#refreshKeys(FEED_REFRESH);
+      void this.#keys.ask(FEED_REFRESH);
     }
+    const difference = this.checker.clockDifference() ?? 0;
+    if (Math.abs(difference) > NOTABLE_DIFFERENCE) {
+      const direction = difference > 0 ? "ahead of" : "behind";
+      this.#warnMinutely(
+        "clocks",
+        `clocks differ by about ${Math.abs(difference).toFixed(0)} s: this machine is ${direction} ${this.#issuer.url}`,
+      );
+    }
+  }
+
+  #announce(): void {
+    if (this.#isReady || !this.checker.hasKeys || this.checker.clockDifference() === undefined) return;
+    this.#isReady = true;
+    this.#becomeReady();
   }
 
   #complain(what: string, error: unknown): void {
     if (this.#closing.signal.aborted) return;
     const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-    this.#warn(`${this.#issuer.url}: ${what}: ${cause instanceof Error ? cause.message : String(cause)}`);
+    const detail = error instanceof Refused && error.detail !== undefined ? `, ${error.detail}` : "";
+    this.#trouble = `${what}: ${cause instanceof Error ? cause.message || cause.name : String(cause)}${detail}`;
+    this.#warnMinutely(what, `${this.#issuer.url}: ${this.#trouble}`);
   }
 
-  #patience(): AbortSignal {
-    return AbortSignal.any([this.#closing.signal, AbortSignal.timeout(PATIENCE)]);
+  #warnMinutely(kind: string, message: string): void {
+    const now = performance.now();
+    if (now - (this.#warned.get(kind) ?? -MINUTE) < MINUTE) return;
+    this.#warned.set(kind, now);
+    this.#warn(message.slice(0, 600));
   }
 
-  /** Wakes up early when the verifier is closed, or `signal` says so. */
-  async #sleep(milliseconds: number, signal?: AbortSignal): Promise<void> {
-    const wake = signal === undefined ? this.#closing.signal : AbortSignal.any([this.#closing.signal, signal]);
-    if (wake.aborted) return;
+  /** Wakes up early when the verifier is closed. */
+  async #sleep(milliseconds: number): Promise<void> {
+    const closing = this.#closing.signal;
+    if (closing.aborted || milliseconds <= 0) return;
     await new Promise<void>((resolve) => {
       const timer = setTimeout(done, milliseconds);
       function done(): void {
         clearTimeout(timer);
-        wake.removeEventListener("abort", done);
+        closing.removeEventListener("abort", done);
         resolve();
       }
-      wake.addEventListener("abort", done);
+      closing.addEventListener("abort", done);
     });
   }
+}
+
+/** Seconds of a clock that nobody sets. */
+function steady(): number {
+  return performance.now() / 1000;
 }
 
 /** Between half of it and all of it, so that many services do not come back at once. */
 function jittered(milliseconds: number): number {
   return milliseconds * (0.5 + Math.random() / 2);
+}
+
+/** How long to wait after so many failures in a row. */
+function backoff(failures: number): number {
+  return jittered(Math.min(10_000, 100 * 2 ** Math.min(failures, 7)));
 }
