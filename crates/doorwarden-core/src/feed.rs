@@ -150,7 +150,7 @@ impl RevocationFeed {
     fn fresh(&self, context: &Context) -> Option<Arc<Published>> {
         let newest = self.newest.read().clone()?;
         let checked = *newest.checked.read();
-        let trusted = if context.live.is_connected() { HEARTBEAT } else { SPACING };
+        let trusted = if context.live.memory(context.now()).is_some() { HEARTBEAT } else { SPACING };
         let is_fresh = checked.counter == context.live.watch().borrow().revocations
             && checked.at.elapsed() < trusted
             && newest.is_young(context.now());

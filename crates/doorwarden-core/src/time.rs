@@ -104,11 +104,34 @@ impl serde::Serialize for Timestamp {
 pub trait Clock: Send + Sync + fmt::Debug + 'static {
     /// The present instant.
     fn now(&self) -> Timestamp;
+
+    /// How long ago some fixed instant was, by a clock that nobody sets and that goes on while the machine sleeps, where there is one.
+    fn uptime(&self) -> Duration {
+        machine_uptime()
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn machine_uptime() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let whole = Duration::from_secs(time.tv_sec.unsigned_abs());
+    whole + Duration::from_nanos(time.tv_nsec.unsigned_abs())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn machine_uptime() -> Duration {
+    static ORIGIN: std::sync::LazyLock<std::time::Instant> =
+        std::sync::LazyLock::new(std::time::Instant::now);
+    ORIGIN.elapsed()
 }
 
 impl<C: Clock + ?Sized> Clock for std::sync::Arc<C> {
     fn now(&self) -> Timestamp {
         C::now(self)
+    }
+
+    fn uptime(&self) -> Duration {
+        C::uptime(self)
     }
 }
 

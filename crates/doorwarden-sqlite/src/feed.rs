@@ -83,6 +83,7 @@ impl Follower {
 
     /// Tells what is news since the last look.
     fn look(&mut self, opened: &Opened) -> Result<(), Failure> {
+        let look = self.sink.look();
         let last = one(&opened.connection, LAST, (), |row| get(row, 0))?.unwrap_or(0);
         let now = (opened.identity, last);
         match self.told {
@@ -95,6 +96,7 @@ impl Follower {
             Some(_) => self.sink.changed(Change::Everything),
         }
         self.told = Some(now);
+        self.sink.heard(look);
         Ok(())
     }
 

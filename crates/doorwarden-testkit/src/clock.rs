@@ -1,5 +1,5 @@
-use doorwarden_core::time::{Clock, Timestamp};
-use std::sync::atomic::{AtomicI64, Ordering};
+use doorwarden_core::time::{Clock, SystemClock, Timestamp};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// A clock that shows the same instant until it is moved, so that tests of expiry take no time.
@@ -14,28 +14,42 @@ use std::time::Duration;
 /// assert_eq!(clock.now(), NOON.after(Duration::from_secs(60)));
 /// ```
 #[derive(Debug)]
-pub struct ManualClock(AtomicI64);
+pub struct ManualClock {
+    now: AtomicI64,
+    paused: AtomicU64,
+}
 
 impl ManualClock {
     /// A clock that shows `now`.
     pub fn new(now: Timestamp) -> Self {
-        Self(AtomicI64::new(now.as_micros()))
+        Self { now: AtomicI64::new(now.as_micros()), paused: AtomicU64::new(0) }
     }
 
     /// Moves the clock to `now`, also back.
     pub fn set(&self, now: Timestamp) {
-        self.0.store(now.as_micros(), Ordering::SeqCst);
+        self.now.store(now.as_micros(), Ordering::SeqCst);
     }
 
     /// Moves the clock forward.
     pub fn advance(&self, by: Duration) {
         let by = i64::try_from(by.as_micros()).expect("tests do not wait 292,000 years");
-        self.0.fetch_add(by, Ordering::SeqCst);
+        self.now.fetch_add(by, Ordering::SeqCst);
+    }
+
+    /// As if the process had been stopped for so long, and nothing else.
+    pub fn pause(&self, by: Duration) {
+        let micros = u64::try_from(by.as_micros()).expect("tests do not wait 584,000 years");
+        self.paused.fetch_add(micros, Ordering::SeqCst);
+        self.advance(by);
     }
 }
 
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
-        Timestamp::from_micros(self.0.load(Ordering::SeqCst))
+        Timestamp::from_micros(self.now.load(Ordering::SeqCst))
+    }
+
+    fn uptime(&self) -> Duration {
+        SystemClock.uptime() + Duration::from_micros(self.paused.load(Ordering::SeqCst))
     }
 }

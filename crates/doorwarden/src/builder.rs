@@ -268,8 +268,8 @@ impl Builder {
         let pool = HashPool::start(self.pool, hasher, self.random.bytes())?;
         let context = Arc::new(Context {
             live: match self.background {
-                true => LiveView::start(&store, self.settings.live),
-                false => LiveView::detached(&store, self.settings.live),
+                true => LiveView::start(&store, self.clock.clone(), self.settings.live),
+                false => LiveView::detached(&store, self.clock.clone(), self.settings.live),
             },
             store,
             pool,

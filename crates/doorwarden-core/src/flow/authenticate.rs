@@ -2,7 +2,7 @@
 
 use super::FlowError;
 use crate::context::Context;
-use crate::live::LiveUser;
+use crate::live::{LiveUser, Memory};
 use crate::session::SessionId;
 use crate::store::StoreError;
 use crate::time::Timestamp;
@@ -116,15 +116,17 @@ pub async fn authenticate(context: &Context, token: &str) -> Result<Authenticate
         }
     };
 
-    let user = match context.live.user_in_memory(id) {
-        Some(user) => user,
-        None => context.live.user(id).await?.ok_or(TokenRefused::NoUser)?,
+    let memory = context.live.memory(now);
+    let (user, memory) = match memory.and_then(|memory| memory.user(id)) {
+        Some(user) => (user, memory),
+        // The database is asked, and meanwhile memory may have grown old.
+        None => (context.live.user(id).await?.ok_or(TokenRefused::NoUser)?, None),
     };
     if !user.account.user.is_active {
         return Err(TokenRefused::Inactive.into());
     }
     match session {
-        Some(session) => session_lives(context, session, id, &claims, now).await?,
+        Some(session) => session_lives(context, memory, session, id, &claims, now).await?,
         None => counts_without_session(context, &user, &claims, now)?,
     }
     Ok(Authenticated { user, session, token: claims })
@@ -132,12 +134,13 @@ pub async fn authenticate(context: &Context, token: &str) -> Result<Authenticate
 
 async fn session_lives(
     context: &Context,
+    memory: Option<Memory<'_>>,
     id: SessionId,
     user: UserId,
     claims: &TokenClaims,
     now: Timestamp,
 ) -> Result<(), AuthenticateError> {
-    let session = match context.live.session_in_memory(id) {
+    let session = match memory.and_then(|memory| memory.session(id)) {
         Some(session) => session,
         None => context.live.session(id).await?,
     };

@@ -70,12 +70,17 @@ impl<K: Hash + Eq + Clone, V: Clone> Cache<K, V> {
         Some(value)
     }
 
-    /// What is kept under this key, or else what `load` finds.
+    /// What is kept under this key, or else what `load` finds. Unless what is kept is `fresh`, `load` is asked for this caller alone:
+    /// what others are just reading may be old, too.
     pub(super) async fn get_or_load(
         &self,
         key: K,
+        fresh: bool,
         load: impl Future<Output = Result<V, StoreError>>,
     ) -> Result<V, StoreError> {
+        if !fresh {
+            return load.await;
+        }
         if let Some(value) = self.get(&key) {
             return Ok(value);
         }

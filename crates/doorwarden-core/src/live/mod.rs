@@ -3,16 +3,22 @@
 //!
 //! - While the feed lives, what is here is what the database holds, at most 100 ms late, whoever changed it.
 //! - While it does not, nothing is kept and every look-up reads the database.
+//! - A process that was stopped for a while does not know what it has missed: memory answers only within [`LEASE`] of the last look at
+//!   the log of changes.
 //! - What this process itself wrote is visible to it at once: flows call [`LiveView::forget`] after their write.
 
 mod cache;
+mod lease;
+
+pub use lease::LEASE;
 
 use crate::session::{Session, SessionId};
 use crate::settings::LiveSettings;
-use crate::store::{Change, ChangeSink, Store, StoreError};
-use crate::time::Timestamp;
+use crate::store::{Change, ChangeSink, Look, Store, StoreError};
+use crate::time::{Clock, Timestamp};
 use crate::user::{Account, UserId};
 use cache::Cache;
+use lease::Lease;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::fmt;
@@ -74,6 +80,8 @@ pub struct LiveView {
     /// When sessions were last used, in seconds since 1970, until it is written.
     seen: Mutex<HashMap<SessionId, u32>>,
     connected: AtomicBool,
+    lease: Lease,
+    clock: Arc<dyn Clock>,
     changes: watch::Sender<Counters>,
 }
 
@@ -99,48 +107,47 @@ pub struct LiveStats {
 
 impl LiveView {
     /// A view of this store, which follows its changes from now on until the store is closed.
-    pub fn start(store: &Arc<dyn Store>, settings: LiveSettings) -> Arc<Self> {
-        let view = Self::detached(store, settings);
+    pub fn start(store: &Arc<dyn Store>, clock: Arc<dyn Clock>, settings: LiveSettings) -> Arc<Self> {
+        let view = Self::detached(store, clock, settings);
         store.follow(Arc::clone(&view) as Arc<dyn ChangeSink>);
         view
     }
 
     /// A view that follows nothing, and so keeps nothing: every look-up reads the database.
-    pub fn detached(store: &Arc<dyn Store>, settings: LiveSettings) -> Arc<Self> {
+    pub fn detached(store: &Arc<dyn Store>, clock: Arc<dyn Clock>, settings: LiveSettings) -> Arc<Self> {
         Arc::new(Self {
             users: Cache::new(settings.users, Option::is_some),
             sessions: Cache::new(settings.sessions, |_| true),
             seen: Mutex::default(),
             connected: AtomicBool::new(false),
+            lease: Lease::default(),
+            clock,
             changes: watch::Sender::new(Counters::default()),
             store: Arc::clone(store),
         })
     }
 
-    /// The user of this id if he is in memory.
-    pub fn user_in_memory(&self, id: UserId) -> Option<Arc<LiveUser>> {
-        self.users.get(&id).flatten()
+    /// What is in memory, if it may be believed at `now`; to be asked once a request.
+    pub fn memory(&self, now: Timestamp) -> Option<Memory<'_>> {
+        self.lease.is_fresh(Look::at(self.clock.uptime(), now)).then_some(Memory(self))
     }
 
     /// The user of this id; `None` if there is none.
     pub async fn user(&self, id: UserId) -> Result<Option<Arc<LiveUser>>, StoreError> {
+        let fresh = self.memory(self.clock.now()).is_some();
         self.users
-            .get_or_load(id, async {
+            .get_or_load(id, fresh, async {
                 let account = self.store.account(id).await?;
                 Ok(account.map(|account| Arc::new(LiveUser { account, rendered: OnceLock::new() })))
             })
             .await
     }
 
-    /// The session of this id if it is in memory.
-    pub fn session_in_memory(&self, id: SessionId) -> Option<LiveSession> {
-        self.sessions.get(&id)
-    }
-
     /// The session of this id; one that is not live if there is none.
     pub async fn session(&self, id: SessionId) -> Result<LiveSession, StoreError> {
+        let fresh = self.memory(self.clock.now()).is_some();
         self.sessions
-            .get_or_load(id, async {
+            .get_or_load(id, fresh, async {
                 let mut session = LiveSession::of(self.store.session(id).await?.as_ref());
                 // What is still to be written counts.
                 if let Some(at) = self.seen.lock().get(&id) {
@@ -205,6 +212,22 @@ impl LiveView {
     }
 }
 
+/// What is in memory, while it may be believed.
+#[derive(Debug, Clone, Copy)]
+pub struct Memory<'v>(&'v LiveView);
+
+impl Memory<'_> {
+    /// The user of this id if he is in memory.
+    pub fn user(self, id: UserId) -> Option<Arc<LiveUser>> {
+        self.0.users.get(&id).flatten()
+    }
+
+    /// The session of this id if it is in memory.
+    pub fn session(self, id: SessionId) -> Option<LiveSession> {
+        self.0.sessions.get(&id)
+    }
+}
+
 impl ChangeSink for LiveView {
     fn changed(&self, change: Change) {
         match change {
@@ -235,8 +258,17 @@ impl ChangeSink for LiveView {
 
     fn disconnected(&self) {
         self.connected.store(false, Ordering::SeqCst);
+        self.lease.end();
         self.users.down();
         self.sessions.down();
+    }
+
+    fn look(&self) -> Look {
+        Look::begin(self.clock.as_ref())
+    }
+
+    fn heard(&self, look: Look) {
+        self.lease.renew(look, self.look());
     }
 }
 

@@ -1,6 +1,8 @@
 use crate::session::SessionId;
+use crate::time::{Clock, SystemClock, Timestamp};
 use crate::user::UserId;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Something changed that a live view may hold. Written by triggers, so that SQL by hand counts too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +29,51 @@ pub trait ChangeSink: Send + Sync + 'static {
 
     /// From now on changes may be missed.
     fn disconnected(&self);
+
+    /// A look at the log of changes begins.
+    fn look(&self) -> Look {
+        Look::begin(&SystemClock)
+    }
+
+    /// Everything that was committed before this look began has been told.
+    fn heard(&self, look: Look) {
+        let _ = look;
+    }
+}
+
+/// When a look at the log of changes began, by the clock of whoever listens.
+#[derive(Debug, Clone, Copy)]
+pub struct Look {
+    uptime: Duration,
+    now: Timestamp,
+}
+
+impl Look {
+    /// A look that begins now.
+    pub fn begin(clock: &dyn Clock) -> Self {
+        Self::at(clock.uptime(), clock.now())
+    }
+
+    /// A look that begins when the two clocks show this.
+    pub const fn at(uptime: Duration, now: Timestamp) -> Self {
+        Self { uptime, now }
+    }
+
+    /// What [`Clock::uptime`] was.
+    pub const fn uptime(self) -> Duration {
+        self.uptime
+    }
+
+    /// What the wall clock showed beyond the uptime, in microseconds. It changes when somebody sets the clock, and when both stood
+    /// still and only one was put right.
+    pub fn ahead(self) -> i64 {
+        self.now.as_micros().saturating_sub_unsigned(micros(self.uptime))
+    }
+}
+
+/// In microseconds.
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// Announces committed changes, whoever made them: this process, another one, or SQL by hand.
@@ -34,6 +81,7 @@ pub trait ChangeFeed {
     /// Follows the changes until the store is closed, and tells `sink`: [`connected`](ChangeSink::connected) when the channel
     /// lives, [`disconnected`](ChangeSink::disconnected) within half a second when it does not (also when the peer vanishes without
     /// a word), and after a reconnect everything that was missed before the next `connected`. A change is told within
-    /// 100 ms of its commit while the channel lives. Called once.
+    /// 100 ms of its commit while the channel lives. Looks at the log several times within [`LEASE`](crate::live::LEASE), and
+    /// says what was [`heard`](ChangeSink::heard) after each look, also if nothing has changed. Called once.
     fn follow(&self, sink: Arc<dyn ChangeSink>);
 }

@@ -2,6 +2,7 @@
 
 use crate::app::{App, Database, PASSWORD};
 use doorwarden::core::permission::PermissionName;
+use doorwarden::core::store::ChangeSink;
 use doorwarden::core::user::UserChange;
 use doorwarden::{Password, UserId};
 use doorwarden_testkit::drill;
@@ -14,6 +15,8 @@ on_both! {
     drill_a_logout_on_one_instance_is_a_refusal_on_the_other
     the_steady_state_reads_no_database
     concurrent_misses_cause_one_read
+    a_process_that_was_stopped_accepts_nothing_from_memory
+    memory_is_believed_all_the_while_nothing_happens
 }
 
 /// The promise, with room for a machine that does other things, too.
@@ -138,7 +141,11 @@ async fn concurrent_misses_cause_one_read(database: Database) {
     let app = database.app().await;
     let token = app.register("jane").await;
     let store = app.auth.context().store.clone();
-    let view = LiveView::start(&store, LiveSettings::default());
+    let view = LiveView::start(
+        &store,
+        std::sync::Arc::new(doorwarden::core::time::SystemClock),
+        LiveSettings::default(),
+    );
     assert!(doorwarden_testkit::wait_until(Duration::from_secs(2), || view.is_connected()).await);
     let users = (0..64).map(|_| view.user(UserId(1)));
     let mut seen = Vec::new();
@@ -149,4 +156,51 @@ async fn concurrent_misses_cause_one_read(database: Database) {
     assert!(seen.iter().all(|user| std::sync::Arc::ptr_eq(first, user)), "all got what one read found");
     assert_eq!(view.stats().users, 1);
     assert_eq!(app.get("/me", &token).await.status, 200);
+}
+
+/// What would renew the lease is done by hand here, as late as a process can be that was stopped.
+async fn a_process_that_was_stopped_accepts_nothing_from_memory(database: Database) {
+    let app = database.app_with(|b| b.background(false)).await;
+    let live = &app.auth.context().live;
+    live.connected();
+    let look = live.look();
+    live.heard(look);
+    let token = app.register("jane").await;
+    assert_eq!(app.get("/me", &token).await.status, 200);
+    database.sql.execute("UPDATE users SET is_active = '0' WHERE id = 1").await.unwrap();
+    app.clock.pause(Duration::from_secs(70));
+    assert_eq!(app.get("/me", &token).await.status, 401, "in memory is only what was before");
+
+    database.sql.execute("UPDATE users SET is_active = '1' WHERE id = 1").await.unwrap();
+    let issued = app.auth.tokens().issue(UserId(1)).await.unwrap().token;
+    live.heard(live.look());
+    assert_eq!(app.get("/me", &issued).await.status, 200);
+    database.sql.execute("DELETE FROM doorwarden_sessions").await.unwrap();
+    live.heard(look);
+    assert_eq!(
+        app.get("/me", &issued).await.status,
+        401,
+        "an answer that was on its way before the stop renews nothing"
+    );
+}
+
+async fn memory_is_believed_all_the_while_nothing_happens(database: Database) {
+    let app = database.app().await;
+    let context = app.auth.context();
+    assert!(
+        doorwarden_testkit::wait_until(Duration::from_secs(5), || context
+            .live
+            .memory(context.now())
+            .is_some())
+        .await
+    );
+    let (mut believed, mut asked) = (0, 0);
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_millis(1200) {
+        believed += u32::from(context.live.memory(context.now()).is_some());
+        asked += 1;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // Not always: a machine that is busy enough answers late, and then the database is asked.
+    assert!(believed * 10 > asked * 8, "{believed} of {asked}");
 }
