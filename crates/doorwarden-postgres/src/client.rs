@@ -2,16 +2,16 @@
 
 use crate::failure::Failure;
 use crate::options::{Access, PostgresOptions};
+use crate::server::{Line, Role};
 use doorwarden_core::store::StoreError;
 use std::time::Duration;
-use tokio::time::timeout;
 use tokio_postgres::Client;
 
 /// How long reaching the database may take.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
 /// How long bulk data may wait for a server that is busy.
-const PEER_TIMEOUT: Duration = Duration::from_mins(1);
+pub(crate) const PEER_TIMEOUT: Duration = Duration::from_mins(1);
 
 impl PostgresOptions {
     /// A connection of its own for SQL that is not the store's, as the URL says it. The server's limits on the time of a
@@ -21,16 +21,13 @@ impl PostgresOptions {
     /// # Errors
     /// If the URL cannot be read or the server cannot be reached.
     pub async fn client(&self) -> Result<Client, StoreError> {
-        let access = self.read().map_err(StoreError::failed)?;
-        Ok(open(&access).await?)
+        let access = self.read_with(PEER_TIMEOUT).map_err(StoreError::failed)?;
+        Ok(open(&access, Role::Any).await?)
     }
 }
 
-pub(crate) async fn open(access: &Access) -> Result<Client, Failure> {
-    let mut config = access.config.clone();
-    config.tcp_user_timeout(PEER_TIMEOUT);
-    let connected = timeout(CONNECT_LIMIT, config.connect(access.tls.clone())).await;
-    let (client, connection) = connected.map_err(|_| Failure::silent())??;
+pub(crate) async fn open(access: &Access, role: Role) -> Result<Client, Failure> {
+    let Line { client, connection, .. } = access.servers.connect(role, CONNECT_LIMIT).await?;
     // It ends when the client is gone, and what goes wrong the client is told.
     tokio::spawn(connection);
     Ok(client)

@@ -2,15 +2,17 @@
 
 use crate::failure::Failure;
 use crate::options::{Access, OptionsError, PostgresOptions};
-use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts};
+use crate::pool::{Connection, Lease, Pool};
+use crate::server::Role;
+use doorwarden_core::store::patience;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Row};
 
-/// How long a caller waits, for everything together. The server gives a statement up a little earlier.
+/// How long a caller waits at most, for everything together. The server gives a statement up a little earlier.
 pub(crate) const CALL_LIMIT: Duration = Duration::from_millis(1800);
 
 /// How long a sign of life may take.
@@ -24,6 +26,10 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(5);
 
 /// How often a statement that others have rolled back is tried.
 const CONFLICT_TRIES: u32 = 8;
+
+/// What an ordinary connection has set for good.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = 1500; \
+    SET LOCAL idle_in_transaction_session_timeout = 10000";
 
 /// A parameter and its type. Naming the type saves the round trip that asks for it.
 pub(crate) type Param<'a> = (&'a (dyn ToSql + Sync), Type);
@@ -53,15 +59,8 @@ pub(crate) struct Database {
 impl Database {
     pub(crate) fn new(options: &PostgresOptions) -> Result<Self, OptionsError> {
         let access = options.read()?;
-        let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let manager = Manager::from_config(access.config.clone(), access.tls.clone(), recycling);
-        let pool = Pool::builder(manager)
-            .max_size(options.max_connections)
-            .runtime(Runtime::Tokio1)
-            .build()
-            .expect("a pool with a runtime can be built");
         Ok(Self {
-            pool,
+            pool: Pool::new(access.servers.clone(), options.max_connections),
             access,
             calls: Semaphore::new(Semaphore::MAX_PERMITS),
             closed: AtomicBool::new(false),
@@ -87,13 +86,25 @@ impl Database {
         sql: &str,
         params: &[Param<'_>],
     ) -> Result<Vec<Row>, Failure> {
-        let deadline = Instant::now() + CALL_LIMIT;
+        patience::call(CALL_LIMIT, |limit| self.rows_within(limit, effort, sql, params)).await
+    }
+
+    async fn rows_within(
+        &self,
+        limit: Duration,
+        effort: Effort,
+        sql: &str,
+        params: &[Param<'_>],
+    ) -> Result<Vec<Row>, Failure> {
+        let deadline = Instant::now() + limit;
         let mut conflicts = 0;
-        let mut may_repeat = effort == Effort::Read;
+        let mut fresh = false;
         loop {
-            match self.attempt(effort, deadline, sql, params).await {
+            match self.attempt(effort, fresh, deadline, sql, params).await {
                 Err(failure) if failure.is_conflict() && conflicts < CONFLICT_TRIES => conflicts += 1,
-                Err(Failure::Lost(_)) if may_repeat && Instant::now() < deadline => may_repeat = false,
+                Err(Failure::Lost(_)) if effort == Effort::Read && !fresh && Instant::now() < deadline => {
+                    fresh = true;
+                }
                 Err(failure) if effort != Effort::Write && failure.is_impossible_text() => {
                     return Ok(Vec::new());
                 }
@@ -112,10 +123,16 @@ impl Database {
         Ok(self.rows(effort, sql, params).await?.pop())
     }
 
-    /// Asks the server for a sign of life.
-    pub(crate) async fn ping(&self) -> Result<(), Failure> {
+    /// Asks the server for a sign of life, by a statement that takes no time.
+    pub(crate) async fn ping(&self, sql: &str) -> Result<(), Failure> {
         let _call = self.begin()?;
-        self.attempt(Effort::Read, Instant::now() + PING_LIMIT, "SELECT 1", &[]).await.map(drop)
+        let deadline = Instant::now() + PING_LIMIT;
+        let answer = match self.attempt(Effort::Read, false, deadline, sql, &[]).await {
+            // The pooled connection was dead; that says nothing of the server.
+            Err(Failure::Lost(_)) => self.attempt(Effort::Read, true, deadline, sql, &[]).await,
+            answer => answer,
+        };
+        answer.map(drop)
     }
 
     /// Takes part in what [`close`](Self::close) waits for.
@@ -132,7 +149,7 @@ impl Database {
         self.closing.send_replace(true);
         let all = u32::try_from(Semaphore::MAX_PERMITS).unwrap_or(u32::MAX);
         let _ = timeout(CLOSE_LIMIT, self.calls.acquire_many(all)).await;
-        self.pool.close();
+        self.pool.clear();
     }
 
     /// Tells when the store closes.
@@ -143,37 +160,57 @@ impl Database {
     async fn attempt(
         &self,
         effort: Effort,
+        fresh: bool,
         deadline: Instant,
         sql: &str,
         params: &[Param<'_>],
     ) -> Result<Vec<Row>, Failure> {
-        let mut lease = Lease(Some(self.connection(deadline).await?));
-        let result = match &mut lease.0 {
-            Some(connection) if effort == Effort::Long => tokio::select! {
-                result = long(connection, sql, params) => result,
+        let mut lease = self.pool.take(effort != Effort::Read, fresh, deadline).await?;
+        let result = if effort == Effort::Long {
+            tokio::select! {
+                result = long(&mut lease, sql, params) => result,
                 failure = self.watch() => Err(failure),
-            },
-            Some(connection) => {
-                let query = query(connection, self.access.statement_cache, sql, params);
-                timeout_at(deadline, query).await.unwrap_or_else(|_| Err(Failure::silent()))
             }
-            None => Err(Failure::closed()),
-        };
-        if matches!(result, Err(Failure::Lost(_))) {
-            // The others were made for the same server: all that are idle are as dead as this one.
-            self.pool.retain(|_, _| false);
         } else {
-            drop(lease.0.take());
+            let query = self.query(lease.connection()?, sql, params);
+            timeout_at(deadline, query).await.unwrap_or(Err(Failure::Silent))
+        };
+        match result {
+            // Dropped: it may still be at work.
+            Err(Failure::Silent) => {}
+            Err(Failure::Lost(_)) => {
+                drop(lease);
+                // The others were made for the same server: all that are idle are as dead as this one.
+                self.pool.clear();
+            }
+            _ => lease.give_back()?,
         }
         result
     }
 
-    /// A connection from the pool. That all are in use is no sign that the server is gone, hence the two limits.
-    async fn connection(&self, deadline: Instant) -> Result<Object, Failure> {
-        let wait = deadline.saturating_duration_since(Instant::now()) * 9 / 10;
-        let limits = Timeouts { wait: Some(wait), create: None, recycle: None };
-        let connection = timeout_at(deadline, self.pool.timeout_get(&limits)).await;
-        Ok(connection.map_err(|_| Failure::silent())??)
+    /// One statement, one round trip: prepared before on this connection, or not at all.
+    async fn query(
+        &self,
+        connection: &Connection,
+        sql: &str,
+        params: &[Param<'_>],
+    ) -> Result<Vec<Row>, Failure> {
+        if self.access.statement_cache {
+            let (values, types): (Vec<_>, Vec<_>) = params.iter().cloned().unzip();
+            let statement = connection.prepared(sql, &types).await?;
+            return Ok(connection.query(&statement, &values).await?);
+        }
+        // Nothing stays on a connection behind a transaction pool, so its limits are set each time, in the same packet.
+        let (begun, rows, committed) = tokio::join!(
+            biased;
+            connection.batch_execute(BEGIN),
+            connection.query_typed(sql, params),
+            connection.batch_execute("COMMIT"),
+        );
+        begun?;
+        let rows = rows?;
+        committed?;
+        Ok(rows)
     }
 
     /// Returns when the server gives no sign of life any more. Asks over connections of its own: those of the pool may
@@ -181,42 +218,17 @@ impl Database {
     async fn watch(&self) -> Failure {
         loop {
             sleep(WATCH_EVERY).await;
-            if let Err(failure @ Failure::Lost(_)) = self.access.connect(PING_LIMIT).await {
+            let asked = self.access.servers.connect(Role::Primary, PING_LIMIT).await;
+            if let Err(failure @ (Failure::Lost(_) | Failure::Silent)) = asked {
                 return failure;
             }
         }
     }
 }
 
-/// A connection that does not go back to the pool unless it is taken out of here: it is lost, or its statement was
-/// abandoned and may still be running.
-struct Lease(Option<Object>);
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        drop(self.0.take().map(Object::take));
-    }
-}
-
-/// One statement, one round trip: prepared before on this connection, or not at all.
-async fn query(
-    connection: &Object,
-    statement_cache: bool,
-    sql: &str,
-    params: &[Param<'_>],
-) -> Result<Vec<Row>, Failure> {
-    if !statement_cache {
-        let client: &Client = connection;
-        return Ok(client.query_typed(sql, params).await?);
-    }
-    let (values, types): (Vec<_>, Vec<_>) = params.iter().cloned().unzip();
-    let statement = connection.prepare_typed_cached(sql, &types).await?;
-    Ok(connection.query(&statement, &values).await?)
-}
-
 /// One statement that may take long, in a transaction of its own because that is how far its time limit reaches.
-async fn long(connection: &mut Object, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, Failure> {
-    let transaction = connection.transaction().await?;
+async fn long(lease: &mut Lease<'_>, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, Failure> {
+    let transaction = lease.transaction().await?;
     transaction.batch_execute("SET LOCAL statement_timeout = '30s'").await?;
     let rows = transaction.query_typed(sql, params).await?;
     transaction.commit().await?;
@@ -225,6 +237,6 @@ async fn long(connection: &mut Object, sql: &str, params: &[Param<'_>]) -> Resul
 
 impl std::fmt::Debug for Database {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Database").field("pool", &self.pool.status()).finish_non_exhaustive()
+        f.debug_struct("Database").field("idle", &self.pool.idle()).finish_non_exhaustive()
     }
 }

@@ -1,6 +1,5 @@
 //! What can go wrong with a statement, and what it means.
 
-use deadpool_postgres::PoolError;
 use doorwarden_core::store::{MigrateError, StoreError};
 use std::error::Error as _;
 use tokio_postgres::Error;
@@ -9,9 +8,11 @@ use tokio_postgres::error::SqlState;
 /// A statement that did not succeed. No message holds a parameter's value or a part of the URL.
 #[derive(Debug, Clone)]
 pub(crate) enum Failure {
-    /// The connection or the server is gone, or silent.
+    /// The connection or the server is gone, or is not the one that it should be.
     Lost(String),
-    /// The server lives but has no time or room.
+    /// Nothing came back in time; what was asked may still be at work.
+    Silent,
+    /// The server lives but has no time or room, or lacks what must be there.
     Busy(String),
     /// The server refused the statement.
     Refused { state: SqlState, constraint: Option<String>, message: String },
@@ -20,15 +21,10 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// Nothing came back in time.
-    pub(crate) fn silent() -> Self {
-        Self::Lost("no answer in time".to_owned())
-    }
-
-    /// What keeps a connection from being made, TLS for instance, makes the server one that cannot be reached.
+    /// What keeps a connection from being made (TLS, a password, a database of another name) makes the server one that cannot be reached.
     pub(crate) fn connecting(error: Error) -> Self {
         match Self::from(error) {
-            Self::Unreadable(message) => Self::Lost(message),
+            Self::Unreadable(message) | Self::Refused { message, .. } => Self::Lost(message),
             other => other,
         }
     }
@@ -78,18 +74,9 @@ impl From<Error> for Failure {
             "57014" | "55P03" => Self::Busy(message),
             code if code.starts_with("08") => Self::Lost(message),
             code if code.starts_with("53") => Self::Busy(message),
+            // No such table, column, function or schema, or no right to it: somebody is at work on the database, or it is another one.
+            "42P01" | "42703" | "42883" | "42501" | "3F000" => Self::Busy(message),
             _ => Self::Refused { state, constraint: refusal.constraint().map(str::to_owned), message },
-        }
-    }
-}
-
-impl From<PoolError> for Failure {
-    fn from(error: PoolError) -> Self {
-        match error {
-            PoolError::Backend(error) => Self::connecting(error),
-            PoolError::Timeout(_) => Self::Busy("no connection in time".to_owned()),
-            PoolError::Closed => Self::closed(),
-            other => Self::Lost(other.to_string()),
         }
     }
 }
@@ -98,6 +85,7 @@ impl From<Failure> for StoreError {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Lost(message) | Failure::Busy(message) => Self::unavailable(message),
+            Failure::Silent => Self::unavailable("no answer in time"),
             Failure::Refused { message, .. } | Failure::Unreadable(message) => Self::failed(message),
         }
     }

@@ -8,22 +8,24 @@
 use crate::failure::Failure;
 use crate::options::Access;
 use crate::rows::get;
+use crate::server::Role;
 use crate::tls::TlsStream;
 use crate::values::At;
 use doorwarden_core::session::SessionId;
-use doorwarden_core::store::{Change, ChangeSink};
+use doorwarden_core::store::{Change, ChangeSink, Look};
 use doorwarden_core::user::UserId;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{AsyncMessage, Client, Connection, Row, Socket, Statement};
 use uuid::Uuid;
 
-/// How often the log is looked at unasked. With [`DEADLINE`] this bounds how long a silent peer goes unnoticed.
-const LOOK_EVERY: Duration = Duration::from_millis(150);
+/// How often the log is looked at unasked: so often that one slow answer does not yet end what memory may answer. With [`DEADLINE`] this
+/// bounds how long a silent peer goes unnoticed.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// How often without notifications.
 const POLL_EVERY: Duration = Duration::from_millis(50);
@@ -63,6 +65,8 @@ pub(crate) struct Follower {
     closing: watch::Receiver<bool>,
     sink: Arc<dyn ChangeSink>,
     position: Option<Position>,
+    /// The generation of the server whose log was told until there.
+    follows: Option<u64>,
 }
 
 /// Until where the log has been told.
@@ -72,12 +76,12 @@ struct Position {
     clock: At,
     /// When the server was started: after a restart or a failover, numbers of transactions cannot be compared.
     server: At,
-    at: Instant,
+    look: Look,
 }
 
 impl Follower {
     pub(crate) fn new(access: Access, closing: watch::Receiver<bool>, sink: Arc<dyn ChangeSink>) -> Self {
-        Self { access, closing, sink, position: None }
+        Self { access, closing, sink, position: None, follows: None }
     }
 
     /// Follows until the store closes.
@@ -92,7 +96,7 @@ impl Follower {
 
     async fn follow(&mut self) {
         loop {
-            match timeout(CONNECT_LIMIT, self.connect()).await.unwrap_or_else(|_| Err(Failure::silent())) {
+            match timeout(CONNECT_LIMIT, self.connect()).await.unwrap_or_else(|_| Err(Failure::Silent)) {
                 Ok(line) => {
                     let told = Connected::tell(self.sink.clone());
                     let failure = self.listen(&line).await;
@@ -107,10 +111,11 @@ impl Follower {
 
     /// Connects, listens, and then tells what was missed.
     async fn connect(&mut self) -> Result<Line, Failure> {
-        let (client, connection) = self.access.connect(CONNECT_LIMIT).await?;
+        let connected = self.access.servers.connect(Role::Primary, CONNECT_LIMIT).await?;
         let call = Arc::new(Notify::new());
-        let driver = tokio::spawn(drive(connection, call.clone()));
-        let mut line = Line { client, look: None, call, driver };
+        let driver = tokio::spawn(drive(connected.connection, call.clone()));
+        let mut line =
+            Line { client: connected.client, generation: connected.generation, look: None, call, driver };
         if self.access.statement_cache {
             let sql = "SELECT 'doorwarden_changes'::regclass::oid";
             let rows = line.client.query_typed(sql, &[]).await?;
@@ -125,19 +130,26 @@ impl Follower {
     /// Tells what happens until the connection is lost.
     async fn listen(&mut self, line: &Line) -> Failure {
         let pause = if self.access.statement_cache { LOOK_EVERY } else { POLL_EVERY };
+        let mut generations = self.access.servers.generations();
         loop {
-            let _ = timeout(pause, line.call.notified()).await;
+            if *generations.borrow_and_update() != line.generation {
+                return Failure::Lost("another server answers now".to_owned());
+            }
+            tokio::select! {
+                _ = timeout(pause, line.call.notified()) => {}
+                _ = generations.changed() => continue,
+            }
             match timeout(DEADLINE, self.look(line)).await {
                 Ok(Ok(())) => sleep(PAUSE).await,
                 Ok(Err(failure)) => return failure,
-                Err(_) => return Failure::silent(),
+                Err(_) => return Failure::Silent,
             }
         }
     }
 
     /// Tells what is news since the last look.
     async fn look(&mut self, line: &Line) -> Result<(), Failure> {
-        let started = Instant::now();
+        let look = self.sink.look();
         let (snapshot, clock) = self.position.as_ref().map(|last| (&last.snapshot, last.clock)).unzip();
         let most = i64::try_from(MOST).unwrap_or(i64::MAX) + 1;
         let params: [&(dyn ToSql + Sync); 3] = [&snapshot, &clock, &most];
@@ -155,15 +167,21 @@ impl Follower {
         let Some(first) = rows.first() else {
             return Err(Failure::Unreadable("no snapshot".to_owned()));
         };
-        let next =
-            Position { snapshot: get(first, 0)?, clock: get(first, 1)?, server: get(first, 2)?, at: started };
+        let next = Position { snapshot: get(first, 0)?, clock: get(first, 1)?, server: get(first, 2)?, look };
         let has_all = |last: &Position| {
-            last.server == next.server && started.duration_since(last.at) < REMEMBERED && rows.len() <= MOST
+            last.server == next.server
+                && look.uptime().saturating_sub(last.look.uptime()) < REMEMBERED
+                && rows.len() <= MOST
         };
         match &self.position {
             // Nobody keeps anything before the first `connected`.
             None => {}
-            Some(last) if has_all(last) => {
+            // A transaction pool may lead to another server over the same connection: to whom it leads now is asked anew.
+            Some(last) if last.server != next.server && self.follows == Some(line.generation) => {
+                self.follows = None;
+                return Err(Failure::Lost("the server was started anew, or is another one".to_owned()));
+            }
+            Some(last) if self.follows == Some(line.generation) && has_all(last) => {
                 for row in &rows {
                     if let Some(change) = change(row)? {
                         self.sink.changed(change);
@@ -173,6 +191,8 @@ impl Follower {
             Some(_) => self.sink.changed(Change::Everything),
         }
         self.position = Some(next);
+        self.follows = Some(line.generation);
+        self.sink.heard(look);
         Ok(())
     }
 }
@@ -180,6 +200,8 @@ impl Follower {
 /// One connection and the task that drives it.
 struct Line {
     client: Client,
+    /// Which server it leads to; see [`Servers`](crate::server::Servers).
+    generation: u64,
     /// [`LOOK`], where statements may be prepared.
     look: Option<Statement>,
     /// Called at each notification, and when the connection ends.

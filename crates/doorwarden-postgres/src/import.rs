@@ -4,6 +4,7 @@ use crate::client;
 use crate::copy::{Fields, Rows};
 use crate::failure::Failure;
 use crate::rows::get;
+use crate::server::Role;
 use crate::store::PostgresStore;
 use async_trait::async_trait;
 use doorwarden_core::permission::{Group, Permission};
@@ -21,7 +22,7 @@ const COUNT: i16 = 14;
 #[async_trait]
 impl ImportStore for PostgresStore {
     async fn import(&self) -> Result<Box<dyn ImportWriter>, StoreError> {
-        let client = client::open(&self.database.access).await?;
+        let client = client::open(&self.bulk, Role::Primary).await?;
         Ok(Box::new(PostgresImport { client, in_step: false }))
     }
 }

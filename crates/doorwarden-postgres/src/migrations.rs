@@ -4,6 +4,7 @@ use crate::database::{Database, Effort, Param};
 use crate::failure::Failure;
 use crate::options::Access;
 use crate::rows::{all, get};
+use crate::server::{Line, Role};
 use doorwarden_core::store::MigrateError;
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
@@ -45,9 +46,9 @@ impl Migration {
 
 /// Runs what is missing, all in one transaction.
 pub(crate) async fn run(access: &Access) -> Result<(), MigrateError> {
-    let (mut client, connection) = access.connect(CONNECT_LIMIT).await?;
+    let Line { mut client, connection, .. } = access.servers.connect(Role::Primary, CONNECT_LIMIT).await?;
     let connection = tokio::spawn(connection);
-    let result = timeout(LIMIT, migrate(&mut client)).await.unwrap_or_else(|_| Err(Failure::silent().into()));
+    let result = timeout(LIMIT, migrate(&mut client)).await.unwrap_or_else(|_| Err(Failure::Silent.into()));
     drop(client);
     // It ends when the client is gone; how it ended matters to nobody.
     let _ = timeout(CONNECT_LIMIT, connection).await;

@@ -1,24 +1,20 @@
 //! How to reach the database.
 
-use crate::failure::Failure;
-use crate::tls::{Tls, TlsMode, TlsStream};
+use crate::server::Servers;
+use crate::tls::TlsMode;
 use percent_encoding::percent_decode_str;
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::timeout;
+use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode};
-use tokio_postgres::{Client, Config, Connection, Socket};
 
 /// How long one attempt to reach one address may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// After how long without an answer the operating system gives a connection up.
 const PEER_TIMEOUT: Duration = Duration::from_millis(1500);
-
-/// Set for every connection: a statement ends on the server before its caller gives up, an abandoned transaction does
-/// not hold its locks, and two statements that meet see each other's result.
-const SERVER_SETTINGS: &str = r"-c statement_timeout=1500 -c idle_in_transaction_session_timeout=10000 -c default_transaction_isolation=read\ committed";
 
 /// How to reach the database. `Debug` shows no password.
 #[derive(Clone)]
@@ -34,7 +30,8 @@ pub struct PostgresOptions {
     ///   `sslmode=require` then checks the certificate too, here as `verify-full` does.
     /// - `pgbouncer=true`: switches [`statement_cache`](Self::statement_cache) off.
     pub url: String,
-    /// The most connections of the pool; the change feed has one more. 8 unless set.
+    /// The most connections of the pool; as many again may still be busy with what was abandoned, and the change feed has one more. 8 unless
+    /// set.
     pub max_connections: usize,
     /// What `pg_stat_activity` shows, unless the URL says it. `doorwarden` unless set.
     pub application_name: String,
@@ -77,6 +74,11 @@ impl PostgresOptions {
 
     /// Reads the URL. Opens no connection.
     pub(crate) fn read(&self) -> Result<Access, OptionsError> {
+        self.read_with(PEER_TIMEOUT)
+    }
+
+    /// The same with another time after which the operating system gives a silent peer up.
+    pub(crate) fn read_with(&self, peer_timeout: Duration) -> Result<Access, OptionsError> {
         if self.max_connections == 0 {
             return Err(OptionsError::MaxConnections);
         }
@@ -102,7 +104,7 @@ impl PostgresOptions {
         });
         config
             .connect_timeout(CONNECT_TIMEOUT)
-            .tcp_user_timeout(PEER_TIMEOUT)
+            .tcp_user_timeout(peer_timeout)
             .keepalives_idle(Duration::from_secs(1))
             .keepalives_interval(Duration::from_secs(1))
             .keepalives_retries(2);
@@ -110,14 +112,8 @@ impl PostgresOptions {
             config.application_name(&self.application_name);
         }
         let statement_cache = self.statement_cache && !own.pgbouncer;
-        if statement_cache {
-            let settings = match config.get_options() {
-                Some(given) => format!("{SERVER_SETTINGS} {given}"),
-                None => SERVER_SETTINGS.to_owned(),
-            };
-            config.options(settings);
-        }
-        Ok(Access { config, tls: crate::tls::connector(mode, own.sslrootcert.as_deref())?, statement_cache })
+        let tls = crate::tls::connector(mode, own.sslrootcert.as_deref())?;
+        Ok(Access { servers: Arc::new(Servers::new(config, tls, statement_cache)), statement_cache })
     }
 }
 
@@ -133,22 +129,11 @@ impl fmt::Debug for PostgresOptions {
 }
 
 /// What is needed to open a connection.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub(crate) struct Access {
-    pub(crate) config: Config,
-    pub(crate) tls: Tls,
+    pub(crate) servers: Arc<Servers>,
+    /// Off behind a transaction pool.
     pub(crate) statement_cache: bool,
-}
-
-impl Access {
-    /// Opens a connection, which somebody has to drive.
-    pub(crate) async fn connect(
-        &self,
-        limit: Duration,
-    ) -> Result<(Client, Connection<Socket, TlsStream>), Failure> {
-        let connecting = timeout(limit, self.config.connect(self.tls.clone()));
-        connecting.await.map_err(|_| Failure::silent())?.map_err(Failure::connecting)
-    }
 }
 
 /// The parameters of the URL that the driver does not know, and the URL without them.
@@ -201,7 +186,7 @@ mod tests {
     }
 
     fn sslmode(url: &str) -> SslMode {
-        read(url).map(|access| access.config.get_ssl_mode()).expect("a good URL")
+        read(url).map(|access| access.servers.config().get_ssl_mode()).expect("a good URL")
     }
 
     #[test]
@@ -232,15 +217,18 @@ mod tests {
         let access =
             read("postgres://u:p%3F?x@h:1/d?pgbouncer=true&application_name=mine").expect("a good URL");
         assert!(!access.statement_cache);
-        assert_eq!(access.config.get_application_name(), Some("mine"));
-        assert_eq!(access.config.get_password(), Some(b"p??x".as_slice()));
-        assert_eq!(access.config.get_options(), None);
+        assert_eq!(access.servers.config().get_application_name(), Some("mine"));
+        assert_eq!(access.servers.config().get_password(), Some(b"p??x".as_slice()));
+        assert_eq!(access.servers.config().get_options(), None);
     }
 
     #[test]
-    fn options_of_the_url_follow_ours() {
-        let access = read("postgres://h/d?options=-c%20search_path=auth").expect("a good URL");
-        assert!(access.config.get_options().is_some_and(|o| o.ends_with("-c search_path=auth")));
+    fn nothing_but_what_the_url_says_is_sent_at_the_start_of_a_connection() {
+        let options =
+            |url: &str| read(url).map(|access| access.servers.config().get_options().map(str::to_owned));
+        assert_eq!(options("postgres://h/d"), Ok(None));
+        let given = options("postgres://h/d?options=-c%20search_path=auth");
+        assert_eq!(given, Ok(Some("-c search_path=auth".to_owned())));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::failure::Failure;
 use crate::rows::{get, session, session_columns};
 use crate::values::At;
 use doorwarden_core::session::{EndReason, Session, SessionId};
-use doorwarden_core::store::{Rotation, StoreError};
+use doorwarden_core::store::{Rotation, StoreError, patience};
 use doorwarden_core::time::Timestamp;
 use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet};
@@ -98,9 +98,9 @@ impl Rotations {
         if self.enqueue(Job { id, counter, at, answer }) {
             tokio::spawn(self.clone().work());
         }
-        match timeout(CALL_LIMIT, result).await {
+        match patience::call(CALL_LIMIT, |limit| timeout(limit, result)).await {
             Ok(Ok(result)) => Ok(result?),
-            _ => Err(Failure::silent().into()),
+            _ => Err(Failure::Silent.into()),
         }
     }
 

@@ -1,16 +1,21 @@
+use crate::client::PEER_TIMEOUT;
 use crate::database::{Database, Effort};
 use crate::failure::Failure;
 use crate::feed::Follower;
 use crate::migrations;
-use crate::options::{OptionsError, PostgresOptions};
+use crate::options::{Access, OptionsError, PostgresOptions};
 use crate::rotation::Rotations;
-use crate::rows::{get, optional};
+use crate::rows::{get, optional, session_columns, user_columns};
+use crate::server::Servers;
 use crate::values::At;
 use async_trait::async_trait;
 use doorwarden_core::store::{
     ChangeFeed, ChangeSink, DurabilitySetting, MigrateError, Store, StoreError, StoreFacts,
 };
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::sleep;
 use tokio_postgres::Row;
 
 /// The store in a PostgreSQL database. Clones share their connections.
@@ -18,6 +23,8 @@ use tokio_postgres::Row;
 pub struct PostgresStore {
     pub(crate) database: Arc<Database>,
     pub(crate) rotations: Arc<Rotations>,
+    /// For connections over which accounts come in bulk.
+    pub(crate) bulk: Access,
 }
 
 impl PostgresStore {
@@ -28,7 +35,8 @@ impl PostgresStore {
     /// If the options make no sense, or the certificates to trust cannot be read.
     pub fn connect(options: &PostgresOptions) -> Result<Self, OptionsError> {
         let database = Arc::new(Database::new(options)?);
-        Ok(Self { rotations: Arc::new(Rotations::new(database.clone())), database })
+        let bulk = options.read_with(PEER_TIMEOUT)?;
+        Ok(Self { rotations: Arc::new(Rotations::new(database.clone())), database, bulk })
     }
 }
 
@@ -44,7 +52,18 @@ impl Store for PostgresStore {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        Ok(self.database.ping().await?)
+        Ok(self.database.ping("SELECT 1").await?)
+    }
+
+    async fn ready(&self) -> Result<(), StoreError> {
+        let sql = concat!(
+            "SELECT EXISTS (SELECT ",
+            user_columns!(),
+            " FROM users u), EXISTS (SELECT ",
+            session_columns!(),
+            " FROM doorwarden_sessions s), EXISTS (SELECT kid, algorithm, sealed, public_jwk, revoked_at FROM doorwarden_keys)"
+        );
+        Ok(self.database.ping(sql).await?)
     }
 
     async fn facts(&self) -> Result<StoreFacts, StoreError> {
@@ -79,8 +98,28 @@ fn facts(row: &Row) -> Result<StoreFacts, Failure> {
     })
 }
 
+/// How often every host is asked whether it is the primary now.
+const ASK_EVERY: Duration = Duration::from_secs(5);
+
+/// Asks until the store closes.
+async fn ask_around(servers: Arc<Servers>, mut closing: watch::Receiver<bool>) {
+    let asking = async {
+        loop {
+            servers.ask_around().await;
+            sleep(ASK_EVERY).await;
+        }
+    };
+    tokio::select! {
+        // Also when the store was dropped.
+        _ = closing.wait_for(|closing| *closing) => {}
+        () = asking => {}
+    }
+}
+
 impl ChangeFeed for PostgresStore {
     fn follow(&self, sink: Arc<dyn ChangeSink>) {
+        let servers = Arc::clone(&self.database.access.servers);
+        tokio::spawn(ask_around(servers, self.database.closing()));
         let follower = Follower::new(self.database.access.clone(), self.database.closing(), sink);
         tokio::spawn(follower.run());
     }

@@ -9,6 +9,7 @@ mod outage;
 mod proxy;
 mod races;
 mod rotation;
+mod servers;
 mod support;
 mod triggers;
 mod values;
