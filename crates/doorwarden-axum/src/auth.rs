@@ -1,6 +1,6 @@
 //! The handle that an application holds.
 
-use crate::endpoint::{self, Direct};
+use crate::endpoint::{self, Direct, Readiness};
 use crate::error::ApiError;
 use crate::extract::CurrentUser;
 use crate::layer::{Need, RequireLayer};
@@ -15,6 +15,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use doorwarden_core::context::Context;
 use doorwarden_core::flow::authenticate::authenticate;
+use doorwarden_core::store::patience::one_request;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use memchr::memchr2;
@@ -33,6 +34,7 @@ struct Inner {
     metrics: Metrics,
     openapi: OnceLock<Bytes>,
     streams: Streams,
+    readiness: Readiness,
 }
 
 impl Auth {
@@ -44,6 +46,7 @@ impl Auth {
             metrics: Metrics::default(),
             openapi: OnceLock::new(),
             streams: Streams::default(),
+            readiness: Readiness::default(),
         }))
     }
 
@@ -55,6 +58,11 @@ impl Auth {
     /// The parts that flows work with.
     pub fn context(&self) -> &Arc<Context> {
         &self.0.context
+    }
+
+    /// Whether the database can be worked with.
+    pub(crate) fn readiness(&self) -> &Readiness {
+        &self.0.readiness
     }
 
     /// The decisions about the HTTP interface.
@@ -192,7 +200,8 @@ impl Auth {
     /// 401 if there is no bearer token, or if it is refused; 503 if the database would have to be asked and does not answer.
     pub async fn authenticate(&self, headers: &HeaderMap) -> Result<CurrentUser, ApiError> {
         let token = bearer(headers)?;
-        Ok(CurrentUser::new(authenticate(self.context(), token).await?, self.clone()))
+        let authenticated = one_request(authenticate(self.context(), token)).await?;
+        Ok(CurrentUser::new(authenticated, self.clone()))
     }
 
     /// As [`authenticate`](Self::authenticate), but `None` if no bearer token was sent.

@@ -9,9 +9,14 @@ use doorwarden_core::store::StoreError;
 use doorwarden_core::token::Refusal;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, StatusCode};
+use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long the same is not logged again.
+const QUIET: Duration = Duration::from_mins(1);
 
 /// Everything that Doorwarden answers with a status of 400 or more.
 ///
@@ -239,7 +244,7 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Unavailable(why) => {
-                tracing::error!(error = %why, "the database is not available");
+                log_unavailable(&why);
                 Self::unavailable(
                     "database_unavailable",
                     "The service is not available at the moment. Try again later.",
@@ -251,6 +256,17 @@ impl From<StoreError> for ApiError {
                 Self::internal()
             }
         }
+    }
+}
+
+/// Logs why, but the same only once a minute: while a database is gone every request would say it.
+fn log_unavailable(why: &Arc<str>) {
+    static LAST: Mutex<Option<(Instant, Arc<str>)>> = Mutex::new(None);
+    let mut last = LAST.lock();
+    if last.as_ref().is_none_or(|(at, logged)| logged != why || at.elapsed() >= QUIET) {
+        *last = Some((Instant::now(), Arc::clone(why)));
+        drop(last);
+        tracing::error!(error = %why, "the database is not available");
     }
 }
 

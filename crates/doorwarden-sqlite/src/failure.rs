@@ -56,14 +56,28 @@ impl From<Failure> for StoreError {
                     | ErrorCode::CannotOpen
                     | ErrorCode::DiskFull
                     | ErrorCode::OutOfMemory
-                    | ErrorCode::ReadOnly,
+                    | ErrorCode::ReadOnly
+                    | ErrorCode::NotADatabase,
                 ) => Self::unavailable(error),
+                // The file is empty or another one, or somebody is at work on it.
+                _ if is_missing(&error) => Self::unavailable(error),
                 _ => Self::failed(error),
             },
             Failure::Unreadable(what) => Self::failed(what),
             Failure::Unavailable(why) => Self::unavailable(why),
         }
     }
+}
+
+/// SQLite has no code for it, but always the same words.
+fn is_missing(error: &rusqlite::Error) -> bool {
+    let (rusqlite::Error::SqliteFailure(_, Some(text)) | rusqlite::Error::SqlInputError { msg: text, .. }) =
+        error
+    else {
+        return false;
+    };
+    ["no such table", "no such column"].iter().any(|missing| text.contains(missing))
+        || text.contains("has no column named")
 }
 
 impl From<Failure> for WriteUserError {

@@ -4,7 +4,7 @@ use crate::feed::Follower;
 use crate::migrations;
 use crate::poke::Poke;
 use crate::readers::Readers;
-use crate::rows::one;
+use crate::rows::{one, session_columns, user_columns};
 use crate::writer::{LONG, SHORT, Writer};
 use async_trait::async_trait;
 use doorwarden_core::store::{
@@ -121,6 +121,20 @@ impl Store for SqliteStore {
             self.scan(|connection| one(connection, "SELECT count(*) FROM sqlite_master", (), |_| Ok(())));
         let silent = |_| Err(StoreError::unavailable("the database did not answer in time"));
         timeout(PING_LIMIT, life).await.unwrap_or_else(silent)?;
+        Ok(())
+    }
+
+    async fn ready(&self) -> Result<(), StoreError> {
+        let sql = concat!(
+            "SELECT EXISTS (SELECT ",
+            user_columns!(),
+            " FROM users), EXISTS (SELECT ",
+            session_columns!(),
+            " FROM doorwarden_sessions), EXISTS (SELECT kid, algorithm, sealed, public_jwk, revoked_at FROM doorwarden_keys)"
+        );
+        let read = self.scan(move |connection| one(connection, sql, (), |_| Ok(())));
+        let silent = |_| Err(StoreError::unavailable("the database did not answer in time"));
+        timeout(PING_LIMIT, read).await.unwrap_or_else(silent)?;
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use crate::job::{Job, job};
 use crate::poke::Poke;
 use crate::rows::run;
-use doorwarden_core::store::StoreError;
+use doorwarden_core::store::{StoreError, patience};
 use parking_lot::Mutex;
 use rusqlite::Connection;
 use std::sync::Arc;
@@ -72,7 +72,11 @@ impl Writer {
     {
         let (job, answer) = job(work);
         self.submit(job).map_err(StoreError::from)?;
-        match timeout(limit, answer).await {
+        let answered = match limit {
+            SHORT => patience::call(limit, |limit| timeout(limit, answer)).await,
+            _ => timeout(limit, answer).await,
+        };
+        match answered {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(StoreError::from(Failure::CLOSED).into()),
             Err(_) => Err(StoreError::unavailable("the write took too long").into()),

@@ -19,6 +19,7 @@ mod token_revoke;
 mod token_verify;
 
 pub(crate) use direct::Direct;
+pub(crate) use health::Readiness;
 
 use crate::auth::Auth;
 use crate::body::Fields;
@@ -33,6 +34,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use bytes::Bytes;
 use doorwarden_core::session::ClientInfo;
+use doorwarden_core::store::patience::one_request;
 use futures_util::future::BoxFuture;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
@@ -131,8 +133,9 @@ impl Served {
             Method::HEAD => &Method::GET,
             ref method => method,
         };
-        let result = match self.resource.operations.iter().find(|o| o.method == wanted) {
-            Some(operation) => (operation.handler)(self.auth.clone(), request),
+        let result: BoxFuture<'static, _> = match self.resource.operations.iter().find(|o| o.method == wanted)
+        {
+            Some(operation) => Box::pin(one_request((operation.handler)(self.auth.clone(), request))),
             None => Box::pin(std::future::ready(self.without_operation(wanted))),
         };
         Answer { result, problem }

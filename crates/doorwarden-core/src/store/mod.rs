@@ -9,10 +9,11 @@ mod facts;
 mod groups;
 mod import;
 mod keys;
+pub mod patience;
 mod sessions;
 mod users;
 
-pub use changes::{Change, ChangeFeed, ChangeSink};
+pub use changes::{Change, ChangeFeed, ChangeSink, Look};
 pub use facts::{DurabilitySetting, StoreFacts};
 pub use groups::{GrantError, GroupStore};
 pub use import::{ImportStore, ImportWriter, ImportedAccount, NewRights};
@@ -46,6 +47,10 @@ pub trait Store:
 
     /// Asks the database for a sign of life, in at most one second.
     async fn ping(&self) -> Result<(), StoreError>;
+
+    /// Whether requests can be answered: reads from `users`, `doorwarden_sessions` and `doorwarden_keys`, every column of them that a
+    /// request needs, in at most one second.
+    async fn ready(&self) -> Result<(), StoreError>;
 
     /// Asks the database for its version, its clock, and the settings on which durability depends. Works before the first
     /// migration, too.

@@ -56,7 +56,7 @@ async fn what_is_no_database_is_refused() {
     let database = Database::new();
     std::fs::write(&database.path, "a letter, longer than any header of a database. ".repeat(100)).unwrap();
     let refused = SqliteStore::open(&SqliteOptions::new(&database.path));
-    assert!(matches!(refused, Err(StoreError::Failed(_))), "{refused:?}");
+    assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
     let folder = database.path.parent().unwrap();
     let refused = SqliteStore::open(&SqliteOptions::new(folder));
     assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");

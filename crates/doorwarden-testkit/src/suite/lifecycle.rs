@@ -35,3 +35,30 @@ pub async fn a_closed_store_is_unavailable(t: &TestStore) {
     assert!(matches!(refused, Err(WriteUserError::Store(StoreError::Unavailable(_)))), "{refused:?}");
     t.store.close().await;
 }
+
+pub async fn what_is_missing_in_the_database_makes_it_unavailable(t: &TestStore) {
+    let ada = t.user("ada").await.id;
+    t.store.ready().await.unwrap();
+    for (broken, mended) in [
+        ("ALTER TABLE users RENAME TO gone", "ALTER TABLE gone RENAME TO users"),
+        (
+            "ALTER TABLE users RENAME COLUMN metadata TO gone",
+            "ALTER TABLE users RENAME COLUMN gone TO metadata",
+        ),
+    ] {
+        t.by_hand(broken).await;
+        let (ready, read) = (t.store.ready().await, t.store.user(ada).await);
+        assert!(matches!(ready, Err(StoreError::Unavailable(_))), "{broken}: {ready:?}");
+        assert!(matches!(read, Err(StoreError::Unavailable(_))), "{broken}: {read:?}");
+        t.by_hand(mended).await;
+        t.store.ready().await.unwrap();
+        assert!(t.store.user(ada).await.unwrap().is_some());
+    }
+    for table in ["doorwarden_sessions", "doorwarden_keys"] {
+        t.by_hand(&format!("ALTER TABLE {table} RENAME TO gone")).await;
+        let ready = t.store.ready().await;
+        assert!(matches!(ready, Err(StoreError::Unavailable(_))), "{table}: {ready:?}");
+        t.by_hand(&format!("ALTER TABLE gone RENAME TO {table}")).await;
+    }
+    t.store.ready().await.unwrap();
+}

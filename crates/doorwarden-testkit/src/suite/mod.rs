@@ -79,6 +79,7 @@ macro_rules! store_suite {
             migrating_again_changes_nothing
             an_open_store_answers_and_says_what_it_is
             a_closed_store_is_unavailable
+            what_is_missing_in_the_database_makes_it_unavailable
         );
         $crate::store_suite!(@ $open users:
             a_created_user_is_returned_as_it_is_stored

@@ -13,6 +13,7 @@ mod hostile;
 mod keys;
 mod library;
 mod oauth;
+mod outage;
 mod pairs;
 mod passwords;
 mod protection;
