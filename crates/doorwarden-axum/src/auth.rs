@@ -3,6 +3,7 @@
 use crate::endpoint::{self, Direct, Readiness};
 use crate::error::ApiError;
 use crate::extract::CurrentUser;
+use crate::hint::Said;
 use crate::layer::{Need, RequireLayer};
 use crate::metrics::Metrics;
 use crate::openapi;
@@ -35,6 +36,7 @@ struct Inner {
     openapi: OnceLock<Bytes>,
     streams: Streams,
     readiness: Readiness,
+    said: Said,
 }
 
 impl Auth {
@@ -47,6 +49,7 @@ impl Auth {
             openapi: OnceLock::new(),
             streams: Streams::default(),
             readiness: Readiness::default(),
+            said: Said::default(),
         }))
     }
 
@@ -73,6 +76,15 @@ impl Auth {
     /// What was counted.
     pub fn metrics(&self) -> &Metrics {
         &self.0.metrics
+    }
+
+    /// Logs what clients do wrong, each mistake at most once a minute.
+    pub(crate) fn note(&self, error: &ApiError) {
+        let Some(hint) = error.hint() else { return };
+        if self.0.said.is_due(hint, self.context().now().as_seconds()) {
+            let (status, code) = (error.status().as_u16(), error.code());
+            tracing::info!(status, code, hint = hint.text(), "a request was refused; said once a minute");
+        }
     }
 
     pub(crate) fn streams(&self) -> &Streams {
@@ -236,7 +248,7 @@ fn bearer(headers: &HeaderMap) -> Result<&str, ApiError> {
         let is_bearer = value.as_bytes().get(..7).is_some_and(|s| s.eq_ignore_ascii_case(b"bearer "));
         return Err(match is_bearer {
             true => ApiError::from(doorwarden_core::token::Refusal::NotThreeParts),
-            false => ApiError::not_authenticated(),
+            false => ApiError::not_bearer(),
         });
     };
     let (scheme, token) = words.split_once(BLANK).unwrap_or_default();
@@ -244,7 +256,7 @@ fn bearer(headers: &HeaderMap) -> Result<&str, ApiError> {
     if scheme.eq_ignore_ascii_case("bearer") && memchr2(b' ', b'\t', token.as_bytes()).is_none() {
         Ok(token)
     } else {
-        Err(ApiError::not_authenticated())
+        Err(ApiError::not_bearer())
     }
 }
 

@@ -1,25 +1,87 @@
-//! Cross-origin requests from browsers.
+//! Cross-origin requests from browsers (the CORS protocol of the Fetch standard).
 
-use crate::settings::CorsSettings;
-use http::header::{AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderName, Method};
-use std::time::Duration;
-use tower_http::cors::{AllowOrigin, CorsLayer};
+use crate::settings::HttpSettings;
+use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
+use http::header::{
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
+    ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, VARY,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 pub(crate) const X_REQUESTED_WITH: HeaderName = HeaderName::from_static("x-requested-with");
 
-/// Exact origins only. Tokens travel in a header, so no credentials of the browser are allowed, unless the refresh cookie is in
-/// use.
-pub(crate) fn layer(settings: &CorsSettings, refresh_cookie: bool) -> CorsLayer {
-    let is_any = settings.origins.iter().any(|origin| origin == "*");
-    let origins = match is_any {
-        true => AllowOrigin::any(),
-        false => AllowOrigin::list(settings.origins.clone()),
-    };
-    CorsLayer::new()
-        .allow_origin(origins)
-        .allow_credentials(refresh_cookie && !is_any)
-        .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
-        .allow_headers([AUTHORIZATION, CONTENT_TYPE, X_REQUESTED_WITH])
-        .max_age(Duration::from_mins(10))
+/// What pages of other origins may read beside the headers that they always may.
+const EXPOSED: HeaderValue =
+    HeaderValue::from_static("retry-after, x-request-id, www-authenticate, link, etag");
+/// For how long a browser keeps the answer to a preflight, in seconds.
+const MAX_AGE: HeaderValue = HeaderValue::from_static("600");
+
+/// Who may read an answer.
+#[derive(Debug, Clone)]
+pub(crate) enum Grant {
+    /// Every origin, without cookies.
+    Everybody,
+    /// The origin of the request, because the settings name it.
+    Origin { origin: HeaderValue, with_cookies: bool },
+    /// No other origin; one that the settings name would get another answer.
+    Nobody,
+}
+
+impl Grant {
+    /// What the settings say of a request; `None` if they say nothing at all. Tokens travel in a header, so cookies are not allowed,
+    /// unless the refresh cookie is in use.
+    pub(crate) fn of(settings: &HttpSettings, request: &HeaderMap) -> Option<Self> {
+        let origins = &settings.cors.as_ref()?.origins;
+        if origins.iter().any(|origin| origin == "*") {
+            return Some(Self::Everybody);
+        }
+        Some(match request.get(ORIGIN).filter(|origin| origins.contains(origin)) {
+            Some(origin) => Self::Origin { origin: origin.clone(), with_cookies: settings.refresh_cookie },
+            None => Self::Nobody,
+        })
+    }
+
+    /// Whether a request is a preflight of an origin that may call.
+    pub(crate) fn is_preflight(&self, request: &Request) -> bool {
+        let headers = request.headers();
+        request.method() == Method::OPTIONS
+            && headers.contains_key(ORIGIN)
+            && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+            && !matches!(self, Self::Nobody)
+    }
+
+    /// The answer to a preflight: these methods may be used.
+    pub(crate) fn preflight(&self, methods: &HeaderValue) -> Response {
+        let mut response = StatusCode::NO_CONTENT.into_response();
+        let headers = response.headers_mut();
+        headers.insert(ACCESS_CONTROL_ALLOW_METHODS, methods.clone());
+        let allowed =
+            HeaderValue::from_static("authorization, content-type, x-requested-with, if-none-match");
+        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, allowed);
+        headers.insert(ACCESS_CONTROL_MAX_AGE, MAX_AGE);
+        self.write(headers);
+        response
+    }
+
+    /// Says so in an answer. What it says already stays.
+    pub(crate) fn write(&self, answer: &mut HeaderMap) {
+        if answer.contains_key(ACCESS_CONTROL_ALLOW_ORIGIN) {
+            return;
+        }
+        if !matches!(self, Self::Everybody) {
+            answer.append(VARY, HeaderValue::from_static("origin"));
+        }
+        let (origin, with_cookies) = match self {
+            Self::Everybody => (HeaderValue::from_static("*"), false),
+            Self::Origin { origin, with_cookies } => (origin.clone(), *with_cookies),
+            Self::Nobody => return,
+        };
+        answer.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        answer.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+        if with_cookies {
+            answer.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! Errors as answers: Django REST framework's shapes, or RFC 9457 for a client that asks for `application/problem+json`.
 
 use crate::accept::wants_problem;
+use crate::hint::Hint;
 use axum::response::{IntoResponse, Response};
 use doorwarden_core::error::{FieldError, FieldErrors, NON_FIELD_ERRORS};
 use doorwarden_core::flow::FlowError;
@@ -28,6 +29,7 @@ pub struct ApiError {
     complaint: Complaint,
     headers: Vec<(http::HeaderName, HeaderValue)>,
     shows_code: bool,
+    hint: Option<Hint>,
 }
 
 #[derive(Debug, Clone)]
@@ -45,13 +47,15 @@ impl ApiError {
             complaint: Complaint::Detail(detail.into()),
             headers: Vec::new(),
             shows_code: false,
+            hint: None,
         }
     }
 
     /// 400 about fields: `{"field": ["…"]}`.
     pub fn fields(errors: FieldErrors) -> Self {
         let (status, code) = (StatusCode::BAD_REQUEST, Cow::Borrowed("invalid"));
-        Self { status, code, complaint: Complaint::Fields(errors), headers: Vec::new(), shows_code: false }
+        let complaint = Complaint::Fields(errors);
+        Self { status, code, complaint, headers: Vec::new(), shows_code: false, hint: None }
     }
 
     /// 401 without a word about a token, because none was sent (RFC 6750, section 3.1).
@@ -61,19 +65,33 @@ impl ApiError {
             .header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"api\""))
     }
 
-    /// 401 because of a token. What exactly is wrong with it is for the log; the client gets one of the article's three texts.
+    /// 401 because something else than a bearer token was sent.
+    pub(crate) fn not_bearer() -> Self {
+        let mut error = Self::not_authenticated().hinting(Hint::NotBearer);
+        error.headers = vec![challenge("invalid_request", Hint::NotBearer)];
+        error
+    }
+
+    /// 401 because of a token. What exactly is wrong with it is for the log; the client gets one of the article's three texts, and beside
+    /// it what to do. Nothing is said of what the signature covers unless it is right.
     pub fn token_refused(refused: &TokenRefused) -> Self {
-        let (code, text) = match refused {
-            TokenRefused::NoUser => ("user_not_found", "No user matching this token was found."),
-            TokenRefused::Inactive => ("user_inactive", "This user has been deactivated."),
-            TokenRefused::Token(_)
-            | TokenRefused::SessionEnded
-            | TokenRefused::WithoutSession
-            | TokenRefused::IssuedBefore => {
-                ("token_not_valid", "Invalid authentication. Could not decode token.")
+        let (code, hint) = match refused {
+            TokenRefused::NoUser => {
+                return Self::unauthorized("user_not_found", "No user matching this token was found.");
             }
+            TokenRefused::Inactive => {
+                return Self::unauthorized("user_inactive", "This user has been deactivated.");
+            }
+            TokenRefused::Token(Refusal::Expired) => ("token_expired", Hint::TokenExpired),
+            TokenRefused::Token(Refusal::WrongAudience) => ("token_not_valid", Hint::OtherAudience),
+            TokenRefused::Token(_) => ("token_not_valid", Hint::UnknownToken),
+            TokenRefused::SessionEnded | TokenRefused::IssuedBefore => ("session_ended", Hint::SessionEnded),
+            TokenRefused::WithoutSession => ("token_without_session", Hint::WithoutSession),
         };
-        Self::unauthorized(code, text)
+        let text = "Invalid authentication. Could not decode token.";
+        let mut error = Self::detail(StatusCode::UNAUTHORIZED, code, text).hinting(hint);
+        error.headers = vec![challenge("invalid_token", hint)];
+        error
     }
 
     /// 401 with `error="invalid_token"`.
@@ -145,6 +163,40 @@ impl ApiError {
         self
     }
 
+    /// Says what to do instead, beside the text: as `hint` of problem details, and among the complaints about fields.
+    pub(crate) fn hinting(mut self, hint: Hint) -> Self {
+        self.hint = Some(hint);
+        self
+    }
+
+    pub(crate) fn hint(&self) -> Option<Hint> {
+        self.hint
+    }
+
+    /// 400 because JSON was sent as a form, or the other way round. Which fields are missing then, [`among`](Self::among) adds.
+    pub(crate) fn misread(hint: Hint) -> Self {
+        Self::fields(FieldErrors::one(NON_FIELD_ERRORS, FieldError::new("invalid", hint.text())))
+            .hinting(hint)
+    }
+
+    /// Complains of these fields, too, if the body was [misread](Self::misread): none of them was there.
+    pub(crate) fn among(mut self, required: impl FnOnce() -> Vec<String>) -> Self {
+        if let (Some(Hint::JsonAsForm), Complaint::Fields(errors)) = (self.hint, &mut self.complaint) {
+            for field in required() {
+                errors.add(field, [FieldError::required()]);
+            }
+        }
+        self
+    }
+
+    /// Whether a complaint about a field has this code.
+    pub(crate) fn has_complaint(&self, code: &str) -> bool {
+        match &self.complaint {
+            Complaint::Detail(_) => false,
+            Complaint::Fields(errors) => errors.iter().any(|(_, list)| list.iter().any(|e| e.code == code)),
+        }
+    }
+
     /// The status.
     pub fn status(&self) -> StatusCode {
         self.status
@@ -200,8 +252,18 @@ impl ApiError {
                 body["errors"] = by_field(errors, |error| json!({"code": error.code, "detail": error.text}));
             }
         }
+        if let Some(hint) = self.hint {
+            body["hint"] = hint.text().into();
+        }
         body
     }
+}
+
+/// A challenge that says why (RFC 6750, section 3).
+fn challenge(error: &str, why: Hint) -> (http::HeaderName, HeaderValue) {
+    let text = format!("Bearer realm=\"api\", error=\"{error}\", error_description=\"{}\"", why.text());
+    let plain = HeaderValue::from_static("Bearer realm=\"api\"");
+    (WWW_AUTHENTICATE, HeaderValue::from_str(&text).unwrap_or(plain))
 }
 
 fn by_field(errors: &FieldErrors, one: impl Fn(&FieldError) -> Value) -> Value {

@@ -125,8 +125,8 @@ impl<S: Send + Sync> FromRequestParts<S> for CurrentUser {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Response> {
         match current(parts).await {
             Ok(Some(user)) => Ok(user),
-            Ok(None) => Err(ApiError::not_authenticated().render(&parts.headers)),
-            Err(error) => Err(error.render(&parts.headers)),
+            Ok(None) => Err(refuse(parts, ApiError::not_authenticated())),
+            Err(error) => Err(refuse(parts, error)),
         }
     }
 }
@@ -135,8 +135,18 @@ impl<S: Send + Sync> OptionalFromRequestParts<S> for CurrentUser {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Response> {
-        current(parts).await.map_err(|error| error.render(&parts.headers))
+        match current(parts).await {
+            Ok(user) => Ok(user),
+            Err(error) => Err(refuse(parts, error)),
+        }
     }
+}
+
+fn refuse(parts: &Parts, error: ApiError) -> Response {
+    if let Some(auth) = parts.extensions.get::<Auth>() {
+        auth.note(&error);
+    }
+    error.render(&parts.headers)
 }
 
 /// Finds the user once per request.

@@ -1,6 +1,7 @@
 //! Layers that let only some users through.
 
 use crate::auth::Auth;
+use crate::cors::Grant;
 use crate::error::ApiError;
 use crate::extract::{self, CurrentUser};
 use axum::extract::Request;
@@ -79,7 +80,7 @@ where
         let mut inner = std::mem::replace(&mut self.inner, clone);
         Box::pin(async move {
             let (mut parts, body) = request.into_parts();
-            parts.extensions.insert(auth);
+            parts.extensions.insert(auth.clone());
             let refused = match extract::current(&mut parts).await {
                 Ok(Some(user)) if need.is_met_by(&user) => {
                     return inner.call(Request::from_parts(parts, body)).await;
@@ -88,7 +89,12 @@ where
                 Ok(None) => ApiError::not_authenticated(),
                 Err(error) => error,
             };
-            Ok(refused.render(&parts.headers))
+            auth.note(&refused);
+            let mut response = refused.render(&parts.headers);
+            if let Some(grant) = Grant::of(auth.settings(), &parts.headers) {
+                grant.write(response.headers_mut());
+            }
+            Ok(response)
         })
     }
 }

@@ -11,6 +11,7 @@ mod cors;
 mod endpoint;
 pub mod error;
 pub mod extract;
+mod hint;
 pub mod layer;
 pub mod metrics;
 pub mod oauth_client;

@@ -1,6 +1,9 @@
 //! What is counted, and how Prometheus reads it.
 
 use crate::auth::Auth;
+use crate::endpoint::resources;
+use crate::error::ApiError;
+use crate::settings::Endpoint;
 use http::StatusCode;
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -9,8 +12,82 @@ use std::time::Duration;
 /// Upper bounds of the buckets, in microseconds.
 const BOUNDS: [u64; 11] = [100, 250, 500, 1_000, 2_500, 5_000, 10_000, 50_000, 250_000, 1_000_000, 5_000_000];
 
+/// The statuses that are counted one by one; the last place is for all others.
+const STATUSES: [&str; 16] = [
+    "200", "201", "204", "304", "400", "401", "403", "404", "405", "408", "413", "415", "429", "500", "503",
+    "other",
+];
+
+/// How a flow ended: `ok`, or the code of its error. The last place is for all others.
+const OUTCOMES: [&str; 25] = [
+    "ok",
+    "invalid",
+    "wrong_credentials",
+    "no_active_account",
+    "not_authenticated",
+    "token_not_valid",
+    "token_expired",
+    "session_ended",
+    "token_without_session",
+    "user_not_found",
+    "user_inactive",
+    "refresh_reused",
+    "permission_denied",
+    "csrf_failed",
+    "not_found",
+    "parse_error",
+    "unsupported_media_type",
+    "too_large",
+    "timeout",
+    "busy",
+    "database_unavailable",
+    "stopping",
+    "too_many_streams",
+    "error",
+    "other",
+];
+
+/// One of [`OUTCOMES`].
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Outcome(usize);
+
+impl Outcome {
+    const OK: Self = Self(0);
+
+    fn named(name: &str) -> Self {
+        Self(OUTCOMES.iter().position(|known| *known == name).unwrap_or(OUTCOMES.len() - 1))
+    }
+
+    /// Of an answer that the endpoint wrote itself.
+    pub(crate) fn of_status(status: StatusCode) -> Self {
+        match status.as_u16() {
+            ..400 => Self::OK,
+            400 => Self::named("invalid"),
+            401 => Self::named("not_authenticated"),
+            403 => Self::named("permission_denied"),
+            503 => Self::named("database_unavailable"),
+            _ => Self::named("other"),
+        }
+    }
+
+    pub(crate) fn of_error(error: &ApiError) -> Self {
+        match error.has_complaint("authorization") {
+            true => Self::named("wrong_credentials"),
+            false => Self::named(error.code()),
+        }
+    }
+}
+
+/// What became of one operation's requests, a counter for each of [`OUTCOMES`].
+#[derive(Debug)]
+struct Outcomes {
+    /// The stable name of the operation.
+    flow: &'static str,
+    counters: [AtomicU64; OUTCOMES.len()],
+}
+
 /// Counters of requests. Plain atomics, and few: a family with text labels costs more than checking a token.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Metrics {
     begun: AtomicU64,
     /// Begun, and left by the client before the end.
@@ -19,6 +96,26 @@ pub struct Metrics {
     answered: [[AtomicU64; BOUNDS.len() + 1]; 5],
     micros: AtomicU64,
     panics: AtomicU64,
+    /// By endpoint and status, in the orders of [`Endpoint::ALL`] and [`STATUSES`].
+    by_endpoint: [[AtomicU64; STATUSES.len()]; Endpoint::ALL.len()],
+    /// One for each operation, in the order of the table.
+    flows: Vec<Outcomes>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let operations = resources().into_iter().flat_map(|resource| resource.operations);
+        let flows = operations.map(|o| Outcomes { flow: o.id, counters: Default::default() }).collect();
+        Self {
+            begun: AtomicU64::default(),
+            abandoned: AtomicU64::default(),
+            answered: Default::default(),
+            micros: AtomicU64::default(),
+            panics: AtomicU64::default(),
+            by_endpoint: Default::default(),
+            flows,
+        }
+    }
 }
 
 impl Metrics {
@@ -39,6 +136,17 @@ impl Metrics {
         self.micros.fetch_add(micros, Relaxed);
     }
 
+    /// An endpoint answered.
+    pub(crate) fn answered(&self, endpoint: Endpoint, status: StatusCode) {
+        let place = STATUSES.iter().position(|known| *known == status.as_str()).unwrap_or(STATUSES.len() - 1);
+        self.by_endpoint[endpoint as usize][place].fetch_add(1, Relaxed);
+    }
+
+    /// The operation of this number ended.
+    pub(crate) fn ended(&self, operation: usize, outcome: Outcome) {
+        self.flows[operation].counters[outcome.0].fetch_add(1, Relaxed);
+    }
+
     pub(crate) fn panicked(&self) {
         self.panics.fetch_add(1, Relaxed);
     }
@@ -49,6 +157,7 @@ impl Auth {
     pub fn render_metrics(&self) -> String {
         let mut text = String::with_capacity(4096);
         self.requests(&mut text);
+        self.endpoints(&mut text);
         let pool = self.context().pool.stats();
         let live = self.context().live.stats();
         let mut one = |name: &str, kind: &str, help: &str, value: f64| {
@@ -78,6 +187,32 @@ impl Auth {
             float(u64::from(live.connected)),
         );
         text
+    }
+
+    /// Only what happened: most pairs of labels never do.
+    fn endpoints(&self, text: &mut String) {
+        let metrics = self.metrics();
+        let name = "doorwarden_responses_total";
+        let _ = writeln!(text, "# HELP {name} Answers of an endpoint, by status.\n# TYPE {name} counter");
+        for (endpoint, counters) in Endpoint::ALL.iter().zip(&metrics.by_endpoint) {
+            for (status, counter) in STATUSES.iter().zip(counters) {
+                let count = counter.load(Relaxed);
+                if count > 0 {
+                    let endpoint = endpoint.label();
+                    let _ = writeln!(text, "{name}{{endpoint=\"{endpoint}\",status=\"{status}\"}} {count}");
+                }
+            }
+        }
+        let name = "doorwarden_outcomes_total";
+        let _ = writeln!(text, "# HELP {name} How operations ended.\n# TYPE {name} counter");
+        for Outcomes { flow, counters } in &metrics.flows {
+            for (outcome, counter) in OUTCOMES.iter().zip(counters) {
+                let count = counter.load(Relaxed);
+                if count > 0 {
+                    let _ = writeln!(text, "{name}{{flow=\"{flow}\",outcome=\"{outcome}\"}} {count}");
+                }
+            }
+        }
     }
 
     fn requests(&self, text: &mut String) {

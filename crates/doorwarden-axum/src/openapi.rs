@@ -2,7 +2,7 @@
 //! which fields the application declared.
 
 use crate::auth::Auth;
-use crate::endpoint::{Operation, resources};
+use crate::endpoint::{Operation, Resource, resources};
 use bytes::Bytes;
 use doorwarden_core::field::{Field, FieldKind, Writer};
 use doorwarden_core::user::METADATA_MAX_BYTES;
@@ -40,6 +40,14 @@ pub(crate) fn document(auth: &Auth) -> Bytes {
         },
     });
     document.to_string().into()
+}
+
+/// The members that the body of an operation must have.
+pub(crate) fn required(auth: &Auth, resource: &Resource, operation: Option<usize>) -> Vec<String> {
+    let body = operation.and_then(|operation| resource.operations[operation].body);
+    let schemas = schemas(auth);
+    let required = body.and_then(|name| schemas[name]["required"].as_array());
+    required.into_iter().flatten().filter_map(|name| name.as_str().map(str::to_owned)).collect()
 }
 
 fn operation(operation: &Operation) -> Value {
@@ -168,6 +176,9 @@ fn schemas(auth: &Auth) -> Value {
         registration["description"] = note.into();
     }
 
+    let mut whole_profile = profile.clone();
+    whole_profile["required"] = required_of_profile(&registration);
+
     let session = object(
         &[
             ("id", &json!({"type": "string", "format": "uuid"})),
@@ -230,6 +241,7 @@ fn schemas(auth: &Auth) -> Value {
         "Token": object(&[("token", &json!({"type": "string"}))], &["token"]),
         "User": user,
         "Profile": profile,
+        "WholeProfile": whole_profile,
         "Confirmation": object(&[("password", &typed)], &["password"]),
         "PasswordChange": object(
             &[("current_password", &typed), ("new_password", &new_password)],
@@ -244,6 +256,12 @@ fn schemas(auth: &Auth) -> Value {
         "Detail": object(&[("detail", &json!({"type": "string"})), ("code", &json!({"type": "string"}))], &["detail"]),
         "Status": object(&[("status", &json!({"type": "string"}))], &["status"]),
     })
+}
+
+/// What a registration must give and a profile has.
+fn required_of_profile(registration: &Value) -> Value {
+    let required = registration["required"].as_array().into_iter().flatten();
+    required.filter(|name| *name != "email" && *name != "password").cloned().collect()
 }
 
 fn field_schema(field: &Field) -> Value {

@@ -103,6 +103,39 @@ impl Endpoint {
     }
 }
 
+impl Endpoint {
+    /// Whether pages of every origin may read it: it holds nothing of anybody in particular.
+    pub(crate) const fn is_for_everybody(self) -> bool {
+        matches!(self, Self::Jwks | Self::Revocations | Self::RevocationStream | Self::OpenApi)
+    }
+
+    /// The value of the label `endpoint` of the metrics, which stays the same where the endpoint is moved.
+    pub(crate) const fn label(self) -> &'static str {
+        match self {
+            Self::Registration => "registration",
+            Self::Login => "login",
+            Self::Me => "me",
+            Self::Logout => "logout",
+            Self::PasswordChange => "password_change",
+            Self::Sessions => "sessions",
+            Self::Session => "session",
+            Self::Token => "token",
+            Self::TokenRefresh => "token_refresh",
+            Self::TokenVerify => "token_verify",
+            Self::TokenRevoke => "token_revoke",
+            Self::OauthRevoke => "oauth_revoke",
+            Self::OauthIntrospect => "oauth_introspect",
+            Self::Jwks => "jwks",
+            Self::Revocations => "revocations",
+            Self::RevocationStream => "revocation_stream",
+            Self::OpenApi => "openapi",
+            Self::Docs => "docs",
+            Self::Health => "health",
+            Self::Ready => "ready",
+        }
+    }
+}
+
 /// Every decision, with its default.
 #[derive(Debug, Clone, Default)]
 pub struct HttpSettings {

@@ -2,6 +2,7 @@
 //! than checking its token does.
 
 use crate::auth::Auth;
+use crate::cors::Grant;
 use crate::error::ApiError;
 use axum::extract::Request;
 use axum::response::Response;
@@ -26,6 +27,9 @@ const MAX_FIELDS: usize = 100;
 const MAX_HEADER_BYTES: usize = 16 * 1024;
 /// The most bytes of the request's target.
 const MAX_URI_BYTES: usize = 8 * 1024;
+
+/// What a preflight of a path that does not exist is told, so that the page gets to see that it does not.
+const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, PUT, PATCH, DELETE");
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -116,7 +120,7 @@ where
     fn call(&mut self, mut request: Request) -> Self::Future {
         let begun = Begun::new(Arc::clone(&self.shared), &request);
         if let Some(error) = over_limit(request.uri(), request.headers()) {
-            let response = error.respond(begun.problem);
+            let response = begun.refusal(error);
             return Either::Left(ready(Ok(begun.end(response))));
         }
         if let Some(auth) = &self.auth {
@@ -144,7 +148,7 @@ impl<F: Future<Output = Result<Response, Infallible>>> Future for Answer<F> {
         let answer = ready!(this.answer.poll(context));
         let begun = this.begun.take().expect("a future is not polled after its end");
         let response = match answer {
-            Ok(Ok(response)) => named(response, &begun.method, begun.problem),
+            Ok(Ok(response)) => begun.named(response),
             Err(_) => begun.panicked(),
         };
         Poll::Ready(Ok(begun.end(response)))
@@ -158,17 +162,23 @@ struct Begun {
     id: HeaderValue,
     method: Method,
     problem: bool,
+    /// For errors that no endpoint answers, which would tell other origins themselves.
+    grant: Option<Grant>,
+    is_preflight: bool,
     status: Option<StatusCode>,
 }
 
 impl Begun {
     fn new(shared: Arc<Shared>, request: &Request) -> Self {
         let number = shared.auth.metrics().begin();
+        let grant = Grant::of(shared.auth.settings(), request.headers());
         Self {
             at: Instant::now(),
             id: shared.ids.of(number),
             method: request.method().clone(),
             problem: ApiError::is_problem_wanted(request.headers()),
+            is_preflight: grant.as_ref().is_some_and(|grant| grant.is_preflight(request)),
+            grant,
             status: None,
             shared,
         }
@@ -177,7 +187,39 @@ impl Begun {
     fn panicked(&self) -> Response {
         self.shared.auth.metrics().panicked();
         tracing::error!(request.id = ?self.id, "a request panicked");
-        ApiError::internal().respond(self.problem)
+        self.refusal(ApiError::internal())
+    }
+
+    /// An error that no endpoint answers.
+    fn refusal(&self, error: ApiError) -> Response {
+        let mut response = error.respond(self.problem);
+        if let Some(grant) = &self.grant {
+            grant.write(response.headers_mut());
+        }
+        response
+    }
+
+    /// Bare errors of the router get a body. What its layers said beside stays.
+    fn named(&self, response: Response) -> Response {
+        if response.headers().contains_key(header::CONTENT_TYPE) {
+            return response;
+        }
+        let error = match response.status() {
+            StatusCode::NOT_FOUND => match self.grant.as_ref().filter(|_| self.is_preflight) {
+                Some(grant) => return grant.preflight(&METHODS),
+                None => ApiError::not_found(),
+            },
+            StatusCode::METHOD_NOT_ALLOWED => {
+                let allow = response.headers().get(header::ALLOW).and_then(|v| v.to_str().ok());
+                ApiError::method_not_allowed(&self.method, allow.unwrap_or_default())
+            }
+            _ => return response,
+        };
+        let (mut parts, _) = response.into_parts();
+        let (named, body) = self.refusal(error).into_parts();
+        parts.headers.remove(header::CONTENT_LENGTH);
+        parts.headers.extend(named.headers);
+        Response::from_parts(parts, body)
     }
 
     fn end(mut self, mut response: Response) -> Response {
@@ -221,25 +263,4 @@ fn over_limit(uri: &Uri, headers: &HeaderMap) -> Option<ApiError> {
         ));
     }
     None
-}
-
-/// Bare errors of the router get a body. What its layers said beside stays.
-fn named(response: Response, method: &Method, problem: bool) -> Response {
-    if response.headers().contains_key(header::CONTENT_TYPE) {
-        return response;
-    }
-    let error = match response.status() {
-        StatusCode::NOT_FOUND => ApiError::not_found(),
-        StatusCode::METHOD_NOT_ALLOWED => {
-            let allow =
-                response.headers().get(header::ALLOW).and_then(|v| v.to_str().ok()).unwrap_or_default();
-            ApiError::method_not_allowed(method, allow)
-        }
-        _ => return response,
-    };
-    let (mut parts, _) = response.into_parts();
-    let (named, body) = error.respond(problem).into_parts();
-    parts.headers.remove(header::CONTENT_LENGTH);
-    parts.headers.extend(named.headers);
-    Response::from_parts(parts, body)
 }

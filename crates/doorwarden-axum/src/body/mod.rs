@@ -4,6 +4,7 @@ mod form;
 mod json;
 
 use crate::error::ApiError;
+use crate::hint::Hint;
 use axum::body::Body;
 use axum::extract::Request;
 use bytes::Bytes;
@@ -65,6 +66,9 @@ impl Fields {
         let bytes = collect(&parts.headers, body).await?;
         match kind {
             Kind::Json => Self::from_json(&bytes),
+            Kind::Form if bytes.trim_ascii_start().starts_with(b"{") => {
+                Err(ApiError::misread(Hint::JsonAsForm))
+            }
             Kind::Form => form::urlencoded(&bytes).map(Self),
             Kind::Multipart(boundary) => form::multipart(bytes, boundary).await.map(Self),
         }
@@ -74,11 +78,12 @@ impl Fields {
         let value = match bytes.is_empty() {
             true => Value::Object(serde_json::Map::new()),
             false => json::parse(bytes).map_err(|error| {
-                ApiError::detail(
-                    StatusCode::BAD_REQUEST,
-                    "parse_error",
-                    format!("JSON parse error - {error}"),
-                )
+                let text = format!("JSON parse error - {error}");
+                let error = ApiError::detail(StatusCode::BAD_REQUEST, "parse_error", text);
+                match bytes.first().is_some_and(u8::is_ascii_alphabetic) && bytes.contains(&b'=') {
+                    true => error.hinting(Hint::FormAsJson),
+                    false => error,
+                }
             })?,
         };
         let kind = match value {
@@ -145,6 +150,7 @@ fn unsupported(headers: &HeaderMap) -> ApiError {
         format!("Unsupported media type \"{shown}\" in request."),
     )
     .header(ACCEPT, HeaderValue::from_static(ACCEPTED))
+    .hinting(Hint::OtherContentType)
 }
 
 /// A coding that the body was sent in. A name that is none of the registered ones says nothing about the body (some clients name a

@@ -18,17 +18,13 @@ use tower_service::Service;
 pub(crate) struct Direct(Arc<Paths>);
 
 struct Paths {
-    /// Empty where every answer needs the router's layers.
     fixed: HashMap<String, Arc<Served>>,
     router: Router,
 }
 
 impl Direct {
     pub(crate) fn new(auth: &Auth) -> Self {
-        let fixed = match auth.settings().cors {
-            Some(_) => HashMap::new(),
-            None => served(auth).into_iter().filter(|(path, _)| !path.contains('{')).collect(),
-        };
+        let fixed = served(auth).into_iter().filter(|(path, _)| !path.contains('{')).collect();
         Self(Arc::new(Paths { fixed, router: super::router(auth) }))
     }
 }
@@ -44,7 +40,7 @@ impl Service<Request> for Direct {
 
     fn call(&mut self, request: Request) -> Self::Future {
         match self.0.fixed.get(request.uri().path()) {
-            Some(served) => Either::Left(served.answer(request).map(Ok)),
+            Some(served) => Either::Left(Arc::clone(served).answer(request).map(Ok)),
             None => Either::Right(self.0.router.clone().call(request)),
         }
     }

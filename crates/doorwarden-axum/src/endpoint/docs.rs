@@ -1,8 +1,10 @@
-use super::{Operation, Resource, json};
+use super::{Operation, Resource, document};
 use crate::settings::Endpoint;
 use axum::response::IntoResponse;
+use doorwarden_core::feed::etag;
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
-use http::{HeaderValue, Method, StatusCode};
+use http::{HeaderValue, Method};
+use std::time::Duration;
 
 /// One file, nothing from elsewhere: it works without an internet.
 const PAGE: &str = include_str!("docs.html");
@@ -10,6 +12,9 @@ const PAGE: &str = include_str!("docs.html");
 /// The page's own script and style, and requests to this origin only.
 const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
     connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
+
+/// How long anybody may keep the document.
+const MAX_AGE: Duration = Duration::from_mins(1);
 
 pub(super) fn openapi() -> Resource {
     let operation = Operation {
@@ -19,7 +24,12 @@ pub(super) fn openapi() -> Resource {
         authenticated: false,
         body: None,
         answers: &[(200, "The OpenAPI document.", None)],
-        handler: |auth, _| Box::pin(async move { Ok(json(StatusCode::OK, auth.openapi())) }),
+        handler: |auth, request| {
+            Box::pin(async move {
+                let openapi = auth.openapi();
+                Ok(document(request.headers(), "application/json", MAX_AGE, &etag(&openapi), openapi))
+            })
+        },
     };
     Resource { endpoint: Endpoint::OpenApi, operations: vec![operation] }
 }

@@ -6,13 +6,11 @@ use crate::settings::Endpoint;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use doorwarden_core::field;
 use doorwarden_core::flow::delete_account::delete_account;
-use doorwarden_core::flow::profile::{ProfileChange, change_profile};
+use doorwarden_core::flow::profile::{ProfileChange, change_profile, shown};
 use doorwarden_core::live::LiveUser;
-use doorwarden_core::user::Account;
 use http::{Method, StatusCode};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 pub(super) fn resource() -> Resource {
     let get = Operation {
@@ -31,10 +29,23 @@ pub(super) fn resource() -> Resource {
         authenticated: true,
         body: Some("Profile"),
         answers: &[
-            (200, "The user as he now is.", Some("User")),
-            (400, "Something about the fields is wrong.", Some("FieldErrors")),
+            (200, "The user as they now are.", Some("User")),
+            (
+                400,
+                "Something about the fields is wrong, or one of them cannot be changed.",
+                Some("FieldErrors"),
+            ),
         ],
-        handler: |auth, request| Box::pin(patch(auth, request)),
+        handler: |auth, request| Box::pin(change(auth, request)),
+    };
+    let put = Operation {
+        method: Method::PUT,
+        id: "replace_me",
+        summary: "As PATCH, with everything that a registration must give.",
+        authenticated: true,
+        body: Some("WholeProfile"),
+        answers: patch.answers,
+        handler: patch.handler,
     };
     let delete = Operation {
         method: Method::DELETE,
@@ -48,7 +59,7 @@ pub(super) fn resource() -> Resource {
         ],
         handler: |auth, request| Box::pin(delete(auth, request)),
     };
-    Resource { endpoint: Endpoint::Me, operations: vec![get, patch, delete] }
+    Resource { endpoint: Endpoint::Me, operations: vec![get, put, patch, delete] }
 }
 
 async fn get(auth: Auth, request: Request) -> Result<Response, ApiError> {
@@ -56,10 +67,11 @@ async fn get(auth: Auth, request: Request) -> Result<Response, ApiError> {
     Ok(json(StatusCode::OK, rendered(&auth, &user.authenticated().user)))
 }
 
-async fn patch(auth: Auth, request: Request) -> Result<Response, ApiError> {
+async fn change(auth: Auth, request: Request) -> Result<Response, ApiError> {
+    let is_whole = request.method() == Method::PUT;
     let user = user(&auth, &request).await?;
     let mut fields = Fields::read(request).await?;
-    let change = ProfileChange { username: fields.text("username"), others: fields.others() };
+    let change = ProfileChange { is_whole, username: fields.text("username"), others: fields.others() };
     let changed = change_profile(auth.context(), user.authenticated(), change).await?;
     Ok(json(StatusCode::OK, rendered(&auth, &changed)))
 }
@@ -73,24 +85,6 @@ async fn delete(auth: Auth, request: Request) -> Result<Response, ApiError> {
 
 /// The answer for a user: rendered once, ready bytes afterwards.
 fn rendered(auth: &Auth, user: &LiveUser) -> Bytes {
-    user.rendered.get_or_init(|| render(&auth.context().fields, &user.account).to_string().into()).clone()
-}
-
-fn render(fields: &field::Fields, account: &Account) -> Value {
-    let user = &account.user;
-    let mut body = Map::new();
-    body.insert("id".into(), user.id.0.into());
-    body.insert("username".into(), user.username.as_str().into());
-    body.insert("email".into(), user.email.as_str().into());
-    body.insert("is_active".into(), user.is_active.into());
-    body.insert("is_staff".into(), user.is_staff.into());
-    body.insert("is_superuser".into(), user.is_superuser.into());
-    body.insert("date_joined".into(), user.date_joined.to_string().into());
-    body.insert("last_login".into(), user.last_login.map(|at| at.to_string()).into());
-    body.insert("groups".into(), account.groups.clone().into());
-    body.insert("permissions".into(), account.permissions.clone().into());
-    for (name, value) in fields.shown(&user.metadata) {
-        body.insert(name.to_owned(), value.clone());
-    }
-    Value::Object(body)
+    let shown = || Value::Object(shown(&auth.context().fields, &user.account)).to_string().into();
+    user.rendered.get_or_init(shown).clone()
 }

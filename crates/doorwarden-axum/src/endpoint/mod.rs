@@ -24,8 +24,11 @@ pub(crate) use health::Readiness;
 use crate::auth::Auth;
 use crate::body::Fields;
 use crate::client::client_info;
+use crate::cors::Grant;
 use crate::error::ApiError;
 use crate::extract::CurrentUser;
+use crate::metrics::Outcome;
+use crate::openapi;
 use crate::settings::Endpoint;
 use axum::Router;
 use axum::body::Body;
@@ -37,12 +40,14 @@ use doorwarden_core::session::ClientInfo;
 use doorwarden_core::store::patience::one_request;
 use futures_util::future::BoxFuture;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde_json::Value;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
+
+const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
 /// An endpoint with its operations.
 pub(crate) struct Resource {
@@ -96,27 +101,29 @@ pub(crate) fn resources() -> Vec<Resource> {
 pub(crate) fn router<S: Clone + Send + Sync + 'static>(auth: &Auth) -> Router<S> {
     let mut router = Router::new();
     for (path, served) in served(auth) {
-        router = router.route(&path, any(async move |request| served.answer(request).await));
+        router = router.route(&path, any(async move |request| served.clone().answer(request).await));
     }
-    match &auth.settings().cors {
-        Some(cors) => router.layer(crate::cors::layer(cors, auth.settings().refresh_cookie)),
-        None => router,
-    }
+    router
 }
 
 /// A resource that is not left out, with what it works with.
 struct Served {
     auth: Auth,
     resource: Resource,
+    /// The number of the first operation among those of all resources.
+    first: usize,
 }
 
 /// Every path that is served, also with a slash at its end.
 fn served(auth: &Auth) -> Vec<(String, Arc<Served>)> {
     let mut all = Vec::new();
+    let mut next = 0;
     for resource in resources() {
+        let first = next;
+        next += resource.operations.len();
         let Some(path) = auth.settings().path(resource.endpoint).map(str::to_owned) else { continue };
         // One pointer, because it is cloned for every request.
-        let served = Arc::new(Served { auth: auth.clone(), resource });
+        let served = Arc::new(Served { auth: auth.clone(), resource, first });
         if !path.ends_with('/') {
             all.push((format!("{path}/"), Arc::clone(&served)));
         }
@@ -126,34 +133,75 @@ fn served(auth: &Auth) -> Vec<(String, Arc<Served>)> {
 }
 
 impl Served {
-    fn answer(&self, request: Request) -> Answer {
+    fn answer(self: Arc<Self>, request: Request) -> Answer {
         let problem = ApiError::is_problem_wanted(request.headers());
+        let grant = match self.resource.endpoint.is_for_everybody() {
+            true => Some(Grant::Everybody),
+            false => Grant::of(self.auth.settings(), request.headers()),
+        };
         // HEAD is answered as GET; hyper leaves the body away.
         let wanted = match *request.method() {
             Method::HEAD => &Method::GET,
             ref method => method,
         };
-        let result: BoxFuture<'static, _> = match self.resource.operations.iter().find(|o| o.method == wanted)
-        {
-            Some(operation) => Box::pin(one_request((operation.handler)(self.auth.clone(), request))),
-            None => Box::pin(std::future::ready(self.without_operation(wanted))),
+        let operation = self.resource.operations.iter().position(|o| o.method == wanted);
+        let result: BoxFuture<'static, _> = match operation {
+            Some(operation) => {
+                let handler = self.resource.operations[operation].handler;
+                Box::pin(one_request(handler(self.auth.clone(), request)))
+            }
+            None => Box::pin(std::future::ready(self.without_operation(&request, grant.as_ref()))),
         };
-        Answer { result, problem }
+        Answer { served: self, operation, result, grant, problem }
     }
 
-    fn without_operation(&self, method: &Method) -> Result<Response, ApiError> {
+    fn without_operation(&self, request: &Request, grant: Option<&Grant>) -> Result<Response, ApiError> {
         let allow = allowed(&self.resource);
-        if method != Method::OPTIONS {
-            return Err(ApiError::method_not_allowed(method, &allow));
+        if request.method() != Method::OPTIONS {
+            return Err(ApiError::method_not_allowed(request.method(), &allow));
         }
         let allow = HeaderValue::from_str(&allow).unwrap_or(HeaderValue::from_static("OPTIONS"));
+        if let Some(grant) = grant.filter(|grant| grant.is_preflight(request)) {
+            return Ok(grant.preflight(&allow));
+        }
         Ok((StatusCode::NO_CONTENT, [(ALLOW, allow)]).into_response())
+    }
+
+    /// Counts what was answered, says what was wrong with the request, and lets other origins read it, if they may.
+    fn end(
+        &self,
+        operation: Option<usize>,
+        result: Result<Response, ApiError>,
+        grant: Option<&Grant>,
+        problem: bool,
+    ) -> Response {
+        let outcome = match &result {
+            Ok(response) => Outcome::of_status(response.status()),
+            Err(error) => Outcome::of_error(error),
+        };
+        let mut response = result.unwrap_or_else(|error| {
+            let error = error.among(|| openapi::required(&self.auth, &self.resource, operation));
+            self.auth.note(&error);
+            error.respond(problem)
+        });
+        let metrics = self.auth.metrics();
+        metrics.answered(self.resource.endpoint, response.status());
+        if let Some(operation) = operation {
+            metrics.ended(self.first + operation, outcome);
+        }
+        if let Some(grant) = grant {
+            grant.write(response.headers_mut());
+        }
+        response
     }
 }
 
 /// What an operation will answer, its error rendered as the client wants it.
 pub(crate) struct Answer {
+    served: Arc<Served>,
+    operation: Option<usize>,
     result: BoxFuture<'static, Result<Response, ApiError>>,
+    grant: Option<Grant>,
     problem: bool,
 }
 
@@ -161,8 +209,8 @@ impl Future for Answer {
     type Output = Response;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Response> {
-        let problem = self.problem;
-        self.result.as_mut().poll(context).map(|result| result.unwrap_or_else(|error| error.respond(problem)))
+        let result = ready!(self.result.as_mut().poll(context));
+        Poll::Ready(self.served.end(self.operation, result, self.grant.as_ref(), self.problem))
     }
 }
 
@@ -208,6 +256,8 @@ fn document(
         true => StatusCode::NOT_MODIFIED.into_response(),
         false => ([(CONTENT_TYPE, HeaderValue::from_static(content_type))], body).into_response(),
     };
+    // Anybody may put it into a page, too.
+    response.headers_mut().insert(RESOURCE_POLICY, HeaderValue::from_static("cross-origin"));
     for (name, text) in [(ETAG, tag), (CACHE_CONTROL, cache)] {
         if let Ok(value) = HeaderValue::from_str(&text) {
             response.headers_mut().insert(name, value);

@@ -32,6 +32,7 @@ async fn post(auth: Auth, request: Request) -> Result<Response, ApiError> {
     let change = ChangePassword {
         current_password: fields.text("current_password"),
         new_password: fields.text("new_password"),
+        others: fields.others(),
         client,
     };
     Ok(match change_password(auth.context(), user.authenticated(), change).await? {

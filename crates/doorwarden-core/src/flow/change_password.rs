@@ -4,12 +4,14 @@ use super::{FlowError, IssuedToken, log_in, rules};
 use crate::context::Context;
 use crate::error::{FieldError, FieldErrors, Input};
 use crate::event::Event;
+use crate::field::Raw;
 use crate::flow::authenticate::Authenticated;
 use crate::password::Password;
 use crate::session::{ClientInfo, EndReason};
 use crate::settings::PasswordChangeEnds;
 use crate::store::PasswordChange;
 use crate::user::User;
+use std::collections::HashMap;
 
 /// What the request says.
 #[derive(Debug, Default)]
@@ -18,6 +20,8 @@ pub struct ChangePassword {
     pub current_password: Input<String>,
     /// The one from now on.
     pub new_password: Input<String>,
+    /// Everything else that was sent: a repetition of the new password is looked for here.
+    pub others: HashMap<String, Input<Raw>>,
     /// Where it came from.
     pub client: ClientInfo,
 }
@@ -41,6 +45,7 @@ pub async fn change_password(
         let attributes = [("username", user.username.as_str()), ("email", user.email.as_str())];
         rules::strength("new_password", &context.settings.password_policy, new, &attributes, &mut errors);
     }
+    rules::typed_twice("new_password", new.as_ref(), &request.others, &context.fields, &mut errors);
     if let Some(current) = &current {
         confirm(context, &user, "current_password", current, &mut errors).await?;
     }

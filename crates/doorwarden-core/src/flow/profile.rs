@@ -1,27 +1,31 @@
-//! Somebody looks at or changes his own profile.
+//! Somebody looks at or changes their own profile.
 
 use super::{FlowError, register, rules};
 use crate::context::Context;
-use crate::error::{FieldErrors, Input};
+use crate::error::{FieldError, FieldErrors, Input};
 use crate::event::Event;
-use crate::field::Raw;
+use crate::field::{Fields, Raw};
 use crate::flow::authenticate::Authenticated;
 use crate::live::LiveUser;
 use crate::store::Change;
-use crate::user::UserChange;
+use crate::user::{Account, UserChange};
+use serde_json::{Map, Value};
 use std::collections::HashMap;
 use std::sync::Arc;
 
 /// What the request says. What is not given stays as it is.
 #[derive(Debug, Default)]
 pub struct ProfileChange {
+    /// Whether everything that a registration needs must be given, as `PUT` says.
+    pub is_whole: bool,
     /// A new user name.
     pub username: Input<String>,
     /// Everything else that was sent: the declared fields are looked for here.
     pub others: HashMap<String, Input<Raw>>,
 }
 
-/// Changes the caller's profile; the user as he then is.
+/// Changes the caller's profile; the user as they then are. What cannot be written may be sent as it is, so that a client can send back
+/// what it was shown; another value is refused, not passed over. What is not declared is passed over, as Django REST framework does.
 ///
 /// # Errors
 /// [`FlowError::Invalid`]; [`FlowError::NotFound`] if the account is gone.
@@ -33,13 +37,15 @@ pub async fn change_profile(
     let mut errors = FieldErrors::new();
     let account = &who.user.account.user;
     let username = match request.username {
-        Input::Missing => None,
+        Input::Missing if !request.is_whole => None,
         // An imported name may be one that the rules would refuse.
         Input::Given(same) if same == account.username.as_str() => None,
         given => rules::new_username(given, &mut errors),
     };
+    let others = &mut request.others;
     let metadata =
-        context.fields.read(|name| request.others.remove(name).unwrap_or_default(), false, &mut errors);
+        context.fields.read(|name| others.remove(name).unwrap_or_default(), request.is_whole, &mut errors);
+    complain_about_fixed(&context.fields, &who.user.account, others, &mut errors);
     rules::metadata_fits(&metadata, &mut errors);
     if !errors.is_empty() {
         return Err(errors.into());
@@ -52,4 +58,52 @@ pub async fn change_profile(
     context.live.forget(Change::User(user));
     context.tell(Event::ProfileChanged { user }).await;
     context.live.user(user).await?.ok_or(FlowError::NotFound)
+}
+
+/// A complaint for each field that cannot be written and is sent with another value than it has.
+fn complain_about_fixed(
+    fields: &Fields,
+    account: &Account,
+    others: &HashMap<String, Input<Raw>>,
+    errors: &mut FieldErrors,
+) {
+    let mut shown = shown(fields, account);
+    // These are never shown.
+    shown.extend(["password", "metadata"].map(|name| (name.to_owned(), Value::Bool(false))));
+    for (name, present) in &shown {
+        let is_same = match others.get(name) {
+            None | Some(Input::Missing) => continue,
+            Some(Input::Null) => present.is_null(),
+            Some(Input::NotText) => false,
+            Some(Input::Given(Raw::Json(given))) => given == present,
+            Some(Input::Given(Raw::Text(given))) => match present {
+                Value::String(text) => given == text,
+                Value::Null => given.is_empty(),
+                other => serde_json::from_str::<Value>(given).is_ok_and(|given| given == *other),
+            },
+        };
+        if !is_same {
+            errors.add(name.clone(), [FieldError::new("read_only", "This field cannot be changed here.")]);
+        }
+    }
+}
+
+/// An account as its owner sees it: the answer of `GET /me`.
+pub fn shown(fields: &Fields, account: &Account) -> Map<String, Value> {
+    let user = &account.user;
+    let mut body = Map::new();
+    body.insert("id".into(), user.id.0.into());
+    body.insert("username".into(), user.username.as_str().into());
+    body.insert("email".into(), user.email.as_str().into());
+    body.insert("is_active".into(), user.is_active.into());
+    body.insert("is_staff".into(), user.is_staff.into());
+    body.insert("is_superuser".into(), user.is_superuser.into());
+    body.insert("date_joined".into(), user.date_joined.to_string().into());
+    body.insert("last_login".into(), user.last_login.map(|at| at.to_string()).into());
+    body.insert("groups".into(), account.groups.clone().into());
+    body.insert("permissions".into(), account.permissions.clone().into());
+    for (name, value) in fields.shown(&user.metadata) {
+        body.insert(name.to_owned(), value.clone());
+    }
+    body
 }

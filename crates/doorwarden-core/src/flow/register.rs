@@ -85,6 +85,7 @@ async fn validate(context: &Context, request: Registration) -> Result<(NewUser, 
         rules::strength("password", &context.settings.password_policy, password, &attributes, &mut errors);
     }
     let mut others = request.others;
+    rules::typed_twice("password", password.as_ref(), &others, &context.fields, &mut errors);
     let metadata = context.fields.read(|name| others.remove(name).unwrap_or_default(), true, &mut errors);
     rules::metadata_fits(&metadata, &mut errors);
 

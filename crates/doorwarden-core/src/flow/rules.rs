@@ -2,11 +2,13 @@
 
 use crate::context::Context;
 use crate::error::{FieldError, FieldErrors, Input};
+use crate::field::{Fields, Raw};
 use crate::identity::text::python_strip;
 use crate::identity::{EmailAddress, Username};
 use crate::password::{Password, PasswordPolicy, Weakness};
 use crate::user::METADATA_MAX_BYTES;
 use serde_json::{Map, Value};
+use std::collections::HashMap;
 
 /// A new e-mail address, or complaints about `email`.
 pub(super) fn new_email(input: Input<String>, errors: &mut FieldErrors) -> Option<EmailAddress> {
@@ -65,6 +67,42 @@ pub(super) fn unfit_password(password: &Password) -> Option<FieldError> {
         text if python_strip(text).is_empty() => Some(FieldError::blank()),
         text if text.contains('\0') => Some(FieldError::null_characters()),
         _ => None,
+    }
+}
+
+/// A complaint if a form sent the new password a second time, and it differs: `re_password` as djoser's clients do, `password2` as
+/// Django's forms, `password_confirmation` as Rails', in any spelling. A declared field of such a name is that field.
+pub(super) fn typed_twice(
+    field: &'static str,
+    password: Option<&Password>,
+    others: &HashMap<String, Input<Raw>>,
+    declared: &Fields,
+    errors: &mut FieldErrors,
+) {
+    let folded = |name: &str| name.replace(['_', '-'], "").to_ascii_lowercase();
+    let is_repetition = |name: &String| {
+        let name = folded(name);
+        [field, "password"].into_iter().map(folded).any(|of| {
+            ["re", "retype", "repeat", "confirm"].iter().any(|prefix| name == format!("{prefix}{of}"))
+                || ["2", "confirm", "confirmation", "repeat", "again"]
+                    .iter()
+                    .any(|suffix| name == format!("{of}{suffix}"))
+        })
+    };
+    let is_declared = |name: &String| declared.iter().any(|declared| declared.name == *name);
+    let differs = |again: &Input<Raw>| match again {
+        Input::Missing => false,
+        Input::Given(Raw::Text(text) | Raw::Json(Value::String(text))) => {
+            password.is_none_or(|password| password.expose() != text)
+        }
+        Input::Given(Raw::Json(Value::Number(number))) => {
+            password.is_none_or(|password| password.expose() != number.to_string())
+        }
+        Input::Null | Input::NotText | Input::Given(Raw::Json(_)) => true,
+    };
+    if others.iter().any(|(name, again)| is_repetition(name) && !is_declared(name) && differs(again)) {
+        let complaint = FieldError::new("password_mismatch", "The two password fields didn't match.");
+        errors.add(crate::error::NON_FIELD_ERRORS, [complaint]);
     }
 }
 

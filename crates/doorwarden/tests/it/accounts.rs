@@ -1,8 +1,10 @@
 //! Registration, login, the profile.
 
 use crate::app::{Database, PASSWORD};
+use axum::body::Body;
 use doorwarden::core::user::UserChange;
 use doorwarden::{Field, UserId};
+use http::Request;
 use serde_json::{Value, json};
 
 on_both! {
@@ -13,6 +15,9 @@ on_both! {
     declared_fields_are_validated_stored_and_shown
     undeclared_and_server_fields_can_neither_be_written_nor_seen
     a_profile_change_leaves_alone_what_it_does_not_name
+    what_cannot_be_changed_is_said
+    a_put_needs_everything_that_a_registration_needs
+    a_password_that_is_typed_twice_must_be_the_same
     a_deleted_account_is_gone_and_its_number_is_never_given_again
     every_failed_login_gets_the_same_answer
     a_stored_name_of_older_rules_is_loaded_and_logs_in
@@ -150,9 +155,11 @@ async fn undeclared_and_server_fields_can_neither_be_written_nor_seen(database: 
     let metadata = json!({"plan": "team", "internal": "no"}).as_object().unwrap().clone();
     app.auth.users().update(UserId(1), UserChange { metadata, ..UserChange::default() }).await.unwrap();
 
-    let changed =
-        app.call("PATCH", "/me", Some(&token), Some(json!({"plan": "free", "internal": "yes"}))).await;
-    assert_eq!(changed.status, 200);
+    let change = async |body: Value| app.call("PATCH", "/me", Some(&token), Some(body)).await;
+    change(json!({"plan": "free", "internal": "yes"}))
+        .await
+        .is(400, json!({"plan": ["This field cannot be changed here."]}));
+    assert_eq!(change(json!({"plan": "team", "internal": "yes"})).await.status, 200);
     let me = app.get("/me", &token).await.json();
     assert_eq!((&me["plan"], me.get("internal")), (&json!("team"), None));
     let stored = app.auth.users().get(UserId(1)).await.unwrap().unwrap().metadata;
@@ -172,7 +179,7 @@ async fn a_profile_change_leaves_alone_what_it_does_not_name(database: Database)
         (&changed["city"], &changed["age"], &changed["username"]),
         (&json!("Rome"), &json!(31), &json!("jo"))
     );
-    let changed = change(json!({"username": "  Jo  ", "email": "new@example.com"})).await.json();
+    let changed = change(json!({"username": "  Jo  ", "email": "jo@example.com"})).await.json();
     assert_eq!((&changed["username"], &changed["email"]), (&json!("Jo"), &json!("jo@example.com")));
     assert_eq!(app.get("/me", &token).await.json()["username"], "Jo", "what was changed is read at once");
     change(json!({"username": null})).await.is(400, json!({"username": ["This field may not be null."]}));
@@ -264,4 +271,92 @@ async fn two_instances_in_one_process_do_not_disturb_each_other(database: Databa
     other.auth.close().await;
     assert_eq!(app.get("/me", &token).await.status, 200);
     assert_eq!(other.log_in("jane", PASSWORD).await.status, 503);
+}
+
+async fn what_cannot_be_changed_is_said(database: Database) {
+    let app = database.app_with(declared).await;
+    let body = json!({"email": "jo@example.com", "username": "jo", "password": PASSWORD, "city": "Rome"});
+    let token = app.post("/registration", body).await.token();
+    let fixed = json!(["This field cannot be changed here."]);
+    for (name, value) in [
+        ("email", json!("new@example.com")),
+        ("email", json!(null)),
+        ("id", json!(2)),
+        ("is_staff", json!(true)),
+        ("is_superuser", json!("true")),
+        ("is_active", json!(false)),
+        ("groups", json!(["editors"])),
+        ("permissions", json!(["blog.add_post"])),
+        ("date_joined", json!("2026-01-01T00:00:00Z")),
+        ("last_login", json!("2026-01-01T00:00:00Z")),
+        ("password", json!("another password 9")),
+        ("metadata", json!({})),
+        ("plan", json!("team")),
+    ] {
+        for method in ["PATCH", "PUT"] {
+            let mut body = json!({"username": "Jo", "city": "Milan"});
+            body[name] = value.clone();
+            let answer = app.call(method, "/me", Some(&token), Some(body)).await;
+            answer.is(400, json!({name: fixed}));
+        }
+    }
+    let me = app.get("/me", &token).await.json();
+    assert_eq!((&me["username"], &me["city"]), (&json!("jo"), &json!("Rome")), "nothing of it was written");
+    let back = app.call("PUT", "/me", Some(&token), Some(me.clone())).await;
+    back.is(200, me.clone());
+    let form = "username=jo&city=Milan&id=1&is_staff=false&email=jo%40example.com&last_login=";
+    let request = Request::patch("/me")
+        .header("authorization", format!("Bearer {token}"))
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(Body::from(form))
+        .unwrap();
+    assert_eq!(app.send(request).await.json()["city"], "Milan", "a form sends texts");
+}
+
+async fn a_put_needs_everything_that_a_registration_needs(database: Database) {
+    let app = database.app_with(declared).await;
+    let body =
+        json!({"email": "jo@example.com", "username": "jo", "password": PASSWORD, "city": "Rome", "age": 30});
+    let token = app.post("/registration", body).await.token();
+    let put = async |body: Value| app.call("PUT", "/me", Some(&token), Some(body)).await;
+    let missing = json!(["This field is required."]);
+    put(json!({})).await.is(400, json!({"username": missing, "city": missing}));
+    put(json!({"username": "Jo"})).await.is(400, json!({"city": missing}));
+    let changed = put(json!({"username": "Jo", "city": "Milan"})).await.json();
+    assert_eq!(
+        (&changed["username"], &changed["city"], &changed["age"]),
+        (&json!("Jo"), &json!("Milan"), &json!(30))
+    );
+    assert_eq!(app.call("PUT", "/me", None, Some(json!({}))).await.status, 401);
+}
+
+async fn a_password_that_is_typed_twice_must_be_the_same(database: Database) {
+    let app = database.app().await;
+    let mismatch = json!({"non_field_errors": ["The two password fields didn't match."]});
+    let names = ["re_password", "password2", "password_confirm", "passwordConfirmation", "confirm-password"];
+    for (n, name) in names.into_iter().enumerate() {
+        let mut body =
+            json!({"email": format!("j{n}@example.com"), "username": format!("j{n}"), "password": PASSWORD});
+        for other in [json!("something else 9"), json!(""), json!(null), json!([PASSWORD])] {
+            body[name] = other;
+            app.post("/registration", body.clone()).await.is(400, mismatch.clone());
+        }
+        body[name] = json!(PASSWORD);
+        assert_eq!(app.post("/registration", body).await.status, 201, "{name}");
+    }
+    let token = app.register("jane").await;
+    let change = async |name: &str, again: &str| {
+        let mut body = json!({"current_password": PASSWORD, "new_password": "another password 9"});
+        body[name] = json!(again);
+        app.call("POST", "/password/change", Some(&token), Some(body)).await
+    };
+    for name in ["re_new_password", "new_password2", "confirm_password"] {
+        change(name, "another passwort 9").await.is(400, mismatch.clone());
+    }
+    assert_eq!(change("re_new_password", "another password 9").await.status, 204);
+    let app = Database::sqlite();
+    let app = app.app_with(|b| b.field(Field::text("password2", 80))).await;
+    let body =
+        json!({"email": "j@example.com", "username": "j", "password": PASSWORD, "password2": "declared"});
+    assert_eq!(app.post("/registration", body).await.status, 201, "a declared field is that field");
 }

@@ -15,6 +15,8 @@ on_both! {
     every_answer_has_an_id_and_security_headers
     a_panic_is_one_failed_request
     other_origins_may_call_only_if_they_are_named
+    a_named_origin_reads_every_error_and_the_headers_that_say_what_to_do
+    public_documents_are_for_pages_of_every_origin
 }
 
 async fn asking_for_problems(app: &App, method: &str, path: &str, body: &str) -> (u16, Value) {
@@ -50,7 +52,7 @@ async fn a_client_may_ask_for_problem_details(database: Database) {
     for (method, path, status, code) in [
         ("GET", "/me", 401, "not_authenticated"),
         ("GET", "/nowhere", 404, "not_found"),
-        ("PUT", "/me", 405, "method_not_allowed"),
+        ("POST", "/me", 405, "method_not_allowed"),
         ("POST", "/login", 400, "parse_error"),
     ] {
         let (answered, body) = asking_for_problems(&app, method, path, "{").await;
@@ -68,7 +70,7 @@ async fn a_request_without_credentials_is_told_so_and_nothing_of_a_token(databas
     assert_eq!(answer.header("www-authenticate"), "Bearer realm=\"api\"");
     answer.is(401, json!({"detail": "Authentication credentials were not provided."}));
     let answer = app.get("/me", "garbage").await;
-    assert_eq!(answer.header("www-authenticate"), "Bearer realm=\"api\", error=\"invalid_token\"");
+    assert!(answer.header("www-authenticate").starts_with("Bearer realm=\"api\", error=\"invalid_token\""));
     let twice = Request::builder()
         .uri("/me")
         .header("authorization", "Bearer a")
@@ -87,7 +89,7 @@ async fn every_refusal_of_the_router_is_json(database: Database) {
     let options = app.call("OPTIONS", "/me/", None, None).await;
     assert_eq!(
         (options.status.as_u16(), options.header("allow")),
-        (204, "GET, PATCH, DELETE, HEAD, OPTIONS")
+        (204, "GET, PUT, PATCH, DELETE, HEAD, OPTIONS")
     );
 }
 
@@ -168,4 +170,79 @@ async fn other_origins_may_call_only_if_they_are_named(database: Database) {
     {
         assert_eq!(open.send(from(other)).await.header(allowed), "", "{other}");
     }
+}
+
+const ORIGIN: &str = "https://app.example.com";
+
+async fn from_origin(app: &App, method: &str, path: &str, headers: &[(&str, &str)]) -> crate::app::Answer {
+    let mut request = Request::builder().method(method).uri(path).header("origin", ORIGIN);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    app.send(request.body(Body::empty()).unwrap()).await
+}
+
+async fn a_named_origin_reads_every_error_and_the_headers_that_say_what_to_do(database: Database) {
+    let panics = async || ["a bug of the application"][usize::from(std::hint::black_box(true))];
+    let own = |auth: &doorwarden::Doorwarden| {
+        auth.protect(Router::new().route("/feed", get(async || "feed")))
+            .merge(auth.router())
+            .route("/bug", get(panics))
+    };
+    let named =
+        |b: doorwarden::Builder| b.cors(doorwarden::CorsSettings { origins: vec![ORIGIN.parse().unwrap()] });
+    let app = database.app_around(named, own).await;
+    let long = format!("/me?{}", "a".repeat(8 * 1024));
+    let large = "a".repeat(16 * 1024);
+    for (path, headers, status) in [
+        ("/me", &[][..], 401),
+        ("/feed", &[], 401),
+        ("/login", &[], 405),
+        ("/bug", &[], 500),
+        ("/nowhere", &[], 404),
+        (&long, &[], 414),
+        ("/me", &[("x-large", large.as_str())], 431),
+    ] {
+        let answer = from_origin(&app, "GET", path, headers).await;
+        assert_eq!(answer.status.as_u16(), status);
+        assert_eq!(answer.header("access-control-allow-origin"), ORIGIN, "{status}");
+        assert_eq!(answer.header("vary"), "origin", "{status}");
+        let exposed = answer.header("access-control-expose-headers");
+        for name in ["retry-after", "x-request-id", "www-authenticate", "link"] {
+            assert!(exposed.contains(name), "{name}: {exposed}");
+        }
+        let other = Request::builder().uri(path).header("origin", "https://evil.test");
+        let other = headers.iter().fold(other, |request, (name, value)| request.header(*name, *value));
+        let other = app.send(other.body(Body::empty()).unwrap()).await;
+        assert_eq!(other.header("access-control-allow-origin"), "", "{status}");
+    }
+    for path in ["/me", "/nowhere"] {
+        let preflight =
+            [("access-control-request-method", "PUT"), ("access-control-request-headers", "authorization")];
+        let answer = from_origin(&app, "OPTIONS", path, &preflight).await;
+        assert_eq!(answer.status, 204);
+        assert!(answer.header("access-control-allow-methods").contains("PUT"), "{answer:?}");
+        assert!(answer.header("access-control-allow-headers").contains("authorization"), "{answer:?}");
+    }
+}
+
+async fn public_documents_are_for_pages_of_every_origin(database: Database) {
+    let app = database.app().await;
+    for path in ["/.well-known/jwks.json", "/.well-known/revocations", "/openapi.json"] {
+        for (method, status) in [("GET", 200), ("OPTIONS", 204), ("POST", 405)] {
+            let headers = [
+                ("access-control-request-method", "GET"),
+                ("access-control-request-headers", "if-none-match"),
+            ];
+            let answer = from_origin(&app, method, path, &headers).await;
+            assert_eq!(answer.status.as_u16(), status, "{path}");
+            assert_eq!(answer.header("access-control-allow-origin"), "*", "{method} {path}");
+            assert_eq!(answer.header("access-control-allow-credentials"), "", "{method} {path}");
+        }
+        let plain = app.call("GET", path, None, None).await;
+        assert_eq!(plain.header("access-control-allow-origin"), "*", "a cache may keep it for everybody");
+        assert_eq!(plain.header("cross-origin-resource-policy"), "cross-origin", "{path}");
+    }
+    assert_eq!(from_origin(&app, "GET", "/me", &[]).await.header("access-control-allow-origin"), "");
+    assert_eq!(from_origin(&app, "GET", "/docs", &[]).await.header("access-control-allow-origin"), "");
 }

@@ -9,6 +9,7 @@ mod bodies;
 mod errors;
 mod feed;
 mod freshness;
+mod hints;
 mod hostile;
 mod keys;
 mod library;

@@ -1,0 +1,157 @@
+//! What a wrong request is told, beside the texts that clients of Django REST framework know.
+
+use crate::app::{Answer, App, Database, PASSWORD};
+use axum::body::Body;
+use http::Request;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+on_both! {
+    json_under_the_type_of_a_form_is_told_so
+    a_form_under_the_type_of_json_is_told_so
+    a_header_that_is_no_bearer_token_is_told_so
+    a_token_that_counts_no_more_is_told_why
+    what_happens_is_counted_by_endpoint_and_by_flow
+}
+
+async fn send(app: &App, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+    let mut request = Request::builder().method(method).uri(path);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    app.send(request.body(Body::from(body.to_owned())).unwrap()).await
+}
+
+const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
+const PROBLEM: (&str, &str) = ("accept", "application/problem+json");
+
+async fn json_under_the_type_of_a_form_is_told_so(database: Database) {
+    let app = database.app().await;
+    let token = format!("Bearer {}", app.register("jane").await);
+    let body = json!({"email": "jane@example.com", "password": PASSWORD}).to_string();
+    let required = json!(["This field is required."]);
+    let is_told = |answer: &Answer| {
+        let told = answer.json()["non_field_errors"][0].as_str().unwrap_or_default().to_owned();
+        assert!(told.contains("Content-Type: application/json"), "{answer:?}");
+    };
+    let answer = send(&app, "POST", "/login", &[FORM], &body).await;
+    assert_eq!(answer.status, 400);
+    is_told(&answer);
+    let errors = answer.json();
+    assert_eq!((&errors["email"], &errors["password"]), (&required, &required), "the texts stay");
+    for (method, path) in [
+        ("POST", "/registration"),
+        ("PATCH", "/me"),
+        ("PUT", "/me"),
+        ("POST", "/password/change"),
+        ("DELETE", "/me"),
+    ] {
+        let answer =
+            send(&app, method, path, &[FORM, ("authorization", &token)], &format!("\n {body}")).await;
+        assert_eq!(answer.status, 400, "{method} {path}");
+        is_told(&answer);
+    }
+    let problem = send(&app, "POST", "/login", &[FORM, PROBLEM], &body).await.json();
+    assert_eq!(problem["code"], "invalid");
+    assert!(problem["hint"].as_str().unwrap().contains("application/json"), "{problem}");
+    for (kind, text) in [("text/plain", "text/plain"), ("", "")] {
+        let answer = send(&app, "POST", "/login", &[("content-type", kind)], &body).await;
+        answer.is(415, json!({"detail": format!("Unsupported media type \"{text}\" in request.")}));
+        let problem = send(&app, "POST", "/login", &[("content-type", kind), PROBLEM], &body).await.json();
+        assert!(problem["hint"].as_str().unwrap().contains("application/json"), "{problem}");
+    }
+}
+
+async fn a_form_under_the_type_of_json_is_told_so(database: Database) {
+    let app = database.app().await;
+    let json = ("content-type", "application/json");
+    let answer = send(&app, "POST", "/login", &[json, PROBLEM], "email=jane%40example.com&password=x").await;
+    let problem = answer.json();
+    assert_eq!((answer.status.as_u16(), &problem["code"]), (400, &json!("parse_error")));
+    assert!(problem["hint"].as_str().unwrap().contains("x-www-form-urlencoded"), "{problem}");
+    let plain = send(&app, "POST", "/login", &[json, PROBLEM], "{").await.json();
+    assert_eq!(plain.get("hint"), None, "nothing to guess");
+}
+
+async fn a_header_that_is_no_bearer_token_is_told_so(database: Database) {
+    let app = database.app().await;
+    let token = app.register("jane").await;
+    for value in [
+        token.clone(),
+        format!("Token {token}"),
+        format!("JWT {token}"),
+        "Basic YTpi".into(),
+        "Bearer".into(),
+    ] {
+        let answer = send(&app, "GET", "/me", &[("authorization", &value)], "").await;
+        let challenge = answer.header("www-authenticate");
+        assert!(challenge.contains("Authorization: Bearer TOKEN"), "{challenge}");
+        answer.is(401, json!({"detail": "Authentication credentials were not provided."}));
+        let problem = send(&app, "GET", "/me", &[("authorization", &value), PROBLEM], "").await.json();
+        assert_eq!(problem["code"], "not_authenticated");
+        assert!(problem["hint"].as_str().unwrap().contains("Bearer TOKEN"), "{problem}");
+    }
+    let none = app.call("GET", "/me", None, None).await;
+    assert_eq!(none.header("www-authenticate"), "Bearer realm=\"api\"");
+}
+
+async fn a_token_that_counts_no_more_is_told_why(database: Database) {
+    let app = database.app().await;
+    let text = json!({"detail": "Invalid authentication. Could not decode token."});
+    let is_told = async |token: &str, code: &str, part: &str| {
+        let answer = app.get("/me", token).await;
+        let challenge = answer.header("www-authenticate");
+        assert!(challenge.starts_with("Bearer realm=\"api\", error=\"invalid_token\""), "{challenge}");
+        assert!(challenge.contains(part), "{challenge}");
+        answer.is(401, text.clone());
+        let bearer = format!("Bearer {token}");
+        let problem = send(&app, "GET", "/me", &[("authorization", &bearer), PROBLEM], "").await.json();
+        assert_eq!(problem["code"], code, "{problem}");
+        assert!(problem["hint"].as_str().unwrap().contains(part), "{problem}");
+    };
+    let signed_out = app.register("jane").await;
+    let expired = app.register("joe").await;
+    app.call("POST", "/logout", Some(&signed_out), None).await;
+    is_told(&signed_out, "session_ended", "session of the token has ended").await;
+    is_told("garbage", "token_not_valid", "not issued here").await;
+    let forged = format!("{}x", &expired[..expired.len() - 1]);
+    is_told(&forged, "token_not_valid", "not issued here").await;
+    app.clock.advance(Duration::from_hours(61 * 24));
+    is_told(&expired, "token_expired", "has expired").await;
+    is_told(&forged, "token_not_valid", "not issued here").await;
+}
+
+async fn what_happens_is_counted_by_endpoint_and_by_flow(database: Database) {
+    let app = database.app().await;
+    let token = app.register("jane").await;
+    app.log_in("jane", PASSWORD).await;
+    app.log_in("jane", "wrong horse battery").await;
+    app.log_in("nobody", PASSWORD).await;
+    app.post("/login", json!({})).await;
+    app.get("/me", &token).await;
+    app.get("/me", "garbage").await;
+    app.call("GET", "/login", None, None).await;
+    app.call("GET", "/nowhere/at/all", None, None).await;
+    app.post("/token", json!({"email": "jane@example.com", "password": "wrong horse battery"})).await;
+    let text = app.auth.render_metrics();
+    for line in [
+        "doorwarden_responses_total{endpoint=\"login\",status=\"200\"} 1",
+        "doorwarden_responses_total{endpoint=\"login\",status=\"400\"} 3",
+        "doorwarden_responses_total{endpoint=\"login\",status=\"405\"} 1",
+        "doorwarden_responses_total{endpoint=\"me\",status=\"401\"} 1",
+        "doorwarden_outcomes_total{flow=\"create_account\",outcome=\"ok\"} 1",
+        "doorwarden_outcomes_total{flow=\"create_login\",outcome=\"ok\"} 1",
+        "doorwarden_outcomes_total{flow=\"create_login\",outcome=\"wrong_credentials\"} 2",
+        "doorwarden_outcomes_total{flow=\"create_login\",outcome=\"invalid\"} 1",
+        "doorwarden_outcomes_total{flow=\"create_token\",outcome=\"no_active_account\"} 1",
+        "doorwarden_outcomes_total{flow=\"read_me\",outcome=\"token_not_valid\"} 1",
+    ] {
+        assert!(text.contains(&format!("\n{line}\n")), "{line}\n{text}");
+    }
+    assert!(!text.contains("nowhere"), "no label is a client's");
+    let mut labels: Vec<_> = Value::from(text).as_str().unwrap().lines().map(str::to_owned).collect();
+    labels.sort();
+    let count = labels.len();
+    labels.dedup();
+    assert_eq!(labels.len(), count, "no line occurs twice");
+}
