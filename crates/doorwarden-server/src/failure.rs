@@ -62,7 +62,7 @@ impl Failure {
     /// Tells people, and gives the exit code.
     pub(crate) fn report(&self) -> ExitCode {
         if !self.text.is_empty() {
-            eprintln!("doorwarden: {}", crate::output::clean(&self.text));
+            crate::output::tell(&format!("doorwarden: {}", self.text));
         }
         ExitCode::from(self.code)
     }

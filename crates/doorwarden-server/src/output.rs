@@ -1,6 +1,8 @@
-//! What commands say on standard output: sentences and tables for people on a terminal, JSON for programs.
+//! What commands say: on standard output sentences and tables for people on a terminal, or JSON for programs; on standard
+//! error what is beside it.
 
 use crate::failure::Failure;
+use doorwarden::core::identity::text::is_control;
 use serde_json::Value;
 use std::borrow::Cow;
 use std::io::{BufWriter, IsTerminal, Write};
@@ -44,7 +46,7 @@ impl Output {
     pub(crate) fn facts(self, facts: &[(&str, String)]) -> Result<(), Failure> {
         let width = facts.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
         for (name, fact) in facts {
-            line(&format!("{}  {}", self.paint(Style::Bold, &format!("{name:<width$}")), clean(fact)))?;
+            line(&format!("{}  {}", self.paint(Style::Bold, &format!("{name:<width$}")), clean_cell(fact)))?;
         }
         Ok(())
     }
@@ -87,7 +89,7 @@ impl List {
             }
         } else if !rows.is_empty() {
             let rows: Vec<Vec<Cow<'_, str>>> =
-                rows.iter().map(|(_, cells)| cells.iter().map(|cell| clean(cell)).collect()).collect();
+                rows.iter().map(|(_, cells)| cells.iter().map(|cell| clean_cell(cell)).collect()).collect();
             if !self.begun {
                 self.begun = true;
                 self.widths = self.heading.iter().map(|text| text.chars().count()).collect();
@@ -133,9 +135,22 @@ pub(crate) fn json(value: &Value) -> Result<(), Failure> {
     line(&format!("{value:#}"))
 }
 
-/// Text from the database or a stranger, without what a terminal would obey.
+/// Tells people something on standard error. Whoever cannot be told is no reason to fail.
+pub(crate) fn tell(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{}", clean(text));
+}
+
+/// Text from the database or a stranger, without what a terminal would obey and what turns other text around.
 pub(crate) fn clean(text: &str) -> Cow<'_, str> {
-    let obeyed = |c: char| c.is_control() && c != '\n' && c != '\t';
+    without(text, |c| is_control(c) && c != '\n' && c != '\t')
+}
+
+/// The same for a text that is one of several on its line.
+fn clean_cell(text: &str) -> Cow<'_, str> {
+    without(text, is_control)
+}
+
+fn without(text: &str, obeyed: impl Fn(char) -> bool + Copy) -> Cow<'_, str> {
     if text.contains(obeyed) { text.replace(obeyed, "\u{fffd}").into() } else { text.into() }
 }
 

@@ -16,7 +16,7 @@ pub(crate) mod user;
 use crate::cli::{Cli, Command};
 use crate::config::{Config, Environment, Loaded, Source};
 use crate::failure::Failure;
-use crate::output::Output;
+use crate::output::{self, Output};
 use crate::serve;
 use clap::CommandFactory;
 use doorwarden::{Builder, Doorwarden, User, UserId};
@@ -45,7 +45,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
     }
     log();
     for warning in &loaded.config.warnings {
-        eprintln!("doorwarden: warning: {warning}");
+        output::tell(&format!("doorwarden: warning: {warning}"));
     }
     let config = &loaded.config;
     match cli.command {

@@ -1,7 +1,7 @@
 //! Questions to people, on standard error and the terminal.
 
 use crate::failure::Failure;
-use crate::output::clean;
+use crate::output::{clean, tell};
 use doorwarden::core::identity::text::python_strip;
 use doorwarden::core::password::{PasswordPolicy, Weakness};
 use doorwarden::{Doorwarden, Password};
@@ -53,7 +53,7 @@ fn survive_interrupt() -> Result<(), Failure> {
     tokio::spawn(async move {
         interrupts.recv().await;
         tokio::time::sleep(Duration::from_millis(100)).await;
-        eprintln!();
+        tell("");
         let _ = Failure::interrupted().report();
         std::process::exit(130);
     });
@@ -66,9 +66,9 @@ pub(super) fn password(differ: &str) -> Result<Option<Password>, Failure> {
     let first = Password::new(rpassword::prompt_password("Password: ")?);
     let second = Password::new(rpassword::prompt_password("Password (again): ")?);
     if first.expose() != second.expose() {
-        eprintln!("{differ}");
+        tell(differ);
     } else if is_blank(&first) {
-        eprintln!("Error: Blank passwords aren't allowed.");
+        tell("Error: Blank passwords aren't allowed.");
     } else {
         return Ok(Some(first));
     }

@@ -3,7 +3,7 @@
 use super::prompt;
 use crate::config::{Config, Environment};
 use crate::failure::Failure;
-use crate::output::Output;
+use crate::output::{Output, tell};
 use clap::Args;
 use doorwarden::core::error::FieldError;
 use doorwarden::core::flow::manage;
@@ -46,7 +46,7 @@ pub(super) async fn run(
 async fn open(config: &Config) -> Result<Doorwarden, Failure> {
     match config.sqlite_path().filter(|path| !path.exists()) {
         Some(path) => {
-            eprintln!("There is no database at {} yet: it is made now.", path.display());
+            tell(&format!("There is no database at {} yet: it is made now.", path.display()));
             super::build(config.command_builder()?.migrate(true)).await
         }
         None => super::open(config).await,
@@ -84,7 +84,7 @@ fn given(
     let password = password.map(Password::new);
     // As in Django it is taken nevertheless.
     for weakness in password.iter().flat_map(|p| prompt::weaknesses(accounts, p, &username, &email)) {
-        eprintln!("doorwarden: warning: {weakness}");
+        tell(&format!("doorwarden: warning: {weakness}"));
     }
     Ok(NewAccount { username, email, password, ..NewAccount::default() })
 }
@@ -98,7 +98,7 @@ async fn asked(accounts: &Doorwarden, arguments: Arguments) -> Result<NewAccount
         if found.is_empty() {
             break password;
         }
-        eprintln!("{}", found.join("\n"));
+        tell(&found.join("\n"));
         let answer = prompt::line("Bypass password validation and create user anyway? [y/N]: ")?;
         if answer.eq_ignore_ascii_case("y") {
             break password;
@@ -119,7 +119,7 @@ async fn ask(accounts: &Doorwarden, field: &str, option: Option<String>) -> Resu
         let complaint = complaint(accounts, field, &text).await?;
         match complaint {
             None => return Ok(text),
-            Some(complaint) => eprintln!("Error: {complaint}"),
+            Some(complaint) => tell(&format!("Error: {complaint}")),
         }
     }
 }

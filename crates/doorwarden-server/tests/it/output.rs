@@ -1,4 +1,5 @@
 use crate::site::Site;
+use crate::terminal::Terminal;
 use std::io::Read;
 use std::process::Stdio;
 
@@ -31,4 +32,37 @@ fn a_wrong_command_line_is_told() {
     site.run(&["usr"]).fails(2, "unrecognized subcommand 'usr'");
     site.run(&["user", "list", "--staf"]).fails(2, "--staff");
     site.run(&["--help"]).succeeds();
+}
+
+/// What SQL has written into a name reaches no terminal as a command.
+#[test]
+fn nothing_that_a_terminal_obeys_is_written() {
+    let site = Site::sqlite();
+    let id = site.user("ada");
+    let hostile = "\u{1b}]0;PWNED\u{7}\u{1b}[2J\u{9b}31m\u{202e}\u{2066}@example.com";
+    let connection = rusqlite::Connection::open(site.path("doorwarden.db")).unwrap();
+    connection.execute("UPDATE users SET email = ?1, username = ?1", [hostile]).unwrap();
+    let taken = ["user", "update", &id, "--username", hostile];
+    for (arguments, input) in [
+        (&["changepassword", &id, "--password-stdin"][..], "12345\n"),
+        (&["changepassword", &id], ""),
+        (&["token", "issue", &id], ""),
+        (&["user", "show", hostile], ""),
+        (&["user", "delete", &id], ""),
+        (&["group", "add", "nobody", &id], ""),
+        (&taken, ""),
+        (&["user", "create", "--no-password", hostile, "\u{1b}[2J"], ""),
+    ] {
+        let ran = site.run_with(arguments, input);
+        let obeyed = |c: char| c.is_control() && c != '\n' || ('\u{2028}'..='\u{2069}').contains(&c);
+        assert!(!ran.stderr.contains(obeyed), "{:?}", ran.stderr);
+    }
+    let Some(mut terminal) = Terminal::start(&site, &["changepassword", &id]) else { return };
+    terminal
+        .sees("Changing password for user '\u{fffd}]0;PWNED\u{fffd}\u{fffd}[2J\u{fffd}31m\u{fffd}\u{fffd}@");
+    terminal.sees("Password: ");
+    terminal.types_hidden("");
+    terminal.sees("Password (again): ");
+    terminal.types_hidden("");
+    terminal.sees("Blank passwords");
 }

@@ -4,7 +4,7 @@ mod inspect;
 mod reason;
 
 use crate::failure::Failure;
-use crate::output::{self, Output, line};
+use crate::output::{self, Output, line, tell};
 use clap::Subcommand;
 use doorwarden::core::flow::FlowError;
 use doorwarden::{Doorwarden, User};
@@ -47,7 +47,7 @@ async fn issue(accounts: &Doorwarden, named: &str, raw: bool, out: Output) -> Re
         return line(&issued.token);
     }
     if !out.is_json() {
-        eprintln!("Session {} of {} lives until {}.", issued.session, user.email, issued.expires_at);
+        tell(&format!("Session {} of {} lives until {}.", issued.session, user.email, issued.expires_at));
     }
     let value = json!({"token": issued.token, "expires_at": issued.expires_at, "session": issued.session});
     out.done(&issued.token, &value)
