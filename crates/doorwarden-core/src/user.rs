@@ -15,6 +15,11 @@ pub const METADATA_MAX_BYTES: usize = 16 * 1024;
 #[serde(transparent)]
 pub struct UserId(pub i64);
 
+impl UserId {
+    /// The highest: 2^53 - 1, the highest integer that every reader of JSON takes for itself.
+    pub const MAX: Self = Self((1 << 53) - 1);
+}
+
 impl fmt::Display for UserId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

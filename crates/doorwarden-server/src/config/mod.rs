@@ -14,7 +14,7 @@ pub(crate) use keys::KEYS;
 pub(crate) use load::{Loaded, Source};
 
 use crate::failure::Failure;
-use doorwarden::core::password::{Ceilings, HashSettings, PoolSettings};
+use doorwarden::core::password::{Ceilings, HashSettings, Hasher, PoolSettings};
 use doorwarden::core::permission::Permission;
 use doorwarden::core::settings::LiveSettings;
 use doorwarden::{Builder, Doorwarden, Field, HttpSettings, Settings};
@@ -100,10 +100,19 @@ impl Config {
             .background(false))
     }
 
-    fn accounts(&self) -> Result<Builder, Failure> {
+    /// What hashes and verifies passwords here.
+    pub(crate) fn hasher(&self) -> Result<Hasher, Failure> {
+        Hasher::new(self.hashing()?, self.ceilings).map_err(|error| Failure::config(error.to_string()))
+    }
+
+    fn hashing(&self) -> Result<HashSettings, Failure> {
         let Argon2 { memory_kib, iterations, parallelism } = self.argon2;
-        let hashing = HashSettings::new(memory_kib, iterations, parallelism)
-            .map_err(|error| Failure::config(error.to_string()))?;
+        HashSettings::new(memory_kib, iterations, parallelism)
+            .map_err(|error| Failure::config(error.to_string()))
+    }
+
+    fn accounts(&self) -> Result<Builder, Failure> {
+        let hashing = self.hashing()?;
         let mut settings = self.settings.clone();
         settings.access.issuer = self.issuer.clone().unwrap_or_else(|| format!("http://{}", self.listen));
         let mut builder = Doorwarden::builder()

@@ -153,14 +153,17 @@ async fn rows_that_differ_only_in_case_are_a_question() {
     let source = Database::django("django-6.1").await.unwrap();
     let target = Database::sqlite();
     let report = import(&source, &target, &[], 1);
-    assert_eq!((&report["outcome"], &report["findings"]), (&json!("stopped"), &json!(1)));
+    // The other two have no password that could be verified.
+    assert_eq!((&report["outcome"], &report["findings"]), (&json!("stopped"), &json!(3)));
     let finding = &report["first_findings"][0];
     assert_eq!((&finding["id"], &finding["name"]), (&json!(15), &json!("CLASH <clash@example.com>")));
     assert!(finding["problem"].as_str().unwrap().contains("user 14"));
     assert!(!target.path().exists(), "nothing was done by halves");
 
     let report = import(&source, &target, &["--on-conflict", "skip"], 0);
-    assert_eq!((&report["imported"], &report["findings"]), (&json!(61), &json!(1)));
+    assert_eq!((&report["imported"], &report["findings"]), (&json!(61), &json!(3)));
+    assert_eq!(report["superusers"], json!([{"id": 10, "name": "root <Root.Admin@example.com>"}]));
+    assert_eq!(report["staff"], json!([{"id": 11, "name": "staff <staff@example.com>"}]));
     let accounts = target.accounts().await;
     assert!(accounts.iter().any(|(user, ..)| user.id == UserId(14) && user.username.as_str() == "clash"));
     assert!(!accounts.iter().any(|(user, ..)| user.id == UserId(15)));
@@ -211,7 +214,7 @@ async fn an_account_of_another_with_the_same_id_stays_and_the_row_is_told() {
 }
 
 /// Django's own table of users with what an application may have made of it.
-fn auth_user(rows: &str) -> Database {
+pub(crate) fn auth_user(rows: &str) -> Database {
     let database = Database::sqlite();
     let sql = "CREATE TABLE auth_user (id integer PRIMARY KEY AUTOINCREMENT, password varchar(128), last_login datetime,
             is_superuser bool, username varchar(150), first_name varchar(150), email varchar(254), is_staff bool,
@@ -234,7 +237,7 @@ fn auth_user(rows: &str) -> Database {
 async fn djangos_own_user_model_keeps_its_dates_and_what_else_is_wanted() {
     let source = auth_user(
         "INSERT INTO auth_user VALUES
-            (7, 'md5$a$b', '2024-02-29 23:59:59.123456', 1, 'jane', 'Jane', 'jane@example.com', 1, 1, '2018-10-04 12:00:00', 12),
+            (7, 'md5$a$0cc175b9c0f1b6a831c399e269772661', '2024-02-29 23:59:59.123456', 1, 'jane', 'Jane', 'jane@example.com', 1, 1, '2018-10-04 12:00:00', 12),
             (9, '!x', NULL, 0, 'joe', '', 'joe@example.com', 0, 0, '2019-01-01 00:00:00.5', NULL);
          INSERT INTO auth_user_groups VALUES (1, 7, 1), (2, 7, 99);
          INSERT INTO auth_user_user_permissions VALUES (1, 9, 1);
@@ -272,13 +275,13 @@ async fn djangos_own_user_model_keeps_its_dates_and_what_else_is_wanted() {
 async fn rows_that_cannot_come_are_told_with_the_reason() {
     let source = auth_user(
         "INSERT INTO auth_user VALUES
-            (1, 'md5$a$b', NULL, 0, 'nobody', '', '', 0, 1, '2018-10-04 12:00:00', 0),
-            (2, 'md5$a$b', NULL, 0, 'nothing', '', NULL, 0, 1, '2018-10-04 12:00:00', 0),
-            (3, 'md5$a$b', 'yesterday', 0, 'late', '', 'late@example.com', 0, 1, '2018-10-04 12:00:00', 0),
+            (1, 'md5$a$0cc175b9c0f1b6a831c399e269772661', NULL, 0, 'nobody', '', '', 0, 1, '2018-10-04 12:00:00', 0),
+            (2, 'md5$a$0cc175b9c0f1b6a831c399e269772661', NULL, 0, 'nothing', '', NULL, 0, 1, '2018-10-04 12:00:00', 0),
+            (3, 'md5$a$0cc175b9c0f1b6a831c399e269772661', 'yesterday', 0, 'late', '', 'late@example.com', 0, 1, '2018-10-04 12:00:00', 0),
             (4, x'ff00', NULL, 0, 'blob', '', 'blob@example.com', 0, 1, '2018-10-04 12:00:00', 0),
-            (5, 'md5$a$b', NULL, 0, 'a' || char(0), '', 'nul@example.com', 0, 1, '2018-10-04 12:00:00', 0),
-            (6, 'md5$a$b', NULL, 0, 'LATE', '', 'other@example.com', 0, 1, '2018-10-04 12:00:00', 0),
-            (7, 'md5$a$b', NULL, 0, 'LATE-6', '', 'seven@example.com', 0, 1, '2018-10-04 12:00:00', 0);
+            (5, 'md5$a$0cc175b9c0f1b6a831c399e269772661', NULL, 0, 'a' || char(0), '', 'nul@example.com', 0, 1, '2018-10-04 12:00:00', 0),
+            (6, 'md5$a$0cc175b9c0f1b6a831c399e269772661', NULL, 0, 'LATE', '', 'other@example.com', 0, 1, '2018-10-04 12:00:00', 0),
+            (7, 'md5$a$0cc175b9c0f1b6a831c399e269772661', NULL, 0, 'LATE-6', '', 'seven@example.com', 0, 1, '2018-10-04 12:00:00', 0);
          INSERT INTO auth_permission VALUES (2, 1, 'is the boss', 'Boss');",
     );
     let target = Database::sqlite();
@@ -324,7 +327,7 @@ fn many(count: usize) -> Database {
     let rows = format!(
         "INSERT INTO auth_user (password, is_superuser, username, first_name, email, is_staff, is_active, date_joined)
          WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count})
-         SELECT 'md5$a$b', 0, 'u' || i, '', 'u' || i || '@example.com', 0, 1, '2018-10-04 12:00:00' FROM n;
+         SELECT 'md5$a$0cc175b9c0f1b6a831c399e269772661', 0, 'u' || i, '', 'u' || i || '@example.com', 0, 1, '2018-10-04 12:00:00' FROM n;
          INSERT INTO auth_user_groups (customuser_id, group_id) SELECT id, 1 FROM auth_user;"
     );
     auth_user(&rows)

@@ -8,6 +8,7 @@ mod docs;
 mod doctor;
 mod drills;
 mod import;
+mod import_from_others;
 mod lifecycle;
 mod migrate;
 mod output;

@@ -9,10 +9,11 @@ mod plan;
 mod rights;
 mod survey;
 
-pub use plan::Plan;
+pub use plan::{Plan, Privileged};
 pub use rights::{Rights, SourceRights};
 pub use survey::Survey;
 
+use crate::password::Algorithm;
 use crate::time::Timestamp;
 use crate::user::UserId;
 use serde_json::{Map, Value};
@@ -43,6 +44,17 @@ pub struct SourceAccount {
     pub metadata: Map<String, Value>,
     /// The columns whose value is not of a kind that the column should hold.
     pub unreadable: Vec<&'static str>,
+    /// The flags that are neither true nor false.
+    pub doubtful: Vec<Doubt>,
+}
+
+/// A flag of which nobody can tell whether it is set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Doubt {
+    /// `table.column`.
+    pub column: String,
+    /// What stands there, or its beginning.
+    pub value: String,
 }
 
 /// What to do about rows that cannot come as they are.
@@ -93,6 +105,39 @@ pub enum Problem {
     /// A value is no text, or not of the kind that the column should hold.
     #[error("{0} cannot be read")]
     Unreadable(&'static str),
+    /// A flag is neither true nor false. Nothing is guessed: it decides who may log in and who may do everything.
+    #[error("{column} is neither true nor false: {value:?}")]
+    Doubtful {
+        /// `table.column`.
+        column: String,
+        /// What stands there, or its beginning.
+        value: String,
+    },
+    /// The id is not one that an account can have.
+    #[error("its id is not between 1 and {}", UserId::MAX)]
+    IdOutOfRange,
+    /// A name or an address has characters that a terminal obeys or that change the direction of what follows.
+    #[error("{0} has control characters, or invisible ones that change the direction of text")]
+    Control(&'static str),
+    /// No password can match the stored one: nobody can log in until a new one is given. With the name of its format if it
+    /// has one.
+    #[error("its password hash{} cannot be verified; doorwarden changepassword gives it another password", named(*.0))]
+    Hash(Option<&'static str>),
+    /// Verifying the password would cost more than the ceilings of this installation allow.
+    #[error(
+        "its {0} hash costs more than is computed here; doorwarden changepassword gives it another password"
+    )]
+    DearHash(Algorithm),
+    /// The ids that the source says it has given lie far above its rows.
+    #[error(
+        "ids up to {given} are said to have been given there; only those up to {kept} will not be given here"
+    )]
+    IdsFarAhead {
+        /// The last id that the source says it has given.
+        given: i64,
+        /// The last id that will not be given.
+        kept: UserId,
+    },
     /// The name of a permission has other characters than letters, digits, `_` and `-` in its two parts.
     #[error("it is not named app_label.codename with letters, digits, _ and - alone")]
     PermissionName,
@@ -143,8 +188,13 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// Whether [`OnConflict::Stop`] stops for it: something would be missing, or different.
+    /// Whether [`OnConflict::Stop`] stops for it: something would be missing, or different, or somebody would have other
+    /// rights than where they come from.
     pub fn stops(&self) -> bool {
-        self.action != Action::Came
+        self.action != Action::Came || self.problem == Problem::OtherPermissions
     }
+}
+
+fn named(format: Option<&str>) -> String {
+    format.map(|name| format!(" ({name})")).unwrap_or_default()
 }

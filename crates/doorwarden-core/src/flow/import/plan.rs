@@ -1,4 +1,4 @@
-use super::{Finding, Rights, SourceAccount};
+use super::{Action, Finding, Problem, Rights, SourceAccount};
 use crate::identity::{EmailAddress, Username};
 use crate::password::PasswordHash;
 use crate::store::ImportedAccount;
@@ -22,10 +22,26 @@ pub struct Plan {
     pub(super) rows: u64,
     pub(super) already_here: u64,
     pub(super) highest: i64,
+    pub(super) privileged: Vec<Privileged>,
 }
 
+/// Somebody who will be staff or a superuser.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Privileged {
+    /// The id.
+    pub id: UserId,
+    /// Name and address where they come from.
+    pub name: String,
+    /// Has every permission, or else only the administration.
+    pub is_superuser: bool,
+}
+
+/// How many ids above the highest row are kept free at most: they may have been those of accounts that were deleted, and
+/// there must be enough left for everybody to come.
+const KEPT_FREE: i64 = 1_000_000;
+
 impl Plan {
-    /// The rows that cannot come as they are, by id.
+    /// The rows that cannot come as they are, by id; first those for which [`OnConflict::Stop`](super::OnConflict::Stop) stops.
     pub fn findings(&self) -> &[Finding] {
         &self.findings
     }
@@ -40,9 +56,24 @@ impl Plan {
         self.already_here
     }
 
-    /// The highest id of a row.
-    pub fn highest(&self) -> UserId {
-        UserId(self.highest)
+    /// The last id that must not be given to anybody else, if the source says that it has given those up to `last`.
+    pub fn last_id(&self, last: i64) -> UserId {
+        UserId(last.clamp(self.highest, self.highest.saturating_add(KEPT_FREE))).min(UserId::MAX)
+    }
+
+    /// Notes what the source says of its ids.
+    pub fn compare_ids(&mut self, last: i64) {
+        let kept = self.last_id(last);
+        if last > kept.0 {
+            let problem = Problem::IdsFarAhead { given: last, kept };
+            let (name, action) = (String::new(), Action::Came);
+            self.findings.push(Finding { kind: "ids", id: 0, name, problem, action, renamed: None });
+        }
+    }
+
+    /// Who will be staff or a superuser, by id.
+    pub fn privileged(&self) -> &[Privileged] {
+        &self.privileged
     }
 
     /// The account that a row becomes; `None` if it is left out or there already. `trimmed`: see

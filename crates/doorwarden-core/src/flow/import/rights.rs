@@ -1,4 +1,5 @@
 use super::{Action, Finding, Problem};
+use crate::identity::text::is_control;
 use crate::permission::{Group, Permission};
 use crate::store::{ImportWriter, NewRights, Store, StoreError};
 use crate::user::UserId;
@@ -42,7 +43,9 @@ impl Rights {
             match name.parse() {
                 Ok(parsed) => {
                     permission_names.insert(id, Arc::from(name));
-                    rights.permissions.push(Permission { name: parsed, label: label.replace('\0', "") });
+                    rights
+                        .permissions
+                        .push(Permission { name: parsed, label: label.replace(is_control, "") });
                 }
                 Err(_) => rights.leave("permission", id, name, Problem::PermissionName),
             }
@@ -60,6 +63,7 @@ impl Rights {
         for (id, name) in source.groups {
             let problem = match &name {
                 name if name.contains('\0') => Some(Problem::Null("name")),
+                name if name.contains(is_control) => Some(Problem::Control("name")),
                 name if name.chars().nth(GROUP_MAX).is_some() => Some(Problem::TooLong("name")),
                 _ => None,
             };

@@ -1,6 +1,8 @@
-use super::plan::{Decision, Plan};
-use super::{Action, Finding, OnConflict, Problem, SourceAccount};
+use super::plan::{Decision, Plan, Privileged};
+use super::{Action, Doubt, Finding, OnConflict, Problem, SourceAccount};
+use crate::identity::text::is_control;
 use crate::identity::{EmailKey, UsernameKey};
+use crate::password::{Hasher, PasswordHash, Verdict};
 use crate::store::{Store, StoreError, UserFilter};
 use crate::user::{METADATA_MAX_BYTES, UserId};
 use std::collections::HashMap;
@@ -23,6 +25,7 @@ const KEY_MAX: usize = 2500;
 #[derive(Debug)]
 pub struct Survey {
     on_conflict: OnConflict,
+    passwords: Hasher,
     hasher: RandomState,
     /// Who has a key: users of the target, and rows that have been looked at.
     emails: HashMap<u64, i64>,
@@ -36,15 +39,20 @@ pub struct Survey {
     rows: u64,
     already_here: u64,
     highest: i64,
+    privileged: Vec<Privileged>,
 }
 
 impl Survey {
-    /// Begins with the users whom the target has already.
+    /// Begins with the users whom the target has already. `passwords` says which hashes can be verified.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn of(store: &dyn Store, on_conflict: OnConflict) -> Result<Self, StoreError> {
-        let mut survey = Self::of_empty(on_conflict);
+    pub async fn of(
+        store: &dyn Store,
+        on_conflict: OnConflict,
+        passwords: Hasher,
+    ) -> Result<Self, StoreError> {
+        let mut survey = Self::of_empty(on_conflict, passwords);
         let mut after = None;
         loop {
             let page = store.users(&UserFilter::default(), after, PAGE).await?;
@@ -62,9 +70,10 @@ impl Survey {
     }
 
     /// Begins with a target that has no users.
-    pub fn of_empty(on_conflict: OnConflict) -> Self {
+    pub fn of_empty(on_conflict: OnConflict, passwords: Hasher) -> Self {
         Self {
             on_conflict,
+            passwords,
             hasher: RandomState::new(),
             emails: HashMap::new(),
             usernames: HashMap::new(),
@@ -75,6 +84,7 @@ impl Survey {
             rows: 0,
             already_here: 0,
             highest: 0,
+            privileged: Vec::new(),
         }
     }
 
@@ -86,6 +96,9 @@ impl Survey {
     /// Looks at the next row. Rows come by id, so that of two that cannot both stay the lower id does.
     pub fn look(&mut self, row: &SourceAccount) {
         self.rows += 1;
+        if !(1..=UserId::MAX.0).contains(&row.id) {
+            return self.leave(row, Problem::IdOutOfRange);
+        }
         self.highest = self.highest.max(row.id);
         let (email, username) = self.keys(&row.email, &row.username);
         if let Some(here) = self.here.get(&row.id) {
@@ -112,12 +125,10 @@ impl Survey {
             None => {
                 self.emails.insert(email, row.id);
                 self.usernames.insert(username, row.id);
-                for column in &row.unreadable {
-                    let problem = Problem::Unreadable(column);
-                    self.findings.push(finding(row, problem, Action::Came, None));
-                }
+                self.comes(row);
             }
             Some(problem) if self.on_conflict == OnConflict::Rename => {
+                self.comes(row);
                 self.rename.push((row.clone(), problem));
             }
             Some(problem) => self.leave(row, problem),
@@ -139,7 +150,8 @@ impl Survey {
             self.findings.push(finding(&row, problem, Action::Renamed, Some(new)));
             self.decisions.insert(row.id, Decision::Rename { username, email });
         }
-        self.findings.sort_by_key(|finding| finding.id);
+        self.findings.sort_by_key(|finding| (!finding.stops(), finding.id));
+        self.privileged.sort_by_key(|account| account.id);
         Plan {
             decisions: self.decisions,
             here: self.here.into_keys().collect(),
@@ -147,6 +159,7 @@ impl Survey {
             rows: self.rows,
             already_here: self.already_here,
             highest: self.highest,
+            privileged: self.privileged,
         }
     }
 
@@ -159,6 +172,29 @@ impl Survey {
         let placeholders = [true, false]
             .map(|missing| self.hasher.hash_one(EmailKey::of(&placeholder(row.id, missing)).as_str()));
         here.1 == renamed || placeholders.contains(&here.0)
+    }
+
+    /// Notes what is to be known of a row that comes.
+    fn comes(&mut self, row: &SourceAccount) {
+        let unreadable = row.unreadable.iter().map(|column| Problem::Unreadable(column));
+        for problem in unreadable.chain(self.without_password(row)) {
+            self.findings.push(finding(row, problem, Action::Came, None));
+        }
+        if row.is_superuser || row.is_staff {
+            let (id, name) = (UserId(row.id), named(row));
+            self.privileged.push(Privileged { id, name, is_superuser: row.is_superuser });
+        }
+    }
+
+    /// Why no password will match the stored one, if its owner expects one to.
+    fn without_password(&self, row: &SourceAccount) -> Option<Problem> {
+        let hash = PasswordHash::from_stored(row.password.clone());
+        match self.passwords.can_verify(&hash).err()? {
+            Verdict::Unusable => None,
+            Verdict::TooExpensive => Some(Problem::DearHash(hash.algorithm())),
+            _ if row.password.starts_with("crypt$") => Some(Problem::Hash(Some("crypt"))),
+            _ => Some(Problem::Hash(Some(hash.algorithm().as_str()).filter(|name| *name != "unknown"))),
+        }
     }
 
     fn leave(&mut self, row: &SourceAccount, problem: Problem) {
@@ -184,12 +220,18 @@ impl Survey {
 }
 
 fn finding(row: &SourceAccount, problem: Problem, action: Action, renamed: Option<String>) -> Finding {
-    let name = format!("{} <{}>", row.username, row.email);
-    Finding { kind: "user", id: row.id, name, problem, action, renamed }
+    Finding { kind: "user", id: row.id, name: named(row), problem, action, renamed }
+}
+
+fn named(row: &SourceAccount) -> String {
+    format!("{} <{}>", row.username, row.email)
 }
 
 /// What keeps a row from being stored at all.
 fn unfit(row: &SourceAccount) -> Option<Problem> {
+    if let Some(Doubt { column, value }) = row.doubtful.first().cloned() {
+        return Some(Problem::Doubtful { column, value });
+    }
     let texts = [
         ("username", &row.username, TEXT_MAX),
         ("email", &row.email, TEXT_MAX),
@@ -204,6 +246,11 @@ fn unfit(row: &SourceAccount) -> Option<Problem> {
         }
         if text.len() > limit {
             return Some(Problem::TooLong(column));
+        }
+    }
+    for (column, text) in [("username", &row.username), ("email", &row.email)] {
+        if text.contains(is_control) {
+            return Some(Problem::Control(column));
         }
     }
     if UsernameKey::of(&row.username).as_str().len() > KEY_MAX {

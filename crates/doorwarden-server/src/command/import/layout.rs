@@ -22,13 +22,28 @@ const KNOWN: [&str; 9] = [
 /// The columns by which a table of users is recognised.
 const NEEDED: [&str; 4] = ["id", "username", "email", "password"];
 
+/// What a column holds, by the type that it was declared with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Flag,
+    Json,
+    Instant,
+    Bytes,
+    Other,
+}
+
+/// What to do about another primary key.
+const KEY_HINT: &str = ". hint: \"Other keys\" in docs/coming-from-django.md says how a view gives numbers";
+
 /// Where the accounts are.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Layout {
     /// The table of users.
     pub(super) users: String,
-    /// Those of [`KNOWN`] that it has.
-    columns: Vec<&'static str>,
+    /// Those of [`KNOWN`] that it has, each with the column that it is read from.
+    columns: Vec<(&'static str, String)>,
+    /// The kind of every column.
+    kinds: BTreeMap<String, Kind>,
     /// What else it has.
     pub(super) others: Vec<String>,
     /// Who is in which group.
@@ -40,7 +55,7 @@ pub(super) struct Layout {
 }
 
 /// A table between users and something else.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Link {
     pub(super) table: String,
     /// The column with the user, which is called after the model.
@@ -48,28 +63,45 @@ pub(super) struct Link {
 }
 
 impl Layout {
-    /// Finds the table of users, or takes the one that is named.
-    pub(super) fn find(tables: &Tables, named: Option<&str>) -> Result<Self, Failure> {
+    /// Finds the table of users, or takes the one that is named. `username`: the column with the names, if it is another than
+    /// `username`.
+    pub(super) fn find(
+        tables: &Tables,
+        named: Option<&str>,
+        username: Option<&str>,
+    ) -> Result<Self, Failure> {
         let users = match named {
             Some(name) => name,
-            None => only_candidate(tables)?,
+            None => only_candidate(tables, username)?,
         };
         let columns =
             tables.get(users).ok_or_else(|| Failure::not_found(format!("there is no table {users}")))?;
         let has = |name: &str| columns.iter().any(|(column, _)| column == name);
-        if let Some(missing) = NEEDED.into_iter().find(|name| !has(name)) {
-            return Err(Failure::no(format!("the table {users} has no column {missing}")));
+        let source = |name: &'static str| match (name, username) {
+            ("username", Some(other)) => other,
+            _ => name,
+        };
+        if let Some(missing) = NEEDED.into_iter().map(source).find(|name| !has(name)) {
+            let hint = match missing {
+                "username" => ". hint: --username-from email takes the address for the name",
+                "id" => KEY_HINT,
+                _ => "",
+            };
+            return Err(Failure::no(format!("the table {users} has no column {missing}{hint}")));
         }
         if let Some((_, r#type)) = columns.iter().find(|(name, r#type)| name == "id" && !is_integer(r#type)) {
-            let why =
-                format!("the ids in {users} are {type}, and an account's id is a number, as its tokens say");
+            let why = format!(
+                "the ids in {users} are {type}, and an account's id is a number, as its tokens say{KEY_HINT}"
+            );
             return Err(Failure::no(why));
         }
         let others = columns.iter().map(|(name, _)| name).filter(|name| !KNOWN.contains(&name.as_str()));
+        let known = KNOWN.into_iter().map(|name| (name, source(name).to_owned()));
         Ok(Self {
             users: users.to_owned(),
-            columns: KNOWN.into_iter().filter(|name| has(name)).collect(),
-            others: others.cloned().collect(),
+            columns: known.filter(|(_, source)| has(source)).collect(),
+            kinds: columns.iter().map(|(name, r#type)| (name.clone(), Kind::of(r#type))).collect(),
+            others: others.filter(|name| Some(name.as_str()) != username).cloned().collect(),
             groups: Link::find(tables, users, "groups", "group_id"),
             permissions: Link::find(tables, users, "user_permissions", "permission_id"),
             has_rights: ["auth_group", "auth_permission", "auth_group_permissions", "django_content_type"]
@@ -80,7 +112,30 @@ impl Layout {
 
     /// Whether the table of users has this column.
     pub(super) fn has(&self, column: &str) -> bool {
-        self.columns.contains(&column)
+        self.column(column).is_some()
+    }
+
+    /// The column from which this is read, if there is one.
+    pub(super) fn column(&self, name: &str) -> Option<&str> {
+        self.columns.iter().find(|(known, _)| *known == name).map(|(_, column)| column.as_str())
+    }
+
+    /// What a column of the table of users holds.
+    pub(super) fn kind(&self, column: &str) -> Kind {
+        self.kinds.get(column).copied().unwrap_or(Kind::Other)
+    }
+}
+
+impl Kind {
+    fn of(r#type: &str) -> Self {
+        let r#type = r#type.to_ascii_lowercase();
+        match r#type.as_str() {
+            "bytea" | "blob" => Self::Bytes,
+            _ if r#type.starts_with("bool") => Self::Flag,
+            _ if r#type.starts_with("json") => Self::Json,
+            _ if r#type.starts_with("timestamp") || r#type == "datetime" => Self::Instant,
+            _ => Self::Other,
+        }
     }
 }
 
@@ -94,23 +149,27 @@ impl Link {
     }
 }
 
-fn only_candidate(tables: &Tables) -> Result<&str, Failure> {
-    let candidates: Vec<&str> = tables
-        .iter()
-        .filter(|(_, columns)| {
+fn only_candidate<'t>(tables: &'t Tables, username: Option<&str>) -> Result<&'t str, Failure> {
+    let candidates = |username: Option<&str>| -> Vec<&'t str> {
+        let looks_like_it = |columns: &Vec<(String, String)>| {
             let has = |name: &str| columns.iter().any(|(column, _)| column == name);
             // Doorwarden's own table may lie beside Django's.
-            NEEDED.into_iter().chain(["last_login"]).all(has) && !has("email_key")
-        })
-        .map(|(name, _)| name.as_str())
-        .collect();
-    match candidates.as_slice() {
-        [only] => Ok(only),
-        [] => Err(Failure::not_found(
+            ["id", "email", "password", "last_login"].into_iter().chain(username).all(has)
+                && !has("email_key")
+        };
+        let fitting = tables.iter().filter(|(_, columns)| looks_like_it(columns));
+        fitting.map(|(name, _)| name.as_str()).collect()
+    };
+    match (candidates(Some(username.unwrap_or("username"))).as_slice(), candidates(None).as_slice()) {
+        ([only], _) => Ok(only),
+        ([], [only]) if username.is_none() => Err(Failure::no(format!(
+            "the table {only} has no column username. hint: --username-from email takes the address for the name"
+        ))),
+        ([], _) => Err(Failure::not_found(
             "there is no table with users: none has the columns id, username, email, password and last_login. \
              hint: --table NAME",
         )),
-        several => Err(Failure::no(format!(
+        (several, _) => Err(Failure::no(format!(
             "several tables could be that of the users: {}. hint: --table NAME",
             several.join(", ")
         ))),
@@ -138,7 +197,7 @@ mod tests {
     fn the_table_of_users_is_found_by_its_columns_and_ours_is_not_taken_for_it() {
         let ours = "id username email password last_login email_key username_key";
         let all = tables(&[("shop_order", "id total"), ("authentication_user", USERS), ("users", ours)]);
-        let layout = Layout::find(&all, None).unwrap();
+        let layout = Layout::find(&all, None, None).unwrap();
         assert_eq!(layout.users, "authentication_user");
         assert!(!layout.has("date_joined") && layout.has("is_staff"));
     }
@@ -146,23 +205,35 @@ mod tests {
     #[test]
     fn of_several_tables_one_must_be_named() {
         let all = tables(&[("authentication_user", USERS), ("auth_user", USERS)]);
-        assert!(Layout::find(&all, None).is_err());
-        assert_eq!(Layout::find(&all, Some("auth_user")).unwrap().users, "auth_user");
-        assert!(Layout::find(&all, Some("nobody")).is_err());
-        assert!(Layout::find(&tables(&[]), None).is_err());
+        assert!(Layout::find(&all, None, None).is_err());
+        assert_eq!(Layout::find(&all, Some("auth_user"), None).unwrap().users, "auth_user");
+        assert!(Layout::find(&all, Some("nobody"), None).is_err());
+        assert!(Layout::find(&tables(&[]), None, None).is_err());
     }
 
     #[test]
     fn the_column_of_a_membership_is_called_after_the_model() {
         let all = tables(&[("people", USERS), ("people_groups", "id customuser_id group_id")]);
-        let link = Layout::find(&all, None).unwrap().groups.unwrap();
+        let link = Layout::find(&all, None, None).unwrap().groups.unwrap();
         assert_eq!((link.table.as_str(), link.user.as_str()), ("people_groups", "customuser_id"));
+    }
+
+    #[test]
+    fn a_name_may_come_from_another_column() {
+        let all = tables(&[("accounts_user", "id email password last_login is_active")]);
+        let missing = Layout::find(&all, None, None).unwrap_err();
+        assert!(missing.text().contains("--username-from email"), "{missing:?}");
+        assert!(Layout::find(&all, Some("accounts_user"), None).is_err());
+        let layout = Layout::find(&all, None, Some("email")).unwrap();
+        assert_eq!((layout.column("username"), layout.column("email")), (Some("email"), Some("email")));
+        assert!(layout.others.is_empty());
+        assert!(Layout::find(&all, None, Some("nick")).is_err());
     }
 
     #[test]
     fn ids_that_are_no_numbers_are_refused() {
         let mut all = tables(&[("auth_user", USERS)]);
         all.get_mut("auth_user").unwrap()[0].1 = "uuid".to_owned();
-        assert!(Layout::find(&all, None).is_err());
+        assert!(Layout::find(&all, None, None).is_err());
     }
 }

@@ -1,5 +1,6 @@
 //! `doorwarden import django`: accounts of a Django application, with their ids and hashes.
 
+mod cell;
 mod layout;
 mod postgres;
 mod progress;
@@ -21,7 +22,7 @@ use report::{Outcome, Report};
 use source::{Reading, Source};
 use std::num::NonZero;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use target::Target;
 use tokio::sync::mpsc;
 
@@ -31,6 +32,9 @@ const STEP_ALONE: u64 = 250_000;
 
 /// How many accounts are handed to the writer at a time, at most.
 const PART: usize = 10_000;
+
+/// How long the article's tokens live.
+const TOKENS_OF_DJANGO: Duration = Duration::from_hours(60 * 24);
 
 /// Where accounts can come from.
 #[derive(Debug, Subcommand)]
@@ -49,6 +53,9 @@ pub(crate) struct Django {
     /// The table of users [default: the one that looks like it, such as auth_user]
     #[arg(long, value_name = "NAME")]
     table: Option<String>,
+    /// The column that user names are taken from, for a table without `username`: email, as a rule
+    #[arg(long, value_name = "COLUMN")]
+    username_from: Option<String>,
     /// Say what would be done, and do nothing
     #[arg(long)]
     dry_run: bool,
@@ -99,7 +106,7 @@ pub(super) async fn run(config: &Config, from: From, json: bool) -> Result<(), F
     };
     let target = Target::look(config).await?;
     let source = Source::open(&args.from).await?;
-    let layout = Layout::find(&source.tables().await?, args.table.as_deref())?;
+    let layout = Layout::find(&source.tables().await?, args.table.as_deref(), args.username_from.as_deref())?;
     if let Some(missing) = args.metadata.iter().find(|column| !layout.others.contains(column)) {
         let why = format!("the table {} has no other column {missing}", layout.users);
         return Err(Failure::usage(why));
@@ -113,7 +120,9 @@ pub(super) async fn run(config: &Config, from: From, json: bool) -> Result<(), F
     if let Some(store) = target.store() {
         rights.compare(store).await?;
     }
-    let plan = survey(&target, &source, &layout, &args.metadata, on_conflict, &interrupt).await?;
+    let mut plan = survey(&target, &source, &layout, &args.metadata, on_conflict, &interrupt).await?;
+    let last_given = source.last_id(&layout.users).await?;
+    plan.compare_ids(last_given);
     let mut findings = [rights.findings(), plan.findings()].concat();
     let left_out = |findings: &[Finding]| {
         let left = findings.iter().filter(|f| f.kind == "user" && f.action == Action::Left).count();
@@ -137,18 +146,21 @@ pub(super) async fn run(config: &Config, from: From, json: bool) -> Result<(), F
         permissions: rights.permissions(),
         already_here: plan.already_here(),
         imported: coming,
+        privileged: plan.privileged().to_vec(),
         new_rights: NewRights::default(),
         findings: &[],
         took: started.elapsed(),
+        until: SystemClock.now().after(TOKENS_OF_DJANGO),
     };
     let stops = on_conflict == OnConflict::Stop && findings.iter().any(Finding::stops);
     let mut meanwhile = Vec::new();
     if stops {
         report.outcome = Outcome::Stopped;
         report.imported = 0;
+        report.privileged.clear();
     } else if !args.dry_run {
         let is_empty = target.is_empty().await?;
-        let last_id = UserId(source.last_id(&layout.users).await?.max(plan.highest().0));
+        let last_id = plan.last_id(last_given);
         let store = target.ready().await?;
         let mut writer = store.import().await?;
         writer.reserve_ids(last_id).await?;

@@ -1,13 +1,12 @@
 //! Django's tables in PostgreSQL, all read in one snapshot.
 
-use super::layout::{Layout, Tables};
+use super::cell::{self, COLUMNS, Cell};
+use super::layout::{Kind, Layout, Tables};
 use super::source::{CHUNK, quoted};
 use crate::failure::Failure;
 use doorwarden::core::flow::import::SourceAccount;
-use doorwarden::core::time::Timestamp;
 use doorwarden_postgres::PostgresOptions;
 use futures_util::TryStreamExt;
-use serde_json::Value;
 use std::pin::pin;
 use tokio::sync::mpsc::Sender;
 use tokio_postgres::types::ToSql;
@@ -19,7 +18,9 @@ pub(super) struct Source(Client);
 impl Source {
     pub(super) async fn open(url: &str) -> Result<Self, Failure> {
         let client = PostgresOptions::new(url).client().await?;
+        // Django's own instants are in UTC, also where the column does not know it and the server is elsewhere.
         let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; \
+                     SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO'; SET LOCAL bytea_output = 'hex'; \
                      SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0";
         client.batch_execute(begin).await.map_err(failed)?;
         Ok(Self(client))
@@ -56,12 +57,17 @@ impl Source {
     }
 
     /// Sends every user; ends early if nobody listens any more.
-    pub(super) async fn read(&self, sql: &str, sender: &Sender<Vec<SourceAccount>>) -> Result<(), Failure> {
+    pub(super) async fn read(
+        &self,
+        layout: &Layout,
+        keep: &[String],
+        sender: &Sender<Vec<SourceAccount>>,
+    ) -> Result<(), Failure> {
         let no_parameters: [&(dyn ToSql + Sync); 0] = [];
-        let mut rows = pin!(self.0.query_raw(sql, no_parameters).await.map_err(failed)?);
+        let mut rows = pin!(self.0.query_raw(&users(layout, keep), no_parameters).await.map_err(failed)?);
         let mut chunk = Vec::with_capacity(CHUNK);
         while let Some(row) = rows.try_next().await.map_err(failed)? {
-            chunk.push(account(&row)?);
+            chunk.push(account(&row, layout, keep)?);
             if chunk.len() == CHUNK {
                 let full = std::mem::replace(&mut chunk, Vec::with_capacity(CHUNK));
                 if sender.send(full).await.is_err() {
@@ -85,69 +91,26 @@ fn get<'r, T: tokio_postgres::types::FromSql<'r>>(row: &'r Row, place: usize) ->
     row.try_get(place).map_err(failed)
 }
 
-/// The statement that reads the users.
-pub(super) fn users(layout: &Layout, keep: &[String]) -> String {
-    let column = |name: &str, r#type: &str, or: &str| match layout.has(name) {
-        true => format!("coalesce({}::{type}, {or})", quoted(name)),
-        false => or.to_owned(),
-    };
-    let flag = |name: &str, or: &str| match layout.has(name) {
-        true => column(name, "boolean", "false"),
-        false => or.to_owned(),
-    };
-    // Microseconds since 1970; what never was or will be is nothing.
-    let moment = |name: &str| match layout.has(name) {
-        true => {
-            let name = quoted(name);
-            format!(
-                "CASE WHEN isfinite({name}::timestamptz) \
-                 THEN (extract(epoch FROM {name}::timestamptz) * 1000000)::bigint END"
-            )
-        }
-        false => "NULL::bigint".to_owned(),
-    };
-    let kept: Vec<String> =
-        keep.iter().map(|name| format!("'{}', {}", name.replace('\'', "''"), quoted(name))).collect();
-    let metadata = match kept.is_empty() {
-        true => "NULL::text".to_owned(),
-        false => format!("json_build_object({})::text", kept.join(", ")),
-    };
-    let columns = [
-        "\"id\"::bigint".to_owned(),
-        column("username", "text", "''"),
-        column("email", "text", "''"),
-        column("password", "text", "''"),
-        flag("is_active", "true"),
-        flag("is_staff", "false"),
-        flag("is_superuser", "false"),
-        moment("last_login"),
-        moment("date_joined"),
-        metadata,
-    ];
+/// The statement that reads the users: every value as the text that the server makes of it.
+fn users(layout: &Layout, keep: &[String]) -> String {
+    let text = |name: &str| format!("{}::text", quoted(name));
+    let known =
+        COLUMNS[1..].iter().map(|name| layout.column(name).map_or_else(|| "NULL::text".to_owned(), text));
+    let kept = keep.iter().map(|name| match layout.kind(name) {
+        Kind::Json | Kind::Other => format!("to_json({})::text", quoted(name)),
+        Kind::Flag | Kind::Instant | Kind::Bytes => text(name),
+    });
+    let columns: Vec<String> =
+        std::iter::once("\"id\"::bigint".to_owned()).chain(known).chain(kept).collect();
     format!("SELECT {} FROM {} ORDER BY \"id\"", columns.join(", "), quoted(&layout.users))
 }
 
-fn account(row: &Row) -> Result<SourceAccount, Failure> {
-    let moment = |place| Ok::<_, Failure>(get::<Option<i64>>(row, place)?.map(Timestamp::from_micros));
-    let mut account = SourceAccount {
-        id: get(row, 0)?,
-        username: get(row, 1)?,
-        email: get(row, 2)?,
-        password: get(row, 3)?,
-        is_active: get(row, 4)?,
-        is_staff: get(row, 5)?,
-        is_superuser: get(row, 6)?,
-        last_login: moment(7)?,
-        date_joined: moment(8)?,
-        ..SourceAccount::default()
-    };
-    if let Some(text) = get::<Option<&str>>(row, 9)? {
-        match serde_json::from_str::<Value>(text) {
-            Ok(Value::Object(members)) => {
-                account.metadata = members.into_iter().filter(|(_, value)| !value.is_null()).collect();
-            }
-            _ => account.unreadable.push("metadata"),
-        }
-    }
-    Ok(account)
+fn account(row: &Row, layout: &Layout, keep: &[String]) -> Result<SourceAccount, Failure> {
+    cell::account(layout, keep, get(row, 0)?, |place| {
+        let kind = match COLUMNS.get(place) {
+            Some(name) => layout.column(name).map_or(Kind::Other, |column| layout.kind(column)),
+            None => layout.kind(&keep[place - COLUMNS.len()]),
+        };
+        Ok(Cell::written(get(row, place)?, kind))
+    })
 }

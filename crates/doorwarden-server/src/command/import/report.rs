@@ -3,8 +3,9 @@
 use super::progress::grouped;
 use crate::failure::Failure;
 use crate::output;
-use doorwarden::core::flow::import::Finding;
+use doorwarden::core::flow::import::{Finding, Privileged};
 use doorwarden::core::store::NewRights;
+use doorwarden::core::time::Timestamp;
 use serde_json::{Value, json};
 use std::io::{BufWriter, Write};
 use std::path::Path;
@@ -27,9 +28,13 @@ pub(super) struct Report<'a> {
     pub(super) permissions: usize,
     pub(super) already_here: u64,
     pub(super) imported: u64,
+    /// Who of them is staff or a superuser.
+    pub(super) privileged: Vec<Privileged>,
     pub(super) new_rights: NewRights,
     pub(super) findings: &'a [Finding],
     pub(super) took: Duration,
+    /// When the last token that Django has issued until now will have expired, if it lives as long as in the article.
+    pub(super) until: Timestamp,
 }
 
 /// How it ended.
@@ -62,6 +67,8 @@ impl Report<'_> {
             "permissions": self.permissions,
             "already_here": self.already_here,
             "imported": self.imported,
+            "superusers": self.privileged.iter().filter(|p| p.is_superuser).map(person).collect::<Vec<_>>(),
+            "staff": self.privileged.iter().filter(|p| !p.is_superuser).map(person).collect::<Vec<_>>(),
             "new_groups": self.new_rights.groups,
             "new_permissions": self.new_rights.permissions,
             "passwords_trimmed": self.trimmed,
@@ -98,8 +105,17 @@ impl Report<'_> {
         if self.findings.len() > SHOWN {
             lines.push(format!("  and {} more (--report FILE has them all)", self.findings.len() - SHOWN));
         }
+        for (is_superuser, what) in [(true, "Superusers"), (false, "Staff")] {
+            let them: Vec<_> = self.privileged.iter().filter(|p| p.is_superuser == is_superuser).collect();
+            if !them.is_empty() {
+                let names =
+                    them.iter().take(SHOWN).map(|p| format!("{} {}", p.id, p.name)).collect::<Vec<_>>();
+                let more = if them.len() > SHOWN { ", …" } else { "" };
+                lines.push(format!("  {what}: {}{more} ({} in all).", names.join(", "), them.len()));
+            }
+        }
         lines.push(self.conclusion());
-        lines
+        lines.iter().map(|line| output::clean(line).into_owned()).collect()
     }
 
     fn conclusion(&self) -> String {
@@ -109,7 +125,9 @@ impl Report<'_> {
             count => format!(" {} were here already.", grouped(count)),
         };
         match (self.outcome, self.dry_run) {
-            (Outcome::Stopped, _) => format!("{stopping} rows cannot come as they are."),
+            (Outcome::Stopped, _) => {
+                format!("{stopping} rows cannot come as they are, or would have other rights here.")
+            }
             (Outcome::Interrupted, _) => format!(
                 "Interrupted: {} users were imported.{here} Run it again to go on.",
                 grouped(self.imported)
@@ -117,11 +135,13 @@ impl Report<'_> {
             (Outcome::Done, true) => format!("{} users would be imported.{here}", grouped(self.imported)),
             (Outcome::Done, false) => format!(
                 "Imported {} users, {} groups and {} permissions in {:.1} s.{here}\n\
-                 Tokens that Django issued are accepted with its SECRET_KEY as secret_key and tokens.accept_without_session = true.",
+                 Tokens that Django issued are accepted until a date with its SECRET_KEY as secret_key and \
+                 tokens.accept_without_session = \"{}\".",
                 grouped(self.imported),
                 self.new_rights.groups,
                 self.new_rights.permissions,
-                self.took.as_secs_f64()
+                self.took.as_secs_f64(),
+                self.until
             ),
         }
     }
@@ -150,6 +170,10 @@ fn as_json(finding: &Finding) -> Value {
     })
 }
 
+fn person(who: &Privileged) -> Value {
+    json!({"id": who.id, "name": who.name})
+}
+
 fn sentence(finding: &Finding) -> String {
     let id = if finding.id == 0 { String::new() } else { format!(" {}", finding.id) };
     let name = if finding.name.is_empty() { String::new() } else { format!(" {}", finding.name) };
@@ -157,5 +181,5 @@ fn sentence(finding: &Finding) -> String {
         Some(new) => format!("{}: {new}", finding.action),
         None => finding.action.to_string(),
     };
-    output::clean(&format!("{}{id}{name}: {} ({action})", finding.kind, finding.problem)).into_owned()
+    format!("{}{id}{name}: {} ({action})", finding.kind, finding.problem)
 }

@@ -71,16 +71,10 @@ impl Source {
     /// Begins to read the users, by id. `keep`: columns that become members of `metadata`.
     pub(super) fn users(&self, layout: &Layout, keep: &[String]) -> Reading {
         let (sender, chunks) = mpsc::channel(WAITING);
-        let task = match self {
-            Self::Sqlite(source) => {
-                let (source, sql) = (source.clone(), sqlite::users(layout, keep));
-                let keep = keep.to_vec();
-                tokio::task::spawn_blocking(move || source.read(&sql, &keep, &sender))
-            }
-            Self::Postgres(source) => {
-                let (source, sql) = (source.clone(), postgres::users(layout, keep));
-                tokio::spawn(async move { source.read(&sql, &sender).await })
-            }
+        let (layout, keep) = (layout.clone(), keep.to_vec());
+        let task = match self.clone() {
+            Self::Sqlite(source) => tokio::task::spawn_blocking(move || source.read(&layout, &keep, &sender)),
+            Self::Postgres(source) => tokio::spawn(async move { source.read(&layout, &keep, &sender).await }),
         };
         Reading { chunks, task }
     }

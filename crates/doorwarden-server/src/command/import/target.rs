@@ -44,9 +44,10 @@ impl<'c> Target<'c> {
 
     /// Begins to look at rows.
     pub(super) async fn survey(&self, on_conflict: OnConflict) -> Result<Survey, Failure> {
+        let passwords = self.config.hasher()?;
         match &self.store {
-            Some(store) => Ok(Survey::of(store.as_ref(), on_conflict).await?),
-            None => Ok(Survey::of_empty(on_conflict)),
+            Some(store) => Ok(Survey::of(store.as_ref(), on_conflict, passwords).await?),
+            None => Ok(Survey::of_empty(on_conflict, passwords)),
         }
     }
 
