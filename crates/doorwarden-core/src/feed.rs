@@ -113,7 +113,7 @@ fn publish(
     window: Duration,
     checked: Checked,
 ) -> Result<Published, FeedError> {
-    let Revocations { sessions, users } = &content.revocations;
+    let Revocations { sessions, users, .. } = &content.revocations;
     let statement = Statement {
         iss: context.settings.access.issuer.clone(),
         iat: now.as_seconds(),

@@ -42,11 +42,13 @@ pub enum EndReason {
     UserDeleted,
     /// A refresh token older than the one before the newest came back: somebody else has a copy.
     RefreshReused,
+    /// The user opened another one, and had as many as a user may have.
+    Limit,
 }
 
 impl EndReason {
     /// Every reason.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::LoggedOut,
         Self::Revoked,
         Self::SignedOut,
@@ -54,6 +56,7 @@ impl EndReason {
         Self::Deactivated,
         Self::UserDeleted,
         Self::RefreshReused,
+        Self::Limit,
     ];
 
     /// The word that is stored.
@@ -66,6 +69,7 @@ impl EndReason {
             Self::Deactivated => "deactivated",
             Self::UserDeleted => "user_deleted",
             Self::RefreshReused => "refresh_reused",
+            Self::Limit => "limit",
         }
     }
 
@@ -91,6 +95,9 @@ pub struct Session {
     pub id: SessionId,
     /// Whose session it is.
     pub user: UserId,
+    /// It counts only while its user's [`sessions_generation`](crate::user::User::sessions_generation) is this. The store gives it when
+    /// it opens the session.
+    pub generation: i64,
     /// When it was opened.
     pub created_at: Timestamp,
     /// When it was last used; written behind, so up to a minute late.

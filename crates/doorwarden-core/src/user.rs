@@ -55,6 +55,8 @@ pub struct User {
     /// Tokens without a session that were issued in the second of this instant or before are refused, and so are
     /// those that do not say when they were issued.
     pub tokens_valid_after: Option<Timestamp>,
+    /// Which sessions count: those that were opened under this number. It rises when all of them end, and never falls.
+    pub sessions_generation: i64,
 }
 
 /// A user to be created; the database gives the id.

@@ -63,7 +63,7 @@ impl PostgresImport {
 
     /// Those of which nothing is taken; the others are returned.
     async fn write_what_is_free(&self, accounts: &[ImportedAccount]) -> Result<Vec<UserId>, Failure> {
-        let stage = "CREATE TEMPORARY TABLE doorwarden_import (LIKE users) ON COMMIT DROP";
+        let stage = "CREATE TEMPORARY TABLE doorwarden_import (LIKE users INCLUDING DEFAULTS) ON COMMIT DROP";
         self.client.batch_execute(stage).await?;
         let sql = format!("COPY doorwarden_import ({COLUMNS}) FROM STDIN (FORMAT binary)");
         users(accounts).send(&self.client, &sql).await?;

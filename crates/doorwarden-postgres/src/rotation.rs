@@ -3,7 +3,7 @@
 
 use crate::database::{CALL_LIMIT, Database, Effort};
 use crate::failure::Failure;
-use crate::rows::{get, session, session_columns};
+use crate::rows::{get, judged_session_columns, session, session_columns};
 use crate::values::At;
 use doorwarden_core::session::{EndReason, Session, SessionId};
 use doorwarden_core::store::{Rotation, StoreError, patience};
@@ -40,14 +40,14 @@ const ROTATE: &str = concat!(
      WHERE s.id = given.id AND s.refresh_counter = given.counter AND s.ended_at IS NULL AND s.expires_at > given.at \
      AND (s.idle_seconds IS NULL \
          OR s.last_seen_at + least(s.idle_seconds, 3155760000) * interval '1 second' > given.at) \
-     AND u.id = s.user_id AND u.is_active RETURNING ",
+     AND u.id = s.user_id AND u.is_active AND u.sessions_generation = s.generation RETURNING ",
     session_columns!()
 );
 
 /// Why a token did not rotate.
 const LOOK: &str = concat!(
     "SELECT ",
-    session_columns!(),
+    judged_session_columns!(),
     ", coalesce(u.is_active, false) FROM doorwarden_sessions s LEFT JOIN users u ON u.id = s.user_id \
      WHERE s.id = ANY ($1::uuid[])"
 );
@@ -55,8 +55,9 @@ const LOOK: &str = concat!(
 /// Ends the sessions whose token came back, unless something else has ended them.
 const END_REUSED: &str = concat!(
     "UPDATE doorwarden_sessions s SET ended_at = given.at, end_reason = $4 \
-     FROM unnest($1::uuid[], $2::bigint[], $3::timestamptz[]) AS given (id, counter, at) \
-     WHERE s.id = given.id AND s.ended_at IS NULL AND s.refresh_counter - 1 > given.counter RETURNING ",
+     FROM unnest($1::uuid[], $2::bigint[], $3::timestamptz[]) AS given (id, counter, at), users u \
+     WHERE s.id = given.id AND s.ended_at IS NULL AND s.refresh_counter - 1 > given.counter \
+     AND u.id = s.user_id AND u.sessions_generation = s.generation RETURNING ",
     session_columns!()
 );
 
@@ -217,7 +218,7 @@ impl Rotations {
         let rows = self.database.rows_of_begun_call(Effort::Read, LOOK, &[(&ids, Type::UUID_ARRAY)]).await?;
         let mut found = HashMap::with_capacity(rows.len());
         for row in &rows {
-            found.insert(SessionId(get(row, 0)?), (session(row)?, get::<bool>(row, 15)?));
+            found.insert(SessionId(get(row, 0)?), (session(row)?, get::<bool>(row, 16)?));
         }
         let judged: Vec<_> = jobs
             .iter()

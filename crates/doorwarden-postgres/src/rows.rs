@@ -14,7 +14,7 @@ use tokio_postgres::types::{FromSql, Json};
 macro_rules! user_columns {
     () => {
         "u.id, u.username, u.email, u.password, u.is_active, u.is_staff, u.is_superuser, u.date_joined, u.last_login, \
-         u.metadata, u.password_trimmed, u.tokens_valid_after"
+         u.metadata, u.password_trimmed, u.tokens_valid_after, u.sessions_generation"
     };
 }
 
@@ -22,11 +22,28 @@ macro_rules! user_columns {
 macro_rules! session_columns {
     () => {
         "s.id, s.user_id, s.created_at, s.last_seen_at, s.expires_at, s.amr, s.auth_time, s.assurance_level, \
-         s.refresh_counter, s.idle_seconds, s.client_id, s.address, s.user_agent, s.ended_at, s.end_reason"
+         s.refresh_counter, s.idle_seconds, s.client_id, s.address, s.user_agent, s.ended_at, s.end_reason, s.generation"
     };
 }
 
-pub(crate) use {session_columns, user_columns};
+/// The same with the end that it shares with others of its user, of the table called `u`.
+macro_rules! judged_session_columns {
+    () => {
+        "s.id, s.user_id, s.created_at, s.last_seen_at, s.expires_at, s.amr, s.auth_time, s.assurance_level, \
+         s.refresh_counter, s.idle_seconds, s.client_id, s.address, s.user_agent, \
+         CASE WHEN s.ended_at IS NULL AND u.sessions_generation IS DISTINCT FROM s.generation THEN coalesce(\
+             (SELECT e.ended_at FROM doorwarden_session_ends e \
+              WHERE e.user_id = s.user_id AND e.generation > s.generation ORDER BY e.generation LIMIT 1), s.last_seen_at) \
+             ELSE s.ended_at END, \
+         CASE WHEN s.ended_at IS NULL AND u.sessions_generation IS DISTINCT FROM s.generation THEN coalesce(\
+             (SELECT e.reason FROM doorwarden_session_ends e \
+              WHERE e.user_id = s.user_id AND e.generation > s.generation ORDER BY e.generation LIMIT 1), 'signed_out') \
+             ELSE s.end_reason END, \
+         s.generation"
+    };
+}
+
+pub(crate) use {judged_session_columns, session_columns, user_columns};
 
 /// A column by its place.
 pub(crate) fn get<'a, T: FromSql<'a>>(row: &'a Row, place: usize) -> Result<T, Failure> {
@@ -56,6 +73,7 @@ pub(crate) fn user(row: &Row) -> Result<User, Failure> {
         metadata: get::<Json<_>>(row, 9)?.0,
         password_trimmed: get(row, 10)?,
         tokens_valid_after: optional_instant(row, 11)?,
+        sessions_generation: get(row, 12)?,
     })
 }
 
@@ -85,6 +103,7 @@ pub(crate) fn session(row: &Row) -> Result<Session, Failure> {
         client_id: get(row, 10)?,
         client: ClientInfo { address: get(row, 11)?, user_agent: get(row, 12)? },
         ended,
+        generation: get(row, 15)?,
     })
 }
 

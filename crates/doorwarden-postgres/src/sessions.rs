@@ -1,13 +1,13 @@
 //! Sessions.
 
 use crate::database::Effort;
-use crate::rows::{all, get, optional, session, session_columns};
+use crate::rows::{all, get, judged_session_columns, optional, session, session_columns};
 use crate::store::PostgresStore;
 use crate::values::At;
 use async_trait::async_trait;
 use doorwarden_core::password::PasswordHash;
 use doorwarden_core::session::{EndReason, Session, SessionId};
-use doorwarden_core::store::{OpenSession, Revocations, Rotation, SessionStore, StoreError};
+use doorwarden_core::store::{OpenSession, Opened, Revocations, Rotation, SessionStore, StoreError};
 use doorwarden_core::time::Timestamp;
 use doorwarden_core::user::UserId;
 use tokio_postgres::types::Type;
@@ -19,24 +19,28 @@ macro_rules! insert_session {
         concat!(
             "WITH owner AS (",
             $owner,
-            ") INSERT INTO doorwarden_sessions (id, user_id, created_at, last_seen_at, expires_at, amr, auth_time, \
-             assurance_level, refresh_counter, idle_seconds, client_id, address, user_agent, ended_at, end_reason) \
-             SELECT $2, id, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15 FROM owner RETURNING 1"
+            "), opened AS (INSERT INTO doorwarden_sessions (id, user_id, created_at, last_seen_at, expires_at, amr, auth_time, \
+             assurance_level, refresh_counter, idle_seconds, client_id, address, user_agent, ended_at, end_reason, generation) \
+             SELECT $2, id, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, sessions_generation FROM owner \
+             RETURNING generation) SELECT generation, CASE WHEN $16 IS NULL THEN '{}' \
+             ELSE doorwarden_end_surplus($1, generation, $16, $2, $3, $17) END FROM opened"
         )
     };
 }
 
-const OPEN: &str = insert_session!("SELECT id FROM users WHERE id = $1 AND is_active FOR SHARE");
+const OPEN: &str = insert_session!(
+    "SELECT id, sessions_generation FROM users WHERE id = $1 AND is_active FOR NO KEY UPDATE"
+);
 
 const LOG_IN: &str = insert_session!(
-    "UPDATE users SET last_login = $3, password = coalesce($17, password) \
-     WHERE id = $1 AND is_active AND password = $16 RETURNING id"
+    "UPDATE users SET last_login = $3, password = coalesce($19, password) \
+     WHERE id = $1 AND is_active AND password = $18 RETURNING id, sessions_generation"
 );
 
 #[async_trait]
 impl SessionStore for PostgresStore {
-    async fn open_session(&self, open: OpenSession) -> Result<bool, StoreError> {
-        let OpenSession { session, login } = open;
+    async fn open_session(&self, open: OpenSession) -> Result<Option<Opened>, StoreError> {
+        let OpenSession { session, login, most } = open;
         let verified = login.as_ref().map(|login| login.verified.as_str());
         let rehashed = login.as_ref().and_then(|login| login.rehashed.as_ref()).map(PasswordHash::as_str);
         let (ended_at, end_reason) = session.ended.map(|(at, reason)| (At(at), reason.as_str())).unzip();
@@ -56,19 +60,48 @@ impl SessionStore for PostgresStore {
             (&session.client.user_agent as _, Type::TEXT),
             (&ended_at as _, Type::TIMESTAMPTZ),
             (&end_reason as _, Type::TEXT),
+            (&most.map(i64::from) as _, Type::INT8),
+            (&i64::from(Opened::MOST_ENDED) as _, Type::INT8),
             (&verified as _, Type::TEXT),
             (&rehashed as _, Type::TEXT),
         ];
         let row = if login.is_some() {
             self.database.row(Effort::Write, LOG_IN, &params).await?
         } else {
-            self.database.row(Effort::Write, OPEN, &params[..15]).await?
+            self.database.row(Effort::Write, OPEN, &params[..17]).await?
         };
-        Ok(row.is_some())
+        let opened = |row: &_| {
+            let ended = get::<Vec<_>>(row, 1)?.into_iter().map(SessionId).collect();
+            Ok(Opened { generation: get(row, 0)?, ended })
+        };
+        Ok(optional(row.as_ref(), opened)?)
+    }
+
+    async fn limit_sessions(
+        &self,
+        user: UserId,
+        most: u32,
+        at: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<SessionId>, StoreError> {
+        let sql = "SELECT doorwarden_end_surplus(id, sessions_generation, $2, NULL, $3, $4) FROM users WHERE id = $1";
+        let params = [
+            (&user.0 as _, Type::INT8),
+            (&i64::from(most) as _, Type::INT8),
+            (&At(at) as _, Type::TIMESTAMPTZ),
+            (&i64::from(limit) as _, Type::INT8),
+        ];
+        let row = self.database.row(Effort::Write, sql, &params).await?;
+        let ended = optional(row.as_ref(), |row| get::<Vec<_>>(row, 0))?.unwrap_or_default();
+        Ok(ended.into_iter().map(SessionId).collect())
     }
 
     async fn session(&self, id: SessionId) -> Result<Option<Session>, StoreError> {
-        let sql = concat!("SELECT ", session_columns!(), " FROM doorwarden_sessions s WHERE s.id = $1");
+        let sql = concat!(
+            "SELECT ",
+            judged_session_columns!(),
+            " FROM doorwarden_sessions s LEFT JOIN users u ON u.id = s.user_id WHERE s.id = $1"
+        );
         let row = self.database.row(Effort::Read, sql, &[(&id.0, Type::UUID)]).await?;
         Ok(optional(row.as_ref(), session)?)
     }
@@ -78,6 +111,7 @@ impl SessionStore for PostgresStore {
             "SELECT ",
             session_columns!(),
             " FROM doorwarden_sessions s WHERE s.user_id = $1 AND s.ended_at IS NULL AND s.expires_at > $2 \
+             AND s.generation = (SELECT sessions_generation FROM users WHERE id = $1) \
              ORDER BY s.created_at DESC, s.id DESC"
         );
         let params = [(&user.0 as _, Type::INT8), (&At(now) as _, Type::TIMESTAMPTZ)];
@@ -92,7 +126,8 @@ impl SessionStore for PostgresStore {
         at: Timestamp,
     ) -> Result<bool, StoreError> {
         let sql = "UPDATE doorwarden_sessions SET ended_at = $4, end_reason = $3 \
-                   WHERE id = $1 AND user_id = $2 AND ended_at IS NULL RETURNING 1";
+                   WHERE id = $1 AND user_id = $2 AND ended_at IS NULL \
+                   AND generation = (SELECT sessions_generation FROM users WHERE id = $2) RETURNING 1";
         let params = [
             (&id.0 as _, Type::UUID),
             (&user.0 as _, Type::INT8),
@@ -108,8 +143,8 @@ impl SessionStore for PostgresStore {
         except: Option<SessionId>,
         reason: EndReason,
         at: Timestamp,
-    ) -> Result<u64, StoreError> {
-        let sql = "SELECT doorwarden_end_sessions($1, $2, $3, $4)";
+    ) -> Result<Option<u64>, StoreError> {
+        let sql = "SELECT doorwarden_end_others($1, $2, $3, $4)";
         let params = [
             (&user.0 as _, Type::INT8),
             (&except.map(|id| id.0) as _, Type::UUID),
@@ -117,8 +152,8 @@ impl SessionStore for PostgresStore {
             (&At(at) as _, Type::TIMESTAMPTZ),
         ];
         let row = self.database.row(Effort::Write, sql, &params).await?;
-        let ended = optional(row.as_ref(), |row| get::<i64>(row, 0))?.unwrap_or(0);
-        Ok(u64::try_from(ended).unwrap_or(0))
+        let ended = optional(row.as_ref(), |row| get::<Option<i64>>(row, 0))?.flatten();
+        Ok(ended.map(|ended| u64::try_from(ended).unwrap_or(0)))
     }
 
     async fn rotate_refresh(
@@ -132,8 +167,9 @@ impl SessionStore for PostgresStore {
 
     async fn start_refresh(&self, id: SessionId, at: Timestamp) -> Result<Option<Session>, StoreError> {
         let sql = concat!(
-            "UPDATE doorwarden_sessions s SET refresh_counter = coalesce(s.refresh_counter, 0) \
-             WHERE s.id = $1 AND s.ended_at IS NULL AND s.expires_at > $2 RETURNING ",
+            "UPDATE doorwarden_sessions s SET refresh_counter = coalesce(s.refresh_counter, 0) FROM users u \
+             WHERE s.id = $1 AND s.ended_at IS NULL AND s.expires_at > $2 \
+             AND u.id = s.user_id AND u.is_active AND u.sessions_generation = s.generation RETURNING ",
             session_columns!()
         );
         let params = [(&id.0 as _, Type::UUID), (&At(at) as _, Type::TIMESTAMPTZ)];
@@ -142,16 +178,29 @@ impl SessionStore for PostgresStore {
     }
 
     async fn revocations(&self, since: Timestamp) -> Result<Revocations, StoreError> {
-        let sessions =
-            "SELECT id, ended_at FROM doorwarden_sessions WHERE ended_at >= $1 ORDER BY ended_at, id";
-        let users = "SELECT id, tokens_valid_after FROM users WHERE tokens_valid_after >= $1 ORDER BY 2, 1";
-        let params = [(&At(since) as _, Type::TIMESTAMPTZ)];
+        let sessions = "SELECT id, ended_at FROM doorwarden_sessions s WHERE ended_at >= $1 AND refresh_counter IS NOT NULL \
+            AND NOT EXISTS (SELECT FROM doorwarden_session_ends e WHERE e.user_id = s.user_id \
+                AND e.generation > s.generation AND e.many AND e.ended_at >= $1) \
+            UNION ALL SELECT s.id, e.ended_at FROM doorwarden_session_ends e JOIN doorwarden_sessions s \
+            ON s.user_id = e.user_id AND s.generation = e.former AND s.ended_at IS NULL \
+            WHERE e.ended_at >= $1 AND NOT e.many AND NOT e.settled AND s.refresh_counter IS NOT NULL \
+            ORDER BY 2 DESC, 1 DESC LIMIT $2";
+        let users = "SELECT id, tokens_valid_after FROM users WHERE tokens_valid_after >= $1 ORDER BY 2 DESC, 1 DESC LIMIT $2";
+        let all_of = "SELECT user_id, ended_at, kept FROM doorwarden_session_ends WHERE ended_at >= $1 AND many \
+            ORDER BY 2 DESC, 1 DESC LIMIT $2";
+        let params =
+            [(&At(since) as _, Type::TIMESTAMPTZ), (&(i64::from(Revocations::MOST) + 1) as _, Type::INT8)];
         let sessions = self.database.rows(Effort::Read, sessions, &params).await?;
         let users = self.database.rows(Effort::Read, users, &params).await?;
-        Ok(Revocations {
-            sessions: all(&sessions, |row| Ok((SessionId(get(row, 0)?), get::<At>(row, 1)?.0)))?,
-            users: all(&users, |row| Ok((UserId(get(row, 0)?), get::<At>(row, 1)?.0)))?,
-        })
+        let all_of = self.database.rows(Effort::Read, all_of, &params).await?;
+        Ok(Revocations::from_newest(
+            all(&sessions, |row| Ok((SessionId(get(row, 0)?), get::<At>(row, 1)?.0)))?,
+            all(&users, |row| Ok((UserId(get(row, 0)?), get::<At>(row, 1)?.0)))?,
+            all(&all_of, |row| {
+                let kept = get::<Option<_>>(row, 2)?.map(SessionId);
+                Ok((UserId(get(row, 0)?), get::<At>(row, 1)?.0, kept))
+            })?,
+        ))
     }
 
     async fn touch_sessions(&self, seen: &[(SessionId, Timestamp)]) -> Result<(), StoreError> {

@@ -7,6 +7,7 @@ use crate::values::At;
 use async_trait::async_trait;
 use doorwarden_core::identity::{EmailAddress, EmailKey, Username, UsernameKey};
 use doorwarden_core::password::PasswordHash;
+use doorwarden_core::session::EndReason;
 use doorwarden_core::store::{PasswordChange, StoreError, Taken, UserFilter, UserStore, WriteUserError};
 use doorwarden_core::time::Timestamp;
 use doorwarden_core::user::{Account, METADATA_MAX_BYTES, NewUser, User, UserChange, UserId};
@@ -72,7 +73,7 @@ impl UserStore for PostgresStore {
         );
         let row = self.database.row(Effort::Read, sql, &[(&id.0, Type::INT8)]).await?;
         let read =
-            |row: &_| Ok(Account { user: user(row)?, groups: get(row, 12)?, permissions: get(row, 13)? });
+            |row: &_| Ok(Account { user: user(row)?, groups: get(row, 13)?, permissions: get(row, 14)? });
         Ok(optional(row.as_ref(), read)?)
     }
 
@@ -149,9 +150,9 @@ impl UserStore for PostgresStore {
         // The function is called with the user's row locked, and sees the sessions that were opened before that.
         let sql = "WITH changed AS (\
                    UPDATE users SET password = $2, password_trimmed = false, \
-                   tokens_valid_after = greatest(tokens_valid_after, $4) \
-                   WHERE id = $1 AND ($3 IS NULL OR password = $3) RETURNING id) \
-                   SELECT doorwarden_end_sessions(id, $5, $6, $4) FROM changed";
+                   tokens_valid_after = greatest(tokens_valid_after, $4), sessions_generation = sessions_generation + 1 \
+                   WHERE id = $1 AND ($3 IS NULL OR password = $3) RETURNING id, sessions_generation) \
+                   SELECT doorwarden_end_sessions(id, sessions_generation, $5, $6, $4) FROM changed";
         let params = [
             (&id.0 as _, Type::INT8),
             (&change.password.as_str() as _, Type::TEXT),
@@ -163,11 +164,21 @@ impl UserStore for PostgresStore {
         Ok(self.database.row(Effort::Write, sql, &params).await?.is_some())
     }
 
-    async fn sign_out_user(&self, id: UserId, at: Timestamp) -> Result<Option<u64>, StoreError> {
+    async fn sign_out_user(
+        &self,
+        id: UserId,
+        reason: EndReason,
+        at: Timestamp,
+    ) -> Result<Option<u64>, StoreError> {
         let sql = "WITH changed AS (\
-                   UPDATE users SET tokens_valid_after = greatest(tokens_valid_after, $2) WHERE id = $1 RETURNING id) \
-                   SELECT doorwarden_end_sessions(id, NULL, 'signed_out', $2) FROM changed";
-        let params = [(&id.0 as _, Type::INT8), (&At(at) as _, Type::TIMESTAMPTZ)];
+                   UPDATE users SET tokens_valid_after = greatest(tokens_valid_after, $2), \
+                   sessions_generation = sessions_generation + 1 WHERE id = $1 RETURNING id, sessions_generation) \
+                   SELECT doorwarden_end_sessions(id, sessions_generation, NULL, $3, $2) FROM changed";
+        let params = [
+            (&id.0 as _, Type::INT8),
+            (&At(at) as _, Type::TIMESTAMPTZ),
+            (&reason.as_str() as _, Type::TEXT),
+        ];
         let row = self.database.row(Effort::Write, sql, &params).await?;
         let ended = optional(row.as_ref(), |row| get::<i64>(row, 0))?;
         Ok(ended.map(|ended| u64::try_from(ended).unwrap_or(0)))

@@ -14,7 +14,7 @@ use uuid::Uuid;
 macro_rules! user_columns {
     () => {
         "id, username, email, password, is_active, is_staff, is_superuser, date_joined, last_login, metadata, \
-         password_trimmed, tokens_valid_after"
+         password_trimmed, tokens_valid_after, sessions_generation"
     };
 }
 
@@ -22,11 +22,28 @@ macro_rules! user_columns {
 macro_rules! session_columns {
     () => {
         "id, user_id, created_at, last_seen_at, expires_at, amr, auth_time, assurance_level, refresh_counter, \
-         idle_seconds, client_id, address, user_agent, ended_at, end_reason"
+         idle_seconds, client_id, address, user_agent, ended_at, end_reason, generation"
     };
 }
 
-pub(crate) use {session_columns, user_columns};
+/// The columns of a session, of the table called `s`, with the end that it shares with others of its user.
+macro_rules! judged_session_columns {
+    () => {
+        "id, user_id, created_at, last_seen_at, expires_at, amr, auth_time, assurance_level, refresh_counter, \
+         idle_seconds, client_id, address, user_agent, \
+         CASE WHEN ended_at IS NULL AND (SELECT sessions_generation FROM users WHERE id = s.user_id) IS NOT generation \
+             THEN coalesce((SELECT ended_at FROM doorwarden_session_ends \
+                 WHERE user_id = s.user_id AND generation > s.generation ORDER BY generation LIMIT 1), last_seen_at) \
+             ELSE ended_at END AS ended_at, \
+         CASE WHEN ended_at IS NULL AND (SELECT sessions_generation FROM users WHERE id = s.user_id) IS NOT generation \
+             THEN coalesce((SELECT reason FROM doorwarden_session_ends \
+                 WHERE user_id = s.user_id AND generation > s.generation ORDER BY generation LIMIT 1), 'signed_out') \
+             ELSE end_reason END AS end_reason, \
+         generation"
+    };
+}
+
+pub(crate) use {judged_session_columns, session_columns, user_columns};
 
 /// All rows of a statement, which is stepped to its end. With `RETURNING` that is no detail: a statement that is reset after its
 /// first row commits inside the reset, where nobody hears of a failure and no checkpoint follows.
@@ -152,6 +169,7 @@ pub(crate) fn user(row: &Row<'_>) -> Result<User, Failure> {
         metadata: row.parse(9, |text| serde_json::from_str(text).ok())?,
         password_trimmed: row.get(10)?,
         tokens_valid_after: row.parse_optional(11, instant)?,
+        sessions_generation: row.get(12)?,
     })
 }
 
@@ -173,5 +191,6 @@ pub(crate) fn session(row: &Row<'_>) -> Result<Session, Failure> {
         client_id: row.get(10)?,
         client: ClientInfo { address: row.get(11)?, user_agent: row.get(12)? },
         ended: row.optional_instant(13)?.zip(reason),
+        generation: row.get(15)?,
     })
 }

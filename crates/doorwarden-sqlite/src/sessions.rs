@@ -1,12 +1,14 @@
 //! Sessions.
 
 use crate::failure::Failure;
-use crate::rows::{Record, all, instant, one, run, session, session_columns, text};
+use crate::rows::{
+    Record, all, count, get, instant, judged_session_columns, one, run, session, session_columns, text,
+};
 use crate::store::SqliteStore;
 use async_trait::async_trait;
 use doorwarden_core::password::PasswordHash;
 use doorwarden_core::session::{EndReason, Session, SessionId};
-use doorwarden_core::store::{OpenSession, Revocations, Rotation, SessionStore, StoreError};
+use doorwarden_core::store::{OpenSession, Opened, Revocations, Rotation, SessionStore, StoreError};
 use doorwarden_core::time::Timestamp;
 use doorwarden_core::user::UserId;
 use rusqlite::{Connection, params};
@@ -19,25 +21,43 @@ const PORTION: u32 = 500;
 
 #[async_trait]
 impl SessionStore for SqliteStore {
-    async fn open_session(&self, open: OpenSession) -> Result<bool, StoreError> {
+    async fn open_session(&self, open: OpenSession) -> Result<Option<Opened>, StoreError> {
         self.write(move |connection| {
             let session = &open.session;
-            let ready = if let Some(login) = &open.login {
+            if let Some(login) = &open.login {
                 let sql = "UPDATE users SET last_login = ?3, password = coalesce(?4, password) \
-                               WHERE id = ?1 AND is_active AND password = ?2";
+                           WHERE id = ?1 AND is_active AND password = ?2";
                 let rehashed = login.rehashed.as_ref().map(PasswordHash::as_str);
                 let at = text(session.created_at);
-                run(connection, sql, (session.user.0, login.verified.as_str(), at, rehashed))? == 1
-            } else {
-                let sql = "SELECT 1 FROM users WHERE id = ?1 AND is_active";
-                one(connection, sql, [session.user.0], |_| Ok(()))?.is_some()
-            };
-            if ready {
-                insert(connection, session)?;
+                if run(connection, sql, (session.user.0, login.verified.as_str(), at, rehashed))? == 0 {
+                    return Ok(None);
+                }
             }
-            Ok(ready)
+            let sql = "SELECT sessions_generation FROM users WHERE id = ?1 AND is_active";
+            let Some(generation) = one(connection, sql, [session.user.0], |row| get(row, 0))? else {
+                return Ok(None);
+            };
+            insert(connection, session, generation)?;
+            let ended = match open.most {
+                Some(most) => {
+                    let new = Some(session.id);
+                    end_surplus(connection, session.user, most, new, session.created_at, Opened::MOST_ENDED)?
+                }
+                None => Vec::new(),
+            };
+            Ok(Some(Opened { generation, ended }))
         })
         .await
+    }
+
+    async fn limit_sessions(
+        &self,
+        user: UserId,
+        most: u32,
+        at: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<SessionId>, StoreError> {
+        self.write(move |connection| Ok(end_surplus(connection, user, most, None, at, limit)?)).await
     }
 
     async fn session(&self, id: SessionId) -> Result<Option<Session>, StoreError> {
@@ -49,7 +69,7 @@ impl SessionStore for SqliteStore {
             "SELECT ",
             session_columns!(),
             " FROM doorwarden_sessions WHERE user_id = ?1 AND ended_at IS NULL AND expires_at > ?2 \
-             ORDER BY created_at DESC, id DESC"
+             AND generation = (SELECT sessions_generation FROM users WHERE id = ?1) ORDER BY created_at DESC, id DESC"
         );
         Ok(self.read(|connection| all(connection, sql, (user.0, now.as_micros()), session))?)
     }
@@ -63,7 +83,8 @@ impl SessionStore for SqliteStore {
     ) -> Result<bool, StoreError> {
         self.write(move |connection| {
             let sql = "UPDATE doorwarden_sessions SET ended_at = ?4, end_reason = ?3 \
-                       WHERE id = ?1 AND user_id = ?2 AND ended_at IS NULL";
+                       WHERE id = ?1 AND user_id = ?2 AND ended_at IS NULL \
+                       AND generation = (SELECT sessions_generation FROM users WHERE id = ?2)";
             Ok(run(connection, sql, (id.0, user.0, reason.as_str(), at.as_micros()))? == 1)
         })
         .await
@@ -75,8 +96,26 @@ impl SessionStore for SqliteStore {
         except: Option<SessionId>,
         reason: EndReason,
         at: Timestamp,
-    ) -> Result<u64, StoreError> {
-        self.write(move |connection| Ok(end_all(connection, user, except, reason, at)?)).await
+    ) -> Result<Option<u64>, StoreError> {
+        self.write(move |connection| {
+            let generation = "SELECT sessions_generation FROM users WHERE id = ?1";
+            let Some(generation) = one(connection, generation, [user.0], |row| get::<i64>(row, 0))? else {
+                return Ok(None);
+            };
+            if let Some(kept) = except {
+                let lives = "SELECT 1 FROM doorwarden_sessions WHERE id = ?1 AND user_id = ?2 AND generation = ?3 \
+                             AND ended_at IS NULL AND expires_at > ?4";
+                let params = (kept.0, user.0, generation, at.as_micros());
+                if one(connection, lives, params, |_| Ok(()))?.is_none() {
+                    return Ok(None);
+                }
+            }
+            Ok(Some(match count_living(connection, user, generation, except)? {
+                0 => 0,
+                _ => end_all(connection, user, except, reason, at)?,
+            }))
+        })
+        .await
     }
 
     async fn rotate_refresh(
@@ -92,7 +131,8 @@ impl SessionStore for SqliteStore {
         self.write(move |connection| {
             let sql = concat!(
                 "UPDATE doorwarden_sessions SET refresh_counter = coalesce(refresh_counter, 0) \
-                 WHERE id = ?1 AND ended_at IS NULL AND expires_at > ?2 RETURNING ",
+                 WHERE id = ?1 AND ended_at IS NULL AND expires_at > ?2 AND generation = \
+                 (SELECT sessions_generation FROM users WHERE users.id = user_id AND is_active) RETURNING ",
                 session_columns!()
             );
             Ok(one(connection, sql, (id.0, at.as_micros()), session)?)
@@ -101,21 +141,32 @@ impl SessionStore for SqliteStore {
     }
 
     async fn revocations(&self, since: Timestamp) -> Result<Revocations, StoreError> {
-        let sessions =
-            "SELECT id, ended_at FROM doorwarden_sessions WHERE ended_at >= ?1 ORDER BY ended_at, id";
-        let users = "SELECT id, tokens_valid_after FROM users WHERE tokens_valid_after >= ?1 ORDER BY tokens_valid_after, id";
+        let sessions = "SELECT id, ended_at FROM doorwarden_sessions s WHERE ended_at >= ?1 AND refresh_counter IS NOT NULL \
+            AND NOT EXISTS (SELECT 1 FROM doorwarden_session_ends e WHERE e.user_id = s.user_id \
+                AND e.generation > s.generation AND e.many AND e.ended_at >= ?1) \
+            UNION ALL SELECT s.id, e.ended_at FROM doorwarden_session_ends e JOIN doorwarden_sessions s \
+            ON s.user_id = e.user_id AND s.generation = e.former AND s.ended_at IS NULL \
+            WHERE e.ended_at >= ?1 AND NOT e.many AND NOT e.settled AND s.refresh_counter IS NOT NULL \
+            ORDER BY 2 DESC, 1 DESC LIMIT ?2";
+        let users = "SELECT id, tokens_valid_after FROM users WHERE tokens_valid_after >= ?1 ORDER BY 2 DESC, 1 DESC LIMIT ?2";
+        let all_of = "SELECT user_id, ended_at, kept FROM doorwarden_session_ends WHERE ended_at >= ?1 AND many \
+            ORDER BY 2 DESC, 1 DESC LIMIT ?2";
+        let most = Revocations::MOST + 1;
         self.scan(move |connection| {
             let snapshot = connection.unchecked_transaction()?;
-            Ok(Revocations {
-                sessions: all(&snapshot, sessions, [since.as_micros()], |row| {
-                    let row = Record { table: "doorwarden_sessions", row };
-                    Ok((SessionId(row.get(0)?), row.instant(1)?))
-                })?,
-                users: all(&snapshot, users, [text(since)], |row| {
-                    let row = Record { table: "users", row };
-                    Ok((UserId(row.get(0)?), row.parse(1, instant)?))
-                })?,
-            })
+            let sessions = all(&snapshot, sessions, (since.as_micros(), most), |row| {
+                let row = Record { table: "doorwarden_sessions", row };
+                Ok((SessionId(row.get(0)?), row.instant(1)?))
+            })?;
+            let users = all(&snapshot, users, (text(since), most), |row| {
+                let row = Record { table: "users", row };
+                Ok((UserId(row.get(0)?), row.parse(1, instant)?))
+            })?;
+            let all_of = all(&snapshot, all_of, (since.as_micros(), most), |row| {
+                let row = Record { table: "doorwarden_session_ends", row };
+                Ok((UserId(row.get(0)?), row.instant(1)?, row.get::<Option<_>>(2)?.map(SessionId)))
+            })?;
+            Ok(Revocations::from_newest(sessions, users, all_of))
         })
         .await
     }
@@ -168,30 +219,86 @@ fn purge_changes(connection: &Connection, before: Timestamp) -> Result<u32, Fail
     Ok(u32::try_from(deleted).unwrap_or(0))
 }
 
-/// Ends the live sessions of a user but `except`; how many.
+/// Ends the sessions of a user who exists by raising his generation, which `kept` follows; how many, of more than 1,000 only that.
 pub(crate) fn end_all(
     connection: &Connection,
     user: UserId,
-    except: Option<SessionId>,
+    kept: Option<SessionId>,
     reason: EndReason,
     at: Timestamp,
 ) -> Result<u64, Failure> {
-    let sql = "UPDATE doorwarden_sessions SET ended_at = ?4, end_reason = ?3 \
-               WHERE user_id = ?1 AND ended_at IS NULL AND id IS NOT ?2";
-    let params = (user.0, except.map(|id| id.0), reason.as_str(), at.as_micros());
-    Ok(run(connection, sql, params)? as u64)
+    let generation = "SELECT sessions_generation FROM users WHERE id = ?1";
+    let former = one(connection, generation, [user.0], |row| get::<i64>(row, 0))?.unwrap_or(0);
+    let ended = count_living(connection, user, former, kept)?;
+    // Before the generation rises, or the trigger for SQL by hand says why.
+    let note = "INSERT INTO doorwarden_ending (user_id, former, generation, ended_at, reason, kept) \
+                VALUES (?1, ?2, ?2 + 1, ?3, ?4, ?5)";
+    let kept = kept.map(|id| id.0);
+    run(connection, note, (user.0, former, at.as_micros(), reason.as_str(), kept))?;
+    let raise = "UPDATE users SET sessions_generation = sessions_generation + 1 WHERE id = ?1";
+    run(connection, raise, [user.0])?;
+    let keep = "UPDATE doorwarden_sessions SET generation = generation + 1 \
+                WHERE id = ?1 AND user_id = ?2 AND generation = ?3 AND ended_at IS NULL";
+    run(connection, keep, (kept, user.0, former))?;
+    Ok(ended)
+}
+
+/// How many sessions of this generation but `except` have not ended; of more than 1,000 only that.
+fn count_living(
+    connection: &Connection,
+    user: UserId,
+    generation: i64,
+    except: Option<SessionId>,
+) -> Result<u64, Failure> {
+    let sql = "SELECT count(*) FROM (SELECT 1 FROM doorwarden_sessions \
+               WHERE user_id = ?1 AND generation = ?2 AND ended_at IS NULL AND id IS NOT ?3 LIMIT 1001)";
+    let params = (user.0, generation, except.map(|id| id.0));
+    Ok(one(connection, sql, params, |row| count(row, 0))?.unwrap_or(0))
+}
+
+/// Ends at most `limit` of the living sessions beyond `most`, but not `new`, those first that were not used for the longest time; which.
+/// Looks at a bounded number of rows, whatever their number.
+fn end_surplus(
+    connection: &Connection,
+    user: UserId,
+    most: u32,
+    new: Option<SessionId>,
+    at: Timestamp,
+    limit: u32,
+) -> Result<Vec<SessionId>, Failure> {
+    let living = "SELECT id, expires_at, last_seen_at FROM doorwarden_sessions WHERE user_id = ?1 AND ended_at IS NULL \
+                  AND generation = (SELECT sessions_generation FROM users WHERE id = ?1) LIMIT 10000";
+    let mut living: Vec<(i64, SessionId)> = all(connection, living, [user.0], |row| {
+        let row = Record { table: "doorwarden_sessions", row };
+        Ok((row.instant(1)? > at).then_some((row.get(2)?, SessionId(row.get(0)?))))
+    })?
+    .into_iter()
+    .flatten()
+    .collect();
+    let surplus = living.len().saturating_sub(most as usize).min(limit as usize);
+    if surplus == 0 {
+        return Ok(Vec::new());
+    }
+    living.retain(|(_, id)| Some(*id) != new);
+    living.sort_unstable();
+    living.truncate(surplus);
+    let end = "UPDATE doorwarden_sessions SET ended_at = ?2, end_reason = ?3 WHERE id = ?1";
+    for (_, id) in &living {
+        run(connection, end, (id.0, at.as_micros(), EndReason::Limit.as_str()))?;
+    }
+    Ok(living.into_iter().map(|(_, id)| id).collect())
 }
 
 fn by_id(connection: &Connection, id: SessionId) -> Result<Option<Session>, Failure> {
-    let sql = concat!("SELECT ", session_columns!(), " FROM doorwarden_sessions WHERE id = ?1");
+    let sql = concat!("SELECT ", judged_session_columns!(), " FROM doorwarden_sessions s WHERE id = ?1");
     one(connection, sql, [id.0], session)
 }
 
-fn insert(connection: &Connection, session: &Session) -> Result<(), Failure> {
+fn insert(connection: &Connection, session: &Session, generation: i64) -> Result<(), Failure> {
     let sql = concat!(
         "INSERT INTO doorwarden_sessions (",
         session_columns!(),
-        ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)"
+        ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)"
     );
     let params = params![
         session.id.0,
@@ -209,6 +316,7 @@ fn insert(connection: &Connection, session: &Session) -> Result<(), Failure> {
         session.client.user_agent,
         session.ended.map(|(at, _)| at.as_micros()),
         session.ended.map(|(_, reason)| reason.as_str()),
+        generation,
     ];
     run(connection, sql, params)?;
     Ok(())
@@ -221,7 +329,7 @@ fn rotate(connection: &Connection, id: SessionId, counter: i64, at: Timestamp) -
         "UPDATE doorwarden_sessions SET refresh_counter = refresh_counter + 1, last_seen_at = max(last_seen_at, ?3) \
          WHERE id = ?1 AND refresh_counter = ?2 AND ended_at IS NULL AND expires_at > ?3 \
          AND (idle_seconds IS NULL OR last_seen_at + min(idle_seconds, ?4) * 1000000 > ?3) \
-         AND EXISTS (SELECT 1 FROM users WHERE users.id = user_id AND is_active) RETURNING ",
+         AND generation = (SELECT sessions_generation FROM users WHERE users.id = user_id AND is_active) RETURNING ",
         session_columns!()
     );
     if let Some(session) = one(connection, rotated, (id.0, counter, at.as_micros(), MAX_IDLE), session)? {

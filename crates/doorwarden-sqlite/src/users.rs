@@ -158,13 +158,18 @@ impl UserStore for SqliteStore {
         .await
     }
 
-    async fn sign_out_user(&self, id: UserId, at: Timestamp) -> Result<Option<u64>, StoreError> {
+    async fn sign_out_user(
+        &self,
+        id: UserId,
+        reason: EndReason,
+        at: Timestamp,
+    ) -> Result<Option<u64>, StoreError> {
         self.write(move |connection| {
             let sql = "UPDATE users SET tokens_valid_after = max(coalesce(tokens_valid_after, ''), ?2) WHERE id = ?1";
             if run(connection, sql, (id.0, text(at)))? == 0 {
                 return Ok(None);
             }
-            Ok(Some(end_all(connection, id, None, EndReason::SignedOut, at)?))
+            Ok(Some(end_all(connection, id, None, reason, at)?))
         })
         .await
     }

@@ -51,5 +51,6 @@ pub fn new_session(user: UserId, at: Timestamp) -> Session {
         client_id: None,
         client: ClientInfo::default(),
         ended: None,
+        generation: 0,
     }
 }

@@ -117,29 +117,44 @@ pub async fn authenticate(context: &Context, token: &str) -> Result<Authenticate
     };
 
     let memory = context.live.memory(now);
-    let (user, memory) = match memory.and_then(|memory| memory.user(id)) {
-        Some(user) => (user, memory),
+    let (mut user, memory) = match memory.and_then(|memory| memory.user(id)) {
+        Some(user) => (active(user)?, memory),
         // The database is asked, and meanwhile memory may have grown old.
-        None => (context.live.user(id).await?.ok_or(TokenRefused::NoUser)?, None),
+        None => (read_user(context, id).await?, None),
     };
-    if !user.account.user.is_active {
-        return Err(TokenRefused::Inactive.into());
-    }
     match session {
-        Some(session) => session_lives(context, memory, session, id, &claims, now).await?,
+        Some(session) if !session_lives(context, memory, session, &user, &claims, now).await? => {
+            // Who has ended his other sessions a moment ago is known here already, and his own session not yet, or the other
+            // way round.
+            context.live.reread(id, session);
+            user = read_user(context, id).await?;
+            if !session_lives(context, None, session, &user, &claims, now).await? {
+                return Err(TokenRefused::SessionEnded.into());
+            }
+        }
+        Some(_) => {}
         None => counts_without_session(context, &user, &claims, now)?,
     }
     Ok(Authenticated { user, session, token: claims })
 }
 
+async fn read_user(context: &Context, id: UserId) -> Result<Arc<LiveUser>, AuthenticateError> {
+    Ok(active(context.live.user(id).await?.ok_or(TokenRefused::NoUser)?)?)
+}
+
+fn active(user: Arc<LiveUser>) -> Result<Arc<LiveUser>, TokenRefused> {
+    if user.account.user.is_active { Ok(user) } else { Err(TokenRefused::Inactive) }
+}
+
+/// Whether a session lives and counts for its user, which is seen. `false` only if user and session do not go together.
 async fn session_lives(
     context: &Context,
     memory: Option<Memory<'_>>,
     id: SessionId,
-    user: UserId,
+    user: &LiveUser,
     claims: &TokenClaims,
     now: Timestamp,
-) -> Result<(), AuthenticateError> {
+) -> Result<bool, AuthenticateError> {
     let session = match memory.and_then(|memory| memory.session(id)) {
         Some(session) => session,
         None => context.live.session(id).await?,
@@ -149,11 +164,14 @@ async fn session_lives(
         TokenClaims::Session(_) => context.settings.session.idle,
         TokenClaims::Access(_) => None,
     };
-    if session.user != user || !session.is_live(now.as_seconds(), idle) {
+    if !session.is_live(now.as_seconds(), idle) {
         return Err(TokenRefused::SessionEnded.into());
     }
-    context.live.saw(id, session, now.as_seconds());
-    Ok(())
+    let counts = session.counts_for(&user.account.user);
+    if counts {
+        context.live.saw(id, session, now.as_seconds());
+    }
+    Ok(counts)
 }
 
 fn counts_without_session(

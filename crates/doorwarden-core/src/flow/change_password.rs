@@ -9,7 +9,7 @@ use crate::flow::authenticate::Authenticated;
 use crate::password::Password;
 use crate::session::{ClientInfo, EndReason};
 use crate::settings::PasswordChangeEnds;
-use crate::store::PasswordChange;
+use crate::store::{Change, PasswordChange};
 use crate::user::User;
 use std::collections::HashMap;
 
@@ -65,7 +65,7 @@ pub async fn change_password(
     if !context.store.change_password(id, change).await? {
         return Err(wrong("current_password"));
     }
-    context.live.forget_all_of(id);
+    context.live.forget(Change::User(id));
     context.tell(Event::PasswordChanged { user: id }).await;
     if keep.is_some() {
         return Ok(None);

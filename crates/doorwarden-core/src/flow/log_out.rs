@@ -31,16 +31,18 @@ pub async fn log_out(context: &Context, who: &Authenticated, scope: LogoutScope)
     match (scope, who.session) {
         (LogoutScope::This, Some(session)) => drop(end(context, who, session, EndReason::LoggedOut).await?),
         (LogoutScope::Others, except) => {
-            let ending = context.store.sessions_of(user, context.now()).await?;
             let now = context.now();
-            let count = context.store.end_sessions_of(user, except, EndReason::LoggedOut, now).await?;
-            for session in ending.iter().filter(|s| Some(s.id) != except) {
-                context.live.forget(Change::Session(session.id));
+            let ended = context.store.end_sessions_of(user, except, EndReason::LoggedOut, now).await;
+            context.live.forget(Change::User(user));
+            if let Some(except) = except {
+                context.live.forget(Change::Session(except));
             }
-            context.tell(Event::SessionsEnded { user, count, reason: EndReason::LoggedOut }).await;
+            if let Some(count) = ended? {
+                context.tell(Event::SessionsEnded { user, count, reason: EndReason::LoggedOut }).await;
+            }
         }
         (LogoutScope::All, _) | (LogoutScope::This, None) => {
-            super::manage::sign_out(context, user).await?;
+            super::manage::end_everything_of(context, user, EndReason::LoggedOut).await?;
         }
     }
     Ok(())

@@ -141,7 +141,7 @@ pub async fn set_password(
     if !context.store.change_password(user, change).await? {
         return Err(FlowError::NotFound);
     }
-    context.live.forget_all_of(user);
+    context.live.forget(Change::User(user));
     context.tell(Event::PasswordChanged { user }).await;
     Ok(())
 }
@@ -151,24 +151,28 @@ pub async fn set_password(
 /// # Errors
 /// [`FlowError::NotFound`]; [`FlowError::Invalid`] if another user has the new address or name.
 pub async fn update_user(context: &Context, user: UserId, change: UserChange) -> Result<User, FlowError> {
-    let deactivates = change.is_active == Some(false);
     let changed = context.store.update_user(user, change).await.map_err(super::register::write_error)?;
-    if deactivates {
-        context.live.forget_all_of(user);
-    } else {
-        context.live.forget(Change::User(user));
-    }
+    context.live.forget(Change::User(user));
     changed.ok_or(FlowError::NotFound)
 }
 
-/// Ends all sessions of a user, and every token that names no session. How many sessions it ended.
+/// Ends all sessions of a user, and every token that names no session. How many sessions it ended; of more than 1,000 only that.
 ///
 /// # Errors
 /// [`FlowError::NotFound`].
 pub async fn sign_out(context: &Context, user: UserId) -> Result<u64, FlowError> {
-    let count = context.store.sign_out_user(user, context.now()).await?.ok_or(FlowError::NotFound)?;
-    context.live.forget_all_of(user);
-    context.tell(Event::SessionsEnded { user, count, reason: EndReason::SignedOut }).await;
+    end_everything_of(context, user, EndReason::SignedOut).await
+}
+
+/// The same for this reason.
+pub(super) async fn end_everything_of(
+    context: &Context,
+    user: UserId,
+    reason: EndReason,
+) -> Result<u64, FlowError> {
+    let count = context.store.sign_out_user(user, reason, context.now()).await?.ok_or(FlowError::NotFound)?;
+    context.live.forget(Change::User(user));
+    context.tell(Event::SessionsEnded { user, count, reason }).await;
     Ok(count)
 }
 
@@ -180,7 +184,7 @@ pub async fn delete_user(context: &Context, user: UserId) -> Result<(), FlowErro
     if !context.store.delete_user(user).await? {
         return Err(FlowError::NotFound);
     }
-    context.live.forget_all_of(user);
+    context.live.forget(Change::User(user));
     context.tell(Event::UserDeleted { user }).await;
     Ok(())
 }

@@ -47,6 +47,7 @@ impl Context {
             client_id: None,
             client: ClientInfo { user_agent, ..client },
             ended: None,
+            generation: 0,
         }
     }
 
@@ -59,8 +60,9 @@ impl Context {
         session: Session,
         proof: Option<LoginProof>,
     ) -> Result<Session, FlowError> {
-        let open = OpenSession { session: session.clone(), login: proof };
-        if self.store.open_session(open).await? { Ok(session) } else { Err(FlowError::WrongCredentials) }
+        let open = OpenSession { session: session.clone(), login: proof, most: None };
+        let opened = self.store.open_session(open).await?.ok_or(FlowError::WrongCredentials)?;
+        Ok(Session { generation: opened.generation, ..session })
     }
 
     /// The article's token for a session.

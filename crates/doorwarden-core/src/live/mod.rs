@@ -16,7 +16,7 @@ use crate::session::{Session, SessionId};
 use crate::settings::LiveSettings;
 use crate::store::{Change, ChangeSink, Look, Store, StoreError};
 use crate::time::{Clock, Timestamp};
-use crate::user::{Account, UserId};
+use crate::user::{Account, User, UserId};
 use cache::Cache;
 use lease::Lease;
 use parking_lot::Mutex;
@@ -29,6 +29,9 @@ use tokio::sync::watch;
 
 /// When a session was last used is written at most so often, in seconds.
 pub const SEEN_RESOLUTION: i64 = 60;
+
+/// When the generation of a user enters the next span of so many, his sessions are forgotten: half of what [`Owner`] can tell apart.
+const SPAN: i64 = 1024;
 
 /// Of more unwritten sessions than this it is forgotten when they were used, so that memory stays bounded.
 const MOST_SEEN: usize = 100_000;
@@ -45,23 +48,47 @@ pub struct LiveUser {
 /// A session as the live view knows it: 16 bytes, because there are many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LiveSession {
-    /// Whose it is.
-    pub user: UserId,
+    owner: Owner,
     /// When it ends by itself, in seconds since 1970; 0 if it has ended or never was.
     expires: u32,
     /// When it was last used, in seconds since 1970, at most [`SEEN_RESOLUTION`] late.
     last_seen: u32,
 }
 
+/// A user and a generation of his sessions in eight bytes: 53 bits are the id, and 11 the lower bits of the generation.
+/// [`LiveView::user`] sees to it that no session is remembered for so long that the upper ones matter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Owner(u64);
+
+impl Owner {
+    const ID_BITS: u32 = 53;
+
+    /// `None` for an id that no token can name: JSON's numbers are exact up to 2^53 - 1.
+    fn of(user: UserId, generation: i64) -> Option<Self> {
+        let id = u64::try_from(user.0).ok().filter(|id| id >> Self::ID_BITS == 0)?;
+        Some(Self(generation.cast_unsigned() << Self::ID_BITS | id))
+    }
+}
+
+/// Seconds since 1970 as they are kept; what lies before or beyond them is their first or last.
+fn kept_seconds(seconds: i64) -> u32 {
+    u32::try_from(seconds.max(0)).unwrap_or(u32::MAX)
+}
+
 impl LiveSession {
+    /// One that does not live.
+    const ENDED: Self = Self { owner: Owner(0), expires: 0, last_seen: 0 };
+
     fn of(session: Option<&Session>) -> Self {
-        let seconds = |t: Timestamp| u32::try_from(t.as_seconds()).unwrap_or(u32::MAX);
-        match session {
-            Some(s) if s.ended.is_none() => {
-                Self { user: s.user, expires: seconds(s.expires_at), last_seen: seconds(s.last_seen_at) }
-            }
-            _ => Self { user: UserId(0), expires: 0, last_seen: 0 },
-        }
+        let Some(session) = session.filter(|session| session.ended.is_none()) else { return Self::ENDED };
+        let Some(owner) = Owner::of(session.user, session.generation) else { return Self::ENDED };
+        let seconds = |at: Timestamp| kept_seconds(at.as_seconds());
+        Self { owner, expires: seconds(session.expires_at), last_seen: seconds(session.last_seen_at) }
+    }
+
+    /// Whether it belongs to this user, and counts for him as he is here: no end of all of his sessions came since.
+    pub fn counts_for(&self, user: &User) -> bool {
+        Owner::of(user.id, user.sessions_generation) == Some(self.owner)
     }
 
     /// Whether it lives at `now` (seconds since 1970), and was used within `idle`.
@@ -79,6 +106,8 @@ pub struct LiveView {
     sessions: Cache<SessionId, LiveSession>,
     /// When sessions were last used, in seconds since 1970, until it is written.
     seen: Mutex<HashMap<SessionId, u32>>,
+    /// Of users whose generation is high: in which span of [`SPAN`] generations it was lately.
+    spans: Mutex<HashMap<UserId, i64>>,
     connected: AtomicBool,
     lease: Lease,
     clock: Arc<dyn Clock>,
@@ -119,6 +148,7 @@ impl LiveView {
             users: Cache::new(settings.users, Option::is_some),
             sessions: Cache::new(settings.sessions, |_| true),
             seen: Mutex::default(),
+            spans: Mutex::default(),
             connected: AtomicBool::new(false),
             lease: Lease::default(),
             clock,
@@ -138,9 +168,19 @@ impl LiveView {
         self.users
             .get_or_load(id, fresh, async {
                 let account = self.store.account(id).await?;
+                if let Some(account) = &account {
+                    self.entered(id, account.user.sessions_generation / SPAN);
+                }
                 Ok(account.map(|account| Arc::new(LiveUser { account, rendered: OnceLock::new() })))
             })
             .await
+    }
+
+    /// Notes in which span the generation of a user is, and forgets his sessions if it is a new one.
+    fn entered(&self, user: UserId, span: i64) {
+        if span > 0 && self.spans.lock().insert(user, span) != Some(span) {
+            self.sessions.remove_where(|session| session.owner.0 << 11 == user.0.cast_unsigned() << 11);
+        }
     }
 
     /// The session of this id; one that is not live if there is none.
@@ -163,7 +203,7 @@ impl LiveView {
         if now - i64::from(session.last_seen) < SEEN_RESOLUTION {
             return;
         }
-        let now = u32::try_from(now).unwrap_or(u32::MAX);
+        let now = kept_seconds(now);
         self.sessions.update(&id, |kept| kept.last_seen = now);
         let mut seen = self.seen.lock();
         if seen.len() < MOST_SEEN || seen.contains_key(&id) {
@@ -182,11 +222,10 @@ impl LiveView {
         self.changed(change);
     }
 
-    /// Forgets a user and all of his sessions, without waiting for the feed to tell.
-    pub fn forget_all_of(&self, user: UserId) {
+    /// Forgets a user and a session that do not go together: one of them is not the newest.
+    pub fn reread(&self, user: UserId, session: SessionId) {
         self.users.invalidate(&user);
-        self.sessions.remove_where(|session| session.user == user);
-        self.count(false, true);
+        self.sessions.invalidate(&session);
     }
 
     /// A receiver that wakes up whenever keys change or something is revoked.

@@ -18,7 +18,7 @@ pub use facts::{DurabilitySetting, StoreFacts};
 pub use groups::{GrantError, GroupStore};
 pub use import::{ImportStore, ImportWriter, ImportedAccount, NewRights};
 pub use keys::{KeyStore, SigningKey};
-pub use sessions::{LoginProof, OpenSession, Revocations, Rotation, SessionStore};
+pub use sessions::{LoginProof, OpenSession, Opened, Revocations, Rotation, SessionStore};
 pub use users::{PasswordChange, Taken, UserFilter, UserStore, WriteUserError};
 
 use async_trait::async_trait;

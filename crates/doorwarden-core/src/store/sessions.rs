@@ -8,12 +8,26 @@ use async_trait::async_trait;
 /// Sessions in the store.
 #[async_trait]
 pub trait SessionStore {
-    /// Opens a session and, for a login, records it, all at once. `false` if the user is gone or inactive, or if the
+    /// Opens a session and, for a login, records it, all at once. `None` if the user is gone or inactive, or if the
     /// password that was verified is no longer the stored one: a login that races with a password change or a
     /// deactivation opens nothing.
-    async fn open_session(&self, open: OpenSession) -> Result<bool, StoreError>;
+    ///
+    /// Of more sessions than [`OpenSession::most`] at most [`Opened::MOST_ENDED`] end with [`EndReason::Limit`] in the same step,
+    /// those that were not used for the longest time. What has ended or expired does not count.
+    async fn open_session(&self, open: OpenSession) -> Result<Option<Opened>, StoreError>;
 
-    /// The session of this id, ended or not; `None` if there is none.
+    /// Ends with [`EndReason::Limit`] at most `limit` of the sessions that a user has beyond `most`, those that were not used for
+    /// the longest time; which. Looks at 10,000 of the user's sessions at most.
+    async fn limit_sessions(
+        &self,
+        user: UserId,
+        most: u32,
+        at: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<SessionId>, StoreError>;
+
+    /// The session of this id, ended or not; `None` if there is none. One whose [generation](Session::generation) is not that of
+    /// its user has ended.
     async fn session(&self, id: SessionId) -> Result<Option<Session>, StoreError>;
 
     /// The sessions of a user that have neither ended nor expired at `now`, newest first.
@@ -28,14 +42,16 @@ pub trait SessionStore {
         at: Timestamp,
     ) -> Result<bool, StoreError>;
 
-    /// Ends the sessions of a user but `except`; how many.
+    /// Ends the sessions of a user but `except`, in a time that does not depend on how many there are; how many, of more than 1,000
+    /// only that. `None`, and nothing happens, if `except` is given and does not live at `at`, or the user is gone: of two that end
+    /// the others at once, one goes on.
     async fn end_sessions_of(
         &self,
         user: UserId,
         except: Option<SessionId>,
         reason: EndReason,
         at: Timestamp,
-    ) -> Result<u64, StoreError>;
+    ) -> Result<Option<u64>, StoreError>;
 
     /// Takes a refresh token for what it is, by its counter: one conditional update. The newest (n) rotates: the row's
     /// counter becomes n+1. The one before the newest gets the newest again. Anything older ends the session with
@@ -65,10 +81,26 @@ pub trait SessionStore {
 /// A session to be opened.
 #[derive(Debug, Clone)]
 pub struct OpenSession {
-    /// The session.
+    /// The session; its generation is given by the store.
     pub session: Session,
     /// For a login: what was verified, and what to store with it.
     pub login: Option<LoginProof>,
+    /// How many sessions the user may have, this one included; `None`: any number.
+    pub most: Option<u32>,
+}
+
+/// A session was opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opened {
+    /// Its generation.
+    pub generation: i64,
+    /// The sessions that ended because there were more than the user may have.
+    pub ended: Vec<SessionId>,
+}
+
+impl Opened {
+    /// How many sessions end at most when one is opened. If there are so many in [`ended`](Self::ended), there may be more to end.
+    pub const MOST_ENDED: u32 = 10;
 }
 
 /// What a login proved, and what it leaves behind.
@@ -84,10 +116,48 @@ pub struct LoginProof {
 /// What was revoked in a span of time, each list by instant.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Revocations {
-    /// Sessions that ended before their time, and when.
+    /// Sessions that ended before their time, and when. Only those that have or had refresh tokens: of others there is no access
+    /// token.
     pub sessions: Vec<(SessionId, Timestamp)>,
     /// Users whose [`tokens_valid_after`](crate::user::User::tokens_valid_after) was set, and to what: it concerns tokens without a session.
     pub users: Vec<(UserId, Timestamp)>,
+    /// Users of whom more than [`ONE_BY_ONE`](Self::ONE_BY_ONE) sessions ended together: no token of theirs that was issued at or before the
+    /// instant counts, but for those of the session that went on. Their sessions are not in the other list.
+    pub all_of: Vec<(UserId, Timestamp, Option<SessionId>)>,
+    /// More was revoked than [`MOST`](Self::MOST) entries: no token at all that was issued at or before this instant counts, and the lists
+    /// have what came later.
+    pub before: Option<Timestamp>,
+}
+
+impl Revocations {
+    /// How many sessions of a user that ended together are listed one by one.
+    pub const ONE_BY_ONE: u32 = 1_000;
+
+    /// How many entries each list has at most.
+    pub const MOST: u32 = 100_000;
+
+    /// From lists that begin with the newest and have at most one entry more than [`MOST`](Self::MOST).
+    pub fn from_newest(
+        mut sessions: Vec<(SessionId, Timestamp)>,
+        mut users: Vec<(UserId, Timestamp)>,
+        mut all_of: Vec<(UserId, Timestamp, Option<SessionId>)>,
+    ) -> Self {
+        let most = Self::MOST as usize;
+        let surplus = [
+            sessions.get(most).map(|(_, at)| *at),
+            users.get(most).map(|(_, at)| *at),
+            all_of.get(most).map(|(_, at, _)| *at),
+        ];
+        let before = surplus.into_iter().flatten().max();
+        let is_later = |at: Timestamp| before.is_none_or(|before| at > before);
+        sessions.retain(|(_, at)| is_later(*at));
+        users.retain(|(_, at)| is_later(*at));
+        all_of.retain(|(_, at, _)| is_later(*at));
+        sessions.reverse();
+        users.reverse();
+        all_of.reverse();
+        Self { sessions, users, all_of, before }
+    }
 }
 
 /// What became of a refresh token.

@@ -62,9 +62,14 @@ pub trait UserStore {
     /// `tokens_valid_after`, all at once. `false` if the user is gone, or the stored hash is no longer `expected`.
     async fn change_password(&self, id: UserId, change: PasswordChange) -> Result<bool, StoreError>;
 
-    /// Ends all sessions of a user with [`EndReason::SignedOut`] and sets `tokens_valid_after`; the number of sessions that it
-    /// ended. `None` if there is no such user.
-    async fn sign_out_user(&self, id: UserId, at: Timestamp) -> Result<Option<u64>, StoreError>;
+    /// Ends all sessions of a user and sets `tokens_valid_after`, in a time that does not depend on how many there are; how many it
+    /// ended, of more than 1,000 only that. `None` if there is no such user.
+    async fn sign_out_user(
+        &self,
+        id: UserId,
+        reason: EndReason,
+        at: Timestamp,
+    ) -> Result<Option<u64>, StoreError>;
 
     /// Deletes a user with groups and permissions and ends the sessions with [`EndReason::UserDeleted`] (a trigger, so that
     /// SQL by hand does it too); `false` if there was none. The id is never used again.

@@ -1,6 +1,7 @@
 //! What a random race finds only sometimes; the races themselves are in the suite.
 
 use crate::support::{database, now, user};
+use doorwarden_core::session::EndReason;
 use doorwarden_core::store::{SessionStore, UserStore};
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ async fn whoever_waited_for_a_login_ends_its_session() {
     );
     sql.batch_execute(&open).await.unwrap();
     let (other, id) = (store.clone(), anna.id);
-    let signing_out = tokio::spawn(async move { other.sign_out_user(id, now()).await });
+    let signing_out = tokio::spawn(async move { other.sign_out_user(id, EndReason::SignedOut, now()).await });
     tokio::time::sleep(Duration::from_millis(100)).await;
     sql.batch_execute("COMMIT").await.unwrap();
     assert_eq!(signing_out.await.unwrap().unwrap(), Some(1));

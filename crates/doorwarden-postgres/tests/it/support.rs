@@ -90,19 +90,26 @@ pub(crate) fn session_of(user: &User, refresh_counter: Option<i64>) -> Session {
         client_id: None,
         client: ClientInfo::default(),
         ended: None,
+        generation: 0,
     }
 }
 
 /// Opens a session without a login.
 pub(crate) async fn session(store: &PostgresStore, user: &User, refresh_counter: Option<i64>) -> Session {
     let session = session_of(user, refresh_counter);
-    assert!(store.open_session(OpenSession { session: session.clone(), login: None }).await.unwrap());
+    assert!(
+        store
+            .open_session(OpenSession { session: session.clone(), login: None, most: None })
+            .await
+            .unwrap()
+            .is_some()
+    );
     session
 }
 
 pub(crate) fn login(user: &User) -> OpenSession {
     let login = Some(LoginProof { verified: user.password.clone(), rehashed: None });
-    OpenSession { session: session_of(user, None), login }
+    OpenSession { session: session_of(user, None), login, most: None }
 }
 
 /// What a sink hears, and when.

@@ -54,11 +54,12 @@ async fn replacing_a_user_is_told() {
     let replace = "REPLACE INTO users (id, username, email, password, is_active) VALUES";
     t.by_hand(&format!("{replace} ({ada}, 'ada', 'ada@example.com', '!', 0)")).await;
     heard.until_heard(Change::User(ada)).await;
-    heard.until_heard(Change::Session(session)).await;
-    assert_eq!(t.read_session(session).await.ended.unwrap().1, EndReason::Deactivated);
+    assert_eq!(t.read_session(session).await.ended.unwrap().1, EndReason::UserDeleted);
+    let of_bob = t.session(bob, NOON).await.id;
     t.by_hand(&format!("{replace} (900, 'BOB', 'other@example.com', '!', 1)")).await;
     heard.until_heard(Change::User(bob)).await;
     assert_eq!(t.store.user(bob).await.unwrap(), None);
+    assert_eq!(t.read_session(of_bob).await.ended.unwrap().1, EndReason::UserDeleted);
     t.store.close().await;
 }
 
@@ -115,7 +116,7 @@ async fn an_instant_beyond_the_calendar_is_stored_as_its_last_one() {
     let t = open().await.unwrap();
     let ada = t.user("ada").await.id;
     let never = doorwarden_core::time::Timestamp::from_micros(i64::MAX);
-    t.store.sign_out_user(ada, never).await.unwrap();
+    t.store.sign_out_user(ada, EndReason::SignedOut, never).await.unwrap();
     let stored = t.read(ada).await.tokens_valid_after.unwrap();
     assert_eq!(stored.to_string(), "9999-12-31T23:59:59.999999Z");
     assert_eq!(t.store.revocations(NOON).await.unwrap().users, [(ada, stored)]);
@@ -159,6 +160,6 @@ async fn no_index_covers_what_a_rotation_changes() {
         .unwrap()
         .collect::<Result<_, _>>()
         .unwrap();
-    assert_eq!(columns, ["ended_at", "expires_at", "id", "user_id"]);
+    assert_eq!(columns, ["ended_at", "expires_at", "generation", "id", "user_id"]);
     t.store.close().await;
 }

@@ -13,7 +13,13 @@ use tokio::task::JoinSet;
 async fn session(store: &SqliteStore, name: &str) -> Session {
     let user = store.create_user(new_user(name)).await.unwrap().id;
     let session = new_session(user, NOON);
-    assert!(store.open_session(OpenSession { session: session.clone(), login: None }).await.unwrap());
+    assert!(
+        store
+            .open_session(OpenSession { session: session.clone(), login: None, most: None })
+            .await
+            .unwrap()
+            .is_some()
+    );
     session
 }
 

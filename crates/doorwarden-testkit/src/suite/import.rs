@@ -19,6 +19,7 @@ fn account(id: i64, name: &str) -> ImportedAccount {
         metadata: Map::new(),
         password_trimmed: false,
         tokens_valid_after: None,
+        sessions_generation: 0,
     };
     ImportedAccount { user, groups: Vec::new(), permissions: Vec::new() }
 }

@@ -1,5 +1,5 @@
 use crate::{NOON, TestStore, hash, new_session, seconds};
-use doorwarden_core::session::EndReason;
+use doorwarden_core::session::{EndReason, Session};
 use doorwarden_core::store::PasswordChange;
 use doorwarden_core::user::{User, UserId};
 
@@ -19,7 +19,7 @@ pub async fn a_new_password_is_stored_and_dates_the_tokens(t: &TestStore) {
     assert!(t.store.change_password(before.id, to("new")).await.unwrap());
     let tokens_valid_after = Some(NOON.after(seconds(60)));
     let after = t.read(before.id).await;
-    assert_eq!(after, User { password: hash("new"), tokens_valid_after, ..before });
+    assert_eq!(after, User { password: hash("new"), tokens_valid_after, sessions_generation: 1, ..before });
     assert_eq!(t.read(other.id).await, other);
 }
 
@@ -33,7 +33,7 @@ pub async fn a_new_password_ends_the_sessions_but_the_kept_one(t: &TestStore) {
 
     let change = PasswordChange { keep_session: Some(kept.id), ..to("new") };
     assert!(t.store.change_password(ada, change).await.unwrap());
-    assert_eq!(t.read_session(kept.id).await, kept);
+    assert_eq!(t.read_session(kept.id).await, Session { generation: 1, ..kept.clone() });
     assert_eq!(t.read_session(of_bob.id).await, of_bob);
     let ended = t.read_session(lost.id).await.ended;
     assert_eq!(ended, Some((NOON.after(seconds(60)), EndReason::PasswordChanged)));
@@ -91,26 +91,26 @@ pub async fn signing_out_ends_the_sessions_and_dates_the_tokens(t: &TestStore) {
     t.store.end_session(logged_out.id, ada.id, EndReason::LoggedOut, NOON).await.unwrap();
 
     let at = NOON.after(seconds(60));
-    assert_eq!(t.store.sign_out_user(ada.id, at).await.unwrap(), Some(2));
+    assert_eq!(t.store.sign_out_user(ada.id, EndReason::SignedOut, at).await.unwrap(), Some(2));
     for id in [first.id, second.id] {
         assert_eq!(t.read_session(id).await.ended, Some((at, EndReason::SignedOut)));
     }
     assert_eq!(t.read_session(of_bob.id).await, of_bob);
-    assert_eq!(t.read(ada.id).await, User { tokens_valid_after: Some(at), ..ada });
+    assert_eq!(t.read(ada.id).await, User { tokens_valid_after: Some(at), sessions_generation: 1, ..ada });
 }
 
 pub async fn signing_out_counts_what_it_ended(t: &TestStore) {
-    assert_eq!(t.store.sign_out_user(UserId(1), NOON).await.unwrap(), None);
+    assert_eq!(t.store.sign_out_user(UserId(1), EndReason::SignedOut, NOON).await.unwrap(), None);
     let ada = t.user("ada").await.id;
-    assert_eq!(t.store.sign_out_user(ada, NOON).await.unwrap(), Some(0));
+    assert_eq!(t.store.sign_out_user(ada, EndReason::SignedOut, NOON).await.unwrap(), Some(0));
     assert_eq!(t.read(ada).await.tokens_valid_after, Some(NOON));
 }
 
 pub async fn a_revoked_token_stays_revoked_whatever_clock_comes_next(t: &TestStore) {
     let ada = t.user("ada").await.id;
-    t.store.sign_out_user(ada, NOON.after(seconds(120))).await.unwrap();
+    t.store.sign_out_user(ada, EndReason::SignedOut, NOON.after(seconds(120))).await.unwrap();
     // Another instance, whose clock is behind.
-    t.store.sign_out_user(ada, NOON).await.unwrap();
+    t.store.sign_out_user(ada, EndReason::SignedOut, NOON).await.unwrap();
     assert_eq!(t.read(ada).await.tokens_valid_after, Some(NOON.after(seconds(120))));
     assert!(t.store.change_password(ada, to("new")).await.unwrap());
     assert_eq!(t.read(ada).await.tokens_valid_after, Some(NOON.after(seconds(120))));

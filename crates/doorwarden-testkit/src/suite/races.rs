@@ -131,7 +131,7 @@ pub async fn drill_no_session_outlives_a_login_that_raced_with_a_password_change
         };
         let changing = t.store.change_password(ada.id, change);
         let proof = || LoginProof { verified: ada.password.clone(), rehashed: Some(hash("old, better")) };
-        let open = || OpenSession { session: new_session(ada.id, NOON), login: Some(proof()) };
+        let open = || OpenSession { session: new_session(ada.id, NOON), login: Some(proof()), most: None };
         let (first, second) = (t.store.open_session(open()), t.store.open_session(open()));
         let (a, changed, b) = tokio::join!(first, changing, second);
         assert!(changed.unwrap());
@@ -154,7 +154,7 @@ pub async fn drill_no_session_outlives_an_opening_that_raced_with_a_deactivation
                     (4, 0) => store.update_user(id, off).await.unwrap().is_some(),
                     (4, _) => store.delete_user(id).await.unwrap(),
                     _ => store
-                        .open_session(OpenSession { session: new_session(id, NOON), login })
+                        .open_session(OpenSession { session: new_session(id, NOON), login, most: None })
                         .await
                         .is_ok(),
                 }

@@ -147,7 +147,8 @@ pub async fn a_living_session_of_an_inactive_user_refuses(t: &TestStore) {
     let session = t.session(ada, NOON).await;
     t.by_hand("UPDATE users SET is_active = false").await;
     // Whatever somebody does to the sessions, the user is what counts.
-    t.by_hand("UPDATE doorwarden_sessions SET ended_at = NULL, end_reason = NULL").await;
+    t.by_hand("UPDATE doorwarden_sessions SET generation = 1").await;
+    let session = Session { generation: 1, ..session };
     assert_eq!(t.read_session(session.id).await, session);
     assert_eq!(t.store.rotate_refresh(session.id, 0, NOON).await.unwrap(), Rotation::Refused);
     assert_eq!(t.read_session(session.id).await, session);

@@ -122,7 +122,9 @@ impl Driven {
         let user = store.create_user(new_user(&id.to_string())).await.unwrap().id;
         let idle_seconds = Some(i64::try_from(IDLE).unwrap());
         let session = Session { user, idle_seconds, expires_at: instant(LIFETIME), ..session };
-        assert!(store.open_session(OpenSession { session, login: None }).await.unwrap());
+        assert!(
+            store.open_session(OpenSession { session, login: None, most: None }).await.unwrap().is_some()
+        );
         Self { store, user, session: id }
     }
 

@@ -104,6 +104,7 @@ fn session() -> impl Strategy<Value = Session> {
                 client_id,
                 client: ClientInfo { address, user_agent },
                 ended: None,
+                generation: 0,
             }
         },
     )
@@ -139,6 +140,7 @@ pub async fn drill_any_user_is_read_as_written(t: &TestStore) {
             metadata: new.metadata,
             password_trimmed: false,
             tokens_valid_after: None,
+            sessions_generation: 0,
         };
         assert_eq!(created, expected);
         assert_eq!(t.read(created.id).await, expected);
@@ -156,7 +158,8 @@ pub async fn drill_any_user_is_read_as_written(t: &TestStore) {
             reason: EndReason::PasswordChanged,
         };
         assert!(t.store.change_password(created.id, change).await.unwrap());
-        let expected = User { password: hash("new"), tokens_valid_after: Some(instant), ..expected };
+        let tokens_valid_after = Some(instant);
+        let expected = User { password: hash("new"), tokens_valid_after, sessions_generation: 1, ..expected };
         assert_eq!(t.read(created.id).await, expected);
 
         let mut metadata = expected.metadata.clone();

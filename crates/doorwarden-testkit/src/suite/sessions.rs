@@ -45,7 +45,8 @@ pub async fn an_inactive_user_opens_no_session(t: &TestStore) {
     let ada = t.store.create_user(new).await.unwrap();
     let session = new_session(ada.id, NOON);
     assert!(!t.log_in(session.clone(), "ada", Some("better")).await);
-    assert!(!t.store.open_session(OpenSession { session: session.clone(), login: None }).await.unwrap());
+    let open = OpenSession { session: session.clone(), login: None, most: None };
+    assert_eq!(t.store.open_session(open).await.unwrap(), None);
     assert_eq!(t.store.session(session.id).await.unwrap(), None);
     assert_eq!(t.read(ada.id).await, ada);
 }
@@ -55,7 +56,8 @@ pub async fn a_deleted_user_opens_no_session(t: &TestStore) {
     t.store.delete_user(ada).await.unwrap();
     let session = new_session(ada, NOON);
     assert!(!t.log_in(session.clone(), "ada", None).await);
-    assert!(!t.store.open_session(OpenSession { session: session.clone(), login: None }).await.unwrap());
+    let open = OpenSession { session: session.clone(), login: None, most: None };
+    assert_eq!(t.store.open_session(open).await.unwrap(), None);
     assert_eq!(t.store.session(session.id).await.unwrap(), None);
 }
 
@@ -110,14 +112,18 @@ pub async fn all_sessions_but_one_end_together(t: &TestStore) {
         (t.session(ada, NOON).await, t.session(ada, NOON).await, t.session(bob, NOON).await);
     t.session(ada, NOON).await;
     let at = NOON.after(seconds(5));
-    assert_eq!(t.store.end_sessions_of(ada, Some(kept.id), EndReason::Revoked, at).await.unwrap(), 2);
-    assert_eq!(t.store.end_sessions_of(ada, Some(kept.id), EndReason::Revoked, at).await.unwrap(), 0);
-    assert_eq!(t.read_session(kept.id).await, kept);
+    assert_eq!(t.store.end_sessions_of(ada, Some(kept.id), EndReason::Revoked, at).await.unwrap(), Some(2));
+    assert_eq!(t.store.end_sessions_of(ada, Some(kept.id), EndReason::Revoked, at).await.unwrap(), Some(0));
+    assert_eq!(t.read_session(kept.id).await, Session { generation: 1, ..kept });
+    assert_eq!(t.store.sessions_of(ada, at).await.unwrap().len(), 1);
     assert_eq!(t.read_session(of_bob.id).await, of_bob);
     assert_eq!(t.read_session(lost.id).await.ended, Some((at, EndReason::Revoked)));
-    assert_eq!(t.store.end_sessions_of(ada, None, EndReason::SignedOut, at).await.unwrap(), 1);
-    assert_eq!(t.store.end_sessions_of(bob, Some(kept.id), EndReason::SignedOut, at).await.unwrap(), 1);
-    assert_eq!(t.store.end_sessions_of(UserId(bob.0 + 1), None, EndReason::SignedOut, at).await.unwrap(), 0);
+    assert_eq!(t.store.end_sessions_of(ada, None, EndReason::SignedOut, at).await.unwrap(), Some(1));
+    assert_eq!(t.store.end_sessions_of(ada, None, EndReason::SignedOut, at).await.unwrap(), Some(0));
+    assert_eq!(
+        t.store.end_sessions_of(UserId(bob.0 + 1), None, EndReason::SignedOut, at).await.unwrap(),
+        None
+    );
 }
 
 pub async fn when_a_session_was_seen_never_moves_back(t: &TestStore) {
@@ -149,14 +155,18 @@ pub async fn revocations_are_told_from_an_instant_on_in_their_order(t: &TestStor
     t.store.end_session(b.id, ada, EndReason::RefreshReused, two).await.unwrap();
     assert_eq!(
         t.store.revocations(NOON).await.unwrap(),
-        Revocations { sessions: vec![(a.id, one), (b.id, two), (c.id, three)], users: vec![] }
+        Revocations { sessions: vec![(a.id, one), (b.id, two), (c.id, three)], ..Revocations::default() }
     );
-    t.store.sign_out_user(ada, three).await.unwrap();
+    t.store.sign_out_user(ada, EndReason::SignedOut, three).await.unwrap();
     t.store.end_sessions_of(bob, None, EndReason::SignedOut, NOON).await.unwrap();
-    t.store.sign_out_user(bob, two).await.unwrap();
+    t.store.sign_out_user(bob, EndReason::SignedOut, two).await.unwrap();
     assert_eq!(
         t.store.revocations(two).await.unwrap(),
-        Revocations { sessions: vec![(b.id, two), (c.id, three)], users: vec![(bob, two), (ada, three)] }
+        Revocations {
+            sessions: vec![(b.id, two), (c.id, three)],
+            users: vec![(bob, two), (ada, three)],
+            ..Revocations::default()
+        }
     );
     assert_eq!(t.store.revocations(three.after(seconds(1))).await.unwrap(), Revocations::default());
 }

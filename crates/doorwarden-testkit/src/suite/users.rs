@@ -21,6 +21,7 @@ pub async fn a_created_user_is_returned_as_it_is_stored(t: &TestStore) {
         metadata: new.metadata,
         password_trimmed: false,
         tokens_valid_after: None,
+        sessions_generation: 0,
     };
     assert_eq!(user, expected);
 }

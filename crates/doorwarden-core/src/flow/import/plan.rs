@@ -107,6 +107,7 @@ impl Plan {
             last_login: row.last_login,
             metadata: row.metadata,
             tokens_valid_after: None,
+            sessions_generation: 0,
         };
         let (groups, permissions) = rights.of(user.id);
         Some(ImportedAccount { user, groups, permissions })
