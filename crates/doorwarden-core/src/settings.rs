@@ -120,10 +120,11 @@ impl AccessSettings {
         self.audience.as_deref().unwrap_or(&self.issuer)
     }
 
-    /// The longest that an access token can be accepted after it was issued: its lifetime, the jitter, and the leeway that
-    /// verifiers may allow.
+    /// The longest that an access token can be accepted after it was issued: its lifetime, the jitter, the leeway that verifiers may
+    /// allow, and what their clocks may be behind.
     pub fn longest(&self) -> Duration {
-        self.lifetime + self.lifetime / 20 + Duration::from_secs(u64::from(Expect::MAX_LEEWAY_SECS))
+        let by_others = Duration::from_secs(u64::from(Expect::MAX_LEEWAY_SECS + Expect::SKEW_SECS));
+        self.lifetime + self.lifetime / 20 + by_others
     }
 }
 
