@@ -243,14 +243,18 @@ impl Builder {
         }
 
         let url: DatabaseUrl = self.database_url.parse()?;
-        let secret = match (self.secret_key, &url) {
-            (Some(key), _) => SecretKey::new(key)?,
+        let given = self.secret_key.map(SecretKey::new).transpose()?;
+        let old = self.old_secret_keys.into_iter().map(SecretKey::new).collect::<Result<Vec<_>, _>>()?;
+        if given.is_none() && matches!(url, DatabaseUrl::Postgres(_)) {
+            return Err(BuildError::NoSecretKey);
+        }
+        // Before a secret is made: beside another program's database there is none.
+        let store = url.open()?;
+        let secret = match (given, &url) {
+            (Some(key), _) => key,
             (None, DatabaseUrl::Sqlite(path)) => secret::beside(path, self.random.as_ref())?,
             (None, DatabaseUrl::Postgres(_)) => return Err(BuildError::NoSecretKey),
         };
-        let old = self.old_secret_keys.into_iter().map(SecretKey::new).collect::<Result<Vec<_>, _>>()?;
-
-        let store = url.open()?;
         if self.migrate {
             store.migrate().await?;
         } else {
