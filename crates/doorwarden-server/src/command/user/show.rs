@@ -65,7 +65,7 @@ pub(super) async fn run(accounts: &Doorwarden, named: &str, out: Output) -> Resu
         let device = session.client.device_name().unwrap_or_else(|| "an unknown device".to_owned());
         let from = session.client.address.as_deref().unwrap_or("an unknown address");
         let text = format!("  {}  {device} at {from}, last seen {}", session.id, session.last_seen_at);
-        line(&crate::output::clean(&text))?;
+        line(&crate::output::clean_line(&text))?;
     }
     Ok(())
 }
