@@ -15,10 +15,13 @@ pub(crate) fn document(auth: &Auth) -> Bytes {
         let mut operations: Map<String, Value> = resource
             .operations
             .iter()
-            .map(|o| (o.method.as_str().to_ascii_lowercase(), operation(o)))
+            .map(|o| (o.method.as_str().to_ascii_lowercase(), operation(auth, o)))
             .collect();
         if path.contains("{id}") {
-            let id = json!({"name": "id", "in": "path", "required": true, "schema": {"type": "string", "format": "uuid"}});
+            let id = json!({
+                "name": "id", "in": "path", "required": true, "description": "The id of a session.",
+                "schema": {"type": "string", "format": "uuid"},
+            });
             operations.insert("parameters".to_owned(), json!([id]));
         }
         paths.insert(path.to_owned(), Value::Object(operations));
@@ -27,19 +30,39 @@ pub(crate) fn document(auth: &Auth) -> Bytes {
         "openapi": "3.1.0",
         "info": {
             "title": "Accounts",
-            "description": "User accounts and JSON Web Tokens, by Doorwarden. Errors have these shapes by default; with `Accept: application/problem+json` they follow RFC 9457.",
+            "summary": "User accounts and JSON Web Tokens.",
+            "description": "By Doorwarden. Bodies may also be sent as forms. Errors have the shapes of Django REST framework; \
+                with `Accept: application/problem+json` they follow RFC 9457. Every path works with a slash at its end, too.",
             "version": env!("CARGO_PKG_VERSION"),
+            "license": {"name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0"},
         },
+        "servers": [{"url": server(auth), "description": "This service."}],
         "paths": paths,
         "components": {
             "schemas": schemas(auth),
+            "responses": common_answers(),
+            "headers": headers(),
             "securitySchemes": {
-                "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
-                "basic": {"type": "http", "scheme": "basic"},
+                "bearer": {
+                    "type": "http", "scheme": "bearer", "bearerFormat": "JWT",
+                    "description": "A session token or an access token.",
+                },
+                "basic": {
+                    "type": "http", "scheme": "basic", "description": "The id of a service and its secret.",
+                },
             },
         },
     });
     document.to_string().into()
+}
+
+/// Where the paths begin: the issuer, which is the public address, also behind a proxy that takes a prefix away.
+fn server(auth: &Auth) -> &str {
+    let issuer = auth.context().settings.access.issuer.trim_end_matches('/');
+    match issuer.starts_with("https://") || issuer.starts_with("http://") {
+        true => issuer,
+        false => "/",
+    }
 }
 
 /// The members that the body of an operation must have.
@@ -50,60 +73,137 @@ pub(crate) fn required(auth: &Auth, resource: &Resource, operation: Option<usize
     required.into_iter().flatten().filter_map(|name| name.as_str().map(str::to_owned)).collect()
 }
 
-fn operation(operation: &Operation) -> Value {
+/// Answers that any operation may give, by status: the name under `components/responses`, what it means, a header of its own.
+const COMMON: [(u16, &str, &str, Option<&str>); 9] = [
+    (401, "Unauthorized", "No token was sent, or it is refused.", Some("WWW-Authenticate")),
+    (408, "RequestTimeout", "The body took more than 30 s.", None),
+    (413, "ContentTooLarge", "The body is larger than 64 KiB.", None),
+    (414, "UriTooLong", "The address is longer than 8 KiB.", None),
+    (
+        415,
+        "UnsupportedMediaType",
+        "The body is neither JSON nor a form, or it is compressed.",
+        Some("Accept"),
+    ),
+    (
+        431,
+        "HeaderFieldsTooLarge",
+        "There are more than 100 header fields, or more than 16 KiB of them.",
+        None,
+    ),
+    (405, "MethodNotAllowed", "Another method than those of the endpoint.", Some("Allow")),
+    (500, "InternalServerError", "A fault of the service; its log has it under the request id.", None),
+    (503, "ServiceUnavailable", "Too busy, or the database is not available.", Some("Retry-After")),
+];
+
+/// The statuses of [`COMMON`] that only an operation with a body answers.
+const WITH_BODY: [u16; 3] = [408, 413, 415];
+
+fn common_answers() -> Value {
+    let one = |(status, name, description, header): (u16, &str, &str, Option<&str>)| {
+        (name.to_owned(), answer(status, description, Some("Detail"), header))
+    };
+    Value::Object(COMMON.into_iter().map(one).collect())
+}
+
+fn headers() -> Value {
+    let text = json!({"type": "string"});
+    json!({
+        "X-Request-Id": {"description": "The id of the request, also in the log.", "schema": text},
+        "WWW-Authenticate": {"description": "What is needed, and what was wrong with what was sent (RFC 6750).", "schema": text},
+        "Retry-After": {"description": "After how many seconds to try again.", "schema": {"type": "integer"}},
+        "Accept": {"description": "The content types that a body may have.", "schema": text},
+        "Allow": {"description": "The methods of the endpoint.", "schema": text},
+        "ETag": {"description": "Changes with the answer.", "schema": text},
+        "Cache-Control": {"description": "For how long the answer may be kept.", "schema": text},
+    })
+}
+
+fn operation(auth: &Auth, operation: &Operation) -> Value {
     let mut answers = Map::new();
-    for (status, description, schema) in operation.answers {
-        answers.insert(status.to_string(), answer(description, *schema));
-    }
-    let mut described = json!({"operationId": operation.id, "summary": operation.summary});
-    if operation.authenticated {
-        answers.insert("401".to_owned(), answer("No token was sent, or it is refused.", Some("Detail")));
-        described["security"] = json!([{"bearer": []}]);
-    }
-    if let Some(body) = operation.body {
-        answers.insert("413".to_owned(), answer("The body is larger than 64 KiB.", Some("Detail")));
-        answers.insert("415".to_owned(), answer("The body is neither JSON nor a form.", Some("Detail")));
-        let schema = json!({"schema": reference(body)});
-        let content = match body {
-            "TokenInForm" => json!({"application/x-www-form-urlencoded": schema}),
-            _ => json!({
-                "application/json": schema,
-                "application/x-www-form-urlencoded": schema,
-                "multipart/form-data": schema,
-            }),
+    for (status, name, ..) in COMMON {
+        let is_possible = match status {
+            401 => operation.authenticated,
+            status if WITH_BODY.contains(&status) => operation.body.is_some(),
+            _ => true,
         };
-        described["requestBody"] = json!({"required": true, "content": content});
-        if body == "TokenInForm" {
-            described["security"] = json!([{"basic": []}]);
+        if is_possible {
+            answers.insert(status.to_string(), json!({"$ref": format!("#/components/responses/{name}")}));
+        }
+    }
+    if operation.authenticated {
+        let text = "More than one token was sent.";
+        answers.insert("400".to_owned(), answer(400, text, Some("Detail"), None));
+    }
+    for (status, description, schema) in operation.answers {
+        let common = COMMON.iter().find(|(common, ..)| common == status).and_then(|(.., header)| *header);
+        answers.insert(status.to_string(), answer(*status, description, *schema, common));
+    }
+    let mut described = json!({
+        "operationId": operation.id,
+        "summary": operation.summary,
+        "security": if operation.authenticated { json!([{"bearer": []}]) } else { json!([]) },
+    });
+    if let Some(body) = operation.body {
+        let (kind, security) = match body {
+            "TokenInForm" => ("application/x-www-form-urlencoded", Some(json!([{"basic": []}]))),
+            _ => ("application/json", None),
+        };
+        let content = json!({kind: {"schema": reference(body)}});
+        described["requestBody"] = json!({"required": is_body_required(auth, operation), "content": content});
+        if let Some(security) = security {
+            described["security"] = security;
         }
     }
     if operation.id == "create_token" {
-        described["requestBody"]["required"] = false.into();
         described["security"] = json!([{}, {"bearer": []}]);
     }
     if operation.id == "delete_login" {
-        let schema = json!({"type": "string", "enum": ["this", "others", "all"], "default": "this"});
-        described["parameters"] = json!([{"name": "scope", "in": "query", "schema": schema}]);
+        described["parameters"] = json!([{
+            "name": "scope", "in": "query", "description": "Which sessions end.",
+            "schema": {"type": "string", "enum": ["this", "others", "all"], "default": "this"},
+        }]);
     }
     described["responses"] = Value::Object(answers);
     described
 }
 
-fn answer(description: &str, schema: Option<&str>) -> Value {
-    match schema {
-        Some(name) => {
-            let (kind, is_text) = match name {
-                "Html" => ("text/html", true),
-                "Statement" => ("application/jwt", true),
-                "Events" => ("text/event-stream", true),
-                "KeySet" => ("application/jwk-set+json", false),
-                _ => ("application/json", false),
-            };
-            let schema = if is_text { json!({"type": "string"}) } else { reference(name) };
-            json!({"description": description, "content": {kind: {"schema": schema}}})
-        }
-        None => json!({"description": description}),
+/// A session token is exchanged without a body, the refresh cookie takes the place of one, and a profile may be left as it is.
+fn is_body_required(auth: &Auth, operation: &Operation) -> bool {
+    match operation.body {
+        Some("Refresh" | "Revocation") => !auth.settings().refresh_cookie,
+        _ => !["create_token", "update_me"].contains(&operation.id),
     }
+}
+
+fn answer(status: u16, description: &str, schema: Option<&str>, header: Option<&str>) -> Value {
+    let names = ["X-Request-Id"].into_iter().chain(header);
+    let cached = (status == 304 || matches!(schema, Some("KeySet" | "Statement" | "OpenApi")))
+        .then_some(["ETag", "Cache-Control"]);
+    let names = names.chain(cached.into_iter().flatten());
+    let headers: Map<String, Value> = names
+        .map(|name| (name.to_owned(), json!({"$ref": format!("#/components/headers/{name}")})))
+        .collect();
+    let mut described = json!({"description": description, "headers": headers});
+    let Some(name) = schema else { return described };
+    let (kind, is_text) = match name {
+        "Html" => ("text/html", true),
+        "Statement" => ("application/jwt", true),
+        "Events" => ("text/event-stream", true),
+        "KeySet" => ("application/jwk-set+json", false),
+        _ => ("application/json", false),
+    };
+    described["content"] = match name {
+        // Neither JSON nor text: no schema could say more than the media type does.
+        "Statement" => json!({kind: {}}),
+        _ if is_text => json!({kind: {"schema": {"type": "string"}}}),
+        "OpenApi" => json!({kind: {"schema": {"type": "object"}}}),
+        name => json!({kind: {"schema": reference(name)}}),
+    };
+    if ["Detail", "FieldErrors"].contains(&name) {
+        described["content"]["application/problem+json"] = json!({"schema": reference("Problem")});
+    }
+    described
 }
 
 fn reference(name: &str) -> Value {
@@ -114,7 +214,10 @@ fn schemas(auth: &Auth) -> Value {
     let context = auth.context();
     let policy = &context.settings.password_policy;
     let email = json!({"type": "string", "format": "email", "maxLength": 254});
-    let username = json!({"type": "string", "minLength": 1, "maxLength": 255});
+    let username = json!({
+        "type": ["string", "number"], "minLength": 1, "maxLength": 255,
+        "description": "A number counts as the text it is written as.",
+    });
     let typed = json!({"type": "string", "format": "password", "minLength": 1});
     let new_password = json!({
         "type": "string", "format": "password", "minLength": policy.min_length, "maxLength": policy.max_length,
@@ -208,15 +311,22 @@ fn schemas(auth: &Auth) -> Value {
         ],
         &["access", "token_type", "expires_in", "refresh_expires_in"],
     );
+    let complaint = object(&[("code", &text), ("detail", &text)], &["code", "detail"]);
+    let given = json!({"type": "string", "minLength": 1});
+    let mut revocation = object(&[("refresh", &given), ("token", &given)], &[]);
+    revocation["additionalProperties"] = false.into();
+    if !auth.settings().refresh_cookie {
+        revocation["minProperties"] = 1.into();
+    }
     json!({
         "Registration": registration,
-        "Login": object(&[("email", &json!({"type": "string"})), ("password", &typed)], &["email", "password"]),
+        "Login": object(&[("email", &email), ("password", &typed)], &["email", "password"]),
         "TokenPair": pair,
-        "Refresh": object(&[("refresh", &text)], &[]),
-        "TokenInBody": object(&[("token", &text)], &["token"]),
-        "TokenInForm": object(&[("token", &text), ("token_type_hint", &text)], &["token"]),
-        "Revocation": object(&[("refresh", &text), ("token", &text)], &[]),
-        "Nothing": object(&[], &[]),
+        "Refresh": object(&[("refresh", &given)], if auth.settings().refresh_cookie { &[] } else { &["refresh"] }),
+        "TokenInBody": object(&[("token", &given)], &["token"]),
+        "TokenInForm": object(&[("token", &given), ("token_type_hint", &text)], &["token"]),
+        "Revocation": revocation,
+        "Nothing": {"type": "object"},
         "KeySet": object(&[("keys", &json!({"type": "array", "items": {"type": "object"}}))], &["keys"]),
         "Introspection": object(
             &[
@@ -253,6 +363,18 @@ fn schemas(auth: &Auth) -> Value {
             "description": "Complaints by field; `non_field_errors` for those of no single field, `detail` for the request as a whole.",
             "additionalProperties": {"anyOf": [texts, {"type": "string"}]},
         },
+        "Problem": object(
+            &[
+                ("type", &text),
+                ("title", &text),
+                ("status", &json!({"type": "integer"})),
+                ("code", &text),
+                ("detail", &text),
+                ("hint", &text),
+                ("errors", &json!({"type": "object", "additionalProperties": {"type": "array", "items": complaint}})),
+            ],
+            &["type", "title", "status", "code", "detail"],
+        ),
         "Detail": object(&[("detail", &json!({"type": "string"})), ("code", &json!({"type": "string"}))], &["detail"]),
         "Status": object(&[("status", &json!({"type": "string"}))], &["status"]),
     })

@@ -11,7 +11,7 @@ const PAGE: &str = include_str!("docs.html");
 
 /// The page's own script and style, and requests to this origin only.
 const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
-    connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
+    img-src data:; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
 
 /// How long anybody may keep the document.
 const MAX_AGE: Duration = Duration::from_mins(1);
@@ -23,7 +23,7 @@ pub(super) fn openapi() -> Resource {
         summary: "This document.",
         authenticated: false,
         body: None,
-        answers: &[(200, "The OpenAPI document.", None)],
+        answers: &[(200, "The OpenAPI document.", Some("OpenApi")), (304, "It has not changed.", None)],
         handler: |auth, request| {
             Box::pin(async move {
                 let openapi = auth.openapi();
@@ -42,10 +42,12 @@ pub(super) fn page() -> Resource {
         authenticated: false,
         body: None,
         answers: &[(200, "The page.", Some("Html"))],
-        handler: |auth, _| {
+        handler: |auth, request| {
             Box::pin(async move {
+                let root = root(request.uri().path());
                 let openapi = auth.settings().path(Endpoint::OpenApi).unwrap_or_default();
-                let page = PAGE.replace("{{openapi}}", openapi);
+                let openapi = format!("{root}{}", openapi.trim_start_matches('/'));
+                let page = PAGE.replace("{{openapi}}", &openapi).replace("{{root}}", &root);
                 let headers = [
                     (CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
                     (CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
@@ -56,4 +58,12 @@ pub(super) fn page() -> Resource {
         },
     };
     Resource { endpoint: Endpoint::Docs, operations: vec![operation] }
+}
+
+/// The way from a page to where the paths begin, as a relative reference: it is right behind a proxy that takes a prefix away, too.
+fn root(path: &str) -> String {
+    match path.matches('/').count().saturating_sub(1) {
+        0 => "./".to_owned(),
+        depth => "../".repeat(depth),
+    }
 }

@@ -26,6 +26,8 @@ on_both! {
     endpoints_can_be_left_out_moved_and_replaced
     hooks_may_refuse_and_hear_what_happens
     an_endpoint_that_is_not_there_is_not_in_the_document
+    the_document_says_what_each_operation_needs_and_answers
+    the_page_finds_its_way_without_a_slash_at_the_beginning
     the_service_answers_as_the_router_in_the_shell_does
     the_service_serves_other_origins_as_the_router_does
 }
@@ -261,6 +263,55 @@ async fn an_endpoint_that_is_not_there_is_not_in_the_document(database: Database
     assert_eq!(plan["anyOf"][0]["enum"], json!(["free", "team"]));
     assert_eq!(plan["description"], "What is paid for.");
     assert_eq!(document["paths"]["/me"]["get"]["security"], json!([{"bearer": []}]));
+}
+
+async fn the_document_says_what_each_operation_needs_and_answers(database: Database) {
+    let issuer = |b: Builder| b.settings(|s| s.access.issuer = "https://example.com/auth/".to_owned());
+    let app = database.app_with(issuer).await;
+    let document = app.call("GET", "/openapi.json", None, None).await.json();
+    assert_eq!(
+        document["servers"][0]["url"], "https://example.com/auth",
+        "also behind a proxy that takes a prefix away"
+    );
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for (method, about) in
+            methods.as_object().unwrap().iter().filter(|(method, _)| *method != "parameters")
+        {
+            assert!(about["security"].is_array(), "{method} {path} says whether it needs a token");
+            for status in ["405", "414", "431", "500", "503"] {
+                assert!(about["responses"].get(status).is_some(), "{method} {path}: {status}");
+            }
+            let kinds = about["requestBody"]["content"].as_object().map_or(1, serde_json::Map::len);
+            assert_eq!(kinds, 1, "{method} {path}: a body is described once");
+        }
+    }
+    assert_eq!(document["paths"]["/login"]["post"]["security"], json!([]));
+    assert_eq!(document["paths"]["/me"]["put"]["security"], json!([{"bearer": []}]));
+    let schemas = &document["components"]["schemas"];
+    assert_eq!(schemas["Refresh"]["required"], json!(["refresh"]));
+    assert_eq!(schemas["Refresh"]["properties"]["refresh"]["minLength"], 1);
+    let busy = &document["components"]["responses"]["ServiceUnavailable"];
+    assert!(busy["headers"].get("Retry-After").is_some() && busy["headers"].get("X-Request-Id").is_some());
+    assert!(busy["content"].get("application/problem+json").is_some());
+    let cookie = Database::sqlite();
+    let cookie = cookie.app_with(|b| b.http(|http| http.refresh_cookie = true)).await;
+    let document = cookie.call("GET", "/openapi.json", None, None).await.json();
+    assert_eq!(document["paths"]["/token/refresh"]["post"]["requestBody"]["required"], false);
+}
+
+async fn the_page_finds_its_way_without_a_slash_at_the_beginning(database: Database) {
+    let moved = |b: Builder| {
+        b.endpoint_at(Endpoint::Docs, "/help/api").endpoint_at(Endpoint::OpenApi, "/help/api.json")
+    };
+    let app = database.app_with(moved).await;
+    let page =
+        async |app: &App, path| String::from_utf8(app.call("GET", path, None, None).await.body).unwrap();
+    assert!(page(&app, "/help/api").await.contains("\"../help/api.json\""));
+    assert!(page(&app, "/help/api/").await.contains("\"../../help/api.json\""));
+    let plain = Database::sqlite();
+    let plain = plain.app().await;
+    assert!(page(&plain, "/docs").await.contains("\"./openapi.json\""));
+    assert!(page(&plain, "/docs/").await.contains("\"../openapi.json\""));
 }
 
 /// Sends the same to the service and to the router in the shell, and demands the same answer.

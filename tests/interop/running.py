@@ -1,0 +1,102 @@
+"""A service of a test's own, and a proxy in front of it."""
+
+import contextlib
+import hashlib
+import http.client
+import http.server
+import os
+import secrets
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+import urllib.request
+from pathlib import Path
+
+BINARY = os.environ["DOORWARDEN_TEST_BINARY"]
+CLIENT, CLIENT_SECRET = "blog", "a secret of the blog, long enough"
+
+
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+@contextlib.contextmanager
+def service(**settings):
+    """The URL of a fresh service on SQLite that knows the OAuth client above."""
+    with tempfile.TemporaryDirectory() as folder:
+        port = free_port()
+        environment = {
+            "DOORWARDEN_LISTEN": f"127.0.0.1:{port}",
+            "DOORWARDEN_METRICS_LISTEN": "",
+            "DOORWARDEN_DATABASE_URL": f"sqlite://{folder}/doorwarden.db",
+            "DOORWARDEN_SECRET_KEY": secrets.token_hex(32),
+            "DOORWARDEN_OAUTH_CLIENTS": f"{CLIENT}={hashlib.sha256(CLIENT_SECRET.encode()).hexdigest()}",
+            **settings,
+        }
+        with open(Path(folder, "log"), "wb") as log:
+            process = subprocess.Popen([BINARY, "serve"], env=environment, cwd=folder, stdout=log, stderr=log)
+        try:
+            url = f"http://127.0.0.1:{port}"
+            for _ in range(300):
+                if process.poll() is not None:
+                    break
+                with contextlib.suppress(OSError):
+                    urllib.request.urlopen(url + "/healthz", timeout=5).close()
+                    break
+                time.sleep(0.1)
+            else:
+                raise RuntimeError("the service does not answer")
+            if process.poll() is not None:
+                raise RuntimeError(Path(folder, "log").read_text())
+            yield url
+        finally:
+            process.terminate()
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+@contextlib.contextmanager
+def stripping_proxy(target, prefix):
+    """The URL of a proxy that takes a prefix away, as `location /auth/ { proxy_pass http://doorwarden/; }` does."""
+    host = target.removeprefix("http://")
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def relay(self):
+            if not self.path.startswith(prefix + "/"):
+                self.send_error(404)
+                return
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            connection = http.client.HTTPConnection(host, timeout=30)
+            headers = {name: value for name, value in self.headers.items() if name.lower() not in ("host", "connection")}
+            connection.request(self.command, self.path.removeprefix(prefix), body or None, headers)
+            answer = connection.getresponse()
+            text = answer.read()
+            self.send_response(answer.status)
+            for name, value in answer.getheaders():
+                if name.lower() not in ("content-length", "transfer-encoding", "connection", "date"):
+                    self.send_header(name, value)
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text)
+            connection.close()
+
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = relay
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}{prefix}"
+    finally:
+        server.shutdown()
+        server.server_close()
