@@ -131,18 +131,32 @@ impl AccessSettings {
 /// The keys that sign access tokens.
 #[derive(Debug, Clone)]
 pub struct KeySettings {
-    /// The algorithm of new keys. By default `EdDSA`.
-    pub algorithm: Algorithm,
-    /// How long a key signs before the next one does. By default 30 days; `None`: until somebody rotates by hand.
+    /// The algorithms that are offered, each with a chain of keys of its own; the first one's keys sign access tokens and revocation
+    /// statements. By default `ES256` alone. What is taken off the list goes on to verify until its last token has expired; what is
+    /// put first signs as soon as verifiers have had the time to learn of its key. Must not be empty.
+    pub algorithms: Vec<Algorithm>,
+    /// How long a key signs before the next one does. By default 30 days; `None`: until somebody rotates by hand. A longer time counts
+    /// from the next key on.
     pub rotate_every: Option<Duration>,
-    /// How long verifiers may keep the key set (`Cache-Control: max-age`). By default 5 minutes. A key is announced for twice
-    /// as long before it signs.
+    /// How long verifiers may keep the key set (`Cache-Control: max-age`). By default 5 minutes.
     pub cache: Duration,
+}
+
+impl KeySettings {
+    /// For how long a key is announced at least before it signs: twice as long as the key set may be kept, and five minutes in any case,
+    /// because some verifiers keep it for so long whatever they are told.
+    pub fn announcement(&self) -> Duration {
+        (2 * self.cache).max(Duration::from_mins(5))
+    }
 }
 
 impl Default for KeySettings {
     fn default() -> Self {
-        Self { algorithm: Algorithm::EdDsa, rotate_every: Some(30 * DAY), cache: Duration::from_mins(5) }
+        Self {
+            algorithms: vec![Algorithm::Es256],
+            rotate_every: Some(30 * DAY),
+            cache: Duration::from_mins(5),
+        }
     }
 }
 

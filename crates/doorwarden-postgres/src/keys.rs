@@ -14,15 +14,15 @@ use tokio_postgres::types::Type;
 #[async_trait]
 impl KeyStore for PostgresStore {
     async fn signing_keys(&self) -> Result<Vec<SigningKey>, StoreError> {
-        let sql = "SELECT kid, algorithm, sealed, public_jwk, predecessor, created_at, signs_from, revoked_at \
-                   FROM doorwarden_keys ORDER BY signs_from, kid";
+        let sql = "SELECT kid, algorithm, sealed, public_jwk, predecessor, created_at, signs_from, signs_until, revoked_at \
+                   FROM doorwarden_keys ORDER BY signs_from, created_at, kid";
         Ok(all(&self.database.rows(Effort::Read, sql, &[]).await?, key)?)
     }
 
     async fn add_signing_key(&self, key: SigningKey) -> Result<bool, StoreError> {
         let sql = "INSERT INTO doorwarden_keys \
-                   (kid, algorithm, sealed, public_jwk, predecessor, created_at, signs_from, revoked_at) \
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (predecessor) DO NOTHING RETURNING 1";
+                   (kid, algorithm, sealed, public_jwk, predecessor, created_at, signs_from, signs_until, revoked_at) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (algorithm, predecessor) DO NOTHING RETURNING 1";
         let params = [
             (&key.kid as _, Type::TEXT),
             (&key.algorithm as _, Type::TEXT),
@@ -31,6 +31,7 @@ impl KeyStore for PostgresStore {
             (&key.predecessor as _, Type::TEXT),
             (&At(key.created_at) as _, Type::TIMESTAMPTZ),
             (&At(key.signs_from) as _, Type::TIMESTAMPTZ),
+            (&key.signs_until.map(At) as _, Type::TIMESTAMPTZ),
             (&key.revoked_at.map(At) as _, Type::TIMESTAMPTZ),
         ];
         Ok(self.database.row(Effort::Write, sql, &params).await?.is_some())
@@ -43,8 +44,43 @@ impl KeyStore for PostgresStore {
         Ok(self.database.row(Effort::Write, sql, &params).await?.is_some())
     }
 
+    async fn revoke_signing_keys(&self, at: Timestamp) -> Result<u64, StoreError> {
+        let sql = "UPDATE doorwarden_keys SET revoked_at = $1 WHERE revoked_at IS NULL RETURNING 1";
+        let revoked = self.database.rows(Effort::Write, sql, &[(&At(at), Type::TIMESTAMPTZ)]).await?;
+        Ok(revoked.len() as u64)
+    }
+
+    async fn schedule_signing_key(
+        &self,
+        known: &SigningKey,
+        signs_from: Timestamp,
+        signs_until: Option<Timestamp>,
+    ) -> Result<bool, StoreError> {
+        let sql = "UPDATE doorwarden_keys SET signs_from = $4, signs_until = $5 \
+                   WHERE kid = $1 AND signs_from = $2 AND signs_until IS NOT DISTINCT FROM $3 AND revoked_at IS NULL \
+                   RETURNING 1";
+        let params = [
+            (&known.kid as _, Type::TEXT),
+            (&At(known.signs_from) as _, Type::TIMESTAMPTZ),
+            (&known.signs_until.map(At) as _, Type::TIMESTAMPTZ),
+            (&At(signs_from) as _, Type::TIMESTAMPTZ),
+            (&signs_until.map(At) as _, Type::TIMESTAMPTZ),
+        ];
+        Ok(self.database.row(Effort::Write, sql, &params).await?.is_some())
+    }
+
+    async fn reseal_signing_key(&self, known: &SigningKey, sealed: Vec<u8>) -> Result<bool, StoreError> {
+        let sql = "UPDATE doorwarden_keys SET sealed = $3 WHERE kid = $1 AND sealed = $2 RETURNING 1";
+        let params =
+            [(&known.kid as _, Type::TEXT), (&known.sealed as _, Type::BYTEA), (&sealed as _, Type::BYTEA)];
+        Ok(self.database.row(Effort::Write, sql, &params).await?.is_some())
+    }
+
     async fn delete_signing_key(&self, kid: &str) -> Result<bool, StoreError> {
-        let sql = "DELETE FROM doorwarden_keys WHERE kid = $1 RETURNING 1";
+        let sql = "DELETE FROM doorwarden_keys key WHERE kid = $1 AND (revoked_at <= now() OR signs_until <= now() \
+                   OR EXISTS (SELECT 1 FROM doorwarden_keys next WHERE next.algorithm = key.algorithm \
+                   AND next.signs_from > key.signs_from AND next.signs_from <= now() \
+                   AND (next.revoked_at IS NULL OR next.revoked_at > next.signs_from))) RETURNING 1";
         Ok(self.database.row(Effort::Write, sql, &[(&kid, Type::TEXT)]).await?.is_some())
     }
 }
@@ -58,6 +94,7 @@ fn key(row: &Row) -> Result<SigningKey, Failure> {
         predecessor: get(row, 4)?,
         created_at: get::<At>(row, 5)?.0,
         signs_from: get::<At>(row, 6)?.0,
-        revoked_at: get::<Option<At>>(row, 7)?.map(|at| at.0),
+        signs_until: get::<Option<At>>(row, 7)?.map(|at| at.0),
+        revoked_at: get::<Option<At>>(row, 8)?.map(|at| at.0),
     })
 }

@@ -1,6 +1,6 @@
 //! The command line. What a command takes stands beside its code in [`crate::command`].
 
-use crate::command::{doctor, group, import, key, password, permission, superuser, token, user};
+use crate::command::{doctor, group, import, key, password, permission, secret, superuser, token, user};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -66,6 +66,9 @@ pub(crate) enum Command {
     /// Look after the keys that sign access tokens
     #[command(subcommand)]
     Key(key::Subcommands),
+    /// What to do when the secret key has leaked, or is lost
+    #[command(subcommand)]
+    Secret(secret::Subcommands),
     /// Take over the accounts of another system
     #[command(subcommand)]
     Import(import::From),

@@ -11,15 +11,15 @@ use rusqlite::{Row, params};
 #[async_trait]
 impl KeyStore for SqliteStore {
     async fn signing_keys(&self) -> Result<Vec<SigningKey>, StoreError> {
-        let sql = "SELECT kid, algorithm, sealed, public_jwk, predecessor, created_at, signs_from, revoked_at \
-                   FROM doorwarden_keys ORDER BY signs_from, kid";
+        let sql = "SELECT kid, algorithm, sealed, public_jwk, predecessor, created_at, signs_from, signs_until, revoked_at \
+                   FROM doorwarden_keys ORDER BY signs_from, created_at, kid";
         Ok(self.read(|connection| all(connection, sql, (), key))?)
     }
 
     async fn add_signing_key(&self, key: SigningKey) -> Result<bool, StoreError> {
         let sql = "INSERT INTO doorwarden_keys \
-                   (kid, algorithm, sealed, public_jwk, predecessor, created_at, signs_from, revoked_at) \
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (predecessor) DO NOTHING";
+                   (kid, algorithm, sealed, public_jwk, predecessor, created_at, signs_from, signs_until, revoked_at) \
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (algorithm, predecessor) DO NOTHING";
         self.write(move |connection| {
             let params = params![
                 key.kid,
@@ -29,6 +29,7 @@ impl KeyStore for SqliteStore {
                 key.predecessor,
                 key.created_at.as_micros(),
                 key.signs_from.as_micros(),
+                key.signs_until.map(Timestamp::as_micros),
                 key.revoked_at.map(Timestamp::as_micros)
             ];
             Ok(run(connection, sql, params)? == 1)
@@ -45,10 +46,55 @@ impl KeyStore for SqliteStore {
         .await
     }
 
+    async fn revoke_signing_keys(&self, at: Timestamp) -> Result<u64, StoreError> {
+        self.write(move |connection| {
+            let sql = "UPDATE doorwarden_keys SET revoked_at = ?1 WHERE revoked_at IS NULL";
+            Ok(run(connection, sql, [at.as_micros()])? as u64)
+        })
+        .await
+    }
+
+    async fn schedule_signing_key(
+        &self,
+        known: &SigningKey,
+        signs_from: Timestamp,
+        signs_until: Option<Timestamp>,
+    ) -> Result<bool, StoreError> {
+        let known = known.clone();
+        self.write(move |connection| {
+            let sql = "UPDATE doorwarden_keys SET signs_from = ?4, signs_until = ?5 \
+                       WHERE kid = ?1 AND signs_from = ?2 AND signs_until IS ?3 AND revoked_at IS NULL";
+            let params = params![
+                known.kid,
+                known.signs_from.as_micros(),
+                known.signs_until.map(Timestamp::as_micros),
+                signs_from.as_micros(),
+                signs_until.map(Timestamp::as_micros)
+            ];
+            Ok(run(connection, sql, params)? == 1)
+        })
+        .await
+    }
+
+    async fn reseal_signing_key(&self, known: &SigningKey, sealed: Vec<u8>) -> Result<bool, StoreError> {
+        let known = known.clone();
+        self.write(move |connection| {
+            let sql = "UPDATE doorwarden_keys SET sealed = ?3 WHERE kid = ?1 AND sealed = ?2";
+            Ok(run(connection, sql, params![known.kid, known.sealed, sealed])? == 1)
+        })
+        .await
+    }
+
     async fn delete_signing_key(&self, kid: &str) -> Result<bool, StoreError> {
         let kid = kid.to_owned();
         self.write(move |connection| {
-            Ok(run(connection, "DELETE FROM doorwarden_keys WHERE kid = ?1", [kid])? == 1)
+            let sql = "DELETE FROM doorwarden_keys WHERE kid = ?1 AND (\
+                       revoked_at <= (SELECT at FROM the_time) OR signs_until <= (SELECT at FROM the_time) OR EXISTS (\
+                       SELECT 1 FROM doorwarden_keys next WHERE next.algorithm = doorwarden_keys.algorithm \
+                       AND next.signs_from > doorwarden_keys.signs_from AND next.signs_from <= (SELECT at FROM the_time) \
+                       AND (next.revoked_at IS NULL OR next.revoked_at > next.signs_from)))";
+            let time = "WITH the_time AS (SELECT CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER) AS at)";
+            Ok(run(connection, &format!("{time} {sql}"), [kid])? == 1)
         })
         .await
     }
@@ -64,6 +110,7 @@ fn key(row: &Row<'_>) -> Result<SigningKey, Failure> {
         predecessor: row.get(4)?,
         created_at: row.instant(5)?,
         signs_from: row.instant(6)?,
-        revoked_at: row.optional_instant(7)?,
+        signs_until: row.optional_instant(7)?,
+        revoked_at: row.optional_instant(8)?,
     })
 }

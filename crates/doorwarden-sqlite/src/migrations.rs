@@ -18,13 +18,14 @@ struct Migration {
 }
 
 /// In order; the number of a migration is its place, from 1.
-const MIGRATIONS: [Migration; 3] = [
+const MIGRATIONS: [Migration; 4] = [
     Migration { name: "0001_tables", sql: include_str!("../migrations/0001_tables.sql") },
     Migration { name: "0002_triggers", sql: include_str!("../migrations/0002_triggers.sql") },
     Migration {
         name: "0003_session_generations",
         sql: include_str!("../migrations/0003_session_generations.sql"),
     },
+    Migration { name: "0005_key_chains", sql: include_str!("../migrations/0005_key_chains.sql") },
 ];
 
 impl Migration {

@@ -16,9 +16,9 @@ pub use set::KeySet;
 /// A signature algorithm (RFC 7518, section 3.1; RFC 8037, section 3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Algorithm {
-    /// Ed25519. Small, fast, deterministic: the default.
+    /// Ed25519. Small, fast, deterministic; many verifiers do not know it.
     EdDsa,
-    /// ECDSA with P-256 and SHA-256.
+    /// ECDSA with P-256 and SHA-256: small, and known everywhere. The default.
     Es256,
     /// RSASSA-PKCS1-v1_5 with SHA-256, for those who know nothing else.
     Rs256,

@@ -53,18 +53,17 @@ impl Sealer {
 
     /// Opens what was sealed with the same associated data.
     pub fn open(&self, associated: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, CannotOpen> {
-        let Some((&VERSION, rest)) = sealed.split_first() else { return Err(CannotOpen) };
-        let Some((nonce, text)) = rest.split_first_chunk::<NONCE>() else { return Err(CannotOpen) };
-        std::iter::once(&self.current)
-            .chain(&self.old)
-            .find_map(|key| {
-                let mut plain = Zeroizing::new(text.to_vec());
-                let nonce = Nonce::assume_unique_for_key(*nonce);
-                let length = key.open_in_place(nonce, Aad::from(associated), &mut plain).ok()?.len();
-                plain.truncate(length);
-                Some(plain)
-            })
-            .ok_or(CannotOpen)
+        let keys = std::iter::once(&self.current).chain(&self.old);
+        keys.into_iter().find_map(|key| open(key, associated, sealed)).ok_or(CannotOpen)
+    }
+
+    /// The same sealed anew under the current key, if only an older one opens it. The nonce must be random and fresh for each call.
+    pub fn resealed(&self, nonce: [u8; NONCE], associated: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
+        if open(&self.current, associated, sealed).is_some() {
+            return None;
+        }
+        let plain = self.open(associated, sealed).ok()?;
+        Some(self.seal(nonce, associated, &plain))
     }
 }
 
@@ -78,6 +77,16 @@ impl fmt::Debug for Sealer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the sealed text does not open with this secret key")]
 pub struct CannotOpen;
+
+fn open(key: &LessSafeKey, associated: &[u8], sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    let (&VERSION, rest) = sealed.split_first()? else { return None };
+    let (nonce, text) = rest.split_first_chunk::<NONCE>()?;
+    let mut plain = Zeroizing::new(text.to_vec());
+    let nonce = Nonce::assume_unique_for_key(*nonce);
+    let length = key.open_in_place(nonce, Aad::from(associated), &mut plain).ok()?.len();
+    plain.truncate(length);
+    Some(plain)
+}
 
 fn key(secret: &SecretKey) -> LessSafeKey {
     let key = secret.derive("doorwarden sealed private key v1");

@@ -10,8 +10,9 @@ use doorwarden_core::live::LiveView;
 use doorwarden_core::password::{Ceilings, HashPool, HashSettings, HashSettingsError, Hasher, PoolSettings};
 use doorwarden_core::permission::{Permission, PermissionNameError};
 use doorwarden_core::random::{RandomSource, SystemRandom};
+use doorwarden_core::session::EndReason;
 use doorwarden_core::settings::{AccessSettings, Settings};
-use doorwarden_core::store::{MigrateError, Store, StoreError};
+use doorwarden_core::store::{MigrateError, Store, StoreError, UserFilter};
 use doorwarden_core::time::{Clock, SystemClock};
 use doorwarden_core::token::refresh::RefreshKeys;
 use doorwarden_core::token::seal::Sealer;
@@ -47,7 +48,8 @@ use std::sync::Arc;
 pub struct Builder {
     database_url: String,
     secret_key: Option<String>,
-    old_secret_keys: Vec<String>,
+    old_secret_keys: Vec<(String, OldSecretKey)>,
+    without_keys: bool,
     settings: Settings,
     http: HttpSettings,
     hashing: HashSettings,
@@ -68,6 +70,7 @@ impl Default for Builder {
             database_url: "sqlite://doorwarden.db".to_owned(),
             secret_key: None,
             old_secret_keys: Vec::new(),
+            without_keys: false,
             settings: Settings::default(),
             http: HttpSettings::default(),
             hashing: HashSettings::default(),
@@ -102,10 +105,25 @@ impl Builder {
     }
 
     /// Secret keys of before, whose tokens are still accepted: Django's `SECRET_KEY_FALLBACKS`. They also open the signing keys that
-    /// were sealed under them, so keep one until the signing keys of its time are gone.
+    /// were sealed under them; those are then sealed anew, under the secret key.
     #[must_use]
     pub fn old_secret_keys(mut self, keys: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.old_secret_keys = keys.into_iter().map(Into::into).collect();
+        self.old_secret_keys = keys.into_iter().map(|key| (key.into(), OldSecretKey::Everything)).collect();
+        self
+    }
+
+    /// One more secret key of before, and what it is still good for.
+    #[must_use]
+    pub fn old_secret_key(mut self, key: impl Into<String>, good_for: OldSecretKey) -> Self {
+        self.old_secret_keys.push((key.into(), good_for));
+        self
+    }
+
+    /// For programs that neither make nor judge tokens, such as one that lists users: no secret key is needed, read or made, and the
+    /// signing keys are only looked at. A token that is issued all the same is accepted nowhere.
+    #[must_use]
+    pub fn without_keys(mut self) -> Self {
+        self.without_keys = true;
         self
     }
 
@@ -241,20 +259,18 @@ impl Builder {
         if self.settings.access.lifetime > AccessSettings::MAX_LIFETIME {
             return Err(BuildError::AccessLifetime);
         }
+        if self.settings.keys.algorithms.is_empty() {
+            return Err(BuildError::NoAlgorithm);
+        }
 
         let url: DatabaseUrl = self.database_url.parse()?;
-        let given = self.secret_key.map(SecretKey::new).transpose()?;
-        let old = self.old_secret_keys.into_iter().map(SecretKey::new).collect::<Result<Vec<_>, _>>()?;
-        if given.is_none() && matches!(url, DatabaseUrl::Postgres(_)) {
+        if matches!((&self.secret_key, &url, self.without_keys), (None, DatabaseUrl::Postgres(_), false)) {
             return Err(BuildError::NoSecretKey);
         }
-        // Before a secret is made: beside another program's database there is none.
+        let given = self.secret_key.map(SecretKey::new).transpose()?;
+        let old = OldSecretKeys::new(self.old_secret_keys)?;
+
         let store = url.open()?;
-        let secret = match (given, &url) {
-            (Some(key), _) => key,
-            (None, DatabaseUrl::Sqlite(path)) => secret::beside(path, self.random.as_ref())?,
-            (None, DatabaseUrl::Postgres(_)) => return Err(BuildError::NoSecretKey),
-        };
         if self.migrate {
             store.migrate().await?;
         } else {
@@ -267,8 +283,19 @@ impl Builder {
             store.declare_permissions(&permissions).await?;
         }
         let (now, random) = (self.clock.now(), self.random.as_ref());
-        let sealer = Sealer::new(&secret, &old);
-        let keys = KeyRing::open(store.as_ref(), sealer, &self.settings, now, random).await?;
+        let secret = match (given, &url) {
+            (Some(given), _) => given,
+            (None, DatabaseUrl::Sqlite(path)) if !self.without_keys => {
+                secret::beside(path, store.as_ref(), random).await?
+            }
+            (None, _) => secret::passing(random),
+        };
+        let keys = if self.without_keys {
+            KeyRing::closed(store.as_ref(), &self.settings, now).await?
+        } else {
+            let sealer = Sealer::new(&secret, &old.open_keys);
+            KeyRing::open(store.as_ref(), sealer, &self.settings, now, random, self.background).await?
+        };
         let pool = HashPool::start(self.pool, hasher, self.random.bytes())?;
         let context = Arc::new(Context {
             live: match self.background {
@@ -277,8 +304,8 @@ impl Builder {
             },
             store,
             pool,
-            session_keys: SessionTokenKeys::new(&secret, &old),
-            refresh_keys: RefreshKeys::new(&secret, &old),
+            session_keys: SessionTokenKeys::new(&secret, &old.verify_tokens),
+            refresh_keys: RefreshKeys::new(&secret, &old.verify_tokens),
             keys,
             feed: RevocationFeed::default(),
             clock: self.clock,
@@ -289,9 +316,106 @@ impl Builder {
         });
         if self.background {
             tokio::spawn(doorwarden_core::janitor::run(Arc::downgrade(&context)));
+        }
+        if self.background && !self.without_keys {
             tokio::spawn(doorwarden_core::keys::rotation::run(Arc::downgrade(&context)));
         }
         Ok(Doorwarden { auth: Auth::new(context, self.http) })
+    }
+}
+
+impl Builder {
+    /// Ends everything that came of a secret key that has leaked or is lost: revokes every signing key, without opening any, and ends all
+    /// sessions and tokens. Then makes new signing keys under the secret key that is given now, which must be another one; on SQLite
+    /// without one it makes a new one in place of the file.
+    ///
+    /// # Errors
+    /// [`BuildError`]. What was ended before stays so; it can be done again.
+    pub async fn revoke_secret_key(self) -> Result<SecretKeyRevoked, BuildError> {
+        let url: DatabaseUrl = self.database_url.parse()?;
+        let file = match (&self.secret_key, &url) {
+            (None, DatabaseUrl::Postgres(_)) => return Err(BuildError::NoSecretKey),
+            (None, DatabaseUrl::Sqlite(path)) => Some(secret::path_beside(path)),
+            (Some(_), _) => None,
+        };
+        let random = Arc::clone(&self.random);
+        let (secret_key, old_secret_keys) = (self.secret_key.clone(), self.old_secret_keys.clone());
+        let (settings, clock) = (self.settings.clone(), Arc::clone(&self.clock));
+        let closed = Self { without_keys: true, background: false, ..self }.build().await?;
+        let keys = closed.keys().revoke_all().await?;
+        let users = sign_out_everybody(&closed).await?;
+        if let Some(file) = &file {
+            secret::renew(file, random.as_ref())?;
+        }
+        let store = &closed.auth().context().store;
+        let secret = match (secret_key, &url) {
+            (None, DatabaseUrl::Sqlite(path)) => {
+                secret::beside(path, store.as_ref(), random.as_ref()).await?
+            }
+            (given, _) => SecretKey::new(given.unwrap_or_default())?,
+        };
+        let old = OldSecretKeys::new(old_secret_keys)?;
+        let sealer = Sealer::new(&secret, &old.open_keys);
+        KeyRing::open(store.as_ref(), sealer, &settings, clock.now(), random.as_ref(), true).await?;
+        closed.close().await;
+        Ok(SecretKeyRevoked { keys, users, file })
+    }
+}
+
+async fn sign_out_everybody(accounts: &Doorwarden) -> Result<u64, StoreError> {
+    let context = accounts.auth().context();
+    let (mut after, mut count) = (None, 0);
+    loop {
+        let users = context.store.users(&UserFilter::default(), after, 1000).await?;
+        let Some(last) = users.last() else { return Ok(count) };
+        after = Some(last.id);
+        for user in &users {
+            context.store.sign_out_user(user.id, EndReason::SignedOut, context.now()).await?;
+        }
+        count += users.len() as u64;
+    }
+}
+
+/// What was ended because a secret key has leaked or is lost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretKeyRevoked {
+    /// How many signing keys were revoked.
+    pub keys: u64,
+    /// How many users were signed out.
+    pub users: u64,
+    /// The file with the new secret key, if one was made.
+    pub file: Option<PathBuf>,
+}
+
+/// What a secret key of before is still good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OldSecretKey {
+    /// Tokens that it signed are accepted, and it opens signing keys that were sealed under it.
+    Everything,
+    /// It opens signing keys that were sealed under it; tokens that it signed are refused.
+    OpensKeys,
+    /// Tokens that it signed are accepted; it opens no signing key.
+    VerifiesTokens,
+}
+
+struct OldSecretKeys {
+    open_keys: Vec<SecretKey>,
+    verify_tokens: Vec<SecretKey>,
+}
+
+impl OldSecretKeys {
+    fn new(keys: Vec<(String, OldSecretKey)>) -> Result<Self, KeyTooShort> {
+        let mut old = Self { open_keys: Vec::new(), verify_tokens: Vec::new() };
+        for (key, good_for) in keys {
+            let key = SecretKey::new(key)?;
+            if good_for != OldSecretKey::VerifiesTokens {
+                old.open_keys.push(key.clone());
+            }
+            if good_for != OldSecretKey::OpensKeys {
+                old.verify_tokens.push(key);
+            }
+        }
+        Ok(old)
     }
 }
 
@@ -348,6 +472,9 @@ pub enum BuildError {
     /// The signing keys cannot be used.
     #[error(transparent)]
     Keys(#[from] KeysError),
+    /// No algorithm for signing keys is offered.
+    #[error("at least one algorithm of signing keys must be offered")]
+    NoAlgorithm,
     /// Access tokens would live longer than is safe.
     #[error("access tokens may live at most {} s", AccessSettings::MAX_LIFETIME.as_secs())]
     AccessLifetime,

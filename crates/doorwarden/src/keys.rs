@@ -26,8 +26,8 @@ impl Keys {
         Ok(self.context.keys.list(self.context.now()))
     }
 
-    /// Announces the next key before its time. It signs after twice the time that verifiers may keep the key set. Its `kid`; if
-    /// one is announced already, its.
+    /// Lets the announced key of the first algorithm sign before its time: as soon as verifiers have had the time to learn of it, which is
+    /// at once if it was announced long enough ago. Its `kid`.
     ///
     /// # Errors
     /// [`KeysError`].
@@ -35,8 +35,8 @@ impl Keys {
         rotation::rotate(&self.context).await
     }
 
-    /// Revokes a key that may have leaked: every token that it signed is refused by every instance within a second. `false`
-    /// if there is no such key, or it was revoked before.
+    /// Revokes a key that may have leaked: every token that it signed is refused by every instance within a second, the announced one
+    /// takes its place, and another one is announced. `false` if there is no such key, or it was revoked before.
     ///
     /// # Errors
     /// [`KeysError`].
@@ -44,7 +44,16 @@ impl Keys {
         rotation::revoke(&self.context, kid).await
     }
 
-    /// Does what the calendar asks for at this instant: announces the next key if it is time, deletes those that are over. Happens by
+    /// Revokes every key, without opening any: the secret key that has sealed them has leaked, or is lost. How many. Whoever can makes
+    /// new ones, which sign at once.
+    ///
+    /// # Errors
+    /// [`KeysError::Store`].
+    pub async fn revoke_all(&self) -> Result<u64, KeysError> {
+        rotation::revoke_all(&self.context).await
+    }
+
+    /// Does what the calendar asks for at this instant: announces the next keys if it is time, deletes those that are over. Happens by
     /// itself once a minute.
     ///
     /// # Errors

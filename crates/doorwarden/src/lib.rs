@@ -30,7 +30,7 @@ mod secret;
 mod tokens;
 mod users;
 
-pub use builder::{BuildError, Builder};
+pub use builder::{BuildError, Builder, OldSecretKey, SecretKeyRevoked};
 pub use doorwarden_axum::{
     ApiError, Auth, Claims, CorsSettings, CurrentUser, Endpoint, HttpSettings, OauthClients,
 };

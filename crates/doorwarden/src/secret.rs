@@ -1,4 +1,5 @@
 use doorwarden_core::random::RandomSource;
+use doorwarden_core::store::{Store, StoreError};
 use doorwarden_core::token::secret::{KeyTooShort, SecretKey};
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Read, Write};
@@ -18,6 +19,16 @@ pub enum SecretKeyError {
     /// Others than its owner may read it.
     #[error("others may read the file with the secret key, {path}. hint: chmod 600 {path}", path = .0.display())]
     Readable(PathBuf),
+    /// It is missing, and there are signing keys that it has sealed.
+    #[error(
+        "the file with the secret key, {path}, is missing, and the signing keys in the database are sealed under it. hint: restore it; \
+         if it is lost, `doorwarden secret revoke` makes a new one, and ends everything that came of it",
+        path = .0.display()
+    )]
+    Missing(PathBuf),
+    /// Whether there are signing keys cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// It holds too little.
     #[error("the file with the secret key, {path}, holds too little: {error}", path = .path.display())]
     TooShort {
@@ -35,12 +46,16 @@ pub(crate) fn path_beside(database: &Path) -> PathBuf {
     database.with_file_name(name)
 }
 
-/// The secret key that lies beside a SQLite database; created, with mode 0600, if there is none.
-pub(crate) fn beside(database: &Path, random: &dyn RandomSource) -> Result<SecretKey, SecretKeyError> {
+/// The secret key that lies beside a SQLite database; created, with mode 0600, if there is none. Not while there are signing keys that
+/// another has sealed: then it is lost, and a new one would hide that.
+pub(crate) async fn beside(
+    database: &Path,
+    store: &dyn Store,
+    random: &dyn RandomSource,
+) -> Result<SecretKey, SecretKeyError> {
     let path = path_beside(database);
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder)
-            .map_err(|error| SecretKeyError::File { path: path.clone(), error })?;
+    if !path.exists() && store.signing_keys().await?.iter().any(|key| key.revoked_at.is_none()) {
+        return Err(SecretKeyError::Missing(path));
     }
     let text = match create(&path, random) {
         Ok(text) => text,
@@ -50,19 +65,46 @@ pub(crate) fn beside(database: &Path, random: &dyn RandomSource) -> Result<Secre
     SecretKey::new(text.trim()).map_err(|error| SecretKeyError::TooShort { path, error })
 }
 
+/// A secret key that nobody else will ever know.
+pub(crate) fn passing(random: &dyn RandomSource) -> SecretKey {
+    SecretKey::new(fresh(random)).expect("it has 64 characters")
+}
+
+/// Puts a new secret key into this file, in place of the one in it.
+pub(crate) fn renew(path: &Path, random: &dyn RandomSource) -> Result<(), SecretKeyError> {
+    let renewed = draft(path, &fresh(random)).and_then(|draft| std::fs::rename(draft, path));
+    renewed.map_err(|error| SecretKeyError::File { path: path.to_owned(), error })
+}
+
 fn create(path: &Path, random: &dyn RandomSource) -> std::io::Result<String> {
-    let half = || u128::from_le_bytes(random.bytes());
-    let text = format!("{:032x}{:032x}", half(), half());
+    let text = fresh(random);
     // Whole or not at all: written under another name first, then linked, which fails if somebody was faster.
+    let draft = draft(path, &text)?;
+    let linked = std::fs::hard_link(&draft, path);
+    std::fs::remove_file(&draft)?;
+    linked.map(|()| text)
+}
+
+fn fresh(random: &dyn RandomSource) -> String {
+    let half = || u128::from_le_bytes(random.bytes());
+    format!("{:032x}{:032x}", half(), half())
+}
+
+/// Writes a file beside `path` that is to take its name.
+fn draft(path: &Path, text: &str) -> std::io::Result<PathBuf> {
     let draft = path.with_extension(format!("secret-{}", std::process::id()));
     let written =
         private(OpenOptions::new().write(true).create_new(true)).open(&draft).and_then(|mut file| {
             file.write_all(text.as_bytes())?;
             file.sync_all()
         });
-    let linked = written.and_then(|()| std::fs::hard_link(&draft, path));
-    std::fs::remove_file(&draft)?;
-    linked.map(|()| text)
+    match written {
+        Ok(()) => Ok(draft),
+        Err(error) => {
+            let _ = std::fs::remove_file(&draft);
+            Err(error)
+        }
+    }
 }
 
 fn read(path: &Path) -> Result<String, SecretKeyError> {

@@ -32,7 +32,9 @@ const LARGE_BYTES: usize = 1024;
 
 /// The keys of access tokens, as this instance knows them.
 pub struct KeyRing {
-    sealer: Sealer,
+    /// `None`: the keys are only looked at.
+    sealer: Option<Sealer>,
+    algorithms: Vec<Algorithm>,
     expect: Expect,
     /// How long a key verifies after its last signature.
     keep: Duration,
@@ -51,6 +53,8 @@ struct List {
     keys: Vec<SigningKey>,
     /// The private keys of those that can still do something.
     pairs: HashMap<String, Arc<KeyPair>>,
+    /// One that is sealed under a secret key that was not given.
+    sealed: Option<String>,
 }
 
 /// What the list means since one instant until another.
@@ -81,8 +85,8 @@ pub enum SignError {
 pub enum KeysError {
     /// The private key was sealed under a secret key that was not given.
     #[error(
-        "the signing key {kid} does not open with this secret key. hint: if the secret key was changed, give the one of before as an \
-         old secret key"
+        "the signing key {kid} does not open with this secret key. hint: if the secret key was changed, give the one of before in \
+         old_secret_keys; if that one has leaked or is lost, `doorwarden secret revoke` ends everything that came of it"
     )]
     Sealed {
         /// Which.
@@ -108,6 +112,9 @@ pub enum KeysError {
         /// Why.
         error: KeyError,
     },
+    /// The keys are only looked at.
+    #[error("no secret key was given, so no signing key can be made")]
+    NoSecretKey,
     /// No key could be made.
     #[error(transparent)]
     Generation(#[from] KeyError),
@@ -117,43 +124,74 @@ pub enum KeysError {
 }
 
 impl KeyRing {
-    /// Reads the keys. If there is none that signs, makes the first; of several instances that do so at once the
-    /// database lets one succeed.
+    /// Opens the keys that may still sign or verify, and makes what is missing if none signs. If it `looks_after` them, it makes what is
+    /// missing in any case, and seals those anew that an old secret key opened. Of several instances that do so at once the database
+    /// lets one succeed.
     ///
     /// # Errors
-    /// [`KeysError`] if any key that may still sign or verify cannot be opened, is weak, or is not what its row says.
+    /// [`KeysError`] if any key that may still sign or verify cannot be opened, is weak, or is not what its row says; nothing was
+    /// changed then.
     pub async fn open(
         store: &dyn Store,
         sealer: Sealer,
         settings: &Settings,
         now: Timestamp,
         random: &dyn RandomSource,
+        looks_after: bool,
     ) -> Result<Self, KeysError> {
         let keep = settings.access.longest() + settings.keys.cache;
         let mut stored = store.signing_keys().await?;
-        while !states(&stored, now, keep).contains(&KeyState::Signing) {
-            let algorithm = settings.keys.algorithm;
-            let last = rotation::last_of(&stored);
-            let first = rotation::new_key(last, algorithm, &sealer, now, now, random).await?;
-            store.add_signing_key(first).await?;
-            stored = store.signing_keys().await?;
+        let mut pairs = opened(&stored, &sealer, now, keep)?;
+        for key in stored.iter().filter(|key| looks_after && pairs.contains_key(&key.kid)) {
+            if let Some(sealed) = sealer.resealed(random.bytes(), key.kid.as_bytes(), &key.sealed) {
+                store.reseal_signing_key(key, sealed).await?;
+            }
         }
-        let expect = Expect::new(&settings.access.issuer, settings.access.audience());
-        let needed = stored.iter().zip(states(&stored, now, keep)).filter(|(_, state)| !state.is_over());
-        let opened = needed.map(|(key, _)| Ok((key.kid.clone(), Arc::new(open_key(key, &sealer)?))));
-        let pairs = opened.collect::<Result<_, KeysError>>()?;
-        let list = List { read: stored.clone(), keys: stored, pairs };
+        let is_signed = states(&stored, now, keep).contains(&KeyState::Signing);
+        if looks_after || !is_signed {
+            for _ in 0..rotation::ROUNDS {
+                let steps = rotation::plan(&stored, &settings.keys, keep, now);
+                let done = rotation::carry_out(store, steps, &stored, &sealer, now, random).await?;
+                stored = store.signing_keys().await?;
+                if !done {
+                    break;
+                }
+            }
+            pairs = opened(&stored, &sealer, now, keep)?;
+        }
+        Ok(Self::new(
+            Some(sealer),
+            settings,
+            List { read: stored.clone(), keys: stored, pairs, sealed: None },
+            now,
+        ))
+    }
+
+    /// Only looks at the keys: opens none, makes none, signs and verifies nothing. It can revoke.
+    ///
+    /// # Errors
+    /// [`KeysError::Store`].
+    pub async fn closed(store: &dyn Store, settings: &Settings, now: Timestamp) -> Result<Self, KeysError> {
+        let stored = store.signing_keys().await?;
+        let list = List { read: stored.clone(), keys: stored, pairs: HashMap::new(), sealed: None };
+        Ok(Self::new(None, settings, list, now))
+    }
+
+    fn new(sealer: Option<Sealer>, settings: &Settings, list: List, now: Timestamp) -> Self {
+        let keep = settings.access.longest() + settings.keys.cache;
         let remembered = settings.live.access_tokens;
-        Ok(Self {
-            ring: RwLock::new(Arc::new(Ring::at(now, &list, keep, remembered))),
+        let algorithms = settings.keys.algorithms.clone();
+        Self {
+            ring: RwLock::new(Arc::new(Ring::at(now, &list, &algorithms, keep, remembered))),
             sealer,
-            expect,
+            algorithms,
+            expect: Expect::new(&settings.access.issuer, settings.access.audience()),
             keep,
             remembered,
             list: Mutex::new(list),
             reading: tokio::sync::Mutex::default(),
             large_token_seen: AtomicBool::new(false),
-        })
+        }
     }
 
     /// Signs an access token.
@@ -209,18 +247,41 @@ impl KeyRing {
         self.at(now).revoked.clone()
     }
 
-    /// The stored keys and what each may do at `now`.
-    pub fn list(&self, now: Timestamp) -> Vec<(SigningKey, KeyState)> {
-        self.look(now).0
+    /// The algorithms of the published keys, as `alg` names them, each once.
+    pub fn algorithms(&self, now: Timestamp) -> Vec<Algorithm> {
+        let ring = self.at(now);
+        let is_published = |algorithm: &Algorithm| ring.set.iter().any(|key| key.algorithm() == *algorithm);
+        let mut first = self.algorithms.clone();
+        first.extend(Algorithm::ALL);
+        let mut published: Vec<Algorithm> = Vec::new();
+        for algorithm in first.into_iter().filter(is_published) {
+            if !published.contains(&algorithm) {
+                published.push(algorithm);
+            }
+        }
+        published
     }
 
-    /// The same, and the id of the key that the next one follows. Whoever adds a key because of what he sees here must name that one:
-    /// then he fails if the list was already longer.
-    fn look(&self, now: Timestamp) -> (Vec<(SigningKey, KeyState)>, String) {
+    /// The stored keys and what each may do at `now`.
+    pub fn list(&self, now: Timestamp) -> Vec<(SigningKey, KeyState)> {
         let list = self.list.lock();
         let states = states(&list.keys, now, self.keep);
-        let keys = list.keys.iter().cloned().zip(states).collect();
-        (keys, rotation::last_of(&list.read))
+        list.keys.iter().cloned().zip(states).collect()
+    }
+
+    /// The keys that can be used, and all that are stored. Whoever adds a key because of what he sees here must name the last of all as
+    /// its predecessor: then he fails if the list was already longer.
+    fn look(&self) -> (Vec<SigningKey>, Vec<SigningKey>) {
+        let list = self.list.lock();
+        (list.keys.clone(), list.read.clone())
+    }
+
+    /// What seals new keys, if every key that is needed was sealed under a secret key that is known here.
+    fn sealer_of_all(&self) -> Result<&Sealer, KeysError> {
+        match self.list.lock().sealed.clone() {
+            Some(kid) => Err(KeysError::Sealed { kid }),
+            None => self.sealer.as_ref().ok_or(KeysError::NoSecretKey),
+        }
     }
 
     /// Takes over what is stored now. A key that cannot be used is left out and logged.
@@ -229,22 +290,34 @@ impl KeyRing {
         if list.read == stored {
             return;
         }
-        let (mut keys, mut pairs) = (Vec::with_capacity(stored.len()), HashMap::new());
+        let (mut keys, mut pairs, mut sealed) = (Vec::with_capacity(stored.len()), HashMap::new(), None);
         let states = states(&stored, now, self.keep);
         for (key, state) in stored.iter().zip(states) {
-            let known = list.pairs.get(&key.kid).filter(|_| list.keys.contains(key)).cloned();
-            match known.map_or_else(|| open_key(key, &self.sealer).map(Arc::new), Ok) {
+            let Some(sealer) = &self.sealer else {
+                keys.push(key.clone());
+                continue;
+            };
+            // What was opened once is known, also if it was sealed anew.
+            let same = |known: &SigningKey| {
+                (&known.kid, &known.algorithm, &known.public_jwk)
+                    == (&key.kid, &key.algorithm, &key.public_jwk)
+            };
+            let known = list.pairs.get(&key.kid).filter(|_| list.keys.iter().any(same)).cloned();
+            match known.map_or_else(|| open_key(key, sealer).map(Arc::new), Ok) {
                 Ok(pair) => _ = pairs.insert(key.kid.clone(), pair),
                 Err(_) if state.is_over() => {}
                 Err(error) => {
                     tracing::error!(%error, "a signing key is left out");
+                    if let KeysError::Sealed { kid } = error {
+                        sealed = Some(kid);
+                    }
                     continue;
                 }
             }
             keys.push(key.clone());
         }
-        *list = List { read: stored, keys, pairs };
-        *self.ring.write() = Arc::new(Ring::at(now, &list, self.keep, self.remembered));
+        *list = List { read: stored, keys, pairs, sealed };
+        *self.ring.write() = Arc::new(Ring::at(now, &list, &self.algorithms, self.keep, self.remembered));
     }
 
     fn at(&self, now: Timestamp) -> Arc<Ring> {
@@ -253,20 +326,34 @@ impl KeyRing {
             return ring;
         }
         let list = self.list.lock();
-        let ring = Arc::new(Ring::at(now, &list, self.keep, self.remembered));
+        let ring = Arc::new(Ring::at(now, &list, &self.algorithms, self.keep, self.remembered));
         *self.ring.write() = Arc::clone(&ring);
         ring
     }
 }
 
+/// The private keys of those that may still sign or verify.
+fn opened(
+    stored: &[SigningKey],
+    sealer: &Sealer,
+    now: Timestamp,
+    keep: Duration,
+) -> Result<HashMap<String, Arc<KeyPair>>, KeysError> {
+    let needed = stored.iter().zip(states(stored, now, keep)).filter(|(_, state)| !state.is_over());
+    needed.map(|(key, _)| Ok((key.kid.clone(), Arc::new(open_key(key, sealer)?)))).collect()
+}
+
 impl Ring {
-    fn at(now: Timestamp, list: &List, keep: Duration, remembered: usize) -> Self {
+    fn at(now: Timestamp, list: &List, algorithms: &[Algorithm], keep: Duration, remembered: usize) -> Self {
         let states = states(&list.keys, now, keep);
         let keys = || list.keys.iter().zip(&states);
         let (since, until) = state::unchanged_around(&list.keys, now, keep);
         let is_public =
             |state: KeyState| matches!(state, KeyState::Announced | KeyState::Signing | KeyState::Verifying);
-        let signing = keys().find(|(_, state)| **state == KeyState::Signing);
+        // That of the first offered algorithm; until it has one, the newest of any.
+        let place = |key: &SigningKey| algorithms.iter().position(|a| a.as_str() == key.algorithm);
+        let signing = keys().rev().filter(|(_, state)| **state == KeyState::Signing);
+        let signing = signing.min_by_key(|(key, _)| place(key).unwrap_or(usize::MAX));
         // The newest first, should there ever be more than a set may have.
         let public = keys().rev().filter(|(_, state)| is_public(**state));
         let public = public.filter_map(|(key, _)| Some(list.pairs.get(&key.kid)?.public().clone()));

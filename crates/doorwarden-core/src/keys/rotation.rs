@@ -1,10 +1,11 @@
 //! New keys: by the calendar, by hand, and in an emergency.
 
 use super::KeysError;
-use super::state::KeyState;
+use super::state::{KeyState, starts, states};
 use crate::context::Context;
 use crate::random::RandomSource;
-use crate::store::{Change, SigningKey};
+use crate::settings::KeySettings;
+use crate::store::{Change, SigningKey, Store};
 use crate::time::Timestamp;
 use crate::token::key::{Algorithm, KeyError, KeyPair};
 use crate::token::seal::Sealer;
@@ -13,6 +14,10 @@ use std::time::Duration;
 
 /// Between two looks at the calendar.
 const ROUND: Duration = Duration::from_mins(1);
+/// How often the keys are looked at until nothing is left to be done: a chain begins with two keys, and one may end for it.
+pub(super) const ROUNDS: usize = 4;
+/// When a key signs that waits until somebody rotates by hand: at the end of the year 9999.
+pub const NEVER: Timestamp = Timestamp::from_seconds(253_402_300_799);
 /// Between two looks at the stored keys while changes are not heard.
 const DEAF: Duration = Duration::from_millis(500);
 
@@ -27,7 +32,8 @@ pub async fn run(context: Weak<Context>) {
         let current = changes.borrow_and_update().keys;
         let is_deaf = !strong.live.is_connected();
         let done = match () {
-            () if until_round.is_zero() || seen != Some(current) => maintain(&strong).await,
+            () if until_round.is_zero() => maintain(&strong).await,
+            () if seen != Some(current) => replenish(&strong).await,
             () if is_deaf => reload(&strong).await,
             () => Ok(()),
         };
@@ -62,108 +68,246 @@ pub async fn reload(context: &Context) -> Result<(), KeysError> {
     Ok(())
 }
 
-/// Announces the next key when it is time, makes one at once if none signs, and deletes those that are over.
+/// Looks after the chains: see [`plan`].
 ///
 /// # Errors
-/// [`KeysError`].
+/// [`KeysError`]. Nothing is made while a key is sealed under a secret key that was not given: somebody else has it.
 pub async fn maintain(context: &Context) -> Result<(), KeysError> {
-    reload(context).await?;
-    let now = context.now();
-    let (list, last) = context.keys.look(now);
-    for (key, state) in &list {
-        if *state == KeyState::Retired && key.kid != last {
-            context.store.delete_signing_key(&key.kid).await?;
-            tracing::info!(key.id = key.kid, "a signing key was deleted: its last token has expired");
+    take_steps(context, |_| true).await
+}
+
+/// Makes what is missing, as when a key was revoked by hand, and leaves the rest to the calendar: instances that are told different things
+/// would answer each other's changes without end.
+async fn replenish(context: &Context) -> Result<(), KeysError> {
+    take_steps(context, |step| matches!(step, Step::Add { .. })).await
+}
+
+async fn take_steps(context: &Context, is_due: fn(&Step) -> bool) -> Result<(), KeysError> {
+    let keys = &context.keys;
+    for _ in 0..ROUNDS {
+        reload(context).await?;
+        let sealer = keys.sealer_of_all()?;
+        let (now, random) = (context.now(), context.random.as_ref());
+        let (usable, stored) = keys.look();
+        let mut steps = plan(&usable, &context.settings.keys, keys.keep, now);
+        steps.retain(is_due);
+        if !carry_out(context.store.as_ref(), steps, &stored, sealer, now, random).await? {
+            break;
         }
-    }
-    let settings = &context.settings.keys;
-    let newest = list.iter().rev().find(|(key, _)| key.revoked_at.is_none());
-    match (newest, settings.rotate_every) {
-        (None, _) => add(context, last, now).await?,
-        (Some((newest, _)), Some(every)) => {
-            let soonest = now.after(2 * settings.cache);
-            if newest.signs_from.after(every) <= soonest {
-                add(context, last, soonest.max(newest.signs_from.after(every))).await?;
-            }
-        }
-        (Some(_), None) => {}
     }
     reload(context).await
 }
 
-/// Announces a new key, which signs as soon as every verifier has had the time to fetch it: after twice the time that the
-/// key set may be cached. The `kid` of the key that signs next; if one is announced already, its.
+/// Lets the announced key sign before its time: as soon as every verifier has had the time to learn of it, which is at once if it was
+/// announced long enough ago. Its `kid`.
 ///
 /// # Errors
 /// [`KeysError`].
 pub async fn rotate(context: &Context) -> Result<String, KeysError> {
-    reload(context).await?;
+    maintain(context).await?;
     let now = context.now();
-    let announced = |list: Vec<(SigningKey, KeyState)>| {
-        list.into_iter().find(|(_, state)| *state == KeyState::Announced).map(|(key, _)| key.kid)
+    let settings = &context.settings.keys;
+    let (keys, _) = context.keys.look();
+    let states = states(&keys, now, context.keys.keep);
+    let algorithm = settings.algorithms.first().map_or("", |first| first.as_str());
+    let is_next = |(key, state): &(&SigningKey, &KeyState)| {
+        key.algorithm == algorithm && **state == KeyState::Announced
     };
-    let (list, last) = context.keys.look(now);
-    if let Some(kid) = announced(list) {
-        return Ok(kid);
+    let Some((next, _)) = keys.iter().zip(&states).find(is_next) else { return Ok(String::new()) };
+    let soonest = now.max(next.created_at.after(settings.announcement()));
+    if soonest < next.signs_from {
+        context.store.schedule_signing_key(next, soonest, next.signs_until).await?;
+        context.live.forget(Change::Keys);
+        tracing::info!(key.id = next.kid, signs_from = %soonest, "a signing key was brought forward");
+        maintain(context).await?;
     }
-    add(context, last, now.after(2 * context.settings.keys.cache)).await?;
-    reload(context).await?;
-    let list = context.keys.list(now);
-    let newest = list.iter().rev().find(|(key, _)| key.revoked_at.is_none()).map(|(key, _)| key.kid.clone());
-    Ok(announced(list).or(newest).unwrap_or_default())
+    Ok(next.kid.clone())
 }
 
 /// Revokes a key in an emergency: whatever it signed is refused at once here, within a second by every instance on the same
-/// database, and by other services when they hear it from the revocation feed. If it was the key that signs, a new one signs from this
-/// instant. `false` if there is no such key, or it was revoked before.
+/// database, and by other services when they hear it from the revocation feed. If it was the key that signs, the announced one of its
+/// algorithm signs from this instant, and another one is announced. `false` if there is no such key, or it was revoked before.
 ///
 /// # Errors
-/// [`KeysError`].
+/// [`KeysError::Store`].
 pub async fn revoke(context: &Context, kid: &str) -> Result<bool, KeysError> {
-    loop {
-        reload(context).await?;
-        let now = context.now();
-        let (list, last) = context.keys.look(now);
-        let Some((key, state)) = list.iter().find(|(key, _)| key.kid == kid) else { return Ok(false) };
-        if *state != KeyState::Signing {
-            break;
-        }
-        // The successor first, so that there is a key that signs at every instant.
-        add(context, last, now.max(key.signs_from.after(Duration::from_micros(1)))).await?;
-        if key.signs_from >= now {
-            break;
-        }
-    }
+    // The successor first, so that there is a key that signs at every instant.
+    look_after(context).await;
     let revoked = context.store.revoke_signing_key(kid, context.now()).await?;
-    reload(context).await?;
     if revoked {
         context.live.forget(Change::Keys);
         tracing::warn!(key.id = kid, "a signing key was revoked");
     }
+    look_after(context).await;
+    reload(context).await?;
     Ok(revoked)
 }
 
-/// Stores a new key after `last`; nothing happens if another instance was faster.
-async fn add(context: &Context, last: String, signs_from: Timestamp) -> Result<(), KeysError> {
-    let algorithm = context.settings.keys.algorithm;
-    let (sealer, random) = (&context.keys.sealer, context.random.as_ref());
-    let key = new_key(last, algorithm, sealer, context.now(), signs_from, random).await?;
-    let kid = key.kid.clone();
-    if context.store.add_signing_key(key).await? {
-        tracing::info!(key.id = kid, %signs_from, "a signing key was announced");
-    }
-    Ok(())
+/// Revokes every key, without opening any, and makes new ones, which sign at once, unless the keys are only looked at: the secret key
+/// under which they were sealed has leaked, or is lost. How many were revoked.
+///
+/// # Errors
+/// [`KeysError::Store`].
+pub async fn revoke_all(context: &Context) -> Result<u64, KeysError> {
+    let revoked = context.store.revoke_signing_keys(context.now()).await?;
+    context.live.forget(Change::Keys);
+    tracing::warn!(keys = revoked, "every signing key was revoked");
+    look_after(context).await;
+    reload(context).await?;
+    Ok(revoked)
 }
 
-/// The id of the key that no other key follows; empty if there is none.
-pub(super) fn last_of(stored: &[SigningKey]) -> String {
-    let is_followed = |key: &SigningKey| stored.iter().any(|other| other.predecessor == key.kid);
-    let last = stored.iter().filter(|key| !is_followed(key)).max_by_key(|key| key.created_at);
+/// Maintains the keys as far as it is possible here: a key must be revoked also by who cannot make another.
+async fn look_after(context: &Context) {
+    match maintain(context).await {
+        Ok(()) | Err(KeysError::NoSecretKey) => {}
+        Err(error) => tracing::warn!(%error, "no new signing key could be announced"),
+    }
+}
+
+/// Something to do about the keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Make a key.
+    Add { algorithm: Algorithm, signs_from: Timestamp },
+    /// Change when a key signs.
+    Schedule { key: SigningKey, signs_from: Timestamp, signs_until: Option<Timestamp> },
+    /// Delete a key.
+    Delete(String),
+}
+
+/// What has to be done at this instant, so that each offered algorithm has a key that signs and an announced one, and the others come to
+/// their end. To be asked again when it is done, until nothing is left.
+///
+/// - A chain without a key gets one; it signs at once if nothing else does, else after it was announced long enough.
+/// - A chain with one gets the next, which signs after [`KeySettings::rotate_every`]. If that became shorter, it is brought forward.
+/// - A chain that is not offered ends when the first of the offered ones signs, but not at once: another instance may still offer it, or
+///   offer it already, and then it goes on.
+/// - What is over is deleted, but for the last of a chain that is offered, because the next one follows it.
+pub(super) fn plan(keys: &[SigningKey], settings: &KeySettings, keep: Duration, now: Timestamp) -> Vec<Step> {
+    let (states, starts) = (states(keys, now, keep), starts(keys));
+    let is_offered = |key: &SigningKey| settings.algorithms.iter().any(|a| a.as_str() == key.algorithm);
+    let is_current = |n: &usize| matches!(states[*n], KeyState::Signing | KeyState::Announced);
+    let current_of = |algorithm: Algorithm| {
+        let of_chain = |n: &usize| keys[*n].algorithm == algorithm.as_str() && is_current(n);
+        (0..keys.len()).filter(of_chain).collect::<Vec<_>>()
+    };
+    let announced_by = |at: Timestamp| at.after(settings.announcement());
+    let something_signs = states.contains(&KeyState::Signing);
+    let first_start = settings.algorithms.first().and_then(|a| current_of(*a).first().map(|n| starts[*n]));
+
+    let mut steps = Vec::new();
+    for (n, key) in keys.iter().enumerate() {
+        let until = match (is_offered(key), key.signs_until, first_start) {
+            _ if states[n].is_over() => key.signs_until,
+            (true, ..) => None,
+            (false, None, Some(start)) => Some(start.max(announced_by(now))),
+            (false, until, _) => until,
+        };
+        // Where it took the place of a revoked key, that is written down, behind all that came before.
+        let took_place = states[n] == KeyState::Signing && starts[n] < key.signs_from;
+        let from = if took_place {
+            starts[n].max(after_all(&keys[..n], key.algorithm.as_str()))
+        } else {
+            key.signs_from
+        };
+        if (from, until) != (key.signs_from, key.signs_until) {
+            steps.push(Step::Schedule { key: key.clone(), signs_from: from, signs_until: until });
+        }
+        let is_last = !keys.iter().any(|k| k.algorithm == key.algorithm && k.predecessor == key.kid);
+        if states[n] == KeyState::Retired && !(is_last && is_offered(key)) {
+            steps.push(Step::Delete(key.kid.clone()));
+        }
+    }
+    for (place, algorithm) in settings.algorithms.iter().enumerate() {
+        if settings.algorithms[..place].contains(algorithm) {
+            continue;
+        }
+        let next_turn = |n: usize| {
+            let turn = settings.rotate_every.map_or(NEVER, |every| starts[n].after(every));
+            turn.max(after_all(&keys[n..=n], algorithm.as_str()))
+        };
+        match current_of(*algorithm)[..] {
+            [] => {
+                let begun = keys.iter().filter(|key| key.signs_from <= now);
+                let now = now.max(after_all(begun, algorithm.as_str()));
+                let signs_from = if something_signs { announced_by(now) } else { now };
+                steps.push(Step::Add { algorithm: *algorithm, signs_from });
+            }
+            [only] => {
+                let signs_from = next_turn(only).max(announced_by(now));
+                steps.push(Step::Add { algorithm: *algorithm, signs_from });
+            }
+            [current, next, ..] => {
+                let signs_from = next_turn(current).max(announced_by(keys[next].created_at));
+                if signs_from < keys[next].signs_from && now < keys[next].signs_from {
+                    let signs_until = None;
+                    steps.push(Step::Schedule { key: keys[next].clone(), signs_from, signs_until });
+                }
+            }
+        }
+    }
+    steps
+}
+
+/// The first instant at which a key can begin to sign that comes behind these in its chain.
+fn after_all<'a>(keys: impl IntoIterator<Item = &'a SigningKey>, algorithm: &str) -> Timestamp {
+    let of_chain = keys.into_iter().filter(|key| key.algorithm == algorithm);
+    let last = of_chain.map(|key| key.signs_from.after(Duration::from_micros(1))).max();
+    last.unwrap_or(Timestamp::from_micros(i64::MIN))
+}
+
+/// Whether any step was taken: of several instances only one takes each.
+pub(super) async fn carry_out(
+    store: &dyn Store,
+    steps: Vec<Step>,
+    stored: &[SigningKey],
+    sealer: &Sealer,
+    now: Timestamp,
+    random: &dyn RandomSource,
+) -> Result<bool, KeysError> {
+    let mut any = false;
+    for step in steps {
+        any |= match step {
+            Step::Add { algorithm, signs_from } => {
+                let last = last_of(stored, algorithm);
+                let key = new_key(last, algorithm, sealer, now, signs_from, random).await?;
+                let (kid, algorithm) = (key.kid.clone(), key.algorithm.clone());
+                let is_added = store.add_signing_key(key).await?;
+                if is_added {
+                    tracing::info!(key.id = kid, algorithm, %signs_from, "a signing key was announced");
+                }
+                is_added
+            }
+            Step::Schedule { key, signs_from, signs_until } => {
+                let is_scheduled = store.schedule_signing_key(&key, signs_from, signs_until).await?;
+                if let Some(until) = signs_until.filter(|_| is_scheduled) {
+                    tracing::info!(key.id = key.kid, algorithm = key.algorithm, %until, "a signing key comes to its end");
+                }
+                is_scheduled
+            }
+            Step::Delete(kid) => {
+                let is_deleted = store.delete_signing_key(&kid).await?;
+                if is_deleted {
+                    tracing::info!(key.id = kid, "a signing key was deleted: its last token has expired");
+                }
+                is_deleted
+            }
+        };
+    }
+    Ok(any)
+}
+
+/// The id of the key of this algorithm that no other follows; empty if there is none.
+fn last_of(stored: &[SigningKey], algorithm: Algorithm) -> String {
+    let chain = || stored.iter().filter(|key| key.algorithm == algorithm.as_str());
+    let is_followed = |key: &SigningKey| chain().any(|other| other.predecessor == key.kid);
+    let last = chain().filter(|key| !is_followed(key)).max_by_key(|key| key.created_at);
     last.map(|key| key.kid.clone()).unwrap_or_default()
 }
 
 /// A key that follows `last`.
-pub(super) async fn new_key(
+async fn new_key(
     last: String,
     algorithm: Algorithm,
     sealer: &Sealer,
@@ -186,6 +330,7 @@ pub(super) async fn new_key(
         predecessor: last,
         created_at: now,
         signs_from,
+        signs_until: None,
         revoked_at: None,
     })
 }

@@ -12,9 +12,9 @@ use serde_json::json;
 pub(crate) enum Subcommands {
     /// List the keys and what each may do at this moment
     List,
-    /// Announce the next key now; it signs once every verifier has had the time to learn of it
+    /// Let the announced key sign before its time, once every verifier has had the time to learn of it
     Rotate,
-    /// Revoke a key that may have leaked: every token that it signed is refused at once
+    /// Revoke a key that may have leaked: every token that it signed is refused at once, and the announced key takes its place
     Revoke {
         /// The key's `kid`
         kid: String,

@@ -9,6 +9,7 @@ mod migrate;
 pub(crate) mod password;
 pub(crate) mod permission;
 mod prompt;
+pub(crate) mod secret;
 pub(crate) mod superuser;
 pub(crate) mod token;
 pub(crate) mod user;
@@ -53,8 +54,17 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Createsuperuser(arguments) => superuser::run(config, arguments, &environment, out).await,
         Command::Import(from) => import::run(config, from, out.is_json()).await,
         Command::Config { .. } => config::show(&loaded, out),
+        Command::Secret(command) => secret::run(config, command, out).await,
         command => {
-            let accounts = open(config).await?;
+            let accounts = match command {
+                Command::Token(_) | Command::Key(key::Subcommands::Rotate) => open_with_keys(config).await?,
+                // A key can be revoked also by who cannot make the next one.
+                Command::Key(key::Subcommands::Revoke { .. }) => match open_with_keys(config).await {
+                    Ok(accounts) => accounts,
+                    Err(_) => open(config).await?,
+                },
+                _ => open(config).await?,
+            };
             let result = match command {
                 Command::Changepassword(arguments) => password::run(&accounts, &arguments, out).await,
                 Command::User(command) => user::run(&accounts, command, out).await,
@@ -81,8 +91,20 @@ fn log() {
         .init();
 }
 
-/// The accounts, for a command that works on a database that is there and up to date.
+/// The accounts, for a command that works on a database that is there and up to date. It can neither make nor judge tokens, so it works
+/// also when the secret key is lost.
 async fn open(config: &Config) -> Result<Doorwarden, Failure> {
+    is_there(config)?;
+    build(config.command_builder()?.without_keys()).await
+}
+
+/// The same for a command about tokens.
+async fn open_with_keys(config: &Config) -> Result<Doorwarden, Failure> {
+    is_there(config)?;
+    build(config.command_builder()?).await
+}
+
+fn is_there(config: &Config) -> Result<(), Failure> {
     if let Some(path) = config.sqlite_path()
         && !path.exists()
     {
@@ -91,7 +113,7 @@ async fn open(config: &Config) -> Result<Doorwarden, Failure> {
             path.display()
         )));
     }
-    build(config.command_builder()?).await
+    Ok(())
 }
 
 async fn build(builder: Builder) -> Result<Doorwarden, Failure> {

@@ -47,7 +47,7 @@ async fn open(config: &Config) -> Result<Doorwarden, Failure> {
     match config.sqlite_path().filter(|path| !path.exists()) {
         Some(path) => {
             tell(&format!("There is no database at {} yet: it is made now.", path.display()));
-            super::build(config.command_builder()?.migrate(true)).await
+            super::build(config.command_builder()?.without_keys().migrate(true)).await
         }
         None => super::open(config).await,
     }

@@ -70,6 +70,17 @@ pub(super) fn plain(value: &toml::Value) -> Option<String> {
     })
 }
 
+/// A table of lists as the text that the environment would hold: each item with the name of its list.
+pub(super) fn lists_as_text(lists: &toml::Table) -> Option<String> {
+    let mut items = Vec::new();
+    for (name, list) in lists {
+        for item in list.as_array()? {
+            items.push(format!("{name}={}", plain(item)?));
+        }
+    }
+    Some(items.join(","))
+}
+
 /// A table of the file as the text that the environment would hold.
 pub(super) fn pairs_as_text(pairs: &toml::Table) -> Option<String> {
     let pairs = pairs.iter().map(|(name, value)| Some(format!("{name}={}", plain(value)?)));

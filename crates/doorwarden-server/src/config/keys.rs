@@ -2,7 +2,7 @@ use super::Config;
 use super::value::{boolean, duration, duration_within, instant, list, number, optional_duration};
 use doorwarden::core::settings::{PasswordChangeEnds, WithoutSession};
 use doorwarden::core::token::Algorithm;
-use doorwarden::{CorsSettings, Endpoint, OauthClients};
+use doorwarden::{CorsSettings, Endpoint, OauthClients, OldSecretKey};
 use zeroize::Zeroizing;
 
 /// A key of the configuration.
@@ -49,8 +49,19 @@ keys! {
         |c, v| { v.clone_into(&mut c.listen); Ok(()) };
     #[secret] "secret_key" = "", "The secret key, at least 32 bytes; can be Django's SECRET_KEY. With SQLite one is made beside the database if none is given.",
         |c, v| { c.secret_key = Some(v.to_owned()).filter(|v| !v.is_empty()).map(Zeroizing::new); Ok(()) };
-    #[secret] "old_secret_keys" = "", "Secret keys of before, whose tokens are still accepted (Django's SECRET_KEY_FALLBACKS).",
-        |c, v| { c.old_secret_keys = list(v).into_iter().map(Zeroizing::new).collect(); Ok(()) };
+    #[secret] "old_secret_keys" = "", "Secret keys of before: tokens under them are still accepted (Django's SECRET_KEY_FALLBACKS), and they open signing keys. `[old_secret_keys]` with `opens_keys` or `verifies_tokens`, or `opens_keys=KEY` and `verifies_tokens=KEY` between commas: only that.",
+        |c, v| {
+            let key = |text: String| {
+                let (key, good_for) = match text.split_once('=') {
+                    Some(("opens_keys", key)) => (key, OldSecretKey::OpensKeys),
+                    Some(("verifies_tokens", key)) => (key, OldSecretKey::VerifiesTokens),
+                    _ => (text.as_str(), OldSecretKey::Everything),
+                };
+                (Zeroizing::new(key.to_owned()), good_for)
+            };
+            c.old_secret_keys = list(v).into_iter().map(key).collect();
+            Ok(())
+        };
     "migrate" = "true", "Whether `serve` brings the schema up to date.",
         |c, v| { c.migrate = boolean(v)?; Ok(()) };
     "max_connections" = "10000", "The most connections at a time; more wait.",
@@ -101,10 +112,12 @@ keys! {
     "tokens.refresh_cookie" = "false", "Whether browsers get refresh tokens as a cookie that scripts cannot read.",
         |c, v| { c.http.refresh_cookie = boolean(v)?; Ok(()) };
 
-    "keys.algorithm" = "EdDSA", "What new signing keys are for: `EdDSA`, `ES256` or `RS256`.",
+    "keys.algorithm" = "ES256", "The algorithms of signing keys, between commas: `ES256`, `EdDSA`, `RS256`. The first one signs; the others are published beside it.",
         |c, v| {
-            let known = Algorithm::from_name(v).ok_or("must be EdDSA, ES256 or RS256")?;
-            c.settings.keys.algorithm = known;
+            let wrong = "must be ES256, EdDSA and RS256, or some of them, between commas";
+            let known = |name: &String| Algorithm::from_name(name).or((name == "Ed25519").then_some(Algorithm::EdDsa));
+            let algorithms: Option<Vec<_>> = list(v).iter().map(known).collect();
+            c.settings.keys.algorithms = algorithms.filter(|list| !list.is_empty()).ok_or(wrong)?;
             Ok(())
         };
     "keys.rotate_every" = "30d", "How long a key signs before the next one does, or `never`.",
@@ -116,7 +129,7 @@ keys! {
             c.settings.keys.rotate_every = every;
             Ok(())
         };
-    "keys.cache" = "5m", "How long verifiers may keep the key set. A new key is announced for twice as long before it signs.",
+    "keys.cache" = "5m", "How long verifiers may keep the key set. A new key is announced for twice as long before it signs, and for five minutes at least.",
         |c, v| { c.settings.keys.cache = duration_within(v, "1s", "1d")?; Ok(()) };
 
     #[secret] "oauth.clients" = "", "Services that may call `/oauth/introspect` and `/oauth/revoke`: `[oauth.clients]` with `ID = \"SHA-256 of the secret\"`, or ID=SHA-256 between commas.",

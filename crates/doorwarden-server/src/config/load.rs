@@ -1,6 +1,6 @@
 //! The sources, one over the other.
 
-use super::declared::{field, pairs_as_text, plain};
+use super::declared::{field, lists_as_text, pairs_as_text, plain};
 use super::environment::Environment;
 use super::nearest::nearest;
 use super::{Config, KEYS};
@@ -101,6 +101,9 @@ impl Loaded {
                         self.config.permissions.push((name, label.to_owned()));
                     }
                 }
+                ("old_secret_keys", value @ toml::Value::Table(_)) => {
+                    self.set_from_file("old_secret_keys", &value, &source)?;
+                }
                 (table, toml::Value::Table(values)) => {
                     for (name, value) in values {
                         self.set_from_file(&format!("{table}.{name}"), &value, &source)?;
@@ -115,6 +118,15 @@ impl Loaded {
     fn set_from_file(&mut self, name: &str, value: &toml::Value, source: &Source) -> Result<(), Failure> {
         let text = match value {
             toml::Value::Table(pairs) if name == "oauth.clients" => pairs_as_text(pairs),
+            toml::Value::Table(lists) if name == "old_secret_keys" => {
+                let known = ["opens_keys", "verifies_tokens"];
+                if let Some(unknown) = lists.keys().find(|name| !known.contains(&name.as_str())) {
+                    return Err(Failure::config(format!(
+                        "old_secret_keys ({source}) has no \"{unknown}\", only opens_keys and verifies_tokens"
+                    )));
+                }
+                lists_as_text(lists)
+            }
             value => plain(value),
         };
         match text {

@@ -17,7 +17,7 @@ use crate::failure::Failure;
 use doorwarden::core::password::{Ceilings, HashSettings, Hasher, PoolSettings};
 use doorwarden::core::permission::Permission;
 use doorwarden::core::settings::LiveSettings;
-use doorwarden::{Builder, Doorwarden, Field, HttpSettings, Settings};
+use doorwarden::{Builder, Doorwarden, Field, HttpSettings, OldSecretKey, Settings};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use zeroize::Zeroizing;
@@ -28,7 +28,7 @@ pub(crate) struct Config {
     pub(crate) database_url: String,
     pub(crate) listen: String,
     pub(crate) secret_key: Option<Zeroizing<String>>,
-    pub(crate) old_secret_keys: Vec<Zeroizing<String>>,
+    pub(crate) old_secret_keys: Vec<(Zeroizing<String>, OldSecretKey)>,
     /// `None`: follows from `listen`.
     pub(crate) issuer: Option<String>,
     pub(crate) settings: Settings,
@@ -121,13 +121,15 @@ impl Config {
         settings.access.issuer = self.issuer.clone().unwrap_or_else(|| format!("http://{}", self.listen));
         let mut builder = Doorwarden::builder()
             .database_url(&self.database_url)
-            .old_secret_keys(self.old_secret_keys.iter().map(|key| key.as_str()))
             .settings(|defaults| *defaults = settings)
             .http(|http| *http = self.http.clone())
             .hashing(hashing)
             .ceilings(self.ceilings);
         if let Some(key) = &self.secret_key {
             builder = builder.secret_key(key.as_str());
+        }
+        for (key, good_for) in &self.old_secret_keys {
+            builder = builder.old_secret_key(key.as_str(), *good_for);
         }
         Ok(self.fields.iter().fold(builder, |builder, field| builder.field(field.clone())))
     }

@@ -29,6 +29,7 @@ fn set_mode(path: &Path, mode: u32) {
 fn a_sound_installation_gets_a_clean_bill() {
     let site = Site::sqlite();
     site.user("ada");
+    site.run(&["key", "rotate"]).succeeds();
     let report = site.run(&["doctor", "--strict"]).json();
     assert_eq!(complaints(&report), [""; 0]);
     assert_eq!((report["ok"].as_bool(), report["errors"].as_u64()), (Some(true), Some(0)));
@@ -55,6 +56,7 @@ fn a_sound_installation_gets_a_clean_bill() {
 fn on_postgres_it_also_compares_the_clocks() {
     let Some(site) = Site::postgres() else { return };
     site.user("ada");
+    site.run(&["key", "rotate"]).succeeds();
     let report = site.run(&["doctor"]).value();
     let checks = report["checks"].as_array().unwrap();
     let of = |name: &str| {
@@ -70,7 +72,7 @@ fn on_postgres_it_also_compares_the_clocks() {
 
     let wrong = ["doctor", "--set", "secret_key=another random key 0x8f3d1c0b9a7e64524d6f1e0c83b2a957"];
     let report = site.run(&wrong).fails(1, "error").value();
-    complains(&report, "error signing keys", "give the one of before as an old secret key");
+    complains(&report, "error signing keys", "give the one of before in old_secret_keys");
     let report = site.run(&["doctor", "--set", "secret_key="]).fails(1, "error").value();
     complains(&report, "error secret key", "PostgreSQL needs one");
     complains(&report, "error signing keys", "restore the secret key");
@@ -84,6 +86,7 @@ fn a_wrong_configuration_is_the_first_finding() {
 
     let site = Site::sqlite();
     site.user("ada");
+    site.run(&["key", "rotate"]).succeeds();
     let weak = ["doctor", "--set", "argon2.memory_kib=8"];
     complains(&site.run(&weak).fails(1, "1 error").value(), "error configuration", "too weak for passwords");
     let site = site
@@ -132,6 +135,7 @@ fn files_that_others_may_use_are_found() {
 
     let site = Site::sqlite();
     site.user("ada");
+    site.run(&["key", "rotate"]).succeeds();
     set_mode(&site.path("doorwarden.db.secret"), 0o644);
     let report = site.run(&["doctor"]).fails(1, "error").value();
     complains(&report, "error files", "chmod 600 doorwarden.db.secret");
@@ -176,6 +180,7 @@ fn what_is_open_to_everybody_is_told() {
 fn a_database_in_trouble_is_found() {
     let site = Site::sqlite();
     site.user("ada");
+    site.run(&["key", "rotate"]).succeeds();
     let connection = rusqlite::Connection::open(site.path("doorwarden.db")).unwrap();
     let hash = |hash: &str| connection.execute("UPDATE users SET password = ?1", [hash]).unwrap();
     hash("md5$salt$0123456789abcdef0123456789abcdef");

@@ -15,6 +15,7 @@ mod output;
 mod passwords;
 mod process;
 mod rights;
+mod secrets;
 mod service;
 mod site;
 mod superuser;

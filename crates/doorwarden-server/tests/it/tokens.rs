@@ -121,9 +121,10 @@ fn looking_at_a_token_does_not_use_its_session(site: &Site) {
 
 fn signing_keys_are_listed_rotated_and_revoked(site: &Site) {
     let keys = || site.run(&["key", "list"]).json();
+    assert_eq!(keys(), Value::Array(vec![]), "looking makes none");
+    let next = site.run(&["key", "rotate"]).json()["kid"].clone();
     let first = keys()[0]["kid"].as_str().unwrap().to_owned();
     assert_eq!(keys()[0]["state"], "signing");
-    let next = site.run(&["key", "rotate"]).json()["kid"].clone();
     assert_eq!((&keys()[1]["kid"], keys()[1]["state"].as_str()), (&next, Some("announced")));
     site.run(&["key", "revoke", &first]).fails(2, "--yes");
     site.run(&["key", "revoke", "nonsense", "--yes"]).fails(3, "there is no key nonsense");
@@ -133,6 +134,15 @@ fn signing_keys_are_listed_rotated_and_revoked(site: &Site) {
     let listed = keys();
     let state = listed.as_array().unwrap().iter().find(|key| key["kid"] == first.as_str());
     assert_eq!(state.unwrap()["state"], "revoked");
+    let states =
+        listed.as_array().unwrap().iter().map(|key| (key["kid"] == next, key["state"].as_str().unwrap()));
+    let mut states: Vec<_> = states.collect();
+    states.sort_unstable();
+    assert_eq!(
+        states,
+        [(false, "announced"), (false, "revoked"), (true, "signing")],
+        "it takes its place at once"
+    );
 }
 
 #[test]

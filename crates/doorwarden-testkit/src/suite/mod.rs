@@ -183,6 +183,11 @@ macro_rules! store_suite {
             keys_are_listed_by_when_they_sign
             a_key_has_at_most_one_successor
             a_key_is_revoked_once
+            chains_of_two_algorithms_begin_beside_each_other
+            when_a_key_signs_is_changed_by_who_knows_it
+            a_key_is_sealed_anew_once
+            all_keys_are_revoked_at_once
+            only_a_key_that_signs_no_more_is_deleted
             a_key_is_deleted_once
         );
         $crate::store_suite!(@ $open changes:

@@ -3,13 +3,14 @@
 use crate::app::{App, Database, NOON, SECRET};
 use crate::pairs::{Pair, claims};
 use doorwarden::core::keys::state::KeyState;
+use doorwarden::core::time::Clock;
 use doorwarden::core::token::access::{Expect, verify};
 use doorwarden::core::token::jws::Jws;
 use doorwarden::core::token::{Algorithm, KeySet, Refusal};
 use doorwarden::{Builder, Doorwarden, UserId};
 use doorwarden_testkit::{ManualClock, drill, wait_until};
 use futures_util::future::join_all;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -25,14 +26,23 @@ on_both! {
     keys_sealed_under_an_old_secret_key_open_and_others_are_named
     a_damaged_key_stops_the_start
     a_key_damaged_while_it_is_in_use_harms_nothing
-    the_algorithm_of_new_keys_is_a_setting
+    an_upgrade_to_another_algorithm_refuses_no_token
+    two_algorithms_are_offered_side_by_side
+    an_algorithm_that_is_taken_off_the_list_verifies_until_its_last_token_has_expired
+    an_algorithm_that_comes_back_before_it_is_over_goes_on
+    a_key_is_announced_for_five_minutes_at_least
+    a_shorter_life_of_keys_counts_at_once
+    keys_that_wait_for_somebodys_hand_sign_when_told
+    all_keys_are_revoked_without_opening_any
+    an_instance_whose_clock_is_far_ahead_deletes_no_key_that_signs
+    a_running_instance_goes_on_when_its_keys_are_sealed_anew
     a_lifetime_beyond_fifteen_minutes_is_refused
 }
 
 const ISSUER: &str = "http://127.0.0.1:8000";
 const HOUR: Duration = Duration::from_hours(1);
 
-/// A key an hour, announced two minutes before.
+/// A key an hour, announced five minutes at least before it signs.
 fn hourly(builder: Builder) -> Builder {
     builder.settings(|s| {
         s.keys.rotate_every = Some(HOUR);
@@ -78,13 +88,14 @@ async fn the_first_start_makes_a_key_and_publishes_it(database: Database) {
     assert_eq!(answer.header("cache-control"), "public, max-age=300");
     let jwks = answer.json();
     let key = jwks["keys"][0].as_object().unwrap();
-    assert_eq!(jwks["keys"].as_array().unwrap().len(), 1);
+    assert_eq!(jwks["keys"].as_array().unwrap().len(), 2, "the one that signs, and the next");
     let mut members: Vec<&str> = key.keys().map(String::as_str).collect();
     members.sort_unstable();
-    assert_eq!(members, ["alg", "crv", "kid", "kty", "use", "x"], "nothing private");
-    assert_eq!((&key["alg"], &key["use"]), (&json!("EdDSA"), &json!("sig")));
+    assert_eq!(members, ["alg", "crv", "kid", "kty", "use", "x", "y"], "nothing private");
+    assert_eq!((&key["alg"], &key["use"]), (&json!("ES256"), &json!("sig")));
     let set = app.published().await;
-    let published = set.iter().next().unwrap();
+    assert_eq!(app.states().await, [KeyState::Signing, KeyState::Announced]);
+    let published = set.get(&app.signing().await).unwrap();
     assert_eq!(published.id(), published.thumbprint());
 
     let pair = app.obtain("jane").await;
@@ -113,7 +124,7 @@ async fn of_instances_that_start_at_once_one_makes_the_key(database: Database) {
     let first = apps[0].published().await.to_jwks();
     for app in &apps {
         assert_eq!(app.published().await.to_jwks(), first);
-        assert_eq!(app.states().await, [KeyState::Signing]);
+        assert_eq!(app.states().await, [KeyState::Signing, KeyState::Announced]);
     }
 }
 
@@ -121,7 +132,7 @@ async fn of_instances_that_rotate_at_once_one_makes_the_key(database: Database) 
     let apps = join_all((0..4).map(|_| database.app_with(hourly))).await;
     for hour in 1..=drill().rounds(5, 100) {
         for app in &apps {
-            app.clock.advance(Duration::from_mins(58 + 2 * u64::from(hour > 1)));
+            app.clock.advance(HOUR);
         }
         let done = join_all(apps.iter().map(async |app| app.auth.keys().maintain().await)).await;
         assert!(done.iter().all(Result::is_ok), "{done:?}");
@@ -138,33 +149,28 @@ async fn a_key_is_announced_signs_verifies_and_is_deleted(database: Database) {
     app.register("jane").await;
     let keys = app.auth.keys();
     let first = access(&app.auth).await;
-
-    app.clock.advance(Duration::from_secs(3600 - 121));
-    keys.maintain().await.unwrap();
-    assert_eq!(app.states().await, [KeyState::Signing]);
-    app.clock.advance(Duration::from_secs(1));
-    keys.maintain().await.unwrap();
-    keys.maintain().await.unwrap();
     assert_eq!(app.states().await, [KeyState::Signing, KeyState::Announced]);
-    assert_eq!(app.published().await.len(), 2, "published before it signs");
 
-    app.clock.advance(Duration::from_secs(119));
+    app.clock.advance(Duration::from_secs(3600 - 1));
+    keys.maintain().await.unwrap();
     let last = access(&app.auth).await;
     assert_eq!(kid(&last), kid(&first));
     app.clock.advance(Duration::from_secs(1));
     let second = access(&app.auth).await;
     assert_ne!(kid(&second), kid(&first));
-    assert_eq!(app.states().await, [KeyState::Verifying, KeyState::Signing]);
+    keys.maintain().await.unwrap();
+    keys.maintain().await.unwrap();
+    assert_eq!(app.states().await, [KeyState::Verifying, KeyState::Signing, KeyState::Announced]);
     assert_eq!((app.me(&last).await, app.me(&second).await), (200, 200));
 
     // The longest lifetime of 315 s, a leeway and a skew of 60 s each, and the minute that the key set may be kept.
     app.clock.advance(Duration::from_secs(315 + 60 + 60 + 60 - 1));
     keys.maintain().await.unwrap();
-    assert_eq!(app.published().await.len(), 2);
+    assert_eq!(app.published().await.len(), 3);
     app.clock.advance(Duration::from_secs(1));
-    assert_eq!(app.published().await.len(), 1, "gone from the set to the second");
+    assert_eq!(app.published().await.len(), 2, "gone from the set to the second");
     keys.maintain().await.unwrap();
-    assert_eq!(app.states().await, [KeyState::Signing]);
+    assert_eq!(app.states().await, [KeyState::Signing, KeyState::Announced]);
     let context = app.auth.context();
     assert_eq!(context.keys.verify(&last, context.now()), Err(Refusal::UnknownKey));
 }
@@ -237,6 +243,7 @@ async fn a_revoked_key_is_dead_everywhere_within_a_second_and_a_new_one_signs(da
         assert_eq!((app.me(&pair.access).await, app.me(&pair.access).await), (200, 200));
     }
     let leaked = kid(&pair.access);
+    let known_before = here.published().await;
     assert!(here.auth.keys().revoke(&leaked).await.unwrap());
     let began = Instant::now();
     assert_eq!(here.me(&pair.access).await, 401);
@@ -244,12 +251,15 @@ async fn a_revoked_key_is_dead_everywhere_within_a_second_and_a_new_one_signs(da
         assert!(began.elapsed() < Duration::from_secs(1), "still accepted");
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
+    there.until_it_knows_what_is_known_to(&here).await;
     for app in [&here, &there] {
         assert_eq!(app.me(&session).await, 200, "session tokens have another key");
         let published = app.published().await;
         assert!(published.get(&leaked).is_none());
         let fresh = Pair::of(&app.refresh(&pair.refresh).await);
         assert!(published.get(&kid(&fresh.access)).is_some());
+        assert!(known_before.get(&kid(&fresh.access)).is_some(), "verifiers have had it all the time");
+        assert_eq!(published.len(), 2, "and another one is announced");
         assert_eq!((here.me(&fresh.access).await, there.me(&fresh.access).await), (200, 200));
     }
     assert!(!there.auth.keys().revoke(&leaked).await.unwrap(), "twice");
@@ -262,17 +272,22 @@ async fn only_the_key_that_signs_needs_a_successor_when_it_is_revoked(database: 
     let keys = app.auth.keys();
     let announced = keys.rotate().await.unwrap();
     assert_eq!(keys.rotate().await.unwrap(), announced, "one at a time");
-    assert_eq!(app.states().await, [KeyState::Signing, KeyState::Announced]);
-    assert!(keys.revoke(&announced).await.unwrap());
-    assert_eq!(app.states().await, [KeyState::Signing, KeyState::Revoked]);
     let signing = kid(&access(&app.auth).await);
+    assert!(keys.revoke(&announced).await.unwrap());
+    let count = async |state| app.states().await.into_iter().filter(|s| *s == state).count();
+    assert_eq!((count(KeyState::Signing).await, count(KeyState::Announced).await), (1, 1));
+    assert_eq!(kid(&access(&app.auth).await), signing);
     let next = keys.rotate().await.unwrap();
+    assert_ne!(next, announced);
     assert!(keys.revoke(&signing).await.unwrap());
-    let states = app.states().await;
-    let count = |state| states.iter().filter(|s| **s == state).count();
-    assert_eq!((count(KeyState::Signing), count(KeyState::Announced), count(KeyState::Revoked)), (1, 1, 2));
-    app.clock.advance(Duration::from_mins(2));
-    assert_eq!(kid(&access(&app.auth).await), next, "the announced key still has its turn");
+    assert_eq!((count(KeyState::Signing).await, count(KeyState::Announced).await), (1, 1));
+    assert_eq!(count(KeyState::Revoked).await, 2);
+    assert_eq!(kid(&access(&app.auth).await), next, "the announced key takes its place at once");
+    app.clock.advance(Duration::from_mins(59));
+    keys.maintain().await.unwrap();
+    assert_eq!(kid(&access(&app.auth).await), next, "and signs for as long as any");
+    app.clock.advance(Duration::from_mins(1));
+    assert_ne!(kid(&access(&app.auth).await), next);
 }
 
 async fn a_key_that_is_revoked_or_deleted_by_hand_counts_no_more(database: Database) {
@@ -305,18 +320,17 @@ async fn keys_sealed_under_an_old_secret_key_open_and_others_are_named(database:
     let new = "another secret key for tests, long enough";
     let build = |builder: Builder| builder.database_url(&database.url).build();
     let error = build(Doorwarden::builder().secret_key(new)).await.unwrap_err().to_string();
-    assert!(error.contains(&kid(&token)) && error.contains("hint: if the secret key was changed"), "{error}");
-    // An instance that cannot open the next key would make one of its own.
+    assert!(error.contains("old_secret_keys") && error.contains("doorwarden secret revoke"), "{error}");
+    let sealed = app.auth.keys().list().await.unwrap();
+    assert!(sealed.iter().any(|(key, _)| error.contains(&key.kid)), "{error}");
     app.auth.close().await;
     let app = database.app_with(|b| b.secret_key(new).old_secret_keys([SECRET])).await;
     assert_eq!(app.me(&token).await, 200);
-    let next = app.auth.keys().rotate().await.unwrap();
-    app.clock.advance(Duration::from_hours(24));
-    assert_eq!(kid(&access(&app.auth).await), next);
-    app.auth.keys().maintain().await.unwrap();
-    let list = app.auth.keys().list().await.unwrap();
-    assert_eq!(list.len(), 1, "the old secret key is needed no more");
-    build(Doorwarden::builder().secret_key(new)).await.unwrap();
+    app.auth.close().await;
+    // They were sealed anew, so that the old secret key is needed no more to open them.
+    let app = database.app_with(|b| b.secret_key(new)).await;
+    assert_eq!(app.me(&token).await, 200);
+    assert_eq!(kid(&access(&app.auth).await), kid(&token));
 }
 
 async fn a_damaged_key_stops_the_start(database: Database) {
@@ -325,13 +339,14 @@ async fn a_damaged_key_stops_the_start(database: Database) {
     by_hand("CREATE TABLE undamaged AS SELECT * FROM doorwarden_keys").await;
     for (damage, expected) in [
         ("algorithm = 'HS256'", "its algorithm is none of ours"),
-        ("algorithm = 'ES256'", "the private key is not a PKCS#8 key of this algorithm"),
+        ("algorithm = 'EdDSA'", "the private key is not a PKCS#8 key of this algorithm"),
         ("kid = 'another'", "does not open with this secret key"),
         ("public_jwk = '{}'", "its public key is not that of the private one"),
         ("sealed = @EMPTY@", "does not open with this secret key"),
     ] {
         let empty = if database.url.starts_with("sqlite") { "X'01'" } else { "'\\x01'" };
-        by_hand(&format!("UPDATE doorwarden_keys SET {}", damage.replace("@EMPTY@", empty))).await;
+        let damage = damage.replace("@EMPTY@", empty);
+        by_hand(&format!("UPDATE doorwarden_keys SET {damage} WHERE predecessor = ''")).await;
         let error = Doorwarden::builder().database_url(&database.url).secret_key(SECRET).build().await;
         let error = error.unwrap_err().to_string();
         assert!(error.contains(expected) && error.contains("hint: "), "{damage}: {error}");
@@ -348,34 +363,245 @@ async fn a_key_damaged_while_it_is_in_use_harms_nothing(database: Database) {
     let token = access(&app.auth).await;
     let sql = format!("UPDATE doorwarden_keys SET public_jwk = '{{}}' WHERE kid = '{next}'");
     database.sql.execute(&sql).await.unwrap();
-    assert_eq!(app.states().await, [KeyState::Signing], "left out");
-    app.clock.advance(Duration::from_mins(3));
-    assert_eq!(app.me(&token).await, 200);
+    app.auth.keys().maintain().await.unwrap();
+    let list = app.auth.keys().list().await.unwrap();
+    assert!(list.iter().all(|(key, _)| key.kid != next), "left out");
+    assert_eq!(app.states().await, [KeyState::Signing, KeyState::Announced], "and another one in its place");
+    app.clock.advance(Duration::from_mins(6));
     assert_eq!(kid(&access(&app.auth).await), kid(&token), "the one before goes on");
 }
 
-async fn the_algorithm_of_new_keys_is_a_setting(database: Database) {
-    let mut tokens: Vec<String> = Vec::new();
-    for (hour, algorithm) in Algorithm::ALL.into_iter().enumerate() {
-        let app = database.app_with(|b| b.settings(|s| s.keys.algorithm = algorithm)).await;
-        if hour == 0 {
-            app.register("jane").await;
-        } else {
-            let minutes = u32::try_from(hour).unwrap() * 11;
-            app.clock.advance(Duration::from_mins(1) * (minutes - 11));
-            app.auth.keys().rotate().await.unwrap();
-            app.clock.advance(Duration::from_mins(11));
-        }
-        let token = access(&app.auth).await;
-        assert_eq!(Jws::parse(&token).unwrap().algorithm, algorithm.as_str());
-        assert_eq!((app.me(&token).await, app.me(&token).await), (200, 200));
-        let alg: Vec<Value> =
-            app.published().await.iter().map(|key| key.algorithm().as_str().into()).collect();
-        assert!(alg.contains(&algorithm.as_str().into()), "{alg:?}");
-        tokens.push(token);
+fn offering(algorithms: &'static [Algorithm]) -> impl Fn(Builder) -> Builder {
+    move |builder| builder.settings(|s| s.keys.algorithms = algorithms.to_vec())
+}
+
+fn algorithm(token: &str) -> String {
+    Jws::parse(token).unwrap().algorithm
+}
+
+impl App {
+    /// The id of the key that signs access tokens now.
+    async fn signing(&self) -> String {
+        let states = self.auth.keys().list().await.unwrap();
+        states.into_iter().find(|(_, state)| *state == KeyState::Signing).unwrap().0.kid
     }
-    let kids: std::collections::HashSet<String> = tokens.iter().map(|token| kid(token)).collect();
-    assert_eq!(kids.len(), 3);
+
+    /// How many keys of each algorithm are published: EdDSA, ES256, RS256.
+    async fn published_of_each(&self) -> [usize; 3] {
+        let set = self.published().await;
+        Algorithm::ALL.map(|algorithm| set.iter().filter(|key| key.algorithm() == algorithm).count())
+    }
+}
+
+/// Steps a minute at a time, as the calendar looks; returns the tokens, one a minute. Each is shown to both instances and to a service that
+/// keeps the key set for five minutes until it expires.
+async fn an_hour(app: &App, other: &App) -> Vec<String> {
+    let expect = Expect::new(ISSUER, ISSUER);
+    let (mut tokens, mut all) = (Vec::<String>::new(), Vec::new());
+    let mut kept = app.published().await;
+    for minute in 0..60 {
+        app.auth.keys().maintain().await.unwrap();
+        other.until_it_knows_what_is_known_to(app).await;
+        if minute % 5 == 0 {
+            kept = app.published().await;
+        }
+        let token = access(if minute % 2 == 0 { &app.auth } else { &other.auth }).await;
+        all.push(token.clone());
+        tokens.push(token);
+        let now = app.auth.context().now().as_seconds();
+        tokens.retain(|token| now < claims(token)["exp"].as_i64().unwrap());
+        for token in &tokens {
+            assert_eq!((app.me(token).await, other.me(token).await), (200, 200), "in minute {minute}");
+            assert!(verify(token, &kept, &expect, now).is_ok(), "offline, in minute {minute}");
+        }
+        assert_eq!(app.published().await.to_jwks(), other.published().await.to_jwks());
+        app.clock.advance(Duration::from_mins(1));
+        other.clock.advance(Duration::from_mins(1));
+    }
+    all
+}
+
+async fn an_upgrade_to_another_algorithm_refuses_no_token(database: Database) {
+    let before = database.app_with(offering(&[Algorithm::EdDsa])).await;
+    before.register("jane").await;
+    // As a database of before has it: one key alone.
+    let sql = "DELETE FROM doorwarden_keys WHERE predecessor <> ''";
+    before.auth.close().await;
+    database.sql.execute(sql).await.unwrap();
+    let (app, other) = (database.app().await, database.app().await);
+    assert_eq!(app.published_of_each().await, [1, 2, 0]);
+    let tokens = an_hour(&app, &other).await;
+    let algorithms: Vec<String> = tokens.iter().map(|token| algorithm(token)).collect();
+    assert_eq!(
+        algorithms[9..11],
+        ["EdDSA", "ES256"],
+        "after twice the five minutes that the key set may be kept"
+    );
+    assert!(algorithms[..10].iter().all(|name| name == "EdDSA"), "{algorithms:?}");
+    assert!(algorithms[10..].iter().all(|name| name == "ES256"), "{algorithms:?}");
+    assert_eq!(app.published_of_each().await, [0, 2, 0]);
+    let list = app.auth.keys().list().await.unwrap();
+    assert!(list.iter().all(|(key, _)| key.algorithm == "ES256"), "deleted");
+}
+
+async fn two_algorithms_are_offered_side_by_side(database: Database) {
+    let both = database.app_with(offering(&[Algorithm::Es256, Algorithm::EdDsa])).await;
+    both.register("jane").await;
+    assert_eq!(both.published_of_each().await, [2, 2, 0]);
+    let first = access(&both.auth).await;
+    assert_eq!(algorithm(&first), "ES256");
+    // The other order, at once: both have been published all the time.
+    let turned = database.app_with(offering(&[Algorithm::EdDsa, Algorithm::Es256])).await;
+    let second = access(&turned.auth).await;
+    assert_eq!(algorithm(&second), "EdDSA");
+    for app in [&both, &turned] {
+        assert_eq!((app.me(&first).await, app.me(&second).await), (200, 200));
+    }
+    assert_eq!(both.published().await.to_jwks(), turned.published().await.to_jwks());
+    let leaked = kid(&second);
+    assert!(turned.auth.keys().revoke(&leaked).await.unwrap());
+    let third = access(&turned.auth).await;
+    assert_eq!(algorithm(&third), "EdDSA", "each chain has a successor of its own");
+    assert!(both.published().await.get(&kid(&third)).is_some());
+    assert_eq!(turned.me(&first).await, 200);
+}
+
+async fn an_algorithm_that_is_taken_off_the_list_verifies_until_its_last_token_has_expired(
+    database: Database,
+) {
+    let both = database.app_with(offering(&[Algorithm::Rs256, Algorithm::Es256])).await;
+    both.register("jane").await;
+    assert_eq!(algorithm(&access(&both.auth).await), "RS256");
+    both.auth.close().await;
+    let rest = offering(&[Algorithm::Es256]);
+    let (app, other) = (database.app_with(&rest).await, database.app_with(&rest).await);
+    let tokens = an_hour(&app, &other).await;
+    assert!(tokens.iter().all(|token| algorithm(token) == "ES256"), "it was published before");
+    assert_eq!(app.published_of_each().await, [0, 2, 0]);
+}
+
+async fn an_algorithm_that_comes_back_before_it_is_over_goes_on(database: Database) {
+    let old = database.app_with(offering(&[Algorithm::EdDsa])).await;
+    old.register("jane").await;
+    let token = access(&old.auth).await;
+    let new = database.app().await;
+    let ends = || async {
+        let list = new.auth.keys().list().await.unwrap();
+        list.iter().filter(|(key, _)| key.algorithm == "EdDSA").filter_map(|(key, _)| key.signs_until).count()
+    };
+    assert_eq!(ends().await, 2);
+    old.auth.keys().maintain().await.unwrap();
+    assert_eq!(ends().await, 0);
+    assert_eq!(kid(&access(&old.auth).await), kid(&token));
+    // The two go on beside each other, whatever each of them is told.
+    for _ in 0..30 {
+        for app in [&old, &new] {
+            app.clock.advance(Duration::from_mins(1));
+        }
+        new.auth.keys().maintain().await.unwrap();
+        old.auth.keys().maintain().await.unwrap();
+        let (one, other) = (access(&old.auth).await, access(&new.auth).await);
+        for app in [&old, &new] {
+            assert_eq!((app.me(&one).await, app.me(&other).await), (200, 200));
+        }
+    }
+    assert_eq!(old.published_of_each().await, [2, 2, 0]);
+}
+
+async fn a_key_is_announced_for_five_minutes_at_least(database: Database) {
+    let app = database.app_with(|b| b.settings(|s| s.keys.cache = Duration::from_secs(1))).await;
+    app.register("jane").await;
+    let keys = app.auth.keys();
+    let first = kid(&access(&app.auth).await);
+    let next = keys.rotate().await.unwrap();
+    app.clock.advance(Duration::from_secs(299));
+    assert_eq!(kid(&access(&app.auth).await), first);
+    app.clock.advance(Duration::from_secs(1));
+    assert_eq!(kid(&access(&app.auth).await), next);
+    keys.maintain().await.unwrap();
+    // The one after it has been announced for long enough when somebody asks for it.
+    app.clock.advance(Duration::from_mins(5));
+    let third = keys.rotate().await.unwrap();
+    assert_eq!(kid(&access(&app.auth).await), third);
+    let states = app.states().await;
+    assert_eq!(
+        states[states.len() - 2..],
+        [KeyState::Signing, KeyState::Announced],
+        "and another is announced at once"
+    );
+}
+
+async fn a_shorter_life_of_keys_counts_at_once(database: Database) {
+    let app = database.app().await;
+    app.register("jane").await;
+    let first = kid(&access(&app.auth).await);
+    app.auth.close().await;
+    let app = database.app_with(hourly).await;
+    app.clock.advance(Duration::from_mins(59));
+    assert_eq!(kid(&access(&app.auth).await), first);
+    app.clock.advance(Duration::from_mins(1));
+    assert_ne!(kid(&access(&app.auth).await), first);
+}
+
+async fn keys_that_wait_for_somebodys_hand_sign_when_told(database: Database) {
+    let app = database.app_with(|b| b.settings(|s| s.keys.rotate_every = None)).await;
+    app.register("jane").await;
+    let first = kid(&access(&app.auth).await);
+    assert_eq!(app.published().await.len(), 2);
+    app.clock.advance(Duration::from_hours(24));
+    app.auth.keys().maintain().await.unwrap();
+    assert_eq!(kid(&access(&app.auth).await), first);
+    let next = app.auth.keys().rotate().await.unwrap();
+    assert_eq!(kid(&access(&app.auth).await), next);
+    assert!(app.auth.keys().revoke(&next).await.unwrap());
+    let third = kid(&access(&app.auth).await);
+    assert!(third != next && third != first);
+    app.auth.keys().maintain().await.unwrap();
+    assert_eq!(kid(&access(&app.auth).await), third);
+}
+
+async fn all_keys_are_revoked_without_opening_any(database: Database) {
+    let old = database.app().await;
+    old.register("jane").await;
+    let token = access(&old.auth).await;
+    old.auth.close().await;
+    let new = "another secret key for tests, long enough";
+    let closed = Doorwarden::builder().database_url(&database.url).without_keys();
+    let closed = closed.background(false).build().await.unwrap();
+    assert_eq!(closed.keys().revoke_all().await.unwrap(), 2);
+    let app = database.app_with(|b| b.secret_key(new)).await;
+    assert_eq!(app.me(&token).await, 401);
+    let states = app.states().await;
+    assert_eq!(states.iter().filter(|state| **state == KeyState::Revoked).count(), 2);
+    assert_eq!(app.published().await.len(), 2);
+    assert_eq!(app.me(&access(&app.auth).await).await, 200);
+}
+
+async fn an_instance_whose_clock_is_far_ahead_deletes_no_key_that_signs(database: Database) {
+    let now = doorwarden::core::time::SystemClock.now();
+    let right = database.app().await;
+    right.clock.set(now);
+    database.sql.execute("DELETE FROM doorwarden_keys").await.unwrap();
+    right.auth.keys().maintain().await.unwrap();
+    right.register("jane").await;
+    let token = access(&right.auth).await;
+    let wrong = Arc::new(ManualClock::new(now.after(Duration::from_hours(24 * 365))));
+    let wrong = database.app_with(|builder| builder.clock(wrong)).await;
+    wrong.auth.keys().maintain().await.unwrap();
+    right.auth.keys().maintain().await.unwrap();
+    assert_eq!(right.me(&token).await, 200);
+    assert_eq!(kid(&access(&right.auth).await), kid(&token));
+}
+
+async fn a_running_instance_goes_on_when_its_keys_are_sealed_anew(database: Database) {
+    let old = database.app().await;
+    old.register("jane").await;
+    let token = access(&old.auth).await;
+    let new = "another secret key for tests, long enough";
+    let new = database.app_with(|b| b.secret_key(new).old_secret_keys([SECRET])).await;
+    old.auth.keys().maintain().await.unwrap();
+    assert_eq!(kid(&access(&old.auth).await), kid(&token));
+    assert_eq!((old.me(&token).await, new.me(&token).await), (200, 200));
 }
 
 async fn a_lifetime_beyond_fifteen_minutes_is_refused(database: Database) {

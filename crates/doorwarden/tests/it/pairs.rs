@@ -110,7 +110,7 @@ async fn a_login_gives_an_access_token_of_rfc_9068_that_opens_every_endpoint(dat
     let pair = Pair::of(&answer);
 
     let jws = Jws::parse(&pair.access).unwrap();
-    assert_eq!((jws.typ.as_deref(), jws.algorithm.as_str()), (Some("at+jwt"), "EdDSA"));
+    assert_eq!((jws.typ.as_deref(), jws.algorithm.as_str()), (Some("at+jwt"), "ES256"));
     let claims = claims(&pair.access);
     let now = NOON.as_seconds();
     assert_eq!(body["expires_in"], claims["exp"].as_i64().unwrap() - now);

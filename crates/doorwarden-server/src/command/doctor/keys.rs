@@ -21,7 +21,7 @@ pub(super) async fn check(config: &Config, store: &dyn Store, report: &mut Repor
         report.error(
             CHECK,
             format!("those in the database ({stored}) are sealed under a secret key that is not there"),
-            "restore the secret key; without it delete the rows of doorwarden_keys, which ends every access token",
+            "restore the secret key; if it is lost, doorwarden secret revoke ends everything that came of it",
         );
         return Ok(());
     }

@@ -23,7 +23,7 @@ pub(super) fn check(config: &Config, report: &mut Report) {
         (None, Some(_)) => {}
         (None, None) => report.error(CHECK, "there is none, and PostgreSQL needs one", MAKE_ONE),
     }
-    for (place, key) in config.old_secret_keys.iter().enumerate() {
+    for (place, (key, _)) in config.old_secret_keys.iter().enumerate() {
         judge(&format!("old secret key {}", place + 1), key, report);
     }
 }
