@@ -90,21 +90,8 @@ pub fn verify_statement(signed: &str, keys: &KeySet, issuer: &str, now: i64) -> 
     jws.verify(keys)?;
     let (statement, times) = parse(&jws.payload)?;
     times.check(now, SKEW)?;
+    times.check_issued(now)?;
     if statement.iss == issuer { Ok(statement) } else { Err(Refusal::WrongIssuer) }
-}
-
-/// When a statement that one of these keys signed was made (`iat`), whether or not it may be relied upon: to say by how much clocks
-/// differ.
-///
-/// # Errors
-/// [`Refusal`]: it is no statement, or none of these keys signed it.
-pub fn issued_at(signed: &str, keys: &KeySet) -> Result<i64, Refusal> {
-    let jws = Jws::parse_parts(&Parts::of_at_most(MAX_BYTES, signed)?)?;
-    if !jws.is_of_type(TYPE) {
-        return Err(Refusal::WrongType);
-    }
-    jws.verify(keys)?;
-    parse(&jws.payload).map(|(statement, _)| statement.iat)
 }
 
 fn parse(payload: &[u8]) -> Result<(Statement, Times), Refusal> {

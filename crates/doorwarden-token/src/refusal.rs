@@ -65,6 +65,11 @@ pub enum Refusal {
     /// `aud` does not contain the expected audience, or is there although none is expected.
     #[error("the audience (aud) is not the expected one")]
     WrongAudience,
+    /// A session token that names no session and has a claim that only a token for another purpose has.
+    #[error(
+        "the token names no session and has other claims than id, exp, iat and jti: it was made for another purpose"
+    )]
+    OtherPurpose,
     /// A session token without `id`, or with `null`: it names no user.
     #[error("the token names no user (id)")]
     NoSubject,
@@ -106,6 +111,7 @@ impl Refusal {
             Self::IssuedInFuture => "issued_in_future",
             Self::WrongIssuer => "wrong_issuer",
             Self::WrongAudience => "wrong_audience",
+            Self::OtherPurpose => "other_purpose",
             Self::NoSubject => "no_subject",
             Self::BadSubject => "bad_subject",
             Self::NotRefreshToken => "not_refresh_token",

@@ -10,13 +10,16 @@
 //!   token, because those are never signed with HS256 and these with nothing else.
 //! - `exp` is required and judged without leeway, as PyJWT does: at that second the token is no longer valid.
 //! - `exp`, `nbf` and `iat` are JSON numbers. A fraction is cut off, as PyJWT does (RFC 7519 allows one); beyond ±(2^53 − 1) is
-//!   refused. `nbf` may not lie in the future. `iat` may by 60 seconds, because the token may come from another machine
+//!   refused. `nbf` may not lie in the future. `iat` is judged only without `sid`, since a session says more than a clock that was set
+//!   back; it may lie in the future by 60 seconds, because the token may come from another machine
 //!   whose clock is ahead; PyJWT allows none.
 //! - `aud` must be absent, as PyJWT demands where no audience is expected: a token made for somebody else is not for us.
 //! - Header members that bring a key or change the rules are refused ([`Refusal::ForbiddenHeader`]).
 //! - `id` is an integer of 64 bits. Missing or `null` is [`Refusal::NoSubject`], anything else [`Refusal::BadSubject`].
 //! - `jti` must be a string and `sid` a UUID where they are present. A `jti` not of our making is read as none.
-//! - Other claims are skipped. No member may be named twice, and everything must be valid JSON.
+//! - A token without `sid` has no other claims than `id`, `exp`, `iat` and `jti`: applications make tokens for other purposes, such as a
+//!   link in a mail, with the same key ([`Refusal::OtherPurpose`]; RFC 8725, section 3.12). In one with `sid`, which is ours, they are
+//!   skipped. No member may be named twice, and everything must be valid JSON.
 
 mod ours;
 
@@ -131,7 +134,7 @@ fn check_header(header: &[u8]) -> Result<(), Refusal> {
 
 fn read_claims(payload: &[u8], now: i64) -> Result<SessionClaims, Refusal> {
     if let Some(claims) = ours::read(payload) {
-        Times { exp: Some(claims.exp), nbf: None, iat: claims.iat }.check(now, 0)?;
+        Times { exp: Some(claims.exp), ..Times::default() }.check(now, 0)?;
         return Ok(claims);
     }
     parse_claims(payload, now)
@@ -140,13 +143,14 @@ fn read_claims(payload: &[u8], now: i64) -> Result<SessionClaims, Refusal> {
 fn parse_claims(payload: &[u8], now: i64) -> Result<SessionClaims, Refusal> {
     let mut times = Times::default();
     let (mut id, mut jti, mut sid) = (None, None, None);
+    let mut is_of_another_purpose = false;
     members(payload, Part::Payload, |name, value| {
         match name {
             b"id" => id = Some(value),
             b"jti" => jti = read_jti(value)?,
             b"sid" => sid = Some(value.uuid().ok_or(Refusal::BadClaim("sid"))?),
             b"aud" => return Err(Refusal::WrongAudience),
-            _ => _ = times.take(name, value)?,
+            _ => is_of_another_purpose |= !times.take(name, value)? || name == b"nbf",
         }
         Ok(())
     })?;
@@ -156,6 +160,12 @@ fn parse_claims(payload: &[u8], now: i64) -> Result<SessionClaims, Refusal> {
         Some(id) if id.is_null() => return Err(Refusal::NoSubject),
         Some(id) => id.integer().ok_or(Refusal::BadSubject)?,
     };
+    if sid.is_none() {
+        if is_of_another_purpose {
+            return Err(Refusal::OtherPurpose);
+        }
+        times.check_issued(now)?;
+    }
     Ok(SessionClaims { id, exp, iat: times.iat, jti, sid })
 }
 

@@ -522,7 +522,12 @@ fn times_are_numbers_and_kept() {
             }
         }
         kind.refuses(&claim("nbf", &(NOW + leeway + 1).to_string()), "not_yet_valid");
-        kind.refuses(&claim("iat", &(NOW + 61).to_string()), "issued_in_future");
+        // A session says more than a clock: one that was set back must not log people out.
+        let issued_later = claim("iat", &(NOW + 61).to_string());
+        match kind.name.starts_with("session") {
+            true => assert_eq!((kind.verify)(&issued_later), Ok(())),
+            false => kind.refuses(&issued_later, "issued_in_future"),
+        }
         assert_eq!((kind.verify)(&claim("exp", &(NOW - leeway + 1).to_string())), Ok(()), "the last second");
     }
 }

@@ -83,8 +83,9 @@ fn exp_must_be_there_and_a_number() {
 
 #[test]
 fn nbf_may_not_lie_in_the_future() {
-    assert!(with(r#""nbf":1700000000"#).is_ok());
-    assert_eq!(with(r#""nbf":1700000001"#), Err(Refusal::NotYetValid));
+    let ours = |nbf: i64| with(&format!(r#""sid":"{SID}","nbf":{nbf}"#));
+    assert!(ours(1_700_000_000).is_ok());
+    assert_eq!(ours(1_700_000_001), Err(Refusal::NotYetValid));
     for wrong in ["null", "\"0\"", "false", "[0]", "1e400"] {
         assert_eq!(with(&format!(r#""nbf":{wrong}"#)), Err(Refusal::BadClaim("nbf")), "{wrong}");
     }
@@ -97,6 +98,36 @@ fn iat_may_lie_in_the_future_by_a_minute_because_clocks_differ() {
     for wrong in ["null", "\"0\"", "false", "{}"] {
         assert_eq!(with(&format!(r#""iat":{wrong}"#)), Err(Refusal::BadClaim("iat")), "{wrong}");
     }
+}
+
+#[test]
+fn a_token_with_a_session_outlives_a_clock_that_is_set_back() {
+    let token = session_keys().sign(&SessionClaims { exp: NOW + 7200, iat: Some(NOW + 3600), ..claims() });
+    assert!(verify(&token).is_ok());
+    let unusual = with(&format!(r#""iat":{},"sid":"{SID}""#, NOW + 3600));
+    assert!(unusual.is_ok());
+}
+
+#[test]
+fn a_token_without_session_has_the_articles_claims_and_no_other() {
+    assert!(verify(&session(r#"{"id":7,"exp":1700000300}"#)).is_ok());
+    assert!(with(r#""iat":1700000000,"jti":"AQEBAQEBAQEBAQEBAQEBAQ""#).is_ok());
+    for other in [
+        r#""token_type":"refresh""#,
+        r#""purpose":"verify-email""#,
+        r#""email":"a@example.com""#,
+        r#""sub":"7""#,
+        r#""iss":"x""#,
+        r#""nbf":0"#,
+        r#""user_id":7"#,
+        r#""a":null"#,
+        r#""":1"#,
+        r#""ID":7"#,
+    ] {
+        assert_eq!(with(other), Err(Refusal::OtherPurpose), "{other}");
+        assert!(with(&format!(r#"{other},"sid":"{SID}""#)).is_ok(), "with a session: {other}");
+    }
+    assert_eq!(verify(&session(r#"{"purpose":"x","id":7,"exp":1}"#)), Err(Refusal::Expired));
 }
 
 #[test]
@@ -146,7 +177,8 @@ fn sid_is_a_uuid_and_jti_a_string() {
 
 #[test]
 fn other_claims_are_skipped_but_must_be_json() {
-    assert!(with(r#""iss":"x","sub":"y","a":[{"b":null}],"\u0438мя":"\ud83d\ude00""#).is_ok());
+    let ours = format!(r#""sid":"{SID}","iss":"x","sub":"y","a":[{{"b":null}}],"\u0438мя":"\ud83d\ude00""#);
+    assert!(with(&ours).is_ok());
     for broken in [r#""a":"#, r#""a":tru"#, r#""a":[1,]"#, r#""a":"\ud83d""#, "\"a\":\"\n\""] {
         assert_eq!(with(broken), Err(Refusal::BadJson(Part::Payload)), "{broken}");
     }
@@ -258,7 +290,7 @@ fn there_are_three_parts() {
 fn base64url_has_one_spelling() {
     // The header, the payload and the signature leave 0, 2 and 2 bits of their last character unused, respectively.
     let (header, payload) =
-        (b64(r#"{"alg":"HS256","a":"?>?>"}"#), b64(r#"{"id":7,"exp":1700000300,"a":"?>?>?>"}"#));
+        (b64(r#"{"alg":"HS256","a":"?>?>"}"#), b64(r#"{"id":7,"exp":1700000300,"jti":"?>?>"}"#));
     let part = |part: Part, wrong: &str| match part {
         Part::Header => hs256_raw(SECRET.as_bytes(), &format!("{wrong}.{payload}")),
         Part::Payload => hs256_raw(SECRET.as_bytes(), &format!("{header}.{wrong}")),
@@ -304,7 +336,7 @@ fn unused_bits_are_zero() {
 
 #[test]
 fn a_token_is_at_most_8_kib_long() {
-    let padded = |n: usize| session(format!(r#"{{"id":7,"exp":1700000300,"a":"{}"}}"#, "x".repeat(n)));
+    let padded = |n: usize| session(format!(r#"{{"id":7,"exp":1700000300,"jti":"{}"}}"#, "x".repeat(n)));
     let longest = (0..6200).rev().map(padded).find(|t| t.len() <= 8192).unwrap();
     assert!(longest.len() > 8188);
     assert!(verify(&longest).is_ok());
@@ -331,8 +363,8 @@ fn verifying_does_not_allocate() {
     let token = keys.sign(&claims());
     let forged = format!("{}A", &token[..token.len() - 1]);
     let unusual =
-        hs256(SECRET.as_bytes(), r#"{"alg":"HS256","kid":"1"}"#, r#"{"a":[1,2],"id":7,"exp":1700000300}"#);
-    let long = session(format!(r#"{{"id":7,"exp":1700000300,"a":"{}"}}"#, "x".repeat(4000)));
+        hs256(SECRET.as_bytes(), r#"{"alg":"HS256","kid":"1"}"#, r#"{"iat":1,"id":7,"exp":1700000300}"#);
+    let long = session(format!(r#"{{"id":7,"exp":1700000300,"jti":"{}"}}"#, "x".repeat(4000)));
     let counted = allocation_counter::measure(|| {
         assert!(keys.verify(&token, NOW).is_ok());
         assert!(keys.verify(&token, NOW + 300).is_err());
