@@ -15,7 +15,7 @@ use axum::extract::Request;
 use axum::response::Response;
 use bytes::Bytes;
 use doorwarden_core::context::Context;
-use doorwarden_core::flow::authenticate::authenticate;
+use doorwarden_core::flow::authenticate::{ShownTo, authenticate};
 use doorwarden_core::store::patience::one_request;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
@@ -206,13 +206,22 @@ impl Auth {
         ShellLayer::new(self.clone())
     }
 
-    /// Who makes a request, by its `Authorization` header.
+    /// Who makes a request, by its `Authorization` header. An access token must be for the application: its audience contains the issuer,
+    /// or one of [`AccessSettings::audience`](doorwarden_core::settings::AccessSettings::audience).
     ///
     /// # Errors
     /// 401 if there is no bearer token, or if it is refused; 503 if the database would have to be asked and does not answer.
     pub async fn authenticate(&self, headers: &HeaderMap) -> Result<CurrentUser, ApiError> {
+        self.authenticate_for(ShownTo::Application, headers).await
+    }
+
+    pub(crate) async fn authenticate_for(
+        &self,
+        shown_to: ShownTo,
+        headers: &HeaderMap,
+    ) -> Result<CurrentUser, ApiError> {
         let token = bearer(headers)?;
-        let authenticated = one_request(authenticate(self.context(), token)).await?;
+        let authenticated = one_request(authenticate(self.context(), token, shown_to)).await?;
         Ok(CurrentUser::new(authenticated, self.clone()))
     }
 

@@ -286,6 +286,10 @@ impl From<FlowError> for ApiError {
                 Self::fields(FieldErrors::one(NON_FIELD_ERRORS, complaint))
             }
             FlowError::NotFound => Self::not_found(),
+            FlowError::InvalidTarget => {
+                let text = "The resource is none that a token can be asked for.";
+                Self::detail(StatusCode::BAD_REQUEST, "invalid_target", text).showing_code()
+            }
             FlowError::Busy { retry_after } => Self::unavailable(
                 "busy",
                 "Too many passwords are being checked. Try again later.",

@@ -296,6 +296,7 @@ fn schemas(auth: &Auth) -> Value {
             ("amr", &texts),
             ("assurance_level", &json!({"type": "integer"})),
             ("client_id", &json!({"type": ["string", "null"]})),
+            ("refresh_repeated_late_at", &optional_time),
         ],
         &["id", "current", "created_at", "expires_at"],
     );
@@ -311,6 +312,9 @@ fn schemas(auth: &Auth) -> Value {
         ],
         &["access", "token_type", "expires_in", "refresh_expires_in"],
     );
+    let login = [("email", &email), ("password", &typed)];
+    let resource = json!({"anyOf": [given, {"type": "array", "items": given}]});
+    let token_login = object(&[login[0], login[1], ("resource", &resource)], &["email", "password"]);
     let complaint = object(&[("code", &text), ("detail", &text)], &["code", "detail"]);
     let given = json!({"type": "string", "minLength": 1});
     let mut revocation = object(&[("refresh", &given), ("token", &given)], &[]);
@@ -320,11 +324,15 @@ fn schemas(auth: &Auth) -> Value {
     }
     json!({
         "Registration": registration,
-        "Login": object(&[("email", &email), ("password", &typed)], &["email", "password"]),
+        "Login": object(&login, &["email", "password"]),
+        "TokenLogin": token_login,
         "TokenPair": pair,
         "Refresh": object(&[("refresh", &given)], if auth.settings().refresh_cookie { &[] } else { &["refresh"] }),
         "TokenInBody": object(&[("token", &given)], &["token"]),
-        "TokenInForm": object(&[("token", &given), ("token_type_hint", &text)], &["token"]),
+        "TokenInForm": object(
+            &[("token", &given), ("token_type_hint", &text), ("client_id", &text), ("client_secret", &text)],
+            &["token"],
+        ),
         "Revocation": revocation,
         "Nothing": {"type": "object"},
         "KeySet": object(&[("keys", &json!({"type": "array", "items": {"type": "object"}}))], &["keys"]),

@@ -1,9 +1,11 @@
 //! Refresh tokens in a cookie, for browsers: no script can read it, and no other site can use it.
 
+use crate::body::media_type;
 use crate::cors::X_REQUESTED_WITH;
 use crate::error::ApiError;
 use crate::settings::HttpSettings;
-use http::header::{CONTENT_TYPE, COOKIE, HOST, ORIGIN};
+use doorwarden_core::error::{FieldError, FieldErrors};
+use http::header::{COOKIE, HOST, ORIGIN};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 /// The prefix makes browsers insist on `Secure`, on `Path=/`, and on no `Domain` (RFC 6265bis, section 4.1.3.2).
@@ -22,14 +24,35 @@ pub(crate) enum Transport {
 /// How the client of a login gets its refresh token.
 ///
 /// # Errors
-/// 403 if another site sent the request: it could log its victim in to somebody else's account.
+/// 403 if another site sent the request: it could log its victim in to somebody else's account. 400 if it may, but its browser would
+/// not keep the cookie.
 pub(crate) fn transport(settings: &HttpSettings, headers: &HeaderMap) -> Result<Transport, ApiError> {
-    let is_browser = headers.contains_key(ORIGIN) || headers.contains_key(SEC_FETCH_SITE);
-    if !settings.refresh_cookie || !is_browser {
+    if !is_expected(settings, headers) {
         return Ok(Transport::Body);
     }
     guard(settings, headers)?;
+    if headers.get(SEC_FETCH_SITE).is_some_and(|site| site == "cross-site") {
+        let text = "The browser would drop the refresh cookie, because the page is of another site than this service. Serve both \
+                    under one site; 127.0.0.1 and localhost are two.";
+        return Err(
+            ApiError::detail(StatusCode::BAD_REQUEST, "refresh_cookie_cross_site", text).showing_code()
+        );
+    }
     Ok(Transport::Cookie)
+}
+
+/// Whether the client of a request is a browser that gets its refresh token as a cookie.
+pub(crate) fn is_expected(settings: &HttpSettings, headers: &HeaderMap) -> bool {
+    settings.refresh_cookie && (headers.contains_key(ORIGIN) || headers.contains_key(SEC_FETCH_SITE))
+}
+
+/// What is wrong with a request that brings a refresh token neither in its body nor as a cookie, of which one is expected or not.
+pub(crate) fn missing(is_expected: bool) -> ApiError {
+    if !is_expected {
+        return ApiError::fields(FieldErrors::one("refresh", FieldError::required()));
+    }
+    let text = "The browser sent no refresh cookie. Log in again; fetch needs credentials: \"include\", at the login, too.";
+    ApiError::unauthorized("refresh_cookie_missing", text).showing_code()
 }
 
 /// The refresh token of the cookie, if the setting is on and there is one.
@@ -40,11 +63,18 @@ pub(crate) fn read(settings: &HttpSettings, headers: &HeaderMap) -> Result<Optio
     if !settings.refresh_cookie {
         return Ok(None);
     }
-    let lines = headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
-    let mut cookies = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    let Some((_, token)) = cookies.find(|(name, _)| *name == NAME) else { return Ok(None) };
+    let Some(token) = find(headers) else { return Ok(None) };
     guard(settings, headers)?;
-    Ok(Some(token.to_owned()))
+    Ok(Some(token))
+}
+
+/// The value of our cookie. Others are bytes that nobody looks at: whoever serves another host of the site can set what is no text.
+fn find(headers: &HeaderMap) -> Option<String> {
+    let lines = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes);
+    let mut values = lines.flat_map(|line| line.split(|byte| *byte == b';')).filter_map(|pair| {
+        pair.trim_ascii().strip_prefix(NAME.as_bytes())?.trim_ascii_start().strip_prefix(b"=")
+    });
+    values.next().map(|value| String::from_utf8_lossy(value.trim_ascii()).into_owned())
 }
 
 /// The value of `Set-Cookie` that stores a token.
@@ -61,8 +91,7 @@ pub(crate) fn remove() -> HeaderValue {
 /// Two things that a page of another site cannot do without being asked (CORS preflight), and the browser's own word about where
 /// the request comes from.
 fn guard(settings: &HttpSettings, headers: &HeaderMap) -> Result<(), ApiError> {
-    let kind = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    let is_json = kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json");
+    let is_json = media_type(headers).eq_ignore_ascii_case("application/json");
     let is_deliberate = is_json || headers.contains_key(X_REQUESTED_WITH);
     if is_deliberate && (is_same_origin(headers) || is_allowed(settings, headers)) {
         return Ok(());

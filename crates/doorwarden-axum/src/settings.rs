@@ -4,6 +4,7 @@ use crate::oauth_client::OauthClients;
 use http::HeaderValue;
 use ipnet::IpNet;
 use std::collections::HashMap;
+use std::time::Duration;
 
 /// The endpoints that [`Auth::router`](crate::Auth::router) offers. Each can be left out or moved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -137,7 +138,7 @@ impl Endpoint {
 }
 
 /// Every decision, with its default.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct HttpSettings {
     /// Endpoints that were moved (`Some`) or left out (`None`).
     pub endpoints: HashMap<Endpoint, Option<String>>,
@@ -153,6 +154,22 @@ pub struct HttpSettings {
     pub refresh_cookie: bool,
     /// The services that may call `/oauth/revoke` and `/oauth/introspect`. By default none.
     pub oauth_clients: OauthClients,
+    /// How far in the future `exp` of an introspection answer lies at most, so that services that keep answers until then hear of the
+    /// end of a session. By default 60 s.
+    pub introspection_lifetime: Duration,
+}
+
+impl Default for HttpSettings {
+    fn default() -> Self {
+        Self {
+            endpoints: HashMap::new(),
+            cors: None,
+            trusted_proxies: Vec::new(),
+            refresh_cookie: false,
+            oauth_clients: OauthClients::default(),
+            introspection_lifetime: Duration::from_mins(1),
+        }
+    }
 }
 
 /// Cross-origin requests from browsers.

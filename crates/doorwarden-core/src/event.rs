@@ -44,7 +44,16 @@ pub enum Event {
         /// Why.
         reason: EndReason,
     },
-    /// A refresh token older than the one before the newest came back: somebody has a copy. The session has ended.
+    /// A refresh token came back although it was not the newest, and got the newest again. It may have been a lost answer.
+    RefreshRepeated {
+        /// Whose.
+        user: UserId,
+        /// Which session.
+        session: SessionId,
+        /// What is noteworthy about it.
+        sign: RepeatSign,
+    },
+    /// A refresh token came back that should not have: somebody has a copy. The session has ended.
     RefreshReused {
         /// Whose.
         user: UserId,
@@ -66,6 +75,15 @@ pub enum Event {
         /// Whose.
         user: UserId,
     },
+}
+
+/// What is noteworthy about a refresh token that was repeated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RepeatSign {
+    /// It came after the grace, and was counted.
+    Late,
+    /// It came within the grace, but from another address network or user agent than the login.
+    Elsewhere,
 }
 
 /// Why a login failed. Told to the log, never to the client.
@@ -98,6 +116,7 @@ impl Event {
             Self::LoginFailed { .. } => "login_failed",
             Self::SessionEnded { .. } => "session_ended",
             Self::SessionsEnded { .. } => "sessions_ended",
+            Self::RefreshRepeated { .. } => "refresh_repeated",
             Self::RefreshReused { .. } => "refresh_reused",
             Self::PasswordChanged { .. } => "password_changed",
             Self::ProfileChanged { .. } => "profile_changed",
@@ -127,6 +146,16 @@ impl Event {
             }
             Self::SessionsEnded { user, count, reason } => {
                 info!(user.id = user.0, count, reason = reason.as_str(), "sessions ended");
+            }
+            Self::RefreshRepeated { user, session, sign: RepeatSign::Late } => {
+                warn!(user.id = user.0, session.id = %session, "a refresh token came back late, and was counted");
+            }
+            Self::RefreshRepeated { user, session, sign: RepeatSign::Elsewhere } => {
+                warn!(
+                    user.id = user.0,
+                    session.id = %session,
+                    "a refresh token came back from another network or program than the login did"
+                );
             }
             Self::RefreshReused { user, session } => {
                 warn!(user.id = user.0, session.id = %session, "a refresh token was used again: the session has ended");

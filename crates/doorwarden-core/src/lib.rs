@@ -18,6 +18,7 @@ pub mod keys;
 pub mod live;
 pub mod permission;
 pub mod random;
+pub mod refresh;
 pub mod session;
 pub mod settings;
 pub mod store;

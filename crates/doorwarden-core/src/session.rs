@@ -1,8 +1,10 @@
 //! A session: what a login opens and a token carries.
 
+use crate::refresh::Repeats;
 use crate::time::Timestamp;
 use crate::user::UserId;
 use std::fmt;
+use std::net::IpAddr;
 use uuid::Uuid;
 
 /// The id of a session, a UUIDv7: its first 48 bits are the time of its creation, the rest is random.
@@ -40,7 +42,7 @@ pub enum EndReason {
     Deactivated,
     /// The account was deleted.
     UserDeleted,
-    /// A refresh token older than the one before the newest came back: somebody else has a copy.
+    /// A refresh token came back that should not have: somebody else has a copy ([`refresh`](crate::refresh)).
     RefreshReused,
     /// The user opened another one, and had as many as a user may have.
     Limit,
@@ -112,17 +114,43 @@ pub struct Session {
     pub assurance_level: u8,
     /// The counter of the newest refresh token; `None` if the session has none.
     pub refresh_counter: Option<i64>,
+    /// When the counter last became one more; `None` if it never did.
+    pub rotated_at: Option<Timestamp>,
+    /// Refresh tokens that came back although they were not the newest.
+    pub repeats: Repeats,
     /// After how many seconds without a refresh the refresh token is refused; `None`: never.
     pub idle_seconds: Option<i64>,
     /// The OAuth client that the tokens are for.
     pub client_id: Option<String>,
+    /// Whom its access tokens are for, separated by blanks; `None`: whom the settings name.
+    pub audience: Option<String>,
     /// Where it was opened from.
     pub client: ClientInfo,
     /// When and why it ended before its time.
     pub ended: Option<(Timestamp, EndReason)>,
 }
 
+/// At most so many characters of a user agent are kept.
+const USER_AGENT_MAX_CHARS: usize = 512;
+
 impl ClientInfo {
+    /// As it is kept with a session.
+    #[must_use]
+    pub fn shortened(self) -> Self {
+        let user_agent = self.user_agent.map(|text| text.chars().take(USER_AGENT_MAX_CHARS).collect());
+        Self { user_agent, ..self }
+    }
+
+    /// Whether a request comes from the same address network (IPv4: the first 24 bits, IPv6: 48) and the same user agent as the one that
+    /// `kept` is of. What `kept` does not say makes no difference.
+    pub fn is_like(&self, kept: &Self) -> bool {
+        let agents = |client: &Self| client.clone().shortened().user_agent;
+        let same_agent = kept.user_agent.is_none() || agents(self) == kept.user_agent;
+        let same_network =
+            kept.address.is_none() || network(self.address.as_deref()) == network(kept.address.as_deref());
+        same_agent && same_network
+    }
+
     /// A name that people recognise, such as "Firefox on Linux", from what the browser says of itself; `None` if it says
     /// nothing. Only for display: anybody can say anything.
     ///
@@ -170,5 +198,51 @@ impl ClientInfo {
             Some(system) => format!("{program} on {system}"),
             None => program,
         })
+    }
+}
+
+/// The network of an address; text that is no address is its own.
+fn network(address: Option<&str>) -> Option<Result<u128, &str>> {
+    let address = address?;
+    Some(match address.parse().map(|ip: IpAddr| ip.to_canonical()) {
+        Ok(IpAddr::V4(v4)) => Ok(u128::from(v4.to_bits() >> 8)),
+        Ok(IpAddr::V6(v6)) => Ok(v6.to_bits() >> 80 << 80),
+        Err(_) => Err(address),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(address: &str, agent: &str) -> ClientInfo {
+        let text = |text: &str| Some(text.to_owned()).filter(|t| !t.is_empty());
+        ClientInfo { address: text(address), user_agent: text(agent) }
+    }
+
+    #[test]
+    fn a_neighbour_in_the_network_is_like_and_another_network_or_program_is_not() {
+        for (kept, given, alike) in [
+            (("192.0.2.1", "a"), ("192.0.2.254", "a"), true),
+            (("192.0.2.1", "a"), ("192.0.3.1", "a"), false),
+            (("192.0.2.1", "a"), ("::ffff:192.0.2.9", "a"), true),
+            (("2001:db8:1::1", "a"), ("2001:db8:1:ffff::2", "a"), true),
+            (("2001:db8:1::1", "a"), ("2001:db8:2::1", "a"), false),
+            (("192.0.2.1", "a"), ("2001:db8:1::1", "a"), false),
+            (("192.0.2.1", "a"), ("192.0.2.1", "b"), false),
+            (("192.0.2.1", "a"), ("192.0.2.1", ""), false),
+            (("192.0.2.1", "a"), ("", "a"), false),
+            (("", ""), ("192.0.2.1", "a"), true),
+            (("unknown", "a"), ("unknown", "a"), true),
+            (("unknown", "a"), ("hidden", "a"), false),
+        ] {
+            assert_eq!(
+                client(given.0, given.1).is_like(&client(kept.0, kept.1)),
+                alike,
+                "{kept:?} {given:?}"
+            );
+        }
+        let long = "x".repeat(2000);
+        assert!(client("", &long).is_like(&client("", &long).shortened()), "only what is kept is compared");
     }
 }

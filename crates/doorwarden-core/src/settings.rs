@@ -1,5 +1,6 @@
 //! What an application may decide about accounts and tokens. The defaults are safe.
 
+use crate::live::SEEN_RESOLUTION;
 use crate::password::PasswordPolicy;
 use crate::time::Timestamp;
 use crate::token::Algorithm;
@@ -30,11 +31,17 @@ pub struct Settings {
 pub struct SessionSettings {
     /// How long a session and its token live. By default 60 days, as in the article.
     pub lifetime: Duration,
-    /// After how long without a request a session counts as ended; `None`, the default: never.
+    /// After how long without a request a session counts as ended; `None`, the default: never. At least [`Self::MIN_IDLE`].
     pub idle: Option<Duration>,
     /// Whether tokens that name no session are accepted, such as those that a Django application signed with the same
     /// secret key.
     pub without_session: WithoutSession,
+}
+
+impl SessionSettings {
+    /// The shortest that [`idle`](Self::idle) may be: when a session was last used is noted once a minute, so that with less one that is
+    /// in use would end.
+    pub const MIN_IDLE: Duration = Duration::from_secs(SEEN_RESOLUTION.cast_unsigned());
 }
 
 impl Default for SessionSettings {
@@ -82,8 +89,10 @@ pub enum PasswordChangeEnds {
 pub struct AccessSettings {
     /// `iss`: the URL under which verifiers reach this service. By default `http://127.0.0.1:8000`.
     pub issuer: String,
-    /// `aud`. By default the issuer.
-    pub audience: Option<String>,
+    /// `aud` of tokens for which no other was asked. Empty, the default: the issuer.
+    pub audience: Vec<String>,
+    /// What a client may ask a token for instead (`resource`, RFC 8707). By default nothing.
+    pub resources: Vec<String>,
     /// `client_id` of tokens that a password login obtained. By default `doorwarden`.
     pub client_id: String,
     /// How long an access token lives, before a jitter of ± 5 %. By default 5 minutes; at most [`Self::MAX_LIFETIME`].
@@ -92,6 +101,9 @@ pub struct AccessSettings {
     pub refresh_lifetime: Duration,
     /// After how long without use a refresh token is refused. By default 14 days.
     pub refresh_idle: Duration,
+    /// How long after a rotation the refresh token before the newest is repeated without being counted, by the clocks of the instances.
+    /// By default 60 s.
+    pub refresh_grace: Duration,
     /// Whether access tokens carry the user's permissions as the claim `permissions`. By default not.
     pub include_permissions: bool,
 }
@@ -100,11 +112,13 @@ impl Default for AccessSettings {
     fn default() -> Self {
         Self {
             issuer: "http://127.0.0.1:8000".to_owned(),
-            audience: None,
+            audience: Vec::new(),
+            resources: Vec::new(),
             client_id: "doorwarden".to_owned(),
             lifetime: Duration::from_mins(5),
             refresh_lifetime: 30 * DAY,
             refresh_idle: 14 * DAY,
+            refresh_grace: Duration::from_mins(1),
             include_permissions: false,
         }
     }
@@ -115,16 +129,20 @@ impl AccessSettings {
     /// token that long after its session has ended.
     pub const MAX_LIFETIME: Duration = Duration::from_mins(15);
 
-    /// `aud` of the tokens.
-    pub fn audience(&self) -> &str {
-        self.audience.as_deref().unwrap_or(&self.issuer)
+    /// `aud` of tokens for which no other was asked.
+    pub fn audience(&self) -> &[String] {
+        if self.audience.is_empty() { std::slice::from_ref(&self.issuer) } else { &self.audience }
     }
 
-    /// The longest that an access token can be accepted after it was issued: its lifetime, the jitter, the leeway that verifiers may
-    /// allow, and what their clocks may be behind.
+    /// Whom tokens may be for at all; some of them more than once.
+    pub fn every_audience(&self) -> impl Iterator<Item = &String> {
+        [&self.issuer].into_iter().chain(&self.audience).chain(&self.resources)
+    }
+
+    /// The longest that an access token can be accepted after it was issued: its lifetime, the jitter, and the leeway that
+    /// verifiers may allow.
     pub fn longest(&self) -> Duration {
-        let by_others = Duration::from_secs(u64::from(Expect::MAX_LEEWAY_SECS + Expect::SKEW_SECS));
-        self.lifetime + self.lifetime / 20 + by_others
+        self.lifetime + self.lifetime / 20 + Duration::from_secs(u64::from(Expect::MAX_LEEWAY_SECS))
     }
 }
 

@@ -3,11 +3,11 @@
 
 use crate::database::{CALL_LIMIT, Database, Effort};
 use crate::failure::Failure;
-use crate::rows::{get, judged_session_columns, session, session_columns};
+use crate::rows::{SESSION_COLUMNS, get, judged_session_columns, session, session_columns};
 use crate::values::At;
-use doorwarden_core::session::{EndReason, Session, SessionId};
-use doorwarden_core::store::{Rotation, StoreError, patience};
-use doorwarden_core::time::Timestamp;
+use doorwarden_core::refresh::{self, Decision, MAX_IDLE_SECONDS, Presented};
+use doorwarden_core::session::{Session, SessionId};
+use doorwarden_core::store::{Renewal, Rotation, StoreError, patience};
 use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -29,22 +29,20 @@ const BATCH: usize = 512;
 /// How often a batch goes around while others change the same sessions.
 const ROUNDS: usize = 16;
 
-/// The longest idle time that counts, in seconds: a century, which can be added to any instant. `ROTATE` says it too.
-const MAX_IDLE: i64 = 3_155_760_000;
-
-/// Rotates the newest token of each session.
+/// Rotates the newest token of each session: what [`refresh::decide`] says of the usual case, for many at once.
 const ROTATE: &str = concat!(
     "UPDATE doorwarden_sessions s \
-     SET refresh_counter = s.refresh_counter + 1, last_seen_at = greatest(s.last_seen_at, given.at) \
+     SET refresh_counter = s.refresh_counter + 1, rotated_at = given.at, \
+         last_seen_at = greatest(s.last_seen_at, given.at), \
+         late_repeats = CASE WHEN s.repeated_at_counter = s.refresh_counter THEN s.late_repeats ELSE 0 END \
      FROM unnest($1::uuid[], $2::bigint[], $3::timestamptz[]) AS given (id, counter, at), users u \
      WHERE s.id = given.id AND s.refresh_counter = given.counter AND s.ended_at IS NULL AND s.expires_at > given.at \
-     AND (s.idle_seconds IS NULL \
-         OR s.last_seen_at + least(s.idle_seconds, 3155760000) * interval '1 second' > given.at) \
+     AND (s.idle_seconds IS NULL OR s.last_seen_at + least(s.idle_seconds, $4) * interval '1 second' > given.at) \
      AND u.id = s.user_id AND u.is_active AND u.sessions_generation = s.generation RETURNING ",
     session_columns!()
 );
 
-/// Why a token did not rotate.
+/// What the rule has to know about sessions.
 const LOOK: &str = concat!(
     "SELECT ",
     judged_session_columns!(),
@@ -52,14 +50,20 @@ const LOOK: &str = concat!(
      WHERE s.id = ANY ($1::uuid[])"
 );
 
-/// Ends the sessions whose token came back, unless something else has ended them.
-const END_REUSED: &str = concat!(
-    "UPDATE doorwarden_sessions s SET ended_at = given.at, end_reason = $4 \
-     FROM unnest($1::uuid[], $2::bigint[], $3::timestamptz[]) AS given (id, counter, at), users u \
-     WHERE s.id = given.id AND s.ended_at IS NULL AND s.refresh_counter - 1 > given.counter \
-     AND u.id = s.user_id AND u.sessions_generation = s.generation RETURNING ",
-    session_columns!()
-);
+/// Stores what the rule has decided, where nothing that it looked at has changed since.
+const STORE: &str = "UPDATE doorwarden_sessions s \
+     SET refresh_counter = new.counter, rotated_at = new.rotated_at, \
+         last_seen_at = greatest(s.last_seen_at, new.last_seen_at), expires_at = new.expires_at, \
+         idle_seconds = new.idle_seconds, late_repeats = new.late_repeats, repeated_at_counter = new.repeated_at_counter, \
+         late_repeat_at = new.late_repeat_at, audience = new.audience, ended_at = new.ended_at, end_reason = new.end_reason \
+     FROM unnest($1::uuid[], $2::bigint[], $3::smallint[], $4::bigint[], $5::bigint[], $6::timestamptz[], $7::timestamptz[], \
+         $8::timestamptz[], $9::bigint[], $10::smallint[], $11::bigint[], $12::timestamptz[], $13::text[], $14::timestamptz[], \
+         $15::text[]) AS new (id, seen_counter, seen_late_repeats, seen_repeated_at_counter, counter, rotated_at, last_seen_at, \
+         expires_at, idle_seconds, late_repeats, repeated_at_counter, late_repeat_at, audience, ended_at, end_reason), users u \
+     WHERE s.id = new.id AND s.refresh_counter IS NOT DISTINCT FROM new.seen_counter \
+     AND s.late_repeats = new.seen_late_repeats \
+     AND s.repeated_at_counter IS NOT DISTINCT FROM new.seen_repeated_at_counter AND s.ended_at IS NULL \
+     AND u.id = s.user_id AND u.is_active AND u.sessions_generation = s.generation RETURNING s.id";
 
 /// The rotations that wait for the next batch.
 #[derive(Debug)]
@@ -76,9 +80,7 @@ struct Queue {
 
 #[derive(Debug)]
 struct Job {
-    id: SessionId,
-    counter: i64,
-    at: Timestamp,
+    shown: Presented,
     answer: oneshot::Sender<Result<Rotation, Failure>>,
 }
 
@@ -88,15 +90,10 @@ impl Rotations {
     }
 
     /// Takes part in the next batch and returns its result.
-    pub(crate) async fn rotate(
-        self: &Arc<Self>,
-        id: SessionId,
-        counter: i64,
-        at: Timestamp,
-    ) -> Result<Rotation, StoreError> {
+    pub(crate) async fn rotate(self: &Arc<Self>, shown: Presented) -> Result<Rotation, StoreError> {
         let _call = self.database.begin()?;
         let (answer, result) = oneshot::channel();
-        if self.enqueue(Job { id, counter, at, answer }) {
+        if self.enqueue(Job { shown, answer }) {
             tokio::spawn(self.clone().work());
         }
         match patience::call(CALL_LIMIT, |limit| timeout(limit, result)).await {
@@ -159,10 +156,24 @@ impl Rotations {
         if jobs.is_empty() {
             return Ok(Vec::new());
         }
-        jobs.sort_by_key(|job| job.id);
+        jobs.sort_by_key(|job| job.shown.session);
         // One job per session, so that one statement decides about each row once.
-        let mut ids = HashSet::with_capacity(jobs.len());
-        self.update(ROTATE, jobs.iter().filter(|job| ids.insert(job.id)), None).await
+        let mut seen = HashSet::with_capacity(jobs.len());
+        let (mut ids, mut counters, mut instants) = (Vec::new(), Vec::new(), Vec::new());
+        for Presented { session, counter, at, .. } in jobs.iter().map(|job| job.shown) {
+            if seen.insert(session) {
+                ids.push(session.0);
+                counters.push(counter);
+                instants.push(At(at));
+            }
+        }
+        let params = [
+            (&ids as _, Type::UUID_ARRAY),
+            (&counters as _, Type::INT8_ARRAY),
+            (&instants as _, Type::TIMESTAMPTZ_ARRAY),
+            (&MAX_IDLE_SECONDS as _, Type::INT8),
+        ];
+        self.database.rows_of_begun_call(Effort::Write, ROTATE, &params).await
     }
 
     /// Answers every job. What may still rotate after others have goes around once more.
@@ -195,7 +206,7 @@ impl Rotations {
         let mut answers = Vec::with_capacity(jobs.len());
         let mut others = Vec::new();
         for job in jobs.drain(..) {
-            match rotated.remove(&job.id) {
+            match rotated.remove(&job.shown.session) {
                 // Of two with one session the first was sent.
                 Some(session) => answers.push((job, Rotation::Rotated(session))),
                 None => others.push(job),
@@ -212,65 +223,120 @@ impl Rotations {
         Ok(answers)
     }
 
-    /// Says what is wrong with tokens that did not rotate. Those that turn out to be the newest stay in `jobs`.
+    /// Decides about tokens that did not rotate. What must be decided once more stays in `jobs`: a token that turns out to be the newest,
+    /// and one whose session others change at the same time.
     async fn explain(&self, jobs: &mut Vec<Job>) -> Result<Vec<(Job, Rotation)>, Failure> {
-        let ids: Vec<_> = jobs.iter().map(|job| job.id.0).collect();
-        let rows = self.database.rows_of_begun_call(Effort::Read, LOOK, &[(&ids, Type::UUID_ARRAY)]).await?;
-        let mut found = HashMap::with_capacity(rows.len());
-        for row in &rows {
-            found.insert(SessionId(get(row, 0)?), (session(row)?, get::<bool>(row, 16)?));
-        }
-        let judged: Vec<_> = jobs
-            .iter()
-            .map(|job| match found.get(&job.id) {
-                Some((session, active)) => judge(session, *active, job),
-                None => Verdict::Answer(Box::new(Rotation::Unknown)),
-            })
-            .collect();
-        let reused = judged.iter().zip(&*jobs).filter(|(verdict, _)| matches!(verdict, Verdict::Reused));
-        let reused: Vec<&Job> = reused.map(|(_, job)| job).collect();
-        let mut ended = if reused.is_empty() {
-            HashMap::new()
-        } else {
-            by_id(&self.update(END_REUSED, reused.into_iter(), Some(EndReason::RefreshReused)).await?)?
-        };
+        let found = self.look(jobs.iter().map(|job| job.shown.session)).await?;
         let mut answers = Vec::with_capacity(jobs.len());
-        for (job, verdict) in std::mem::take(jobs).into_iter().zip(judged) {
-            match verdict {
-                Verdict::Answer(rotation) => answers.push((job, *rotation)),
-                Verdict::Newest => jobs.push(job),
-                // If the row was not ours to end, another has ended the session in between.
-                Verdict::Reused => {
-                    let rotation = ended.remove(&job.id).map_or(Rotation::Refused, Rotation::Reused);
-                    answers.push((job, rotation));
+        let (mut again, mut decided, mut changes) = (Vec::new(), Vec::new(), Vec::new());
+        // One change per session, so that the next one is decided by what the first has left.
+        let mut changing = HashSet::new();
+        for job in jobs.drain(..) {
+            let Some((seen, has_owner)) = found.get(&job.shown.session) else {
+                answers.push((job, Rotation::Unknown));
+                continue;
+            };
+            let (new, rotation) = match refresh::decide(seen, *has_owner, &job.shown) {
+                Decision::Rotate(_) => {
+                    again.push(job);
+                    continue;
                 }
+                Decision::Refuse => {
+                    answers.push((job, Rotation::Refused));
+                    continue;
+                }
+                Decision::Repeat(new, repeat) => (new.clone(), Rotation::Repeated(new, repeat)),
+                Decision::Reuse(new) => (new.clone(), Rotation::Reused(new)),
+            };
+            if new == *seen {
+                answers.push((job, rotation));
+            } else if changing.insert(new.id) {
+                changes.push((seen, new));
+                decided.push((job, rotation));
+            } else {
+                again.push(job);
             }
         }
+        if !changes.is_empty() {
+            match self.store(&changes).await {
+                Ok(stored) => {
+                    let (done, raced): (Vec<_>, Vec<_>) =
+                        decided.into_iter().partition(|(job, _)| stored.contains(&job.shown.session));
+                    answers.extend(done);
+                    again.extend(raced.into_iter().map(|(job, _)| job));
+                }
+                Err(failure) => refuse(&mut decided.into_iter().map(|(job, _)| job).collect(), &failure),
+            }
+        }
+        *jobs = again;
         Ok(answers)
     }
 
-    /// Runs a statement that changes sessions, for these jobs, and returns those that it has changed.
-    async fn update(
+    /// These sessions as they are, each with whether its user is there and active.
+    async fn look(
         &self,
-        sql: &str,
-        jobs: impl Iterator<Item = &Job>,
-        reason: Option<EndReason>,
-    ) -> Result<Vec<Row>, Failure> {
-        let (mut ids, mut counters, mut instants) = (Vec::new(), Vec::new(), Vec::new());
-        for job in jobs {
-            ids.push(job.id.0);
-            counters.push(job.counter);
-            instants.push(At(job.at));
+        ids: impl Iterator<Item = SessionId>,
+    ) -> Result<HashMap<SessionId, (Session, bool)>, Failure> {
+        let ids: Vec<_> = ids.map(|id| id.0).collect();
+        let rows = self.database.rows_of_begun_call(Effort::Read, LOOK, &[(&ids, Type::UUID_ARRAY)]).await?;
+        rows.iter()
+            .map(|row| Ok((SessionId(get(row, 0)?), (session(row)?, get(row, SESSION_COLUMNS)?))))
+            .collect()
+    }
+
+    /// Stores sessions as they were decided to be, each beside what it was decided by. Returns those where that still held.
+    async fn store(&self, changes: &[(&Session, Session)]) -> Result<HashSet<SessionId>, Failure> {
+        fn column<T>(changes: &[(&Session, Session)], of: impl Fn(&Session, &Session) -> T) -> Vec<T> {
+            changes.iter().map(|(seen, new)| of(seen, new)).collect()
         }
-        let reason = reason.map(EndReason::as_str);
+        let ids = column(changes, |_, new| new.id.0);
+        let seen_counters = column(changes, |seen, _| seen.refresh_counter);
+        let seen_late = column(changes, |seen, _| i16::from(seen.repeats.late));
+        let seen_repeated = column(changes, |seen, _| seen.repeats.last_at_counter);
+        let counters = column(changes, |_, new| new.refresh_counter);
+        let rotated = column(changes, |_, new| new.rotated_at.map(At));
+        let last_seen = column(changes, |_, new| At(new.last_seen_at));
+        let expires = column(changes, |_, new| At(new.expires_at));
+        let idle = column(changes, |_, new| new.idle_seconds);
+        let late = column(changes, |_, new| i16::from(new.repeats.late));
+        let repeated = column(changes, |_, new| new.repeats.last_at_counter);
+        let late_at = column(changes, |_, new| new.repeats.last_late_at.map(At));
+        let audiences = column(changes, |_, new| new.audience.clone());
+        let ended = column(changes, |_, new| new.ended.map(|(at, _)| At(at)));
+        let reasons = column(changes, |_, new| new.ended.map(|(_, reason)| reason.as_str()));
         let params = [
             (&ids as _, Type::UUID_ARRAY),
+            (&seen_counters as _, Type::INT8_ARRAY),
+            (&seen_late as _, Type::INT2_ARRAY),
+            (&seen_repeated as _, Type::INT8_ARRAY),
             (&counters as _, Type::INT8_ARRAY),
-            (&instants as _, Type::TIMESTAMPTZ_ARRAY),
-            (&reason as _, Type::TEXT),
+            (&rotated as _, Type::TIMESTAMPTZ_ARRAY),
+            (&last_seen as _, Type::TIMESTAMPTZ_ARRAY),
+            (&expires as _, Type::TIMESTAMPTZ_ARRAY),
+            (&idle as _, Type::INT8_ARRAY),
+            (&late as _, Type::INT2_ARRAY),
+            (&repeated as _, Type::INT8_ARRAY),
+            (&late_at as _, Type::TIMESTAMPTZ_ARRAY),
+            (&audiences as _, Type::TEXT_ARRAY),
+            (&ended as _, Type::TIMESTAMPTZ_ARRAY),
+            (&reasons as _, Type::TEXT_ARRAY),
         ];
-        let params = if reason.is_some() { &params[..] } else { &params[..3] };
-        self.database.rows_of_begun_call(Effort::Write, sql, params).await
+        let rows = self.database.rows_of_begun_call(Effort::Write, STORE, &params).await?;
+        rows.iter().map(|row| Ok(SessionId(get(row, 0)?))).collect()
+    }
+
+    /// Gives a session a newer refresh token; `None` if it does not live.
+    pub(crate) async fn renew(&self, id: SessionId, renewal: &Renewal) -> Result<Option<Session>, Failure> {
+        let _call = self.database.begin()?;
+        for _ in 0..ROUNDS {
+            let found = self.look([id].into_iter()).await?;
+            let Some((seen, has_owner)) = found.get(&id) else { return Ok(None) };
+            let Some(new) = renewal.of(seen, *has_owner) else { return Ok(None) };
+            if self.store(&[(seen, new.clone())]).await?.contains(&id) {
+                return Ok(Some(new));
+            }
+        }
+        Err(Failure::Busy("others keep changing this session".to_owned()))
     }
 }
 
@@ -281,28 +347,5 @@ fn by_id(rows: &[Row]) -> Result<HashMap<SessionId, Session>, Failure> {
 fn refuse(jobs: &mut Vec<Job>, failure: &Failure) {
     for job in jobs.drain(..) {
         let _ = job.answer.send(Err(failure.clone()));
-    }
-}
-
-/// What is to be done with a token that did not rotate.
-enum Verdict {
-    Answer(Box<Rotation>),
-    Newest,
-    Reused,
-}
-
-fn judge(session: &Session, user_is_active: bool, job: &Job) -> Verdict {
-    let idle = session.idle_seconds.is_some_and(|limit| {
-        let idle_micros = job.at.as_micros().saturating_sub(session.last_seen_at.as_micros());
-        idle_micros >= limit.min(MAX_IDLE).saturating_mul(1_000_000)
-    });
-    let dead = session.ended.is_some() || session.expires_at <= job.at || idle || !user_is_active;
-    match session.refresh_counter {
-        Some(newest) if !dead && (0..=newest).contains(&job.counter) => match newest - job.counter {
-            0 => Verdict::Newest,
-            1 => Verdict::Answer(Box::new(Rotation::Repeated(session.clone()))),
-            _ => Verdict::Reused,
-        },
-        _ => Verdict::Answer(Box::new(Rotation::Refused)),
     }
 }

@@ -4,6 +4,7 @@ use crate::failure::Failure;
 use crate::values::At;
 use doorwarden_core::identity::{EmailAddress, Username};
 use doorwarden_core::password::PasswordHash;
+use doorwarden_core::refresh::Repeats;
 use doorwarden_core::session::{ClientInfo, EndReason, Session, SessionId};
 use doorwarden_core::time::Timestamp;
 use doorwarden_core::user::{User, UserId};
@@ -22,7 +23,8 @@ macro_rules! user_columns {
 macro_rules! session_columns {
     () => {
         "s.id, s.user_id, s.created_at, s.last_seen_at, s.expires_at, s.amr, s.auth_time, s.assurance_level, \
-         s.refresh_counter, s.idle_seconds, s.client_id, s.address, s.user_agent, s.ended_at, s.end_reason, s.generation"
+         s.refresh_counter, s.idle_seconds, s.client_id, s.address, s.user_agent, s.ended_at, s.end_reason, s.generation, \
+         s.rotated_at, s.late_repeats, s.repeated_at_counter, s.late_repeat_at, s.audience"
     };
 }
 
@@ -39,7 +41,7 @@ macro_rules! judged_session_columns {
              (SELECT e.reason FROM doorwarden_session_ends e \
               WHERE e.user_id = s.user_id AND e.generation > s.generation ORDER BY e.generation LIMIT 1), 'signed_out') \
              ELSE s.end_reason END, \
-         s.generation"
+         s.generation, s.rotated_at, s.late_repeats, s.repeated_at_counter, s.late_repeat_at, s.audience"
     };
 }
 
@@ -77,6 +79,9 @@ pub(crate) fn user(row: &Row) -> Result<User, Failure> {
     })
 }
 
+/// How many columns [`session_columns`] are.
+pub(crate) const SESSION_COLUMNS: usize = 21;
+
 /// A session from [`session_columns`], which stand first.
 pub(crate) fn session(row: &Row) -> Result<Session, Failure> {
     let reason = get::<Option<&str>>(row, 14)?;
@@ -96,15 +101,27 @@ pub(crate) fn session(row: &Row) -> Result<Session, Failure> {
         expires_at: instant(row, 4)?,
         amr: get(row, 5)?,
         auth_time: instant(row, 6)?,
-        assurance_level: u8::try_from(get::<i16>(row, 7)?)
-            .map_err(|_| Failure::Unreadable("a session has an impossible assurance level".to_owned()))?,
+        assurance_level: small(row, 7)?,
         refresh_counter: get(row, 8)?,
         idle_seconds: get(row, 9)?,
         client_id: get(row, 10)?,
         client: ClientInfo { address: get(row, 11)?, user_agent: get(row, 12)? },
         ended,
         generation: get(row, 15)?,
+        rotated_at: optional_instant(row, 16)?,
+        repeats: Repeats {
+            late: small(row, 17)?,
+            last_at_counter: get(row, 18)?,
+            last_late_at: optional_instant(row, 19)?,
+        },
+        audience: get(row, 20)?,
     })
+}
+
+fn small(row: &Row, place: usize) -> Result<u8, Failure> {
+    let number = get::<i16>(row, place)?;
+    let name = row.columns()[place].name();
+    u8::try_from(number).map_err(|_| Failure::Unreadable(format!("a session has an impossible {name}")))
 }
 
 /// Every row as a value.

@@ -6,8 +6,11 @@ use crate::store::PostgresStore;
 use crate::values::At;
 use async_trait::async_trait;
 use doorwarden_core::password::PasswordHash;
+use doorwarden_core::refresh::Presented;
 use doorwarden_core::session::{EndReason, Session, SessionId};
-use doorwarden_core::store::{OpenSession, Opened, Revocations, Rotation, SessionStore, StoreError};
+use doorwarden_core::store::{
+    OpenSession, Opened, Renewal, Revocations, Rotation, SessionStore, StoreError,
+};
 use doorwarden_core::time::Timestamp;
 use doorwarden_core::user::UserId;
 use tokio_postgres::types::Type;
@@ -20,10 +23,12 @@ macro_rules! insert_session {
             "WITH owner AS (",
             $owner,
             "), opened AS (INSERT INTO doorwarden_sessions (id, user_id, created_at, last_seen_at, expires_at, amr, auth_time, \
-             assurance_level, refresh_counter, idle_seconds, client_id, address, user_agent, ended_at, end_reason, generation) \
-             SELECT $2, id, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, sessions_generation FROM owner \
-             RETURNING generation) SELECT generation, CASE WHEN $16 IS NULL THEN '{}' \
-             ELSE doorwarden_end_surplus($1, generation, $16, $2, $3, $17) END FROM opened"
+             assurance_level, refresh_counter, idle_seconds, client_id, address, user_agent, ended_at, end_reason, \
+             rotated_at, late_repeats, repeated_at_counter, late_repeat_at, audience, generation) \
+             SELECT $2, id, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, \
+             sessions_generation FROM owner \
+             RETURNING generation) SELECT generation, CASE WHEN $21 IS NULL THEN '{}' \
+             ELSE doorwarden_end_surplus($1, generation, $21, $2, $3, $22) END FROM opened"
         )
     };
 }
@@ -33,8 +38,8 @@ const OPEN: &str = insert_session!(
 );
 
 const LOG_IN: &str = insert_session!(
-    "UPDATE users SET last_login = $3, password = coalesce($19, password) \
-     WHERE id = $1 AND is_active AND password = $18 RETURNING id, sessions_generation"
+    "UPDATE users SET last_login = $3, password = coalesce($24, password) \
+     WHERE id = $1 AND is_active AND password = $23 RETURNING id, sessions_generation"
 );
 
 #[async_trait]
@@ -60,6 +65,11 @@ impl SessionStore for PostgresStore {
             (&session.client.user_agent as _, Type::TEXT),
             (&ended_at as _, Type::TIMESTAMPTZ),
             (&end_reason as _, Type::TEXT),
+            (&session.rotated_at.map(At) as _, Type::TIMESTAMPTZ),
+            (&i16::from(session.repeats.late) as _, Type::INT2),
+            (&session.repeats.last_at_counter as _, Type::INT8),
+            (&session.repeats.last_late_at.map(At) as _, Type::TIMESTAMPTZ),
+            (&session.audience as _, Type::TEXT),
             (&most.map(i64::from) as _, Type::INT8),
             (&i64::from(Opened::MOST_ENDED) as _, Type::INT8),
             (&verified as _, Type::TEXT),
@@ -68,7 +78,7 @@ impl SessionStore for PostgresStore {
         let row = if login.is_some() {
             self.database.row(Effort::Write, LOG_IN, &params).await?
         } else {
-            self.database.row(Effort::Write, OPEN, &params[..17]).await?
+            self.database.row(Effort::Write, OPEN, &params[..22]).await?
         };
         let opened = |row: &_| {
             let ended = get::<Vec<_>>(row, 1)?.into_iter().map(SessionId).collect();
@@ -156,25 +166,12 @@ impl SessionStore for PostgresStore {
         Ok(ended.map(|ended| u64::try_from(ended).unwrap_or(0)))
     }
 
-    async fn rotate_refresh(
-        &self,
-        id: SessionId,
-        counter: i64,
-        at: Timestamp,
-    ) -> Result<Rotation, StoreError> {
-        self.rotations.rotate(id, counter, at).await
+    async fn rotate_refresh(&self, shown: Presented) -> Result<Rotation, StoreError> {
+        self.rotations.rotate(shown).await
     }
 
-    async fn start_refresh(&self, id: SessionId, at: Timestamp) -> Result<Option<Session>, StoreError> {
-        let sql = concat!(
-            "UPDATE doorwarden_sessions s SET refresh_counter = coalesce(s.refresh_counter, 0) FROM users u \
-             WHERE s.id = $1 AND s.ended_at IS NULL AND s.expires_at > $2 \
-             AND u.id = s.user_id AND u.is_active AND u.sessions_generation = s.generation RETURNING ",
-            session_columns!()
-        );
-        let params = [(&id.0 as _, Type::UUID), (&At(at) as _, Type::TIMESTAMPTZ)];
-        let row = self.database.row(Effort::Write, sql, &params).await?;
-        Ok(optional(row.as_ref(), session)?)
+    async fn renew_refresh(&self, id: SessionId, renewal: Renewal) -> Result<Option<Session>, StoreError> {
+        Ok(self.rotations.renew(id, &renewal).await?)
     }
 
     async fn revocations(&self, since: Timestamp) -> Result<Revocations, StoreError> {

@@ -13,7 +13,6 @@ mod serve;
 
 use clap::Parser;
 use std::process::ExitCode;
-use std::time::Duration;
 
 // musl's allocator is slow, and glibc's keeps what it was given.
 #[global_allocator]
@@ -27,10 +26,7 @@ fn main() -> ExitCode {
             return failure::Failure::software(format!("the runtime could not be started: {error}")).report();
         }
     };
-    let done = runtime.block_on(command::run(cli));
-    // What still hangs then, hangs for good.
-    runtime.shutdown_timeout(Duration::from_millis(500));
-    match done {
+    match runtime.block_on(command::run(cli)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }

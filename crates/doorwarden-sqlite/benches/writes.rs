@@ -6,7 +6,7 @@ use doorwarden_core::session::{Session, SessionId};
 use doorwarden_core::store::{Rotation, SessionStore, Store, UserStore};
 use doorwarden_core::user::UserId;
 use doorwarden_sqlite::{SqliteOptions, SqliteStore};
-use doorwarden_testkit::{NOON, new_session, new_user, sqlite_path};
+use doorwarden_testkit::{NOON, new_session, new_user, presented, sqlite_path};
 use rusqlite::Connection;
 use std::io::Write;
 use std::path::Path;
@@ -34,7 +34,7 @@ async fn main() {
                 // Scattered over the table: 7919 is prime, so each session has its turn before one has its second.
                 let place = (caller + callers * n) * 7919 % SESSIONS;
                 let counter = i64::try_from((caller + callers * n) / SESSIONS).unwrap();
-                let rotation = store.rotate_refresh(sessions[place], counter, NOON).await.unwrap();
+                let rotation = store.rotate_refresh(presented(sessions[place], counter, NOON)).await.unwrap();
                 assert!(matches!(rotation, Rotation::Rotated(_)), "{rotation:?}");
             }
         })

@@ -18,13 +18,14 @@ struct Migration {
 }
 
 /// In order; the number of a migration is its place, from 1.
-const MIGRATIONS: [Migration; 4] = [
+const MIGRATIONS: [Migration; 5] = [
     Migration { name: "0001_tables", sql: include_str!("../migrations/0001_tables.sql") },
     Migration { name: "0002_triggers", sql: include_str!("../migrations/0002_triggers.sql") },
     Migration {
         name: "0003_session_generations",
         sql: include_str!("../migrations/0003_session_generations.sql"),
     },
+    Migration { name: "0004_refresh_grace", sql: include_str!("../migrations/0004_refresh_grace.sql") },
     Migration { name: "0005_key_chains", sql: include_str!("../migrations/0005_key_chains.sql") },
 ];
 
@@ -48,8 +49,7 @@ pub(crate) fn migrate(options: &SqliteOptions) -> Result<(), MigrateError> {
         return Ok(());
     }
     run(connection, "BEGIN IMMEDIATE", ())?;
-    // Somebody may have come first. What is not committed is undone when the connection closes.
-    pending(connection)?;
+    // What is not committed is undone when the connection closes.
     run_missing(connection)?;
     run(connection, "COMMIT", ())?;
     Ok(())
@@ -70,22 +70,9 @@ fn run_missing(connection: &Connection) -> Result<(), MigrateError> {
 
 /// The names of the migrations that are still to be run. Changes nothing.
 pub(crate) fn pending(connection: &Connection) -> Result<Vec<String>, MigrateError> {
-    if let Some(name) = taken(connection)? {
-        return Err(MigrateError::Taken(name));
-    }
     let list = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'doorwarden_migrations'";
     let applied = if one(connection, list, (), |_| Ok(()))?.is_some() { applied(connection)? } else { 0 };
     Ok(MIGRATIONS.iter().skip(applied).map(|migration| migration.name.to_owned()).collect())
-}
-
-/// What another program has made under a name that is needed here; `None` if Doorwarden's tables are there, or nothing is in
-/// their way. Changes nothing.
-pub(crate) fn taken(connection: &Connection) -> Result<Option<String>, Failure> {
-    let sql = "SELECT type || ' ' || name FROM sqlite_schema \
-               WHERE (lower(name) = 'users' OR name LIKE 'doorwarden!_%' ESCAPE '!') \
-               AND NOT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'doorwarden_migrations') \
-               ORDER BY lower(name) <> 'users', name LIMIT 1";
-    one(connection, sql, (), |row| Ok(format!("the {}", get::<String>(row, 0)?)))
 }
 
 /// How many migrations were run, if they are the ones known here.

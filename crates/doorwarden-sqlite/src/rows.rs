@@ -3,6 +3,7 @@
 use crate::failure::Failure;
 use doorwarden_core::identity::{EmailAddress, Username};
 use doorwarden_core::password::PasswordHash;
+use doorwarden_core::refresh::Repeats;
 use doorwarden_core::session::{ClientInfo, EndReason, Session, SessionId};
 use doorwarden_core::time::Timestamp;
 use doorwarden_core::user::{User, UserId};
@@ -22,7 +23,8 @@ macro_rules! user_columns {
 macro_rules! session_columns {
     () => {
         "id, user_id, created_at, last_seen_at, expires_at, amr, auth_time, assurance_level, refresh_counter, \
-         idle_seconds, client_id, address, user_agent, ended_at, end_reason, generation"
+         idle_seconds, client_id, address, user_agent, ended_at, end_reason, generation, rotated_at, late_repeats, \
+         repeated_at_counter, late_repeat_at, audience"
     };
 }
 
@@ -39,7 +41,7 @@ macro_rules! judged_session_columns {
              THEN coalesce((SELECT reason FROM doorwarden_session_ends \
                  WHERE user_id = s.user_id AND generation > s.generation ORDER BY generation LIMIT 1), 'signed_out') \
              ELSE end_reason END AS end_reason, \
-         generation"
+         generation, rotated_at, late_repeats, repeated_at_counter, late_repeat_at, audience"
     };
 }
 
@@ -192,5 +194,12 @@ pub(crate) fn session(row: &Row<'_>) -> Result<Session, Failure> {
         client: ClientInfo { address: row.get(11)?, user_agent: row.get(12)? },
         ended: row.optional_instant(13)?.zip(reason),
         generation: row.get(15)?,
+        rotated_at: row.optional_instant(16)?,
+        repeats: Repeats {
+            late: row.get(17)?,
+            last_at_counter: row.get(18)?,
+            last_late_at: row.optional_instant(19)?,
+        },
+        audience: row.get(20)?,
     })
 }

@@ -7,14 +7,14 @@ use crate::rows::{
 use crate::store::SqliteStore;
 use async_trait::async_trait;
 use doorwarden_core::password::PasswordHash;
+use doorwarden_core::refresh::{self, Decision, Presented};
 use doorwarden_core::session::{EndReason, Session, SessionId};
-use doorwarden_core::store::{OpenSession, Opened, Revocations, Rotation, SessionStore, StoreError};
+use doorwarden_core::store::{
+    OpenSession, Opened, Renewal, Revocations, Rotation, SessionStore, StoreError,
+};
 use doorwarden_core::time::Timestamp;
 use doorwarden_core::user::UserId;
 use rusqlite::{Connection, params};
-
-/// The longest idle time that counts, in seconds: a century, which can be added to any instant.
-const MAX_IDLE: i64 = 3_155_760_000;
 
 /// How many rows one write takes where there may be very many, so that others get their turn.
 const PORTION: u32 = 500;
@@ -118,24 +118,18 @@ impl SessionStore for SqliteStore {
         .await
     }
 
-    async fn rotate_refresh(
-        &self,
-        id: SessionId,
-        counter: i64,
-        at: Timestamp,
-    ) -> Result<Rotation, StoreError> {
-        self.write(move |connection| Ok(rotate(connection, id, counter, at)?)).await
+    async fn rotate_refresh(&self, shown: Presented) -> Result<Rotation, StoreError> {
+        self.write(move |connection| Ok(rotate(connection, &shown)?)).await
     }
 
-    async fn start_refresh(&self, id: SessionId, at: Timestamp) -> Result<Option<Session>, StoreError> {
+    async fn renew_refresh(&self, id: SessionId, renewal: Renewal) -> Result<Option<Session>, StoreError> {
         self.write(move |connection| {
-            let sql = concat!(
-                "UPDATE doorwarden_sessions SET refresh_counter = coalesce(refresh_counter, 0) \
-                 WHERE id = ?1 AND ended_at IS NULL AND expires_at > ?2 AND generation = \
-                 (SELECT sessions_generation FROM users WHERE users.id = user_id AND is_active) RETURNING ",
-                session_columns!()
-            );
-            Ok(one(connection, sql, (id.0, at.as_micros()), session)?)
+            let Some((session, has_owner)) = with_owner(connection, id)? else { return Ok(None) };
+            let renewed = renewal.of(&session, has_owner);
+            if let Some(renewed) = &renewed {
+                store_decided(connection, renewed)?;
+            }
+            Ok(renewed)
         })
         .await
     }
@@ -298,7 +292,7 @@ fn insert(connection: &Connection, session: &Session, generation: i64) -> Result
     let sql = concat!(
         "INSERT INTO doorwarden_sessions (",
         session_columns!(),
-        ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)"
+        ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)"
     );
     let params = params![
         session.id.0,
@@ -317,41 +311,73 @@ fn insert(connection: &Connection, session: &Session, generation: i64) -> Result
         session.ended.map(|(at, _)| at.as_micros()),
         session.ended.map(|(_, reason)| reason.as_str()),
         generation,
+        session.rotated_at.map(Timestamp::as_micros),
+        session.repeats.late,
+        session.repeats.last_at_counter,
+        session.repeats.last_late_at.map(Timestamp::as_micros),
+        session.audience,
     ];
     run(connection, sql, params)?;
     Ok(())
 }
 
-/// Takes a refresh token for what it is. There is one writer at a time, so what the look after the update says is why the update
-/// changed nothing.
-fn rotate(connection: &Connection, id: SessionId, counter: i64, at: Timestamp) -> Result<Rotation, Failure> {
-    let rotated = concat!(
-        "UPDATE doorwarden_sessions SET refresh_counter = refresh_counter + 1, last_seen_at = max(last_seen_at, ?3) \
-         WHERE id = ?1 AND refresh_counter = ?2 AND ended_at IS NULL AND expires_at > ?3 \
-         AND (idle_seconds IS NULL OR last_seen_at + min(idle_seconds, ?4) * 1000000 > ?3) \
-         AND generation = (SELECT sessions_generation FROM users WHERE users.id = user_id AND is_active) RETURNING ",
-        session_columns!()
-    );
-    if let Some(session) = one(connection, rotated, (id.0, counter, at.as_micros(), MAX_IDLE), session)? {
-        return Ok(Rotation::Rotated(session));
-    }
-    let Some(found) = by_id(connection, id)? else { return Ok(Rotation::Unknown) };
-    let active = "SELECT 1 FROM users WHERE id = ?1 AND is_active";
-    let active = one(connection, active, [found.user.0], |_| Ok(()))?.is_some();
-    let idle = found.idle_seconds.is_some_and(|limit| {
-        let micros = at.as_micros().saturating_sub(found.last_seen_at.as_micros());
-        micros >= limit.min(MAX_IDLE).saturating_mul(1_000_000)
-    });
-    let dead = found.ended.is_some() || found.expires_at <= at || idle || !active;
-    match found.refresh_counter {
-        Some(newest) if !dead && (0..newest).contains(&counter) => {
-            if newest - counter == 1 {
-                return Ok(Rotation::Repeated(found));
-            }
-            let sql = "UPDATE doorwarden_sessions SET ended_at = ?2, end_reason = ?3 WHERE id = ?1";
-            run(connection, sql, (id.0, at.as_micros(), EndReason::RefreshReused.as_str()))?;
-            Ok(Rotation::Reused(Session { ended: Some((at, EndReason::RefreshReused)), ..found }))
+/// Takes a refresh token for what it is. There is one writer at a time, so nothing comes between the look and the write.
+fn rotate(connection: &Connection, shown: &Presented) -> Result<Rotation, Failure> {
+    let Some((session, has_owner)) = with_owner(connection, shown.session)? else {
+        return Ok(Rotation::Unknown);
+    };
+    Ok(match refresh::decide(&session, has_owner, shown) {
+        Decision::Rotate(rotated) => {
+            let sql = "UPDATE doorwarden_sessions SET refresh_counter = ?2, rotated_at = ?3, last_seen_at = ?4, \
+                       late_repeats = ?5 WHERE id = ?1";
+            let rotated_at = rotated.rotated_at.map(Timestamp::as_micros);
+            let (seen, late) = (rotated.last_seen_at.as_micros(), rotated.repeats.late);
+            run(connection, sql, (rotated.id.0, rotated.refresh_counter, rotated_at, seen, late))?;
+            Rotation::Rotated(rotated)
         }
-        _ => Ok(Rotation::Refused),
-    }
+        Decision::Repeat(repeated, repeat) => {
+            if repeated != session {
+                store_decided(connection, &repeated)?;
+            }
+            Rotation::Repeated(repeated, repeat)
+        }
+        Decision::Reuse(ended) => {
+            store_decided(connection, &ended)?;
+            Rotation::Reused(ended)
+        }
+        Decision::Refuse => Rotation::Refused,
+    })
+}
+
+/// The session of this id, and whether its user is there and active.
+fn with_owner(connection: &Connection, id: SessionId) -> Result<Option<(Session, bool)>, Failure> {
+    let sql = concat!(
+        "SELECT ",
+        judged_session_columns!(),
+        ", EXISTS (SELECT 1 FROM users WHERE users.id = s.user_id AND is_active) FROM doorwarden_sessions s WHERE id = ?1"
+    );
+    one(connection, sql, [id.0], |row| Ok((session(row)?, get(row, 21)?)))
+}
+
+/// Stores what the rule of refresh tokens has decided about a session, also what hardly ever changes.
+fn store_decided(connection: &Connection, session: &Session) -> Result<(), Failure> {
+    let sql = "UPDATE doorwarden_sessions SET refresh_counter = ?2, rotated_at = ?3, last_seen_at = ?4, expires_at = ?5, \
+               idle_seconds = ?6, late_repeats = ?7, repeated_at_counter = ?8, late_repeat_at = ?9, audience = ?10, \
+               ended_at = ?11, end_reason = ?12 WHERE id = ?1";
+    let params = params![
+        session.id.0,
+        session.refresh_counter,
+        session.rotated_at.map(Timestamp::as_micros),
+        session.last_seen_at.as_micros(),
+        session.expires_at.as_micros(),
+        session.idle_seconds,
+        session.repeats.late,
+        session.repeats.last_at_counter,
+        session.repeats.last_late_at.map(Timestamp::as_micros),
+        session.audience,
+        session.ended.map(|(at, _)| at.as_micros()),
+        session.ended.map(|(_, reason)| reason.as_str()),
+    ];
+    run(connection, sql, params)?;
+    Ok(())
 }

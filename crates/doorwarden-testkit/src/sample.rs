@@ -1,7 +1,9 @@
 use doorwarden_core::identity::{EmailAddress, Username};
 use doorwarden_core::password::PasswordHash;
 use doorwarden_core::random::{RandomSource, SystemRandom};
+use doorwarden_core::refresh::{Presented, Repeats};
 use doorwarden_core::session::{ClientInfo, Session, SessionId};
+use doorwarden_core::store::Renewal;
 use doorwarden_core::time::Timestamp;
 use doorwarden_core::user::{NewUser, UserId};
 use serde_json::Map;
@@ -34,6 +36,21 @@ pub fn new_user(name: &str) -> NewUser {
     }
 }
 
+/// A refresh token of this session that is shown at `at`, where the grace is 60 seconds.
+pub const fn presented(session: SessionId, counter: i64, at: Timestamp) -> Presented {
+    Presented { session, counter, at, grace: seconds(60) }
+}
+
+/// A renewal at `at` that leaves every limit of [`new_session`] as it is.
+pub fn renewal(at: Timestamp) -> Renewal {
+    Renewal {
+        at,
+        expires_at: at.after(seconds(3650 * 24 * 3600)),
+        idle_seconds: 3650 * 24 * 3600,
+        audience: None,
+    }
+}
+
 /// A session of `user` with a refresh token (counter 0), opened at `at`, for 14 days.
 pub fn new_session(user: UserId, at: Timestamp) -> Session {
     let random: &dyn RandomSource = &SystemRandom;
@@ -47,8 +64,11 @@ pub fn new_session(user: UserId, at: Timestamp) -> Session {
         auth_time: at,
         assurance_level: 1,
         refresh_counter: Some(0),
+        rotated_at: None,
+        repeats: Repeats::default(),
         idle_seconds: None,
         client_id: None,
+        audience: None,
         client: ClientInfo::default(),
         ended: None,
         generation: 0,

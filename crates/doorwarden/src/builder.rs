@@ -11,7 +11,7 @@ use doorwarden_core::password::{Ceilings, HashPool, HashSettings, HashSettingsEr
 use doorwarden_core::permission::{Permission, PermissionNameError};
 use doorwarden_core::random::{RandomSource, SystemRandom};
 use doorwarden_core::session::EndReason;
-use doorwarden_core::settings::{AccessSettings, Settings};
+use doorwarden_core::settings::{AccessSettings, SessionSettings, Settings};
 use doorwarden_core::store::{MigrateError, Store, StoreError, UserFilter};
 use doorwarden_core::time::{Clock, SystemClock};
 use doorwarden_core::token::refresh::RefreshKeys;
@@ -259,6 +259,13 @@ impl Builder {
         if self.settings.access.lifetime > AccessSettings::MAX_LIFETIME {
             return Err(BuildError::AccessLifetime);
         }
+        if self.settings.session.idle.is_some_and(|idle| idle < SessionSettings::MIN_IDLE) {
+            return Err(BuildError::Idle);
+        }
+        let access = &self.settings.access;
+        if access.every_audience().any(|name| name.is_empty() || name.contains(char::is_whitespace)) {
+            return Err(BuildError::Audience);
+        }
         if self.settings.keys.algorithms.is_empty() {
             return Err(BuildError::NoAlgorithm);
         }
@@ -478,6 +485,12 @@ pub enum BuildError {
     /// Access tokens would live longer than is safe.
     #[error("access tokens may live at most {} s", AccessSettings::MAX_LIFETIME.as_secs())]
     AccessLifetime,
+    /// An audience is empty or has a blank in it.
+    #[error("the issuer, an audience and a resource are names without blanks")]
+    Audience,
+    /// Sessions that are in use would end.
+    #[error("the idle time of a session must be at least {} s", SessionSettings::MIN_IDLE.as_secs())]
+    Idle,
     /// The database cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),

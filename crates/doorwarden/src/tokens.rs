@@ -1,5 +1,5 @@
 use doorwarden_core::context::Context;
-use doorwarden_core::flow::authenticate::{AuthenticateError, Authenticated, authenticate};
+use doorwarden_core::flow::authenticate::{AuthenticateError, Authenticated, ShownTo, authenticate};
 use doorwarden_core::flow::manage;
 use doorwarden_core::flow::obtain_tokens;
 use doorwarden_core::flow::{FlowError, IssuedToken, TokenPair};
@@ -44,11 +44,11 @@ impl Tokens {
         obtain_tokens::issue_pair(&self.context, user, ClientInfo::default()).await
     }
 
-    /// Whose session token or access token this is, as fresh as [`CurrentUser`](crate::CurrentUser).
+    /// Whose session token or access token this is, as fresh as [`CurrentUser`](crate::CurrentUser). An access token must be for the application.
     ///
     /// # Errors
     /// [`AuthenticateError::Refused`] with the reason.
     pub async fn verify(&self, token: &str) -> Result<Authenticated, AuthenticateError> {
-        authenticate(&self.context, token).await
+        authenticate(&self.context, token, ShownTo::Application).await
     }
 }

@@ -48,14 +48,25 @@ pub(crate) struct Fields(HashMap<String, Input<Raw>>);
 impl Fields {
     /// Reads the body of a request.
     pub(crate) async fn read(request: Request) -> Result<Self, ApiError> {
+        Self::parse(request).await?.ok_or_else(|| {
+            let complaint = FieldError::new("null", "No data provided");
+            ApiError::fields(FieldErrors::one(NON_FIELD_ERRORS, complaint))
+        })
+    }
+
+    /// Reads the body of a request that needs none. `null`, which some clients send where they have nothing to say, is none.
+    pub(crate) async fn read_optional(request: Request) -> Result<Self, ApiError> {
+        Ok(Self::parse(request).await?.unwrap_or_default())
+    }
+
+    /// The fields; `None` for the JSON value `null`.
+    async fn parse(request: Request) -> Result<Option<Self>, ApiError> {
         let (parts, body) = request.into_parts();
-        let kind = Kind::of(&parts.headers);
-        let has_body = !http_body::Body::is_end_stream(&body);
-        let kind = match kind {
+        let Some(kind) = Kind::of(&parts.headers) else {
             // Nothing at all: every field is missing.
-            None if !has_body => return Ok(Self::default()),
-            None => return Err(unsupported(&parts.headers)),
-            Some(kind) => kind,
+            let is_empty =
+                http_body::Body::is_end_stream(&body) || collect(&parts.headers, body).await?.is_empty();
+            return if is_empty { Ok(Some(Self::default())) } else { Err(unsupported(&parts.headers)) };
         };
         if let Some(coding) = content_coding(&parts.headers) {
             let text = format!("Unsupported content coding \"{coding}\" in request.");
@@ -69,12 +80,15 @@ impl Fields {
             Kind::Form if bytes.trim_ascii_start().starts_with(b"{") => {
                 Err(ApiError::misread(Hint::JsonAsForm))
             }
-            Kind::Form => form::urlencoded(&bytes).map(Self),
-            Kind::Multipart(boundary) => form::multipart(bytes, boundary).await.map(Self),
+            Kind::Form => form::urlencoded(&bytes).map(|fields| Some(Self(fields))),
+            Kind::Multipart(boundary) if bytes.is_empty() && boundary.is_empty() => Ok(Some(Self::default())),
+            Kind::Multipart(boundary) => {
+                form::multipart(bytes, boundary).await.map(|fields| Some(Self(fields)))
+            }
         }
     }
 
-    fn from_json(bytes: &[u8]) -> Result<Self, ApiError> {
+    fn from_json(bytes: &[u8]) -> Result<Option<Self>, ApiError> {
         let value = match bytes.is_empty() {
             true => Value::Object(serde_json::Map::new()),
             false => json::parse(bytes).map_err(|error| {
@@ -89,12 +103,9 @@ impl Fields {
         let kind = match value {
             Value::Object(members) => {
                 let members = members.into_iter().map(|(name, value)| (name, json::input(value)));
-                return Ok(Self(members.collect()));
+                return Ok(Some(Self(members.collect())));
             }
-            Value::Null => {
-                let complaint = FieldError::new("null", "No data provided");
-                return Err(ApiError::fields(FieldErrors::one(NON_FIELD_ERRORS, complaint)));
-            }
+            Value::Null => return Ok(None),
             Value::Array(_) => "list",
             Value::String(_) => "str",
             Value::Bool(_) => "bool",
@@ -116,6 +127,24 @@ impl Fields {
         }
     }
 
+    /// A field that holds one text, or in JSON a list of some; `None` if it holds anything else.
+    pub(crate) fn texts(&mut self, name: &str) -> Option<Vec<String>> {
+        match self.0.remove(name) {
+            None | Some(Input::Missing | Input::Null) => Some(Vec::new()),
+            Some(Input::Given(Raw::Text(text) | Raw::Json(Value::String(text)))) => Some(vec![text]),
+            Some(Input::Given(Raw::Json(Value::Array(list)))) => list
+                .into_iter()
+                .map(|item| if let Value::String(text) = item { Some(text) } else { None })
+                .collect(),
+            Some(Input::Given(Raw::Json(_)) | Input::NotText) => None,
+        }
+    }
+
+    /// Whether every field was taken.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// All fields that were not taken yet.
     pub(crate) fn others(self) -> HashMap<String, Input<Raw>> {
         self.0
@@ -130,15 +159,25 @@ enum Kind {
 
 impl Kind {
     fn of(headers: &HeaderMap) -> Option<Self> {
-        let text = headers.get(CONTENT_TYPE)?.to_str().ok()?;
-        let kind = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        match kind.as_str() {
-            "application/json" => Some(Self::Json),
-            "application/x-www-form-urlencoded" => Some(Self::Form),
-            "multipart/form-data" => Some(Self::Multipart(multer::parse_boundary(text).unwrap_or_default())),
-            _ => None,
+        let kind = media_type(headers);
+        if kind.eq_ignore_ascii_case("application/json") {
+            Some(Self::Json)
+        } else if kind.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+            Some(Self::Form)
+        } else if kind.eq_ignore_ascii_case("multipart/form-data") {
+            let text = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+            Some(Self::Multipart(multer::parse_boundary(text).unwrap_or_default()))
+        } else {
+            None
         }
     }
+}
+
+/// The media type that a request names, without its parameters, which may be anything; empty if it names none.
+pub(crate) fn media_type(headers: &HeaderMap) -> &str {
+    let value = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    let kind = value.split(|byte| *byte == b';').next().unwrap_or_default();
+    std::str::from_utf8(kind.trim_ascii()).unwrap_or_default()
 }
 
 fn unsupported(headers: &HeaderMap) -> ApiError {

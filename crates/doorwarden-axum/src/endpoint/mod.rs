@@ -36,6 +36,7 @@ use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use bytes::Bytes;
+use doorwarden_core::flow::authenticate::{AuthenticateError, ShownTo};
 use doorwarden_core::session::ClientInfo;
 use doorwarden_core::store::patience::one_request;
 use futures_util::future::BoxFuture;
@@ -248,9 +249,11 @@ fn document(
     body: Bytes,
 ) -> Response {
     let tag = format!("\"{etag}\"");
-    let known = request.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    // As bytes: an entry that is no text hides no other.
+    let known =
+        request.get_all(IF_NONE_MATCH).iter().flat_map(|value| value.as_bytes().split(|b| *b == b','));
     let is_known =
-        known.flat_map(|value| value.split(',')).any(|one| one.trim().trim_start_matches("W/") == tag);
+        known.map(<[u8]>::trim_ascii).any(|one| one.strip_prefix(b"W/").unwrap_or(one) == tag.as_bytes());
     let cache = format!("public, max-age={}", max_age.as_secs());
     let mut response = match is_known {
         true => StatusCode::NOT_MODIFIED.into_response(),
@@ -266,19 +269,25 @@ fn document(
     response
 }
 
-/// The user of a request, or 401. Not an `async fn`, which would hold on to the body.
+/// The user of a request about their own account, or 401. Not an `async fn`, which would hold on to the body.
 fn user<'a>(
     auth: &'a Auth,
     request: &'a Request,
 ) -> impl Future<Output = Result<CurrentUser, ApiError>> + Send + 'a {
-    let known = CurrentUser::found(request.extensions(), auth);
-    let headers = request.headers();
-    async move {
-        match known {
-            Some(user) => Ok(user),
-            None => auth.authenticate(headers).await,
-        }
-    }
+    user_of(auth, CurrentUser::found(request.extensions(), auth), request.headers())
+}
+
+/// The same for a request that has been taken apart: the user that a layer found, if one did, and the headers.
+async fn user_of(
+    auth: &Auth,
+    known: Option<CurrentUser>,
+    headers: &HeaderMap,
+) -> Result<CurrentUser, ApiError> {
+    let Some(user) = known else { return auth.authenticate_for(ShownTo::Account, headers).await };
+    // A layer of the application let it through, which lets others through as well.
+    let judged = user.authenticated().counts_for(ShownTo::Account, &auth.context().settings.access);
+    judged.map_err(AuthenticateError::from)?;
+    Ok(user)
 }
 
 /// Where a request came from, and the fields of its body.

@@ -68,5 +68,6 @@ fn shown(session: &Session, current: Option<SessionId>) -> Value {
         "amr": session.amr.split(' ').collect::<Vec<_>>(),
         "assurance_level": session.assurance_level,
         "client_id": session.client_id,
+        "refresh_repeated_late_at": session.repeats.last_late_at.map(|at| at.to_string()),
     })
 }

@@ -1,6 +1,7 @@
 use super::{Operation, Resource, token};
 use crate::auth::Auth;
 use crate::body::Fields;
+use crate::client::client_info;
 use crate::error::ApiError;
 use crate::refresh_cookie::{self, Transport};
 use crate::settings::Endpoint;
@@ -15,7 +16,7 @@ pub(super) fn resource() -> Resource {
     let operation = Operation {
         method: Method::POST,
         id: "update_token",
-        summary: "Exchange a refresh token for a new pair. The one before the newest gives the newest again; an older one ends the session.",
+        summary: "Exchange a refresh token for a new pair. The one before the newest gives the newest again, free within the grace; the third late one and an older one end the session.",
         authenticated: false,
         body: Some("Refresh"),
         answers: &[
@@ -23,7 +24,7 @@ pub(super) fn resource() -> Resource {
             (400, "The refresh token is missing.", Some("FieldErrors")),
             (
                 401,
-                "The token is not valid (code token_not_valid), or was used before (code refresh_reused).",
+                "The token is not valid (code token_not_valid), was used before (code refresh_reused), or the browser sent no cookie (code refresh_cookie_missing).",
                 Some("Detail"),
             ),
             (403, "With the refresh cookie: another site sent the request.", Some("Detail")),
@@ -35,16 +36,20 @@ pub(super) fn resource() -> Resource {
 
 async fn post(auth: Auth, request: Request) -> Result<Response, ApiError> {
     let cookie = refresh_cookie::read(auth.settings(), request.headers());
-    let mut fields = Fields::read(request).await?;
+    let is_expected = refresh_cookie::is_expected(auth.settings(), request.headers());
+    let (parts, body) = request.into_parts();
+    let client = client_info(&parts, auth.settings());
+    let mut fields = Fields::read_optional(Request::from_parts(parts, body)).await?;
     let (token, transport) = match fields.text("refresh") {
-        Input::Missing => match cookie? {
-            Some(token) => (Ok(token), Transport::Cookie),
-            None => (Input::Missing.required(), Transport::Body),
-        },
-        given => (given.required(), Transport::Body),
+        Input::Missing => (cookie?.ok_or_else(|| refresh_cookie::missing(is_expected))?, Transport::Cookie),
+        given => {
+            let token = given.required();
+            let token =
+                token.map_err(|complaint| ApiError::fields(FieldErrors::one("refresh", complaint)))?;
+            (token, Transport::Body)
+        }
     };
-    let token = token.map_err(|complaint| ApiError::fields(FieldErrors::one("refresh", complaint)))?;
-    match refresh_tokens(auth.context(), &token).await {
+    match refresh_tokens(auth.context(), &token, &client).await {
         Ok(pair) => Ok(token::answer(&pair, transport)),
         Err(error) => Err(match transport {
             Transport::Cookie if !matches!(error, RefreshError::Flow(_)) => {

@@ -22,7 +22,11 @@ pub(super) fn resource() -> Resource {
         answers: &[
             (204, "Ended, now or before.", None),
             (400, "The token is missing, or names no session.", Some("FieldErrors")),
-            (401, "It is no token that counts.", Some("Detail")),
+            (
+                401,
+                "It is no token that counts, or the browser sent no cookie (code refresh_cookie_missing).",
+                Some("Detail"),
+            ),
             (403, "With the refresh cookie: another site sent the request.", Some("Detail")),
         ],
         handler: |auth, request| Box::pin(post(auth, request)),
@@ -32,18 +36,24 @@ pub(super) fn resource() -> Resource {
 
 async fn post(auth: Auth, request: Request) -> Result<Response, ApiError> {
     let headers = request.headers().clone();
-    let mut fields = Fields::read(request).await?;
+    let mut fields = Fields::read_optional(request).await?;
     let given = match fields.text("refresh") {
         Input::Missing => fields.text("token"),
         given => given,
     };
-    let cookie = match given {
-        Input::Missing => refresh_cookie::read(auth.settings(), &headers)?,
-        _ => None,
+    let (token, has_cookie) = match given {
+        Input::Missing => {
+            let cookie = refresh_cookie::read(auth.settings(), &headers)?;
+            let is_expected = refresh_cookie::is_expected(auth.settings(), &headers);
+            (cookie.ok_or_else(|| refresh_cookie::missing(is_expected))?, true)
+        }
+        given => {
+            let token = given.required();
+            let token =
+                token.map_err(|complaint| ApiError::fields(FieldErrors::one("refresh", complaint)))?;
+            (token, false)
+        }
     };
-    let has_cookie = cookie.is_some();
-    let token = cookie.map_or_else(|| given.required(), Ok);
-    let token = token.map_err(|complaint| ApiError::fields(FieldErrors::one("refresh", complaint)))?;
     revoke_token(auth.context(), &token, EndReason::LoggedOut).await?;
     let mut response = StatusCode::NO_CONTENT.into_response();
     if has_cookie {

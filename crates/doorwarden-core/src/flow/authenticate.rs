@@ -4,6 +4,7 @@ use super::FlowError;
 use crate::context::Context;
 use crate::live::{LiveUser, Memory};
 use crate::session::SessionId;
+use crate::settings::AccessSettings;
 use crate::store::StoreError;
 use crate::time::Timestamp;
 use crate::token::Refusal;
@@ -21,6 +22,43 @@ pub struct Authenticated {
     pub session: Option<SessionId>,
     /// The token.
     pub token: TokenClaims,
+}
+
+/// What a token is shown to: an access token counts only for whom it was made (RFC 9068, section 4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShownTo {
+    /// What people do with their own account: session tokens, and access tokens whose audience is the issuer.
+    Account,
+    /// The application around this library: also those for its own audience ([`AccessSettings::audience`]).
+    Application,
+    /// What judges tokens of others: those of every audience.
+    TokenEndpoint,
+}
+
+impl ShownTo {
+    fn accepts(self, claims: &AccessClaims, settings: &AccessSettings) -> bool {
+        let is_for = |audience: &String| claims.aud.contains(audience);
+        match self {
+            Self::Account => is_for(&settings.issuer),
+            Self::Application => is_for(&settings.issuer) || settings.audience().iter().any(is_for),
+            Self::TokenEndpoint => true,
+        }
+    }
+}
+
+impl Authenticated {
+    /// Whether the token, which was shown to something else before, counts here.
+    ///
+    /// # Errors
+    /// [`Refusal::WrongAudience`].
+    pub fn counts_for(&self, shown_to: ShownTo, settings: &AccessSettings) -> Result<(), TokenRefused> {
+        match &self.token {
+            TokenClaims::Access(claims) if !shown_to.accepts(claims, settings) => {
+                Err(Refusal::WrongAudience.into())
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// The verified claims of a token.
@@ -100,13 +138,23 @@ impl From<AuthenticateError> for FlowError {
 ///
 /// # Errors
 /// [`AuthenticateError`].
-pub async fn authenticate(context: &Context, token: &str) -> Result<Authenticated, AuthenticateError> {
+pub async fn authenticate(
+    context: &Context,
+    token: &str,
+    shown_to: ShownTo,
+) -> Result<Authenticated, AuthenticateError> {
     let now = context.now();
     let claims = match context.session_keys.verify(token, now.as_seconds()) {
         Ok(claims) => TokenClaims::Session(claims),
         Err(Refusal::NoSubject) => return Err(TokenRefused::NoUser.into()),
         // The header names another algorithm than that of session tokens.
-        Err(Refusal::WrongAlgorithm) => TokenClaims::Access(context.keys.verify(token, now)?),
+        Err(Refusal::WrongAlgorithm) => {
+            let claims = context.keys.verify(token, now)?;
+            if !shown_to.accepts(&claims, &context.settings.access) {
+                return Err(Refusal::WrongAudience.into());
+            }
+            TokenClaims::Access(claims)
+        }
         Err(refusal) => return Err(refusal.into()),
     };
     let (id, session) = match &claims {

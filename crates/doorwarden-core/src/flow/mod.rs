@@ -39,6 +39,9 @@ pub enum FlowError {
     /// There is no such user, session or group any more.
     #[error("there is no such thing")]
     NotFound,
+    /// A token was asked for somebody for whom none is made (RFC 8707).
+    #[error("no token is made for this resource")]
+    InvalidTarget,
     /// Too many passwords are being checked.
     #[error("too many passwords are being checked; try again in {} s", retry_after.as_secs_f64().ceil())]
     Busy {

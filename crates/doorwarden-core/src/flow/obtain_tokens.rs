@@ -4,37 +4,85 @@ use super::authenticate::{AuthenticateError, Authenticated, TokenClaims, TokenRe
 use super::log_in::{LoggedIn, Login, open_session};
 use super::{FlowError, TokenPair};
 use crate::context::Context;
+use crate::refresh;
 use crate::session::ClientInfo;
+use crate::settings::AccessSettings;
+use crate::store::{Change, Renewal};
 use crate::token::Refusal;
 use crate::user::{User, UserId};
 
-/// Logs in with an address and a password and answers with a token pair.
+/// Whom an access token is to be for instead of whom the settings name: one or more of
+/// [`AccessSettings::resources`](crate::settings::AccessSettings::resources), separated by blanks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resources(pub(super) String);
+
+impl Resources {
+    /// Those that were asked for (`resource`, RFC 8707); `None` if there are none.
+    ///
+    /// # Errors
+    /// [`FlowError::InvalidTarget`] if one is not among those that may be asked for.
+    pub fn of(settings: &AccessSettings, named: &[String]) -> Result<Option<Self>, FlowError> {
+        let mut distinct: Vec<&str> = Vec::with_capacity(named.len());
+        for resource in named {
+            if !settings.resources.contains(resource) {
+                return Err(FlowError::InvalidTarget);
+            }
+            if !distinct.contains(&resource.as_str()) {
+                distinct.push(resource);
+            }
+        }
+        Ok((!distinct.is_empty()).then(|| Self(distinct.join(" "))))
+    }
+}
+
+/// Logs in with an address and a password and answers with a token pair. Its access tokens are for `audience`, also those that a refresh
+/// gives.
 ///
 /// # Errors
 /// As [`log_in`](super::log_in::log_in); [`FlowError::Sign`].
-pub async fn obtain_tokens(context: &Context, request: Login) -> Result<(User, TokenPair), FlowError> {
+pub async fn obtain_tokens(
+    context: &Context,
+    request: Login,
+    audience: Option<Resources>,
+) -> Result<(User, TokenPair), FlowError> {
     let LoggedIn { user, session } =
-        open_session(context, request, |c, user, client| c.new_pair_session(user.id, client)).await?;
+        open_session(context, request, |c, user, client| c.new_pair_session(user.id, client, audience))
+            .await?;
     let pair = context.token_pair(&session).await?;
     Ok((user, pair))
 }
 
-/// A token pair for the session of the article's token, which goes on to count. Asked again, it gives the newest refresh token
-/// again. An access token does not do, or it would live longer than it may.
+/// A token pair for the session of the article's token, which goes on to count. Each exchange is a rotation: the refresh token is newer
+/// than any that the session gave before. The limits of both hold from then on: the session is idle after the shorter of
+/// [`refresh_idle`](crate::settings::AccessSettings::refresh_idle) and [`idle`](crate::settings::SessionSettings::idle), and ends after
+/// [`refresh_lifetime`](crate::settings::AccessSettings::refresh_lifetime) at the latest. An access token does not do, or it would live
+/// longer than it may.
 ///
 /// # Errors
 /// [`AuthenticateError::Refused`] if the token is of another kind, names no session, or its session has just ended.
 pub async fn exchange_session_token(
     context: &Context,
     who: &Authenticated,
+    audience: Option<Resources>,
 ) -> Result<TokenPair, ExchangeError> {
     if !matches!(who.token, TokenClaims::Session(_)) {
         return Err(TokenRefused::Token(Refusal::WrongAlgorithm).into());
     }
     let session = who.session.ok_or(TokenRefused::WithoutSession)?;
-    let started =
-        context.store.start_refresh(session, context.now()).await.map_err(AuthenticateError::from)?;
-    let session = started.ok_or(TokenRefused::SessionEnded)?;
+    let now = context.now();
+    let (pair, own) = (&context.settings.access, &context.settings.session);
+    let renewal = Renewal {
+        at: now,
+        expires_at: now.after(pair.refresh_lifetime),
+        idle_seconds: refresh::idle_seconds(
+            own.idle.map_or(pair.refresh_idle, |idle| idle.min(pair.refresh_idle)),
+        ),
+        audience: audience.map(|named| named.0),
+    };
+    let renewed = context.store.renew_refresh(session, renewal).await.map_err(AuthenticateError::from)?;
+    let session = renewed.ok_or(TokenRefused::SessionEnded)?;
+    // When it ends may have changed.
+    context.live.forget(Change::Session(session.id));
     Ok(context.token_pair(&session).await?)
 }
 
@@ -60,7 +108,7 @@ impl From<TokenRefused> for ExchangeError {
 /// # Errors
 /// [`FlowError::NotFound`] if the user is gone or inactive.
 pub async fn issue_pair(context: &Context, user: UserId, client: ClientInfo) -> Result<TokenPair, FlowError> {
-    let session = context.new_pair_session(user, client);
+    let session = context.new_pair_session(user, client, None);
     match context.open(session, None).await {
         Err(FlowError::WrongCredentials) => Err(FlowError::NotFound),
         opened => context.token_pair(&opened?).await,

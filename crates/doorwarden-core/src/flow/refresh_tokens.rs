@@ -2,8 +2,9 @@
 
 use super::{FlowError, TokenPair};
 use crate::context::Context;
-use crate::event::Event;
-use crate::session::SessionId;
+use crate::event::{Event, RepeatSign};
+use crate::refresh::{Presented, Repeat};
+use crate::session::{ClientInfo, Session, SessionId};
 use crate::store::{Change, Rotation, StoreError};
 use crate::token::Refusal;
 
@@ -16,7 +17,7 @@ pub enum RefreshError {
     /// Its session has ended, expired or was idle too long, or its user is inactive or gone.
     #[error("the session of the refresh token has ended")]
     Ended,
-    /// It is older than the one before the newest: somebody else has a copy. The session has ended because of it.
+    /// Somebody else has a copy. The session has ended because of it.
     #[error("the refresh token was used before; its session has ended")]
     Reused,
     /// No pair could be made.
@@ -32,19 +33,35 @@ impl From<StoreError> for RefreshError {
 
 /// Exchanges a refresh token for a new pair (RFC 9700, section 4.14.2).
 ///
-/// The newest token rotates. The one before it gives the newest again, so that a lost answer or two tabs log nobody out: of any number of
-/// requests at once with the same token all get the same successor. Anything older was copied: the session ends.
+/// What becomes of it is the rule of [`refresh`](crate::refresh). Of any number of requests at once with the same token all get the same
+/// successor. A repeat that is late, or in the grace but from another address network or user agent than the login, is an event.
 ///
 /// # Errors
 /// [`RefreshError`].
-pub async fn refresh_tokens(context: &Context, token: &str) -> Result<TokenPair, RefreshError> {
+pub async fn refresh_tokens(
+    context: &Context,
+    token: &str,
+    client: &ClientInfo,
+) -> Result<TokenPair, RefreshError> {
     let (id, counter) = context.refresh_keys.parse(token)?;
-    let id = SessionId(id);
-    let session = match context.store.rotate_refresh(id, counter, context.now()).await? {
-        Rotation::Rotated(session) | Rotation::Repeated(session) => session,
+    let shown = Presented {
+        session: SessionId(id),
+        counter,
+        at: context.now(),
+        grace: context.settings.access.refresh_grace,
+    };
+    let session = match context.store.rotate_refresh(shown).await? {
+        Rotation::Rotated(session) => session,
+        Rotation::Repeated(session, repeat) => {
+            if let Some(sign) = sign_of(repeat, &session, client) {
+                let (user, session) = (session.user, session.id);
+                context.tell(Event::RefreshRepeated { user, session, sign }).await;
+            }
+            session
+        }
         Rotation::Reused(session) => {
-            context.live.forget(Change::Session(id));
-            context.tell(Event::RefreshReused { user: session.user, session: id }).await;
+            context.live.forget(Change::Session(session.id));
+            context.tell(Event::RefreshReused { user: session.user, session: session.id }).await;
             return Err(RefreshError::Reused);
         }
         Rotation::Refused | Rotation::Unknown => return Err(RefreshError::Ended),
@@ -52,5 +69,14 @@ pub async fn refresh_tokens(context: &Context, token: &str) -> Result<TokenPair,
     match context.token_pair(&session).await {
         Err(FlowError::NotFound) => Err(RefreshError::Ended),
         pair => Ok(pair?),
+    }
+}
+
+/// What a repeat gives away, if anything.
+fn sign_of(repeat: Repeat, session: &Session, client: &ClientInfo) -> Option<RepeatSign> {
+    match repeat {
+        Repeat::Late => Some(RepeatSign::Late),
+        Repeat::InGrace if !client.is_like(&session.client) => Some(RepeatSign::Elsewhere),
+        Repeat::InGrace => None,
     }
 }

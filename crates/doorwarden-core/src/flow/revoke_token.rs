@@ -1,6 +1,6 @@
 //! Somebody who holds a token wants it, and everything else of its session, to count no more.
 
-use super::authenticate::{AuthenticateError, TokenRefused, authenticate};
+use super::authenticate::{AuthenticateError, ShownTo, TokenRefused, authenticate};
 use crate::context::Context;
 use crate::event::Event;
 use crate::session::{EndReason, SessionId};
@@ -31,7 +31,7 @@ pub async fn revoke_token(context: &Context, token: &str, reason: EndReason) -> 
             Some(session) => (session.id, session.user),
             None => return Ok(()),
         },
-        Err(_) => match authenticate(context, token).await {
+        Err(_) => match authenticate(context, token, ShownTo::TokenEndpoint).await {
             Ok(who) => (who.session.ok_or(RevokeError::WithoutSession)?, who.user.account.user.id),
             Err(AuthenticateError::Refused(TokenRefused::SessionEnded)) => return Ok(()),
             Err(AuthenticateError::Refused(refused)) => return Err(refused.into()),

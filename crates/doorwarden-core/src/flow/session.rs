@@ -2,6 +2,7 @@
 
 use super::FlowError;
 use crate::context::Context;
+use crate::refresh::Repeats;
 use crate::session::{ClientInfo, Session, SessionId};
 use crate::store::{LoginProof, OpenSession};
 use crate::time::Timestamp;
@@ -26,13 +27,10 @@ impl std::fmt::Debug for IssuedToken {
     }
 }
 
-const USER_AGENT_MAX_CHARS: usize = 512;
-
 impl Context {
     /// A session that is not stored yet.
     pub(super) fn new_session(&self, user: UserId, client: ClientInfo, lifetime: Duration) -> Session {
         let now = self.now();
-        let user_agent = client.user_agent.map(|text| text.chars().take(USER_AGENT_MAX_CHARS).collect());
         Session {
             id: SessionId::new(now, self.random.bytes()),
             user,
@@ -43,9 +41,12 @@ impl Context {
             auth_time: now,
             assurance_level: 1,
             refresh_counter: None,
+            rotated_at: None,
+            repeats: Repeats::default(),
             idle_seconds: None,
             client_id: None,
-            client: ClientInfo { user_agent, ..client },
+            audience: None,
+            client: client.shortened(),
             ended: None,
             generation: 0,
         }

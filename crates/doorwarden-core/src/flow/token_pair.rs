@@ -1,7 +1,9 @@
 //! The one place where an access token and its refresh token are made: every way to a pair ends here.
 
 use super::FlowError;
+use super::obtain_tokens::Resources;
 use crate::context::Context;
+use crate::refresh;
 use crate::session::{ClientInfo, Session, SessionId};
 use crate::token::access::AccessClaims;
 use crate::user::{Account, UserId};
@@ -32,12 +34,18 @@ impl std::fmt::Debug for TokenPair {
 
 impl Context {
     /// A session for a token pair that is not stored yet.
-    pub(super) fn new_pair_session(&self, user: UserId, client: ClientInfo) -> Session {
+    pub(super) fn new_pair_session(
+        &self,
+        user: UserId,
+        client: ClientInfo,
+        audience: Option<Resources>,
+    ) -> Session {
         let settings = &self.settings.access;
         Session {
             refresh_counter: Some(0),
-            idle_seconds: Some(settings.refresh_idle.as_secs().cast_signed()),
+            idle_seconds: Some(refresh::idle_seconds(settings.refresh_idle)),
             client_id: Some(settings.client_id.clone()),
+            audience: audience.map(|named| named.0),
             ..self.new_session(user, client, settings.refresh_lifetime)
         }
     }
@@ -57,7 +65,10 @@ impl Context {
         let claims = AccessClaims {
             iss: self.settings.access.issuer.clone(),
             sub: session.user.0.to_string(),
-            aud: vec![self.settings.access.audience().to_owned()],
+            aud: match &session.audience {
+                Some(named) => named.split(' ').map(str::to_owned).collect(),
+                None => self.settings.access.audience().to_vec(),
+            },
             exp: now.as_seconds() + lifetime,
             iat: now.as_seconds(),
             jti: Uuid::from_slice(jti).expect("sixteen bytes").simple().to_string(),

@@ -180,12 +180,13 @@ impl KeyRing {
     fn new(sealer: Option<Sealer>, settings: &Settings, list: List, now: Timestamp) -> Self {
         let keep = settings.access.longest() + settings.keys.cache;
         let remembered = settings.live.access_tokens;
+        let issuer = &settings.access.issuer;
         let algorithms = settings.keys.algorithms.clone();
         Self {
             ring: RwLock::new(Arc::new(Ring::at(now, &list, &algorithms, keep, remembered))),
             sealer,
             algorithms,
-            expect: Expect::new(&settings.access.issuer, settings.access.audience()),
+            expect: settings.access.every_audience().fold(Expect::new(issuer, issuer), Expect::or_audience),
             keep,
             remembered,
             list: Mutex::new(list),

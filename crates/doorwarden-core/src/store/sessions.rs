@@ -1,5 +1,6 @@
 use super::StoreError;
 use crate::password::PasswordHash;
+use crate::refresh::{self, Presented, Repeat};
 use crate::session::{EndReason, Session, SessionId};
 use crate::time::Timestamp;
 use crate::user::UserId;
@@ -53,19 +54,13 @@ pub trait SessionStore {
         at: Timestamp,
     ) -> Result<Option<u64>, StoreError>;
 
-    /// Takes a refresh token for what it is, by its counter: one conditional update. The newest (n) rotates: the row's
-    /// counter becomes n+1. The one before the newest gets the newest again. Anything older ends the session with
-    /// [`EndReason::RefreshReused`]. Sets `last_seen_at` when it rotates. Concurrent calls are gathered into few commits.
-    async fn rotate_refresh(
-        &self,
-        id: SessionId,
-        counter: i64,
-        at: Timestamp,
-    ) -> Result<Rotation, StoreError>;
+    /// Takes a refresh token for what it is, as [`refresh::decide`](crate::refresh::decide) says, and stores what follows, all at once:
+    /// of two with the same token one comes first. Concurrent calls are gathered into few commits.
+    async fn rotate_refresh(&self, shown: Presented) -> Result<Rotation, StoreError>;
 
-    /// Gives a session that has none a refresh token: its counter becomes 0. Returns the session as it then is, also if it had a counter
-    /// already; `None` if it has ended or expired at `at`, or if there is none.
-    async fn start_refresh(&self, id: SessionId, at: Timestamp) -> Result<Option<Session>, StoreError>;
+    /// Gives a session a refresh token newer than any that it ever gave ([`refresh::renewed`](crate::refresh::renewed)), within the limits
+    /// that are given; it keeps its own where they are narrower. Returns the session as it then is; `None` if it does not live.
+    async fn renew_refresh(&self, id: SessionId, renewal: Renewal) -> Result<Option<Session>, StoreError>;
 
     /// What was revoked at `since` or later: what the revocation feed says.
     async fn revocations(&self, since: Timestamp) -> Result<Revocations, StoreError>;
@@ -160,14 +155,42 @@ impl Revocations {
     }
 }
 
+/// The limits of a session that is given a refresh token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Renewal {
+    /// When.
+    pub at: Timestamp,
+    /// When the session ends at the latest.
+    pub expires_at: Timestamp,
+    /// The longest that it may be idle, in seconds.
+    pub idle_seconds: i64,
+    /// Whom its access tokens are for from now on; `None`: as before.
+    pub audience: Option<String>,
+}
+
+impl Renewal {
+    /// The session as it is to be stored; `None` if it does not live.
+    pub fn of(&self, session: &Session, has_owner: bool) -> Option<Session> {
+        let renewed = refresh::renewed(session, has_owner, self.at)?;
+        Some(Session {
+            expires_at: renewed.expires_at.min(self.expires_at),
+            idle_seconds: Some(
+                renewed.idle_seconds.map_or(self.idle_seconds, |own| own.min(self.idle_seconds)),
+            ),
+            audience: self.audience.clone().or_else(|| renewed.audience.clone()),
+            ..renewed
+        })
+    }
+}
+
 /// What became of a refresh token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Rotation {
     /// It was the newest; the session with its new counter.
     Rotated(Session),
-    /// It was the one before the newest (a lost answer, a second tab); the session as it is, its counter names the newest.
-    Repeated(Session),
-    /// It was older: the session has ended just now.
+    /// It was the one before the newest (a lost answer, a second tab); the session as it is now, its counter names the newest.
+    Repeated(Session, Repeat),
+    /// Somebody has a copy: the session has ended just now.
     Reused(Session),
     /// The session has ended, expired, was idle too long, belongs to an inactive user, or never had this counter.
     Refused,

@@ -2,6 +2,7 @@ use crate::proxy::{Network, Proxy};
 use crate::support::{Ear, Heard, database, now, session, user};
 use doorwarden_core::store::{Change, GroupStore, Rotation, SessionStore, Store};
 use doorwarden_postgres::{PostgresOptions, PostgresStore};
+use doorwarden_testkit::presented;
 use std::time::{Duration, Instant};
 
 const SOON: Duration = Duration::from_millis(100);
@@ -123,7 +124,10 @@ async fn behind_a_transaction_pool_the_log_is_read_without_notifications() {
     let store = PostgresStore::connect(&PostgresOptions::new(url)).unwrap();
     let anna = user(&store, "anna").await;
     let of_anna = session(&store, &anna, Some(0)).await;
-    assert!(matches!(store.rotate_refresh(of_anna.id, 0, now()).await.unwrap(), Rotation::Rotated(_)));
+    assert!(matches!(
+        store.rotate_refresh(presented(of_anna.id, 0, now())).await.unwrap(),
+        Rotation::Rotated(_)
+    ));
     let mut ear = Ear::connected(&store).await;
     let sql = database.sql().await;
     sql.batch_execute("UPDATE users SET is_staff = true").await.unwrap();

@@ -7,6 +7,7 @@ use doorwarden_core::store::{
 };
 use doorwarden_core::user::{User, UserChange};
 use doorwarden_postgres::{PostgresOptions, PostgresStore};
+use doorwarden_testkit::presented;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
@@ -39,7 +40,7 @@ async fn everything_is_unavailable(store: &PostgresStore, anna: &User) {
         async { unavailable(&store.delete_user(anna.id).await) },
         async { unavailable(&store.open_session(login(anna)).await) },
         async { unavailable(&store.session(id).await) },
-        async { unavailable(&store.rotate_refresh(id, 0, now()).await) },
+        async { unavailable(&store.rotate_refresh(presented(id, 0, now())).await) },
         async { unavailable(&store.touch_sessions(&[(id, now())]).await) },
         async { unavailable(&store.purge_sessions(now(), 10).await) },
         async { unavailable(&store.groups().await) },
@@ -74,7 +75,8 @@ async fn a_server_that_is_silent_is_unavailable_within_two_seconds_and_comes_bac
     let Some((_database, proxy, store, anna)) = behind_proxy().await else { return };
     proxy.set(Network::Silent);
     let started = Instant::now();
-    let slow = tokio::join!(store.user(anna.id), store.rotate_refresh(SessionId(Uuid::nil()), 0, now()));
+    let slow =
+        tokio::join!(store.user(anna.id), store.rotate_refresh(presented(SessionId(Uuid::nil()), 0, now())));
     unavailable(&slow.0);
     unavailable(&slow.1);
     assert!(started.elapsed() < LIMIT, "{:?}", started.elapsed());
@@ -154,7 +156,7 @@ async fn a_closed_store_is_unavailable_and_has_finished_what_was_begun() {
         .iter()
         .map(|session| {
             let (store, id) = (store.clone(), session.id);
-            tokio::spawn(async move { store.rotate_refresh(id, 0, now()).await })
+            tokio::spawn(async move { store.rotate_refresh(presented(id, 0, now())).await })
         })
         .collect();
     tokio::task::yield_now().await;

@@ -2,6 +2,7 @@ use crate::support::{database, now, session, session_of, user};
 use doorwarden_core::session::{EndReason, SessionId};
 use doorwarden_core::store::{OpenSession, Rotation, SessionStore, StoreError};
 use doorwarden_postgres::PostgresStore;
+use doorwarden_testkit::presented;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -13,7 +14,7 @@ async fn all_at_once(
         .into_iter()
         .map(|(id, counter)| {
             let store = store.clone();
-            tokio::spawn(async move { store.rotate_refresh(id, counter, now()).await })
+            tokio::spawn(async move { store.rotate_refresh(presented(id, counter, now())).await })
         })
         .collect();
     let mut results = Vec::new();
@@ -59,7 +60,7 @@ async fn each_of_a_mixed_batch_gets_what_it_deserves() {
         session.id
     };
     let plain = open(|_| {}).await;
-    let repeated = open(|_| {}).await;
+    let repeated = open(|s| s.rotated_at = Some(s.created_at)).await;
     let reused = open(|_| {}).await;
     let future = open(|_| {}).await;
     let without = open(|s| s.refresh_counter = None).await;
@@ -88,7 +89,7 @@ async fn each_of_a_mixed_batch_gets_what_it_deserves() {
     ];
     let results: Vec<_> = all_at_once(&store, tokens).await.into_iter().map(Result::unwrap).collect();
     assert!(matches!(&results[0], Rotation::Rotated(s) if s.refresh_counter == Some(6)));
-    assert!(matches!(&results[1], Rotation::Repeated(s) if s.refresh_counter == Some(5)));
+    assert!(matches!(&results[1], Rotation::Repeated(s, _) if s.refresh_counter == Some(5)));
     let reuse = |r: &Rotation| matches!(r, Rotation::Reused(s) if s.ended.is_some_and(|(_, why)| why == EndReason::RefreshReused));
     assert!(reuse(&results[2]) ^ reuse(&results[3]), "the session ends once: {results:?}");
     assert!(results[2] == Rotation::Refused || results[3] == Rotation::Refused);
@@ -112,7 +113,7 @@ async fn two_instances_rotate_the_same_sessions_without_an_error() {
     let (first, second) = tokio::join!(all_at_once(&one, tokens), all_at_once(&other, backwards));
     let results: Vec<_> = first.into_iter().chain(second).map(Result::unwrap).collect();
     let rotated = results.iter().filter(|r| matches!(r, Rotation::Rotated(_))).count();
-    let repeated = results.iter().filter(|r| matches!(r, Rotation::Repeated(_))).count();
+    let repeated = results.iter().filter(|r| matches!(r, Rotation::Repeated(..))).count();
     assert_eq!((rotated, repeated), (50, 50));
 }
 
@@ -122,10 +123,10 @@ async fn nobody_who_has_gone_loses_his_token() {
     let store = database.migrated().await;
     let anna = user(&store, "anna").await;
     let id = session(&store, &anna, Some(0)).await.id;
-    drop(tokio::time::timeout(Duration::ZERO, store.rotate_refresh(id, 0, now())).await);
-    let again = store.rotate_refresh(id, 0, now()).await.unwrap();
+    drop(tokio::time::timeout(Duration::ZERO, store.rotate_refresh(presented(id, 0, now()))).await);
+    let again = store.rotate_refresh(presented(id, 0, now())).await.unwrap();
     assert!(
-        matches!(&again, Rotation::Rotated(s) | Rotation::Repeated(s) if s.refresh_counter == Some(1)),
+        matches!(&again, Rotation::Rotated(s) | Rotation::Repeated(s, _) if s.refresh_counter == Some(1)),
         "{again:?}"
     );
 }

@@ -2,6 +2,7 @@
 
 use doorwarden_core::identity::{EmailAddress, Username};
 use doorwarden_core::password::PasswordHash;
+use doorwarden_core::refresh::Repeats;
 use doorwarden_core::session::{ClientInfo, Session, SessionId};
 use doorwarden_core::store::{Change, ChangeSink, LoginProof, OpenSession, SessionStore, Store, UserStore};
 use doorwarden_core::time::{Clock, SystemClock, Timestamp};
@@ -86,8 +87,11 @@ pub(crate) fn session_of(user: &User, refresh_counter: Option<i64>) -> Session {
         auth_time: now(),
         assurance_level: 1,
         refresh_counter,
+        rotated_at: None,
+        repeats: Repeats::default(),
         idle_seconds: None,
         client_id: None,
+        audience: None,
         client: ClientInfo::default(),
         ended: None,
         generation: 0,

@@ -1,6 +1,6 @@
 use super::Config;
 use super::value::{boolean, duration, duration_within, instant, list, number, optional_duration};
-use doorwarden::core::settings::{PasswordChangeEnds, WithoutSession};
+use doorwarden::core::settings::{PasswordChangeEnds, SessionSettings, WithoutSession};
 use doorwarden::core::token::Algorithm;
 use doorwarden::{CorsSettings, Endpoint, OauthClients, OldSecretKey};
 use zeroize::Zeroizing;
@@ -84,8 +84,14 @@ keys! {
 
     "tokens.lifetime" = "60d", "How long a session token lives.",
         |c, v| { c.settings.session.lifetime = duration(v)?; Ok(()) };
-    "tokens.idle" = "never", "After how long without a request a session ends, or `never`.",
-        |c, v| { c.settings.session.idle = optional_duration(v)?; Ok(()) };
+    "tokens.idle" = "never", "After how long without a request a session ends, or `never`; at least `60s`.",
+        |c, v| {
+            c.settings.session.idle = optional_duration(v)?;
+            if c.settings.session.idle.is_some_and(|idle| idle < SessionSettings::MIN_IDLE) {
+                return Err("must be at least 60s, or never".to_owned());
+            }
+            Ok(())
+        };
     "tokens.accept_without_session" = "false", "Whether tokens of no session are accepted, such as Django's: `false`, `true`, or until a date and time.",
         |c, v| {
             c.settings.session.without_session = match v {
@@ -97,8 +103,10 @@ keys! {
         };
     "tokens.issuer" = "", "`iss` of access tokens: the URL under which other services reach this one. Without it `http://` and `listen`.",
         |c, v| { c.issuer = Some(v.to_owned()).filter(|v| !v.is_empty()); Ok(()) };
-    "tokens.audience" = "", "`aud` of access tokens. Without it the issuer.",
-        |c, v| { c.settings.access.audience = Some(v.to_owned()).filter(|v| !v.is_empty()); Ok(()) };
+    "tokens.audience" = "", "`aud` of access tokens, one or more between commas. Without it the issuer, which must be among them for tokens that are to count at `/me` and its like.",
+        |c, v| { c.settings.access.audience = list(v); Ok(()) };
+    "tokens.resources" = "", "What `resource` at `/token` may name (RFC 8707), between commas: an access token for these in place of `tokens.audience`.",
+        |c, v| { c.settings.access.resources = list(v); Ok(()) };
     "tokens.client_id" = "doorwarden", "`client_id` of access tokens that a login with a password obtained.",
         |c, v| { v.clone_into(&mut c.settings.access.client_id); Ok(()) };
     "tokens.access_lifetime" = "5m", "How long an access token lives, give or take 5 %.",
@@ -107,6 +115,8 @@ keys! {
         |c, v| { c.settings.access.refresh_lifetime = duration(v)?; Ok(()) };
     "tokens.refresh_idle" = "14d", "After how long without use a refresh token is refused.",
         |c, v| { c.settings.access.refresh_idle = duration(v)?; Ok(()) };
+    "tokens.refresh_grace" = "60s", "How long after a refresh the token before the newest is repeated without being counted: a lost answer, a second tab.",
+        |c, v| { c.settings.access.refresh_grace = duration_within(v, "0s", "10m")?; Ok(()) };
     "tokens.permissions" = "false", "Whether access tokens carry the user's permissions.",
         |c, v| { c.settings.access.include_permissions = boolean(v)?; Ok(()) };
     "tokens.refresh_cookie" = "false", "Whether browsers get refresh tokens as a cookie that scripts cannot read.",
@@ -142,6 +152,9 @@ keys! {
             c.http.oauth_clients = clients;
             Ok(())
         };
+
+    "oauth.introspection_lifetime" = "60s", "How far in the future `exp` of an answer of `/oauth/introspect` lies at most: how long services may keep it.",
+        |c, v| { c.http.introspection_lifetime = duration_within(v, "1s", "1d")?; Ok(()) };
 
     "passwords.min_length" = "8", "The fewest characters of a new password.",
         |c, v| { c.settings.password_policy.min_length = number(v, 1, 1024)?; Ok(()) };
@@ -216,8 +229,6 @@ keys! {
             c.http.trusted_proxies = list(v).iter().map(network).collect::<Result<_, _>>()?;
             Ok(())
         };
-    "http.keep_alive" = "75s", "How long a connection stays open between requests; longer than a proxy in front keeps its own.",
-        |c, v| { c.keep_alive = duration_within(v, "1s", "1h")?; Ok(()) };
     "http.without" = "", "Endpoints that are left out, by their paths, between commas, such as `/registration,/docs`.",
         |c, v| {
             for path in list(v) {

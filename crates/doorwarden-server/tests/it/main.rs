@@ -13,7 +13,6 @@ mod lifecycle;
 mod migrate;
 mod output;
 mod passwords;
-mod process;
 mod rights;
 mod secrets;
 mod service;

@@ -2,7 +2,7 @@
 
 use crate::support::open;
 use doorwarden_core::store::{StoreError, UserFilter};
-use doorwarden_testkit::{NOON, TestStore};
+use doorwarden_testkit::{NOON, TestStore, presented};
 
 fn why<T: std::fmt::Debug>(result: Result<T, StoreError>) -> String {
     match result {
@@ -61,7 +61,10 @@ async fn a_damaged_session_is_named_by_column_and_id() {
         let expected = format!("doorwarden_sessions.{column} of id {} cannot be read", session.id);
         assert_eq!(why(t.store.session(session.id).await), expected);
     }
-    assert!(matches!(t.store.rotate_refresh(session.id, 0, NOON).await, Err(StoreError::Failed(_))));
+    assert!(matches!(
+        t.store.rotate_refresh(presented(session.id, 0, NOON)).await,
+        Err(StoreError::Failed(_))
+    ));
     assert_eq!(t.read_session(other.id).await, other);
     t.store.close().await;
 }

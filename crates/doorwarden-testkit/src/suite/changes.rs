@@ -1,6 +1,6 @@
 use super::keys::key;
 use super::property::at_once;
-use crate::{NOON, Recorder, TestStore, hash, new_session, seconds};
+use crate::{NOON, Recorder, TestStore, hash, new_session, presented, seconds};
 use doorwarden_core::permission::{Permission, PermissionName};
 use doorwarden_core::session::{EndReason, Session, SessionId};
 use doorwarden_core::store::{Change, PasswordChange};
@@ -95,10 +95,10 @@ pub async fn every_end_of_a_session_is_told(t: &TestStore) {
         sessions.push(t.session(ada, NOON).await.id);
     }
     let stolen = sessions[0];
-    t.store.rotate_refresh(stolen, 0, NOON).await.unwrap();
-    t.store.rotate_refresh(stolen, 1, NOON).await.unwrap();
+    t.store.rotate_refresh(presented(stolen, 0, NOON)).await.unwrap();
+    t.store.rotate_refresh(presented(stolen, 1, NOON)).await.unwrap();
     let heard = follow(t).await;
-    told(&heard, t.store.rotate_refresh(stolen, 0, NOON), &[Change::Session(stolen)]).await;
+    told(&heard, t.store.rotate_refresh(presented(stolen, 0, NOON)), &[Change::Session(stolen)]).await;
     let logout = t.store.end_session(sessions[1], ada, EndReason::LoggedOut, NOON);
     told(&heard, logout, &[Change::Session(sessions[1])]).await;
     // All together end with the user's generation; the one that goes on changes its own.
@@ -182,9 +182,9 @@ pub async fn what_concerns_no_view_is_not_told(t: &TestStore) {
     let heard = follow(t).await;
     t.user("bob").await;
     let session = t.session(ada, NOON).await;
-    t.store.rotate_refresh(session.id, 0, NOON.after(seconds(1))).await.unwrap();
-    t.store.rotate_refresh(session.id, 0, NOON.after(seconds(2))).await.unwrap();
-    t.store.rotate_refresh(session.id, 9, NOON.after(seconds(2))).await.unwrap();
+    t.store.rotate_refresh(presented(session.id, 0, NOON.after(seconds(1)))).await.unwrap();
+    t.store.rotate_refresh(presented(session.id, 0, NOON.after(seconds(2)))).await.unwrap();
+    t.store.rotate_refresh(presented(session.id, 9, NOON.after(seconds(2)))).await.unwrap();
     t.store.touch_sessions(&[(session.id, NOON.after(seconds(3)))]).await.unwrap();
     assert!(!t.log_in(session, "another password", None).await);
     assert_eq!(everything_told_until_now(t, &heard, marker).await, []);

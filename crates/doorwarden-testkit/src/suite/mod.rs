@@ -162,6 +162,10 @@ macro_rules! store_suite {
         $crate::store_suite!(@ $open refresh:
             the_newest_token_rotates
             the_token_before_the_newest_gets_the_newest_again
+            a_late_repeat_is_counted_and_the_third_ends_the_session
+            a_repeat_is_late_after_the_grace_that_is_asked_for
+            late_repeats_are_forgiven_after_a_generation_without_any_repeat
+            a_rotation_of_unknown_date_has_no_grace
             an_older_token_ends_the_session
             a_counter_that_was_never_given_is_refused_and_ends_nothing
             a_session_that_does_not_exist_is_unknown
@@ -172,8 +176,9 @@ macro_rules! store_suite {
             a_session_is_idle_too_long_when_its_time_is_up_to_the_second
             a_session_of_an_inactive_or_deleted_user_refuses
             a_living_session_of_an_inactive_user_refuses
-            a_refresh_token_is_started_once
-            no_refresh_token_is_started_where_no_session_lives
+            every_renewal_gives_a_newer_token
+            a_renewal_narrows_the_limits_and_never_widens_them
+            nothing_is_renewed_where_no_session_lives
         );
         $crate::store_suite!(@ $open refresh_model:
             drill_every_short_story_of_a_session_ends_as_the_protocol_says
@@ -224,7 +229,8 @@ macro_rules! store_suite {
             of_simultaneous_successors_of_a_key_exactly_one_is_added
             of_simultaneous_ends_of_a_session_exactly_one_succeeds
             of_simultaneous_grants_exactly_one_succeeds
-            a_refresh_token_that_is_started_many_times_at_once_is_one
+            simultaneous_renewals_of_a_session_give_no_token_twice
+            of_simultaneous_late_repeats_each_is_counted
         );
         $crate::store_suite!(@ $open round_trip:
             drill_any_user_is_read_as_written

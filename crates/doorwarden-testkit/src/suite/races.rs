@@ -1,8 +1,9 @@
 use super::keys::key;
 use super::property::at_once;
-use crate::{NOON, TestStore, drill, hash, new_session, new_user, seconds};
+use crate::{NOON, TestStore, drill, hash, new_session, new_user, presented, renewal, seconds};
 use doorwarden_core::identity::{EmailAddress, Username};
 use doorwarden_core::permission::Permission;
+use doorwarden_core::refresh::Repeat;
 use doorwarden_core::session::{EndReason, Session};
 use doorwarden_core::store::{LoginProof, OpenSession, PasswordChange, Rotation, WriteUserError};
 use doorwarden_core::user::{NewUser, UserChange};
@@ -84,13 +85,13 @@ pub async fn drill_of_16_rotations_of_one_token_exactly_one_rotates_and_the_sess
     for round in 0..rounds {
         let calls = (0..16).map(|_| {
             let (store, id) = (t.store.clone(), session.id);
-            async move { store.rotate_refresh(id, round, NOON).await.unwrap() }
+            async move { store.rotate_refresh(presented(id, round, NOON)).await.unwrap() }
         });
         let (mut rotated, mut repeated) = (0, 0);
         for answer in at_once(calls).await {
             match answer {
                 Rotation::Rotated(s) if s.refresh_counter == Some(round + 1) => rotated += 1,
-                Rotation::Repeated(s) if s.refresh_counter == Some(round + 1) => repeated += 1,
+                Rotation::Repeated(s, _) if s.refresh_counter == Some(round + 1) => repeated += 1,
                 other => panic!("round {round}: {other:?}"),
             }
         }
@@ -110,7 +111,7 @@ pub async fn drill_rotations_of_many_sessions_do_not_mix(t: &TestStore) {
         let counter = i64::try_from(round).unwrap();
         let calls = sessions.iter().map(|session| {
             let (store, id) = (t.store.clone(), session.id);
-            async move { (id, store.rotate_refresh(id, counter, NOON).await.unwrap()) }
+            async move { (id, store.rotate_refresh(presented(id, counter, NOON)).await.unwrap()) }
         });
         for (id, answer) in at_once(calls).await {
             let own = matches!(&answer, Rotation::Rotated(s) if s.id == id && s.refresh_counter == Some(counter + 1));
@@ -245,14 +246,34 @@ pub async fn of_simultaneous_grants_exactly_one_succeeds(t: &TestStore) {
     assert_eq!(successes(grant).await, 1);
 }
 
-pub async fn a_refresh_token_that_is_started_many_times_at_once_is_one(t: &TestStore) {
+pub async fn simultaneous_renewals_of_a_session_give_no_token_twice(t: &TestStore) {
     let ada = t.user("ada").await.id;
     let session = t.open(Session { refresh_counter: None, ..new_session(ada, NOON) }).await;
-    let calls = (0..16).map(|_| {
+    let calls = (0..8).map(|_| {
         let (store, id) = (t.store.clone(), session.id);
-        async move { store.start_refresh(id, NOON).await.unwrap() }
+        async move { store.renew_refresh(id, renewal(NOON)).await.unwrap().unwrap().refresh_counter.unwrap() }
     });
-    for started in at_once(calls).await {
-        assert_eq!(started.and_then(|s| s.refresh_counter), Some(0));
+    let mut counters = at_once(calls).await;
+    counters.sort_unstable();
+    assert_eq!(counters, (0..8).collect::<Vec<_>>());
+}
+
+pub async fn of_simultaneous_late_repeats_each_is_counted(t: &TestStore) {
+    let ada = t.user("ada").await.id;
+    let session = t.session(ada, NOON).await;
+    t.store.rotate_refresh(presented(session.id, 0, NOON)).await.unwrap();
+    let calls = (0..8).map(|_| {
+        let (store, id) = (t.store.clone(), session.id);
+        async move { store.rotate_refresh(presented(id, 0, NOON.after(seconds(61)))).await.unwrap() }
+    });
+    let (mut repeated, mut reused, mut refused) = (0, 0, 0);
+    for answer in at_once(calls).await {
+        match answer {
+            Rotation::Repeated(_, Repeat::Late) => repeated += 1,
+            Rotation::Reused(_) => reused += 1,
+            Rotation::Refused => refused += 1,
+            other => panic!("{other:?}"),
+        }
     }
+    assert_eq!((repeated, reused, refused), (2, 1, 5));
 }

@@ -1,7 +1,9 @@
-//! The protocol of refresh tokens as a small pure model, and the store driven beside it.
+//! The protocol of refresh tokens as a small pure model, the store driven beside it, and what the protocol does to those who live with it:
+//! a client whose answers are lost, one with tabs, a laptop that sleeps, and a thief with any timing.
 
 use super::property::{at_once, for_all};
-use crate::{NOON, TestStore, drill, new_session, new_user, seconds};
+use crate::{NOON, TestStore, drill, new_session, new_user, presented, seconds};
+use doorwarden_core::refresh::Repeat;
 use doorwarden_core::session::{EndReason, Session, SessionId};
 use doorwarden_core::store::{OpenSession, Rotation, Store};
 use doorwarden_core::time::Timestamp;
@@ -12,6 +14,9 @@ use tokio::task::JoinSet;
 
 const IDLE: u64 = 3600;
 const PAUSE: u64 = 2400;
+const GRACE: u64 = 60;
+/// Two of these are within the grace, three are not.
+const MOMENT: u64 = 25;
 const LIFETIME: u64 = 14 * 24 * 3600;
 
 /// What may happen to a session and its refresh tokens.
@@ -21,12 +26,16 @@ enum Step {
     Newest,
     /// The one before it is: its answer was lost.
     Previous,
+    /// The grace passes, and the one before it is presented.
+    PreviousLate,
     /// The one before that is: somebody has a copy.
     Older,
     /// One that was never given is.
     Never,
     /// The newest is presented so many times at once.
     AtOnce(usize),
+    /// A moment passes.
+    Moment,
     /// 40 minutes pass; the session may be idle for an hour.
     Pause,
     /// The time passes until the session expires.
@@ -41,6 +50,7 @@ enum Step {
 enum Answer {
     Rotated(i64),
     Repeated(i64),
+    RepeatedLate(i64),
     Reused,
     Refused,
 }
@@ -50,6 +60,10 @@ struct Model {
     newest: i64,
     now: u64,
     seen: u64,
+    rotated: u64,
+    /// Whether the present generation had a repeat.
+    is_repeated: bool,
+    late: u8,
     ended: Option<EndReason>,
 }
 
@@ -62,26 +76,38 @@ impl Model {
         if self.is_dead() || counter > self.newest {
             Answer::Refused
         } else if counter == self.newest {
+            if !self.is_repeated {
+                self.late = 0;
+            }
+            (self.is_repeated, self.rotated, self.seen) = (false, self.now, self.now);
             self.newest += 1;
-            self.seen = self.now;
             Answer::Rotated(self.newest)
         } else if counter == self.newest - 1 {
-            Answer::Repeated(self.newest)
+            self.is_repeated = true;
+            if self.now - self.rotated <= GRACE {
+                return Answer::Repeated(self.newest);
+            }
+            self.late += 1;
+            if self.late < 3 { Answer::RepeatedLate(self.newest) } else { self.theft() }
         } else {
-            self.ended = Some(EndReason::RefreshReused);
-            Answer::Reused
+            self.theft()
         }
+    }
+
+    fn theft(&mut self) -> Answer {
+        self.ended = Some(EndReason::RefreshReused);
+        Answer::Reused
     }
 
     /// The counters that a step presents.
     fn counters(&self, step: Step) -> Vec<i64> {
         match step {
             Step::Newest => vec![self.newest],
-            Step::Previous => vec![self.newest - 1],
+            Step::Previous | Step::PreviousLate => vec![self.newest - 1],
             Step::Older => vec![self.newest - 2],
             Step::Never => vec![self.newest + 1],
             Step::AtOnce(times) => vec![self.newest; times],
-            Step::Pause | Step::Expire | Step::End | Step::Deactivate => vec![],
+            Step::Moment | Step::Pause | Step::Expire | Step::End | Step::Deactivate => vec![],
         }
     }
 
@@ -92,6 +118,8 @@ impl Model {
             return None;
         }
         match step {
+            Step::PreviousLate => self.now += GRACE + 1,
+            Step::Moment => self.now += MOMENT,
             Step::Pause => self.now += PAUSE,
             Step::Expire => self.now = self.now.max(LIFETIME),
             Step::End => self.ended = self.ended.or(Some(EndReason::LoggedOut)),
@@ -142,7 +170,7 @@ impl Driven {
         let id = self.session;
         let calls = counters.into_iter().map(|counter| {
             let store = self.store.clone();
-            async move { store.rotate_refresh(id, counter, now).await.unwrap() }
+            async move { store.rotate_refresh(presented(id, counter, now)).await.unwrap() }
         });
         let mut answers: Vec<_> = at_once(calls).await.into_iter().map(answer).collect();
         answers.sort();
@@ -153,7 +181,8 @@ impl Driven {
 fn answer(rotation: Rotation) -> Answer {
     match rotation {
         Rotation::Rotated(s) => Answer::Rotated(s.refresh_counter.unwrap()),
-        Rotation::Repeated(s) => Answer::Repeated(s.refresh_counter.unwrap()),
+        Rotation::Repeated(s, Repeat::InGrace) => Answer::Repeated(s.refresh_counter.unwrap()),
+        Rotation::Repeated(s, Repeat::Late) => Answer::RepeatedLate(s.refresh_counter.unwrap()),
         Rotation::Reused(_) => Answer::Reused,
         Rotation::Refused => Answer::Refused,
         Rotation::Unknown => panic!("the session exists"),
@@ -167,23 +196,27 @@ async fn compare(store: Arc<dyn Store>, steps: Vec<Step>) {
     for (n, &step) in steps.iter().enumerate() {
         let counters = model.counters(step);
         let Some(expected) = model.take(step) else { continue };
+        let late = if model.ended.is_some() { None } else { Some(model.late) };
         let answers = driven.take(step, counters, instant(model.now)).await;
         assert_eq!(answers, expected, "step {n} of {steps:?}");
         let stored = driven.store.session(driven.session).await.unwrap().unwrap();
         assert_eq!(stored.refresh_counter, Some(model.newest), "step {n} of {steps:?}");
         assert_eq!(stored.last_seen_at, instant(model.seen), "step {n} of {steps:?}");
+        assert_eq!(late.unwrap_or(stored.repeats.late), stored.repeats.late, "step {n} of {steps:?}");
         assert_eq!(stored.ended.map(|(_, reason)| reason), model.ended, "step {n} of {steps:?}");
     }
 }
 
 /// Every sequence of so many steps that are possible; once a session is dead, two more steps are enough.
 fn sequences(length: usize) -> Vec<Vec<Step>> {
-    const STEPS: [Step; 9] = [
+    const STEPS: [Step; 11] = [
         Step::Newest,
         Step::Previous,
+        Step::PreviousLate,
         Step::Older,
         Step::Never,
         Step::AtOnce(2),
+        Step::Moment,
         Step::Pause,
         Step::Expire,
         Step::End,
@@ -223,6 +256,8 @@ pub async fn drill_random_stories_of_a_session_end_as_the_protocol_says(t: &Test
     let step = prop_oneof![
         8 => Just(Step::Newest),
         6 => Just(Step::Previous),
+        3 => Just(Step::PreviousLate),
+        3 => Just(Step::Moment),
         4 => (2..12_usize).prop_map(Step::AtOnce),
         3 => Just(Step::Pause),
         1 => Just(Step::Older),
@@ -232,4 +267,202 @@ pub async fn drill_random_stories_of_a_session_end_as_the_protocol_says(t: &Test
     let cases = drill().rounds(24, 2000);
     for_all(cases, prop::collection::vec(step, 1..20), async |steps| compare(t.store.clone(), steps).await)
         .await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One who holds a copy of the refresh token.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    enum Who {
+        Owner,
+        Thief,
+    }
+
+    /// What happens between the two and the service. Each refresh presents what its maker has.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    enum Act {
+        /// So many seconds pass.
+        Wait(u64),
+        /// A refresh whose answer arrives.
+        Refresh(Who),
+        /// A refresh of the owner's whose answer is lost: a network that breaks, a laptop that falls asleep.
+        Lost,
+        /// All of the owner's so many tabs refresh at the same moment, with what they read from the one place.
+        Tabs(usize),
+    }
+
+    /// How a story ended, and what was to be seen on the way.
+    #[derive(Debug, Default)]
+    struct Seen {
+        /// The session ended as stolen.
+        is_noticed: bool,
+        /// Late repeats, each of which the owner can see.
+        late: usize,
+        /// Refreshes of the thief that brought a newer token than he had.
+        loot: usize,
+    }
+
+    /// Tells a story on a fresh session, which both hold from the start. The one place is the owner's only copy.
+    fn tell(acts: &[Act]) -> Seen {
+        let (mut model, mut seen) = (Model::default(), Seen::default());
+        let (mut owner, mut thief) = (0, 0);
+        for act in acts {
+            let mut refresh = |held: i64| {
+                let answer = model.present(held);
+                seen.late += usize::from(matches!(answer, Answer::RepeatedLate(_)));
+                seen.is_noticed |= answer == Answer::Reused;
+                match answer {
+                    Answer::Rotated(newest) | Answer::Repeated(newest) | Answer::RepeatedLate(newest) => {
+                        newest
+                    }
+                    Answer::Reused | Answer::Refused => held,
+                }
+            };
+            match *act {
+                Act::Wait(seconds) => model.now += seconds,
+                Act::Refresh(Who::Owner) => owner = refresh(owner),
+                Act::Refresh(Who::Thief) => {
+                    let held = thief;
+                    thief = refresh(thief);
+                    seen.loot += usize::from(thief > held);
+                }
+                Act::Lost => _ = refresh(owner),
+                Act::Tabs(tabs) => {
+                    let read = owner;
+                    for _ in 0..tabs {
+                        owner = refresh(read);
+                    }
+                }
+            }
+        }
+        seen
+    }
+
+    /// Calls `check` with every story of so many of these acts.
+    fn every(acts: &[Act], length: usize, check: &mut impl FnMut(&[Act])) {
+        fn longer(acts: &[Act], left: usize, story: &mut Vec<Act>, check: &mut impl FnMut(&[Act])) {
+            check(story);
+            if left > 0 {
+                for act in acts {
+                    story.push(*act);
+                    longer(acts, left - 1, story, check);
+                    story.pop();
+                }
+            }
+        }
+        longer(acts, length, &mut Vec::new(), check);
+    }
+
+    const OWNER: Act = Act::Refresh(Who::Owner);
+    const THIEF: Act = Act::Refresh(Who::Thief);
+
+    #[test]
+    fn tabs_with_one_place_and_answers_lost_for_a_moment_log_nobody_out() {
+        // A lost answer is asked for again within the grace.
+        let acts = [OWNER, Act::Tabs(3), Act::Lost, Act::Wait(20)];
+        every(&acts, 7, &mut |story| {
+            let mut lost_since = None;
+            let mut now = 0;
+            let is_prompt = story.iter().all(|act| {
+                match act {
+                    Act::Wait(seconds) => now += seconds,
+                    Act::Lost => _ = lost_since.get_or_insert(now),
+                    _ => lost_since = None,
+                }
+                lost_since.is_none_or(|since| now - since <= GRACE)
+            });
+            let seen = tell(story);
+            assert!(!is_prompt || (!seen.is_noticed && seen.late == 0), "{story:?}");
+        });
+    }
+
+    #[test]
+    fn a_laptop_that_wakes_up_late_twice_is_not_logged_out() {
+        // It fell asleep with an answer on its way.
+        let acts = [OWNER, Act::Lost, Act::Wait(3 * GRACE / 2)];
+        every(&acts, 9, &mut |story| {
+            let seen = tell(story);
+            assert!(!seen.is_noticed || seen.late >= 2, "only a third one ends it: {story:?}");
+        });
+        let night = [Act::Lost, Act::Wait(2000), OWNER];
+        let quiet = [OWNER, OWNER];
+        for nights in 1..50 {
+            let forgiven: Vec<_> = [night.as_slice(), &quiet].concat().repeat(nights);
+            assert!(!tell(&forgiven).is_noticed, "{nights} nights with a quiet generation between");
+        }
+        assert!(!tell(&night.repeat(2)).is_noticed, "two in a row");
+        assert!(tell(&night.repeat(3)).is_noticed, "three in a row: the price");
+    }
+
+    #[test]
+    fn a_thief_is_noticed_whatever_his_timing_unless_he_keeps_within_the_grace() {
+        // Both refresh again and again; what they do between two rounds of it is anything.
+        let acts = [OWNER, THIEF, Act::Wait(20), Act::Wait(GRACE + 1)];
+        every(&acts, 6, &mut |habit| {
+            let refreshes = |who| habit.iter().filter(|act| **act == Act::Refresh(who)).count();
+            if refreshes(Who::Owner) == 0 || refreshes(Who::Thief) == 0 {
+                return;
+            }
+            let seen = tell(&habit.repeat(8));
+            assert!(seen.is_noticed || keeps_within_the_grace(habit), "{habit:?}: {seen:?}");
+        });
+    }
+
+    /// Whether each refresh of one party that presents what the other has used already comes within the grace, for ever.
+    fn keeps_within_the_grace(habit: &[Act]) -> bool {
+        let (mut model, mut held) = (Model::default(), [0, 0]);
+        let mut late = 0;
+        for (n, act) in habit.repeat(8).iter().enumerate() {
+            match act {
+                Act::Wait(seconds) => model.now += seconds,
+                Act::Refresh(who) => match model.present(held[*who as usize]) {
+                    Answer::Rotated(newest) | Answer::Repeated(newest) => held[*who as usize] = newest,
+                    Answer::RepeatedLate(newest) => {
+                        held[*who as usize] = newest;
+                        // At the start they get into step.
+                        late += usize::from(n >= 2 * habit.len());
+                    }
+                    Answer::Reused | Answer::Refused => return false,
+                },
+                Act::Lost | Act::Tabs(_) => {}
+            }
+        }
+        late == 0
+    }
+
+    #[test]
+    fn a_thief_in_step_is_noticed_by_the_third_late_repeat_and_every_one_before_can_be_seen() {
+        let pause = Act::Wait(300);
+        for habit in [[OWNER, pause, THIEF, pause], [THIEF, pause, OWNER, pause]] {
+            let rounds = |n| tell(&habit.repeat(n));
+            assert!(!rounds(2).is_noticed && rounds(2).late > 0, "{habit:?}");
+            let seen = rounds(4);
+            assert!(seen.is_noticed && seen.loot <= 3, "{habit:?}: {seen:?}");
+        }
+        // Now and then within the grace does not help: no generation is without a repeat.
+        let quick = [OWNER, Act::Wait(20), THIEF, pause];
+        let slow = [OWNER, pause, THIEF, pause];
+        for quick_rounds in 0..20 {
+            let habit = [slow.to_vec(), quick.repeat(quick_rounds)].concat();
+            assert!(tell(&habit.repeat(4)).is_noticed, "{quick_rounds}");
+        }
+    }
+
+    #[test]
+    fn who_is_two_ahead_of_the_other_shows_him_at_once() {
+        for wait in [0, 20, 300] {
+            for (ahead, behind) in [(OWNER, THIEF), (THIEF, OWNER)] {
+                assert!(tell(&[ahead, Act::Wait(wait), ahead, Act::Wait(wait), behind]).is_noticed, "{wait}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_thief_whose_every_refresh_falls_within_the_grace_of_the_owners_is_not_noticed() {
+        let seen = tell(&[OWNER, Act::Wait(20), THIEF, Act::Wait(300)].repeat(200));
+        assert!(!seen.is_noticed);
+        assert_eq!((seen.late, seen.loot), (0, 200));
+    }
 }

@@ -3,6 +3,7 @@ use crate::{NOON, TestStore, drill, hash, new_session, new_user};
 use doorwarden_core::identity::{EmailAddress, Username};
 use doorwarden_core::password::PasswordHash;
 use doorwarden_core::permission::Permission;
+use doorwarden_core::refresh::Repeats;
 use doorwarden_core::session::{ClientInfo, EndReason, Session, SessionId};
 use doorwarden_core::store::{PasswordChange, SigningKey};
 use doorwarden_core::time::Timestamp;
@@ -80,14 +81,18 @@ fn user() -> impl Strategy<Value = NewUser> {
 }
 
 fn session() -> impl Strategy<Value = Session> {
-    let texts = (text(20), option::of(text(20)), option::of(text(40)), option::of(text(200)));
-    let numbers = (1..=3_u8, option::of(0..=i64::MAX), option::of(0..=i64::MAX));
+    let optional = || option::of(text(40));
+    let texts = (text(20), optional(), optional(), optional(), option::of(text(200)));
+    let number = || option::of(0..=i64::MAX);
+    let numbers = (1..=3_u8, number(), number());
     let instants = [instant(), instant(), instant(), instant()];
-    (texts, numbers, instants).prop_map(
+    let repeats = (option::of(instant()), 0..=2_u8, number(), option::of(instant()));
+    (texts, numbers, instants, repeats).prop_map(
         |(
-            (amr, client_id, address, user_agent),
+            (amr, client_id, audience, address, user_agent),
             (assurance_level, refresh_counter, idle_seconds),
             instants,
+            (rotated_at, late, last_at_counter, last_late_at),
         )| {
             let [created_at, last_seen_at, expires_at, auth_time] = instants;
             Session {
@@ -100,8 +105,11 @@ fn session() -> impl Strategy<Value = Session> {
                 auth_time,
                 assurance_level,
                 refresh_counter,
+                rotated_at,
+                repeats: Repeats { late, last_at_counter, last_late_at },
                 idle_seconds,
                 client_id,
+                audience,
                 client: ClientInfo { address, user_agent },
                 ended: None,
                 generation: 0,

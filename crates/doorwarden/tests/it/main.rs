@@ -5,6 +5,7 @@
 #[macro_use]
 mod app;
 mod accounts;
+mod audience;
 mod bodies;
 mod errors;
 mod feed;

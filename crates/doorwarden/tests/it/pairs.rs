@@ -1,8 +1,10 @@
 //! Access tokens and refresh tokens, from the login to the end of their session.
 
 use crate::app::{Answer, App, Database, NOON, PASSWORD, SECRET};
+use doorwarden::core::event::RepeatSign;
 use doorwarden::core::session::Session;
 use doorwarden::core::settings::WithoutSession;
+use doorwarden::core::time::Clock;
 use doorwarden::core::token::jws::Jws;
 use doorwarden::core::token::session::{SessionClaims, SessionTokenKeys};
 use doorwarden::core::token::{Refusal, SecretKey};
@@ -27,6 +29,11 @@ on_both! {
     whatever_ends_a_session_ends_its_tokens
     a_refresh_token_ends_when_it_is_idle_and_when_its_session_is_old
     a_session_token_can_be_exchanged_for_a_pair_of_its_session
+    whoever_holds_a_refresh_token_from_before_an_exchange_is_noticed
+    an_exchange_keeps_every_limit
+    a_late_repeat_is_told_to_the_owner_and_the_third_ends_the_session
+    the_grace_is_what_the_setting_says
+    a_repeat_in_the_grace_from_another_network_or_program_is_an_event
     a_token_of_any_kind_can_be_verified
     a_token_of_any_kind_ends_its_session
     no_token_passes_for_one_of_another_kind
@@ -94,7 +101,7 @@ async fn a_login_gives_an_access_token_of_rfc_9068_that_opens_every_endpoint(dat
         .app_with(|b| {
             b.settings(|s| {
                 s.access.issuer = "https://id.example".into();
-                s.access.audience = Some("https://api.example".to_owned());
+                s.access.audience = ["https://api.example", "https://id.example"].map(str::to_owned).to_vec();
                 s.access.client_id = "web".into();
             })
         })
@@ -119,7 +126,7 @@ async fn a_login_gives_an_access_token_of_rfc_9068_that_opens_every_endpoint(dat
     assert_eq!(
         claims,
         json!({
-            "iss": "https://id.example", "aud": "https://api.example", "sub": "1", "id": 1, "client_id": "web",
+            "iss": "https://id.example", "aud": ["https://api.example", "https://id.example"], "sub": "1", "id": 1, "client_id": "web",
             "iat": now, "exp": claims["exp"], "jti": jti, "sid": sid, "amr": ["pwd"], "auth_time": now, "acr": "1",
         })
     );
@@ -295,11 +302,13 @@ async fn a_session_token_can_be_exchanged_for_a_pair_of_its_session(database: Da
     let pair = Pair::of(&exchange(&token).await);
     assert_eq!(claims(&pair.access)["sid"], claims(&token)["sid"]);
     assert_eq!((app.me(&token).await, app.me(&pair.access).await), (200, 200));
-    assert_eq!(Pair::of(&exchange(&token).await).refresh, pair.refresh, "the newest again");
-    let second = Pair::of(&app.refresh(&pair.refresh).await);
-    assert_eq!(Pair::of(&exchange(&token).await).refresh, second.refresh);
+    let second = Pair::of(&exchange(&token).await);
+    assert_ne!(second.refresh, pair.refresh, "no refresh token is given twice");
+    let third = Pair::of(&app.refresh(&second.refresh).await);
+    let fourth = Pair::of(&exchange(&token).await);
+    assert_ne!(fourth.refresh, third.refresh);
 
-    for refused in [&second.access, &second.refresh, "nonsense"] {
+    for refused in [&fourth.access, &fourth.refresh, "nonsense"] {
         assert_eq!(exchange(refused).await.status, 401);
     }
     let login = json!({"email": "jane@example.com", "password": PASSWORD});
@@ -308,8 +317,130 @@ async fn a_session_token_can_be_exchanged_for_a_pair_of_its_session(database: Da
 
     app.call("POST", "/logout", Some(&token), None).await;
     assert_eq!(exchange(&token).await.status, 401);
+    app.refresh(&fourth.refresh).await.is(401, not_valid());
+    assert_eq!(app.me(&fourth.access).await, 401);
+}
+
+async fn whoever_holds_a_refresh_token_from_before_an_exchange_is_noticed(database: Database) {
+    let app = database.app().await;
+    let token = app.register("jane").await;
+    let exchange = async || Pair::of(&app.call("POST", "/token", Some(&token), None).await);
+    let stolen = exchange().await.refresh;
+    exchange().await;
+    exchange().await;
+    assert_eq!(app.refresh(&stolen).await.json()["code"], "refresh_reused");
+    assert_eq!(app.me(&token).await, 401);
+}
+
+async fn an_exchange_keeps_every_limit(database: Database) {
+    const MINUTE: Duration = Duration::from_mins(1);
+    let app = database
+        .app_with(|b| {
+            b.settings(|s| {
+                s.session.idle = Some(5 * MINUTE);
+                s.access.refresh_idle = 10 * MINUTE;
+                s.access.refresh_lifetime = Duration::from_hours(1);
+            })
+        })
+        .await;
+    let token = app.register("jane").await;
+    let exchange = async || app.call("POST", "/token", Some(&token), None).await;
+    let answer = exchange().await;
+    assert_eq!(answer.json()["refresh_expires_in"], 300, "the shorter idle time");
+    app.clock.advance(5 * MINUTE);
+    app.refresh(&Pair::of(&answer).refresh).await.is(401, not_valid());
+
+    let token = app.log_in("jane", PASSWORD).await.token();
+    let mut newest = Pair::of(&app.call("POST", "/token", Some(&token), None).await).refresh;
+    for _ in 0..14 {
+        app.clock.advance(4 * MINUTE);
+        newest = Pair::of(&app.refresh(&newest).await).refresh;
+    }
+    app.clock.advance(4 * MINUTE);
+    app.refresh(&newest).await.is(401, not_valid());
+    assert_eq!(app.me(&token).await, 401, "the session has ended, and all that belongs to it");
+    let again = app.call("POST", "/token", Some(&token), None).await;
+    assert_eq!(again.status, 401);
+}
+
+async fn a_late_repeat_is_told_to_the_owner_and_the_third_ends_the_session(database: Database) {
+    let heard = Heard::default();
+    let app = database.app_with(|b| b.hook(heard.clone())).await;
+    app.register("jane").await;
+    let first = app.obtain("jane").await;
+    let second = Pair::of(&app.refresh(&first.refresh).await);
+    app.clock.advance(Duration::from_mins(1));
+    assert_eq!(Pair::of(&app.refresh(&first.refresh).await).refresh, second.refresh, "in the grace");
+    let shown = async || {
+        let sessions = app.get("/sessions", &second.access).await.json();
+        sessions.as_array().unwrap().iter().find(|s| s["current"] == true).unwrap()["refresh_repeated_late_at"].clone()
+    };
+    assert_eq!(shown().await, json!(null));
+    for _ in 0..2 {
+        app.clock.advance(Duration::from_secs(30));
+        let verified = app.post("/token/verify", json!({"token": first.refresh})).await;
+        assert_eq!(verified.status, 200, "it would be exchanged");
+        assert_eq!(Pair::of(&app.refresh(&first.refresh).await).refresh, second.refresh);
+        assert_eq!(shown().await, json!(Clock::now(&app.clock).to_string()));
+    }
+    let verified = app.post("/token/verify", json!({"token": first.refresh})).await;
+    assert_eq!(verified.status, 401, "it would end the session");
+    assert_eq!(app.refresh(&first.refresh).await.json()["code"], "refresh_reused");
     app.refresh(&second.refresh).await.is(401, not_valid());
-    assert_eq!(app.me(&second.access).await, 401);
+    let heard = heard.0.lock().unwrap();
+    let signs: Vec<_> = heard
+        .iter()
+        .filter_map(|event| match event {
+            Event::RefreshRepeated { user: UserId(1), sign, .. } => Some(*sign),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(signs, [RepeatSign::Late; 2]);
+    assert_eq!(heard.iter().filter(|e| matches!(e, Event::RefreshReused { .. })).count(), 1);
+}
+
+async fn the_grace_is_what_the_setting_says(database: Database) {
+    let heard = Heard::default();
+    let grace = Duration::from_secs(5);
+    let app = database.app_with(|b| b.hook(heard.clone()).settings(|s| s.access.refresh_grace = grace)).await;
+    app.register("jane").await;
+    let first = app.obtain("jane").await;
+    app.refresh(&first.refresh).await;
+    for (seconds, late) in [(5, 0), (1, 1)] {
+        app.clock.advance(Duration::from_secs(seconds));
+        Pair::of(&app.refresh(&first.refresh).await);
+        let heard = heard.0.lock().unwrap();
+        assert_eq!(heard.iter().filter(|e| matches!(e, Event::RefreshRepeated { .. })).count(), late);
+    }
+}
+
+async fn a_repeat_in_the_grace_from_another_network_or_program_is_an_event(database: Database) {
+    let heard = Heard::default();
+    let app = database.app_with(|b| b.hook(heard.clone())).await;
+    app.register("jane").await;
+    let from = async |path: &str, body: Value, address: &str, agent: &str| {
+        let address: std::net::SocketAddr = format!("{address}:40000").parse().unwrap();
+        let request = http::Request::post(path)
+            .header(CONTENT_TYPE, "application/json")
+            .header("user-agent", agent)
+            .extension(axum::extract::ConnectInfo(address));
+        Pair::of(&app.send(request.body(body.to_string().into()).unwrap()).await)
+    };
+    let login = json!({"email": "jane@example.com", "password": PASSWORD});
+    let first = from("/token", login, "192.0.2.1", "browser").await;
+    let refresh = json!({"refresh": first.refresh});
+    for (address, agent, events) in [
+        ("198.51.100.1", "other", 0),
+        ("192.0.2.1", "browser", 0),
+        ("192.0.2.200", "browser", 0),
+        ("192.0.3.1", "browser", 1),
+        ("192.0.2.1", "other", 2),
+    ] {
+        from("/token/refresh", refresh.clone(), address, agent).await;
+        let heard = heard.0.lock().unwrap();
+        let elsewhere = |e: &&Event| matches!(e, Event::RefreshRepeated { sign: RepeatSign::Elsewhere, .. });
+        assert_eq!(heard.iter().filter(elsewhere).count(), events, "{address} {agent}");
+    }
 }
 
 async fn a_token_of_any_kind_can_be_verified(database: Database) {
@@ -393,14 +524,12 @@ async fn no_token_passes_for_one_of_another_kind(database: Database) {
             assert_eq!(answer.status, expected, "{place} {token}");
         }
     }
-    // A token of another installation with the same claims, and one for another audience.
+    // A token of another installation with the same claims, and one of another issuer.
     let elsewhere = Database::sqlite();
     let foreign = elsewhere.app().await;
     foreign.register("jane").await;
     let foreign = foreign.obtain("jane").await;
     assert_eq!(app.me(&foreign.access).await, 401);
-    let moved = database.app_with(|b| b.settings(|s| s.access.audience = Some("other".to_owned()))).await;
-    assert_eq!(moved.me(&pair.access).await, 401);
     let moved =
         database.app_with(|b| b.settings(|s| s.access.issuer = "http://127.0.0.1:8000/".into())).await;
     assert_eq!(moved.me(&pair.access).await, 401);

@@ -13,6 +13,10 @@ on_both! {
     the_cookie_rotates_and_is_removed_when_it_is_refused_or_revoked
     a_request_that_another_site_may_have_sent_is_refused
     an_allowed_origin_may_use_the_cookie
+    other_cookies_hide_ours_whatever_is_in_them_never
+    a_login_that_cannot_keep_its_cookie_says_so
+    a_missing_cookie_has_a_code_of_its_own
+    a_body_that_says_nothing_is_none
     a_client_that_is_no_browser_goes_on_as_without
 }
 
@@ -151,6 +155,126 @@ async fn an_allowed_origin_may_use_the_cookie(database: Database) {
     assert_eq!(answer.header("access-control-allow-origin"), APP);
     assert_eq!(answer.header("access-control-allow-credentials"), "true");
     assert!(answer.header("access-control-allow-headers").contains("x-requested-with"));
+}
+
+async fn other_cookies_hide_ours_whatever_is_in_them_never(database: Database) {
+    let app = database.app_with_cookie().await;
+    app.register("jane").await;
+    let with = async |path: &str, lines: &[&[u8]]| {
+        let mut request = Request::post(path).header("host", "id.example.com");
+        for (name, value) in SAME {
+            request = request.header(*name, *value);
+        }
+        for line in lines {
+            request = request.header("cookie", http::HeaderValue::from_bytes(line).unwrap());
+        }
+        app.send(request.body(Body::empty()).unwrap()).await.status.as_u16()
+    };
+    let mut held = cookie(&app.browse_in(SAME).await);
+    for before in [
+        &b"city=Z\xc3\xbcrich; "[..],
+        b"x=\xff\xfe; ",
+        b"novalue; ",
+        b"; ;=; ==; ",
+        b"\xe9; a=b;",
+        b"__Host-doorwarden-refresh; ",
+    ] {
+        let line = [before, held.as_bytes(), b"; z=\xe9"].concat();
+        assert_eq!(with("/token/refresh", &[&line]).await, 200, "{}", before.escape_ascii());
+        let lines = [before, held.as_bytes()];
+        assert_eq!(with("/token/refresh", &lines).await, 200, "{}", before.escape_ascii());
+        assert_eq!(with("/token/revoke", &[&line]).await, 204, "{}", before.escape_ascii());
+        held = cookie(&app.browse_in(SAME).await);
+    }
+    assert_eq!(with("/token/refresh", &[b"__Host-doorwarden-refresh=dwr_\xff"]).await, 401);
+}
+
+async fn a_login_that_cannot_keep_its_cookie_says_so(database: Database) {
+    let app = database.app_with_cookie().await;
+    app.register("jane").await;
+    let json = ("content-type", "application/json");
+    let answer = app.browse_in(&[("sec-fetch-site", "cross-site"), ("origin", APP), json]).await;
+    let code = answer.json()["code"].clone();
+    assert_eq!((answer.status.as_u16(), code), (400, "refresh_cookie_cross_site".into()));
+    assert_eq!(answer.header("set-cookie"), "");
+    cookie(&app.browse_in(&[("sec-fetch-site", "same-site"), ("origin", APP), json]).await);
+}
+
+async fn a_missing_cookie_has_a_code_of_its_own(database: Database) {
+    let app = database.app_with_cookie().await;
+    let json = ("content-type", "application/json");
+    for headers in
+        [SAME, &[("origin", APP), json], &[("sec-fetch-site", "cross-site"), ("origin", APP), json]]
+    {
+        for path in ["/token/refresh", "/token/revoke"] {
+            for cookie in ["", "theme=dark"] {
+                let answer = app.browse_with(path, cookie, headers).await;
+                let code = answer.json()["code"].clone();
+                assert_eq!(
+                    (answer.status.as_u16(), code),
+                    (401, "refresh_cookie_missing".into()),
+                    "{path} {headers:?}"
+                );
+            }
+        }
+    }
+    let program = app.browse_with("/token/refresh", "", &[json]).await;
+    program.is(400, json!({"refresh": ["This field is required."]}));
+    let typed = app.browse("/token/refresh", SAME, json!({"refresh": null}).to_string()).await;
+    typed.is(400, json!({"refresh": ["This field may not be null."]}));
+}
+
+async fn a_body_that_says_nothing_is_none(database: Database) {
+    let app = database.app_with_cookie().await;
+    app.register("jane").await;
+    let chunked =
+        || Body::from_stream(futures_util::stream::iter([Ok::<_, std::io::Error>(axum::body::Bytes::new())]));
+    let same = |request: http::request::Builder| {
+        request
+            .header("host", "id.example.com")
+            .header("sec-fetch-site", "same-origin")
+            .header("x-requested-with", "fetch")
+    };
+    for path in ["/token/refresh", "/token/revoke"] {
+        for (kind, body) in [
+            (Some("application/json"), Body::from("null")),
+            (Some("application/json"), Body::from(" null\n")),
+            (Some("application/json"), Body::from("{}")),
+            (Some("application/json"), Body::empty()),
+            (Some("application/json"), chunked()),
+            (Some("application/x-www-form-urlencoded"), chunked()),
+            (Some("multipart/form-data"), chunked()),
+            (Some("text/plain;charset=UTF-8"), chunked()),
+            (Some("text/plain;charset=UTF-8"), Body::empty()),
+            (None, chunked()),
+            (None, Body::empty()),
+        ] {
+            let held = cookie(&app.browse_in(SAME).await);
+            let mut request = same(Request::post(path)).header("cookie", held);
+            if let Some(kind) = kind {
+                request = request.header("content-type", kind);
+            }
+            let answer = app.send(request.body(body).unwrap()).await;
+            assert!(answer.status.is_success(), "{path} {kind:?}: {answer:?}");
+        }
+    }
+    let token = app.log_in("jane", PASSWORD).await.token();
+    for (kind, body) in [
+        (Some("application/json"), Body::from("null")),
+        (Some("application/json"), Body::from("{}")),
+        (Some("application/json"), chunked()),
+        (None, chunked()),
+        (None, Body::empty()),
+    ] {
+        let mut request = Request::post("/token").header("authorization", format!("Bearer {token}"));
+        if let Some(kind) = kind {
+            request = request.header("content-type", kind);
+        }
+        Pair::of(&app.send(request.body(body).unwrap()).await);
+    }
+    // Where a body is needed, null is the article's complaint.
+    let null = app.browse("/login", &[("content-type", "application/json")], "null".to_owned()).await;
+    null.is(400, json!({"non_field_errors": ["No data provided"]}));
 }
 
 async fn a_client_that_is_no_browser_goes_on_as_without(database: Database) {

@@ -138,7 +138,9 @@ fn advise(accounts: &Doorwarden, reason: Reason, refusal: Refusal, kind: Kind) -
         (Refusal::WrongIssuer, _) => {
             reason.hint(format!("tokens.issuer is {}; is it the same for the service?", settings.issuer))
         }
-        (Refusal::WrongAudience, _) => reason.hint(format!("tokens.audience is {}", settings.audience())),
+        (Refusal::WrongAudience, _) => {
+            reason.hint(format!("tokens.audience is {}", settings.audience().join(", ")))
+        },
         (Refusal::NotThreeParts | Refusal::NotRefreshToken, _) => reason.hint("was it copied as a whole?"),
         (Refusal::IssuedInFuture | Refusal::NotYetValid, _) => reason.hint("are the clocks right?"),
         (Refusal::Expired, Kind::Access) => reason.hint("get another one with the refresh token"),

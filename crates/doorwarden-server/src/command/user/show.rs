@@ -64,8 +64,10 @@ pub(super) async fn run(accounts: &Doorwarden, named: &str, out: Output) -> Resu
     for session in &sessions {
         let device = session.client.device_name().unwrap_or_else(|| "an unknown device".to_owned());
         let from = session.client.address.as_deref().unwrap_or("an unknown address");
-        let text = format!("  {}  {device} at {from}, last seen {}", session.id, session.last_seen_at);
-        line(&crate::output::clean_line(&text))?;
+        let late = session.repeats.last_late_at.map(|at| format!(", refresh token repeated late at {at}"));
+        let late = late.unwrap_or_default();
+        let text = format!("  {}  {device} at {from}, last seen {}{late}", session.id, session.last_seen_at);
+        line(&crate::output::clean(&text))?;
     }
     Ok(())
 }
@@ -78,6 +80,7 @@ pub(crate) fn session_value(session: &Session) -> Value {
         "created_at": session.created_at,
         "last_seen_at": session.last_seen_at,
         "expires_at": session.expires_at,
+        "refresh_repeated_late_at": session.repeats.last_late_at,
         "address": session.client.address,
         "user_agent": session.client.user_agent,
         "ended_at": session.ended.map(|(at, _)| at),
