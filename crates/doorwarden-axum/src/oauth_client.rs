@@ -5,9 +5,10 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use percent_encoding::percent_decode_str;
 use sha2::{Digest, Sha256};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
-use subtle::ConstantTimeEq;
+use subtle::{Choice, ConstantTimeEq};
 
 /// Services by their id, each with the SHA-256 of its secret. A fast hash does because secrets are random, not chosen: at least
 /// 16 random bytes, such as from `openssl rand -hex 32`.
@@ -46,7 +47,7 @@ impl OauthClients {
     }
 
     /// The id of the service that makes a request with HTTP Basic (RFC 6749, section 2.3.1), if it is one and knows its
-    /// secret.
+    /// secret. RFC 6749 sends both words in the form of `application/x-www-form-urlencoded`, and many clients send them as they are.
     pub(crate) fn authenticate(&self, headers: &HeaderMap) -> Option<String> {
         let mut values = headers.get_all(AUTHORIZATION).iter();
         let (Some(value), None) = (values.next(), values.next()) else { return None };
@@ -56,18 +57,33 @@ impl OauthClients {
         }
         let pair = String::from_utf8(STANDARD.decode_to_vec(encoded.trim()).ok()?).ok()?;
         let (id, secret) = pair.split_once(':')?;
-        let (id, secret) = (form_decoded(id)?, form_decoded(secret)?);
+        let (decoded_id, decoded_secret) = (form_decoded(id), form_decoded(secret));
+        // Both are computed, whichever fits.
+        let as_sent = self.fits(id, secret);
+        let as_decoded = self.fits(&decoded_id, &decoded_secret);
+        match (as_sent.into(), as_decoded.into()) {
+            (true, _) => Some(id.to_owned()),
+            (false, true) => Some(decoded_id),
+            (false, false) => None,
+        }
+    }
+
+    /// Whether this is the secret of a service of this id.
+    pub(crate) fn knows(&self, id: &str, secret: &str) -> bool {
+        self.fits(id, secret).into()
+    }
+
+    fn fits(&self, id: &str, secret: &str) -> Choice {
         // An unknown id costs what a known one does.
-        let expected = self.0.get(&id).copied().unwrap_or_default();
-        let fits: bool = Sha256::digest(secret).as_slice().ct_eq(&expected).into();
-        fits.then_some(id)
+        let (known, expected) = self.0.get(id).map_or((0, [0; 32]), |hash| (1, *hash));
+        Sha256::digest(secret).as_slice().ct_eq(&expected) & Choice::from(known)
     }
 }
 
-/// RFC 6749 sends both words in the form of `application/x-www-form-urlencoded`.
-fn form_decoded(text: &str) -> Option<String> {
-    let text = text.replace('+', " ");
-    percent_decode_str(&text).decode_utf8().ok().map(std::borrow::Cow::into_owned)
+/// A word without its form; what has none is taken as it is.
+fn form_decoded(text: &str) -> String {
+    let blank = text.replace('+', " ");
+    percent_decode_str(&blank).decode_utf8().map_or_else(|_| text.to_owned(), Cow::into_owned)
 }
 
 impl fmt::Debug for OauthClients {

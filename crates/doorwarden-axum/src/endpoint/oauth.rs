@@ -3,6 +3,7 @@
 
 use super::{Operation, Resource, json_value, read};
 use crate::auth::Auth;
+use crate::body::media_type;
 use crate::error::ApiError;
 use crate::settings::Endpoint;
 use axum::extract::Request;
@@ -11,8 +12,9 @@ use doorwarden_core::error::Input;
 use doorwarden_core::flow::authenticate::{Authenticated, TokenClaims};
 use doorwarden_core::flow::introspect::{Introspected, introspect as look};
 use doorwarden_core::flow::revoke_token::{RevokeError, revoke_token};
+use doorwarden_core::refresh::idle_until;
 use doorwarden_core::session::{EndReason, Session};
-use http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use http::{HeaderValue, Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -74,13 +76,18 @@ async fn post_introspect(auth: Auth, request: Request) -> Result<Response, ApiEr
         Err(response) => return Ok(response),
     };
     let issuer = &auth.context().settings.access.issuer;
-    let known = match look(auth.context(), &token).await? {
+    let mut known = match look(auth.context(), &token).await? {
         None => json!({"active": false}),
         Some(Introspected::Bearer(who)) => bearer(&who, issuer),
         Some(Introspected::Refresh { session, user }) => {
             refresh(&session, user.account.user.username.as_str(), issuer)
         }
     };
+    // Tools keep an answer until then, and would not hear of the end of a session.
+    let soon = auth.context().now().after(auth.settings().introspection_lifetime).as_seconds();
+    if let Some(exp) = known.get("exp").and_then(Value::as_i64) {
+        known["exp"] = exp.min(soon).into();
+    }
     Ok(json_value(StatusCode::OK, &known))
 }
 
@@ -115,8 +122,7 @@ fn bearer(who: &Authenticated, issuer: &str) -> Value {
 }
 
 fn refresh(session: &Session, username: &str, issuer: &str) -> Value {
-    let ends = session.expires_at.as_seconds();
-    let idle = session.idle_seconds.map(|idle| session.last_seen_at.as_seconds().saturating_add(idle));
+    let ends = idle_until(session).map_or(session.expires_at, |idle| session.expires_at.min(idle));
     without_nulls(json!({
         "active": true,
         "sub": session.user.0.to_string(),
@@ -124,7 +130,7 @@ fn refresh(session: &Session, username: &str, issuer: &str) -> Value {
         "iss": issuer,
         "client_id": session.client_id,
         "sid": session.id,
-        "exp": idle.map_or(ends, |idle| ends.min(idle)),
+        "exp": ends.as_seconds(),
         "auth_time": session.auth_time.as_seconds(),
     }))
 }
@@ -136,26 +142,41 @@ fn without_nulls(mut value: Value) -> Value {
     value
 }
 
-/// The parameter `token` of a service's request; `token_type_hint` is not needed. Otherwise the refusal.
+/// The parameter `token` of a request by a known service; `token_type_hint` is not needed. Otherwise the refusal.
+///
+/// A service authenticates with HTTP Basic or, where there is no such header, with `client_id` and `client_secret` in the form
+/// (RFC 6749, section 2.3.1).
 async fn token(auth: &Auth, request: Request) -> Result<Result<String, Response>, ApiError> {
-    if auth.settings().oauth_clients.authenticate(request.headers()).is_none() {
-        let mut response =
-            refusal(StatusCode::UNAUTHORIZED, "invalid_client", "HTTP Basic with a known id and its secret");
-        let challenge = HeaderValue::from_static("Basic realm=\"oauth\", charset=\"UTF-8\"");
-        response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
-        return Ok(Err(response));
+    let clients = &auth.settings().oauth_clients;
+    let has_header = request.headers().contains_key(AUTHORIZATION);
+    let is_form = media_type(request.headers()).eq_ignore_ascii_case("application/x-www-form-urlencoded");
+    let is_known = has_header && clients.authenticate(request.headers()).is_some();
+    if !is_known && (has_header || !is_form) {
+        return Ok(Err(invalid_client()));
     }
     let invalid = |text| refusal(StatusCode::BAD_REQUEST, "invalid_request", text);
-    let kind = request.headers().get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    let kind = kind.split(';').next().unwrap_or_default().trim();
-    if !kind.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+    if !is_form {
         return Ok(Err(invalid("the parameters must be sent as application/x-www-form-urlencoded")));
     }
     let (_, mut fields) = read(auth, request).await?;
+    if !has_header {
+        match (fields.text("client_id"), fields.text("client_secret")) {
+            (Input::Given(id), Input::Given(secret)) if clients.knows(&id, &secret) => {}
+            _ => return Ok(Err(invalid_client())),
+        }
+    }
     match fields.text("token") {
         Input::Given(token) if !token.is_empty() => Ok(Ok(token)),
         _ => Ok(Err(invalid("the parameter token is missing"))),
     }
+}
+
+fn invalid_client() -> Response {
+    let text = "HTTP Basic, or client_id and client_secret in the form, with a known id and its secret";
+    let mut response = refusal(StatusCode::UNAUTHORIZED, "invalid_client", text);
+    let challenge = HeaderValue::from_static("Basic realm=\"oauth\", charset=\"UTF-8\"");
+    response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+    response
 }
 
 /// An error of RFC 6749, section 5.2.

@@ -2,10 +2,11 @@
 
 use crate::app::{Answer, App, Database, NOON, SECRET};
 use crate::pairs::{Pair, claims};
-use doorwarden::OauthClients;
 use doorwarden::core::settings::WithoutSession;
+use doorwarden::core::time::Clock;
 use doorwarden::core::token::SecretKey;
 use doorwarden::core::token::session::{SessionClaims, SessionTokenKeys};
+use doorwarden::{HttpSettings, OauthClients};
 use http::Request;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use serde_json::json;
@@ -13,6 +14,9 @@ use std::time::Duration;
 
 on_both! {
     introspection_tells_what_a_token_says_while_it_counts
+    an_introspection_answer_may_be_kept_as_long_as_the_setting_says
+    a_secret_that_is_sent_as_it_is_and_one_in_the_form_of_a_form_are_the_same
+    a_service_may_send_its_secret_in_the_form_where_there_is_no_header
     revocation_ends_the_session_of_a_token
     only_known_services_are_answered
     requests_that_are_no_forms_are_refused_in_oauths_shape
@@ -24,11 +28,16 @@ const BILLING: &str = "Basic YmlsbGluZzphJTJCYiUyNWM=";
 impl Database {
     /// An application that the service `billing` may ask.
     async fn app_for_billing(&self) -> App {
+        self.app_for_billing_with(|_| ()).await
+    }
+
+    async fn app_for_billing_with(&self, change: impl FnOnce(&mut HttpSettings)) -> App {
         let mut clients = OauthClients::default();
         // printf %s 'a+b%c' | sha256sum
         clients.add("billing", "ce569c38c036521bd96f9903f01514c07cf74f0ea128cacc903513c5c22394cc").unwrap();
         self.app_with(|b| {
             b.http(|http| http.oauth_clients = clients)
+                .http(change)
                 .settings(|s| s.session.without_session = WithoutSession::Accept)
         })
         .await
@@ -60,7 +69,7 @@ async fn introspection_tells_what_a_token_says_while_it_counts(database: Databas
         200,
         json!({
             "active": true, "token_type": "Bearer", "sub": "1", "username": "jane", "iss": issuer, "aud": [issuer],
-            "client_id": "doorwarden", "exp": said["exp"], "iat": now, "jti": said["jti"], "sid": said["sid"],
+            "client_id": "doorwarden", "exp": now + 60, "iat": now, "jti": said["jti"], "sid": said["sid"],
             "acr": "1", "amr": ["pwd"], "auth_time": now,
         }),
     );
@@ -68,7 +77,7 @@ async fn introspection_tells_what_a_token_says_while_it_counts(database: Databas
         200,
         json!({
             "active": true, "sub": "1", "username": "jane", "iss": issuer, "client_id": "doorwarden",
-            "exp": now + 14 * 24 * 3600, "sid": said["sid"], "auth_time": now,
+            "exp": now + 60, "sid": said["sid"], "auth_time": now,
         }),
     );
     let said = claims(&session);
@@ -76,7 +85,7 @@ async fn introspection_tells_what_a_token_says_while_it_counts(database: Databas
         200,
         json!({
             "active": true, "token_type": "Bearer", "sub": "1", "username": "jane", "iss": issuer,
-            "exp": said["exp"], "iat": now, "sid": said["sid"],
+            "exp": now + 60, "iat": now, "sid": said["sid"],
         }),
     );
 
@@ -91,6 +100,96 @@ async fn introspection_tells_what_a_token_says_while_it_counts(database: Databas
     for token in [&second.access, &second.refresh] {
         app.introspect(token).await.is(200, inactive.clone());
     }
+}
+
+async fn an_introspection_answer_may_be_kept_as_long_as_the_setting_says(database: Database) {
+    let app = database.app_for_billing().await;
+    let token = app.register("jane").await;
+    let lifetime = |app: &App, answer: Answer| {
+        answer.json()["exp"].as_i64().unwrap() - Clock::now(&app.clock).as_seconds()
+    };
+    assert_eq!(lifetime(&app, app.introspect(&token).await), 60);
+    app.clock.advance(Duration::from_hours(1));
+    assert_eq!(lifetime(&app, app.introspect(&token).await), 60, "from each question on");
+    let pair = app.obtain("jane").await;
+    let ends = claims(&pair.access)["exp"].as_i64().unwrap() - Clock::now(&app.clock).as_seconds();
+    app.clock.advance(Duration::from_secs(ends.cast_unsigned() - 10));
+    assert_eq!(lifetime(&app, app.introspect(&pair.access).await), 10, "and never beyond the token's end");
+
+    let longer = database.app_for_billing_with(|h| h.introspection_lifetime = Duration::from_hours(2)).await;
+    assert_eq!(lifetime(&longer, longer.introspect(&token).await), 7200);
+}
+
+/// Asks as a service that authenticates with this header.
+async fn known(app: &App, id: &str, secret: &str) -> bool {
+    let header = format!("Basic {}", base64_simd::STANDARD.encode_to_string(format!("{id}:{secret}")));
+    let answer = app.oauth("introspect", &header, "token=x").await;
+    assert!([200, 401].contains(&answer.status.as_u16()), "{answer:?}");
+    answer.status == 200
+}
+
+async fn a_secret_that_is_sent_as_it_is_and_one_in_the_form_of_a_form_are_the_same(database: Database) {
+    // Each with its SHA-256.
+    let secrets = [
+        ("a+b%c", "ce569c38c036521bd96f9903f01514c07cf74f0ea128cacc903513c5c22394cc"),
+        ("p+q", "6b0d315563943b03a24621517ab348e480a264034521afef51e0e27f79118dea"),
+        ("x%ffy", "17ffaa85628bc8afa771cfe07d3afbe7242e759533d3d50c0bd146d18990463e"),
+        ("50%25", "6cb6f3ce7ab17a8d7391eae469d729096101dc8bbebccabebe9a8d1521f181f6"),
+        ("a:b c", "3df2467efdc45cda28227b8d39649e09a2717c44dd0d11b0fb909d2a24b721af"),
+    ];
+    let mut clients = OauthClients::default();
+    for (n, (_, hash)) in secrets.iter().enumerate() {
+        clients.add(format!("service+{n}"), hash).unwrap();
+    }
+    let app = database.app_with(|b| b.http(|h| h.oauth_clients = clients)).await;
+    for (n, (secret, _)) in secrets.iter().enumerate() {
+        let id = format!("service+{n}");
+        let form =
+            |text: &str| text.bytes().fold(String::new(), |encoded, byte| encoded + &format!("%{byte:02X}"));
+        assert!(known(&app, &id, secret).await, "{secret}");
+        assert!(known(&app, &form(&id), &form(secret)).await, "{secret}");
+        for wrong in ["", "wrong", &secret[1..], &format!("{secret}x")] {
+            assert!(!known(&app, &id, wrong).await, "{secret} {wrong}");
+        }
+        assert!(!known(&app, "service+9", secret).await);
+    }
+    assert!(!known(&app, "", "").await);
+}
+
+async fn a_service_may_send_its_secret_in_the_form_where_there_is_no_header(database: Database) {
+    let app = database.app_for_billing().await;
+    let token = app.register("jane").await;
+    let ask = async |what: &str, form: String| {
+        let request = Request::post(format!("/oauth/{what}"))
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(form.into())
+            .unwrap();
+        app.send(request).await
+    };
+    let good = format!("token={token}&client_id=billing&client_secret=a%2Bb%25c");
+    assert_eq!(ask("introspect", good.clone()).await.json()["active"], true);
+    for wrong in [
+        format!("token={token}"),
+        format!("token={token}&client_id=billing"),
+        format!("token={token}&client_secret=a%2Bb%25c"),
+        format!("token={token}&client_id=billing&client_secret=a+b%25c"),
+        format!("token={token}&client_id=nobody&client_secret=a%2Bb%25c"),
+        format!("token={token}&client_id=nobody&client_secret="),
+    ] {
+        for what in ["introspect", "revoke"] {
+            let answer = ask(what, wrong.clone()).await;
+            assert_eq!(
+                (answer.status.as_u16(), &answer.json()["error"]),
+                (401, &json!("invalid_client")),
+                "{wrong}"
+            );
+        }
+    }
+    let with_header = app.oauth("introspect", "Basic bm9ib2R5Og==", &good).await;
+    assert_eq!(with_header.status, 401, "a header counts before the form");
+    assert_eq!(ask("introspect", "client_id=billing&client_secret=a%2Bb%25c".to_owned()).await.status, 400);
+    assert_eq!(ask("revoke", good).await.status, 200);
+    assert_eq!(app.me(&token).await, 401);
 }
 
 async fn revocation_ends_the_session_of_a_token(database: Database) {
