@@ -146,7 +146,7 @@ fn operation(auth: &Auth, operation: &Operation) -> Value {
     });
     if let Some(body) = operation.body {
         let (kind, security) = match body {
-            "TokenInForm" => ("application/x-www-form-urlencoded", Some(json!([{"basic": []}]))),
+            "TokenInForm" => ("application/x-www-form-urlencoded", Some(json!([{"basic": []}, {}]))),
             _ => ("application/json", None),
         };
         let content = json!({kind: {"schema": reference(body)}});
@@ -312,11 +312,11 @@ fn schemas(auth: &Auth) -> Value {
         ],
         &["access", "token_type", "expires_in", "refresh_expires_in"],
     );
+    let complaint = object(&[("code", &text), ("detail", &text)], &["code", "detail"]);
+    let given = json!({"type": "string", "minLength": 1});
     let login = [("email", &email), ("password", &typed)];
     let resource = json!({"anyOf": [given, {"type": "array", "items": given}]});
     let token_login = object(&[login[0], login[1], ("resource", &resource)], &["email", "password"]);
-    let complaint = object(&[("code", &text), ("detail", &text)], &["code", "detail"]);
-    let given = json!({"type": "string", "minLength": 1});
     let mut revocation = object(&[("refresh", &given), ("token", &given)], &[]);
     revocation["additionalProperties"] = false.into();
     if !auth.settings().refresh_cookie {
