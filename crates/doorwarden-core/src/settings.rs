@@ -139,10 +139,11 @@ impl AccessSettings {
         [&self.issuer].into_iter().chain(&self.audience).chain(&self.resources)
     }
 
-    /// The longest that an access token can be accepted after it was issued: its lifetime, the jitter, and the leeway that
-    /// verifiers may allow.
+    /// The longest that an access token can be accepted after it was issued: its lifetime, the jitter, the leeway that verifiers may
+    /// allow, and what their clocks may be behind.
     pub fn longest(&self) -> Duration {
-        self.lifetime + self.lifetime / 20 + Duration::from_secs(u64::from(Expect::MAX_LEEWAY_SECS))
+        let by_others = Duration::from_secs(u64::from(Expect::MAX_LEEWAY_SECS + Expect::SKEW_SECS));
+        self.lifetime + self.lifetime / 20 + by_others
     }
 }
 

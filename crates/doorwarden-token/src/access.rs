@@ -106,6 +106,8 @@ pub struct Expect {
 impl Expect {
     /// The most seconds of leeway.
     pub const MAX_LEEWAY_SECS: u32 = 60;
+    /// By how many seconds the clocks of two machines may differ: `iat` may lie so far in the future.
+    pub const SKEW_SECS: u32 = 60;
 
     /// This issuer and this audience exactly, no leeway.
     pub fn new(issuer: impl Into<String>, audience: impl Into<String>) -> Self {
@@ -148,6 +150,20 @@ pub fn verify(token: &str, keys: &KeySet, expect: &Expect, now: i64) -> Result<A
     }
     jws.verify(keys)?;
     judge(&jws.payload, expect, now)
+}
+
+/// The claims of an access token that one of these keys signed, for whomever it is and however old: to say what is wrong with it, and
+/// never to let somebody in.
+///
+/// # Errors
+/// [`Refusal`]: it is no access token, or none of these keys signed it.
+pub fn read(token: &str, keys: &KeySet) -> Result<AccessClaims, Refusal> {
+    let jws = Jws::parse(token)?;
+    if !jws.is_of_type(TYPE) {
+        return Err(Refusal::WrongType);
+    }
+    jws.verify(keys)?;
+    AccessClaims::parse(&jws.payload).map(|(claims, _)| claims)
 }
 
 /// What is left when the signature is good.

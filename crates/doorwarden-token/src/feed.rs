@@ -94,6 +94,20 @@ pub fn verify_statement(signed: &str, keys: &KeySet, issuer: &str, now: i64) -> 
     if statement.iss == issuer { Ok(statement) } else { Err(Refusal::WrongIssuer) }
 }
 
+/// When a statement that one of these keys signed was made (`iat`), whether or not it may be relied upon: to say by how much clocks
+/// differ.
+///
+/// # Errors
+/// [`Refusal`]: it is no statement, or none of these keys signed it.
+pub fn issued_at(signed: &str, keys: &KeySet) -> Result<i64, Refusal> {
+    let jws = Jws::parse_parts(&Parts::of_at_most(MAX_BYTES, signed)?)?;
+    if !jws.is_of_type(TYPE) {
+        return Err(Refusal::WrongType);
+    }
+    jws.verify(keys)?;
+    parse(&jws.payload).map(|(statement, _)| statement.iat)
+}
+
 fn parse(payload: &[u8]) -> Result<(Statement, Times), Refusal> {
     let mut times = Times::default();
     let (mut iss, mut window, mut sessions, mut users, mut keys) = (None, None, None, None, None);

@@ -1,8 +1,9 @@
 use crate::Refusal;
+use crate::access::Expect;
 use crate::json::Value;
 
 /// How far clocks of two machines may differ, for `iat`.
-pub(crate) const SKEW: i64 = 60;
+pub(crate) const SKEW: i64 = Expect::SKEW_SECS as i64;
 
 /// The three time claims of a token (RFC 7519, section 4.1).
 #[derive(Debug, Clone, Copy, Default)]

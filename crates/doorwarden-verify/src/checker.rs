@@ -1,4 +1,4 @@
-use crate::revoked::Revoked;
+use crate::revoked::{Now, Revoked};
 use crate::verified::{self, VerifiedTokens};
 use crate::{KeyError, Refusal, Refused};
 use doorwarden_token::access::{self, AccessClaims, Expect};
@@ -8,6 +8,9 @@ use parking_lot::{Mutex, RwLock};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// By how many seconds the clocks of two machines may differ.
+const SKEW: i64 = Expect::SKEW_SECS as i64;
 
 /// What to do with a token that is right in itself while nothing was heard from the revocation feed for longer than the limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -19,8 +22,8 @@ pub enum WhenStale {
     Accept,
 }
 
-/// Decides about access tokens from what it is given: the issuer's key set, revocation statements, and the time in seconds since
-/// 1970 UTC. Reads no clock, and does no input or output.
+/// Decides about access tokens from what it is given: the issuer's key set, revocation statements, and the time ([`Now`], or seconds
+/// since 1970 UTC). Reads no clock, and does no input or output.
 ///
 /// ```
 /// use doorwarden_token::access::{self, AccessClaims};
@@ -50,6 +53,7 @@ pub enum WhenStale {
 /// ```
 pub struct Checker {
     issuer: String,
+    audience: String,
     expect: Expect,
     leeway: i64,
     remembered: usize,
@@ -78,14 +82,17 @@ impl Checker {
     pub const REMEMBERED: usize = 20_000;
     /// The limit of silence unless told otherwise: six of the feed's heartbeats.
     pub const STALE_LIMIT: Duration = Duration::from_secs(30);
+    /// From which difference on clocks are spoken of, in seconds.
+    pub(crate) const NOTABLE_DIFFERENCE: i64 = 10;
 
     /// Accepts tokens of exactly this issuer (`iss`) for exactly this audience (`aud`). Knows no keys yet.
     pub fn new(issuer: impl Into<String>, audience: impl Into<String>) -> Self {
-        let issuer = issuer.into();
+        let (issuer, audience) = (issuer.into(), audience.into());
         let keys = Keys::new(KeySet::default(), &Revoked::default(), Self::REMEMBERED);
         Self {
-            expect: Expect::new(issuer.clone(), audience),
+            expect: Expect::new(issuer.clone(), audience.clone()),
             issuer,
+            audience,
             leeway: 0,
             remembered: Self::REMEMBERED,
             stale_limit: seconds(Self::STALE_LIMIT),
@@ -142,10 +149,11 @@ impl Checker {
     /// # Errors
     /// [`Refusal`]; it is not this issuer's, or not to be relied upon any more. With [`Refusal::UnknownKey`] it may be signed by a
     /// newer key.
-    pub fn hear(&self, statement: &str, now: i64) -> Result<bool, Refusal> {
+    pub fn hear(&self, statement: &str, now: impl Into<Now>) -> Result<bool, Refusal> {
+        let now = now.into();
         let _one_at_a_time = self.changing.lock();
         let state = self.state();
-        let statement = feed::verify_statement(statement, &state.keys.usable, &self.issuer, now)?;
+        let statement = feed::verify_statement(statement, &state.keys.usable, &self.issuer, now.unix_secs)?;
         let revokes_key = statement.keys.iter().any(|kid| !state.revoked.names_key(kid));
         let revoked = Arc::new(state.revoked.and(statement, now));
         let keys = match revokes_key {
@@ -160,29 +168,24 @@ impl Checker {
     ///
     /// # Errors
     /// [`Refused`]. With [`Refusal::UnknownKey`] it may be signed by a key that was published since [`set_keys`](Self::set_keys).
-    pub fn verify(&self, token: &str, now: i64) -> Result<Arc<AccessClaims>, Refused> {
+    pub fn verify(&self, token: &str, now: impl Into<Now>) -> Result<Arc<AccessClaims>, Refused> {
+        let now = now.into();
         if token.len() > Refusal::MAX_TOKEN_BYTES {
             return Err(Refusal::TooLong.into());
         }
         let state = self.state();
         let (keys, revoked) = (&state.keys, &state.revoked);
         let digest = verified::digest(token);
-        let claims = match keys.verified.get(&digest) {
-            Some(claims) if now < claims.exp.saturating_add(self.leeway) => {
-                revoked.check(&claims).inspect_err(|_| keys.verified.remove(&digest))?;
-                claims
-            }
-            Some(_) => {
-                keys.verified.remove(&digest);
-                return Err(Refusal::Expired.into());
-            }
-            None => {
-                let claims = access::verify(token, &keys.usable, &self.expect, now);
-                let claims = Arc::new(claims.map_err(|refusal| state.explain(refusal, token))?);
-                revoked.check(&claims)?;
-                keys.verified.insert(digest, &claims);
-                claims
-            }
+        let claims = if let Some(claims) = keys.verified.get(&digest) {
+            let judged = self.judge_times(&claims, now.unix_secs).and_then(|()| revoked.check(&claims));
+            judged.inspect_err(|_| keys.verified.remove(&digest))?;
+            claims
+        } else {
+            let claims = access::verify(token, &keys.usable, &self.expect, now.unix_secs);
+            let claims = Arc::new(claims.map_err(|refusal| state.explain(refusal, token))?);
+            revoked.check(&claims)?;
+            keys.verified.insert(digest, &claims);
+            claims
         };
         if self.when_stale == WhenStale::Refuse && self.is_silent(revoked, now) {
             return Err(Refused::Stale);
@@ -192,12 +195,55 @@ impl Checker {
 
     /// When the newest statement came, in seconds since 1970 UTC.
     pub fn heard_at(&self) -> Option<i64> {
-        self.state().revoked.heard
+        self.state().revoked.heard.map(|heard| heard.unix_secs)
     }
 
-    /// Whether nothing was heard from the feed for longer than the limit, or nothing ever.
-    pub fn is_stale(&self, now: i64) -> bool {
-        self.is_silent(&self.state().revoked, now)
+    /// For how many seconds nothing was heard from the feed, by the clock that says more; `None`: nothing ever was.
+    pub fn silence_secs(&self, now: impl Into<Now>) -> Option<i64> {
+        self.state().revoked.silence(now.into())
+    }
+
+    /// Whether nothing was heard from the feed for longer than the limit, or nothing ever; or the newest that was is older than that by
+    /// more than clocks may differ: a statement that came late says nothing of the time since it was made.
+    pub fn is_stale(&self, now: impl Into<Now>) -> bool {
+        self.is_silent(&self.state().revoked, now.into())
+    }
+
+    /// How many seconds the clock that [`hear`](Self::hear) was given was ahead of the issuer's with the newest statement; its way is part of
+    /// it.
+    pub fn clock_difference_secs(&self) -> Option<i64> {
+        let revoked = &self.state().revoked;
+        Some(revoked.heard?.unix_secs.saturating_sub(revoked.as_of?))
+    }
+
+    /// What is wrong with a token that was refused, for the operator: what was expected, and what came. `None` where that tells nothing
+    /// of the configuration or the clocks.
+    pub fn explain(&self, refused: Refused, token: &str, now: impl Into<Now>) -> Option<String> {
+        let claims = || access::read(token, &self.state().keys.usable).ok();
+        match refused {
+            Refused::Token(Refusal::WrongAudience) => {
+                Some(format!("the audience {:?} was expected, and {:?} came", self.audience, claims()?.aud))
+            }
+            Refused::Token(Refusal::WrongIssuer) => {
+                Some(format!("the issuer {:?} was expected, and {:?} came", self.issuer, claims()?.iss))
+            }
+            Refused::Token(Refusal::IssuedInFuture) => {
+                let ahead = claims()?.iat.saturating_sub(now.into().unix_secs);
+                Some(format!("it is of {ahead} s from now: clocks differ by that or more"))
+            }
+            Refused::Token(refusal @ (Refusal::Expired | Refusal::NotYetValid)) => {
+                let difference =
+                    self.clock_difference_secs().filter(|secs| secs.abs() > Self::NOTABLE_DIFFERENCE)?;
+                Some(format!("{refusal}: clocks differ by about {} s", difference.abs()))
+            }
+            _ => None,
+        }
+    }
+
+    /// By how many seconds the clocks differ that make a statement look too old or too new, unless it was held up.
+    pub fn explain_statement(&self, statement: &str, now: impl Into<Now>) -> Option<i64> {
+        let issued_at = feed::issued_at(statement, &self.state().keys.usable).ok()?;
+        Some(now.into().unix_secs.saturating_sub(issued_at).abs())
     }
 
     /// Whether there are keys.
@@ -205,8 +251,20 @@ impl Checker {
         !self.state().keys.published.is_empty()
     }
 
-    fn is_silent(&self, revoked: &Revoked, now: i64) -> bool {
-        revoked.heard.is_none_or(|heard| now.saturating_sub(heard) > self.stale_limit)
+    fn judge_times(&self, claims: &AccessClaims, now: i64) -> Result<(), Refused> {
+        if now >= claims.exp.saturating_add(self.leeway) {
+            Err(Refusal::Expired.into())
+        } else if claims.iat > now.saturating_add(SKEW) {
+            Err(Refusal::IssuedInFuture.into())
+        } else {
+            Ok(())
+        }
+    }
+
+    fn is_silent(&self, revoked: &Revoked, now: Now) -> bool {
+        let is_old = |as_of| now.unix_secs.saturating_sub(as_of) > self.stale_limit.saturating_add(SKEW);
+        revoked.silence(now).is_none_or(|silence| silence > self.stale_limit)
+            || revoked.as_of.is_some_and(is_old)
     }
 
     fn state(&self) -> Arc<State> {

@@ -10,7 +10,7 @@
 //! use doorwarden_verify::{Claims, Verifier};
 //!
 //! let verifier = Verifier::builder("https://id.example.com").audience("https://api.example.com").build()?;
-//! verifier.ready().await;
+//! verifier.ready().await?;
 //! let app: Router = Router::new()
 //!     .route("/notes", get(async |claims: Claims| format!("Hello user {}", claims.sub)))
 //!     .layer(verifier.layer());
@@ -29,8 +29,26 @@
 //! - A token is refused from the moment on that the feed names its session, its user or its key: with a working stream within a second
 //!   of the logout, usually within a tenth.
 //! - Whoever has not heard from the feed for longer than a limit cannot know. The [`Verifier`] says so ([`Verifier::status`], a
-//!   warning in the log) and refuses every token with 503, or accepts on the signature alone: [`WhenStale`].
+//!   warning in the log), fetches the statement once more, which is enough for a process that was stopped for a while, and then refuses
+//!   every token with 503, or accepts on the signature alone: [`WhenStale`]. Silence is measured by a clock that nobody sets, and a
+//!   statement counts from when it was made, give or take 60 seconds between two clocks.
+//! - Where the stream of the feed does not come through, or nothing has come for seven seconds, the statement is fetched once a second.
+//! - A token of an unknown key makes one fetch of the keys in five seconds at most, past every cache. All who wait share it, and no
+//!   request waits for longer than two seconds.
+//! - Once a minute the log says what was expected and what came where tokens have another audience or issuer, and by how much clocks
+//!   differ.
 //! - The signature of a token is checked once; later checks cost a hash and three look-ups, below a microsecond.
+//!
+//! # A certificate authority of your own
+//!
+//! The issuer's certificate is checked against those that the system trusts. For an authority of your own set the environment variable
+//! `SSL_CERT_FILE` to its certificate (PEM), or `SSL_CERT_DIR` to a folder of such files. It stands in place of the system's, for
+//! the whole process: concatenate both if it talks to others, too.
+//!
+//! # Pages on other origins
+//!
+//! A browser asks before it sends a token (`OPTIONS`, without one). Lay the layer that answers it (`CorsLayer` of tower-http) around
+//! that of the verifier, which means after it: `.layer(verifier.layer()).layer(cors)`.
 
 mod checker;
 #[cfg(feature = "follow")]
@@ -48,7 +66,8 @@ pub use checker::{Checker, WhenStale};
 pub use doorwarden_token::access::AccessClaims;
 pub use doorwarden_token::{Refusal, key::KeyError};
 #[cfg(feature = "follow")]
-pub use follow::{BuildError, Builder, Status, Verifier};
+pub use follow::{BuildError, Builder, NotReady, Status, Verifier};
 pub use refused::Refused;
+pub use revoked::Now;
 #[cfg(feature = "tower")]
 pub use tower::{Claims, Require, RequireLayer, Unauthenticated};

@@ -4,7 +4,23 @@ use doorwarden_token::feed::Statement;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::Hash;
+use std::time::Duration;
 use uuid::Uuid;
+
+/// An instant, as two clocks have it. An `i64` is one by the wall clock alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    /// By the wall clock, which can be set: seconds since 1970 UTC.
+    pub unix_secs: i64,
+    /// By a clock that nobody sets, since any instant: so that a wall clock that is set back hides no silence.
+    pub steady: Option<Duration>,
+}
+
+impl From<i64> for Now {
+    fn from(unix_secs: i64) -> Self {
+        Self { unix_secs, steady: None }
+    }
+}
 
 /// What all statements so far say. Times are in seconds since 1970 UTC.
 ///
@@ -13,9 +29,9 @@ use uuid::Uuid;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Revoked {
     /// `iat` of the newest statement.
-    as_of: Option<i64>,
+    pub(crate) as_of: Option<i64>,
     /// When it came.
-    pub(crate) heard: Option<i64>,
+    pub(crate) heard: Option<Now>,
     /// When each session ended.
     sessions: HashMap<Uuid, i64>,
     /// Since when tokens of each user that name no session count.
@@ -30,7 +46,7 @@ pub(crate) struct Revoked {
 
 impl Revoked {
     /// With what `statement` says, heard at `now`.
-    pub(crate) fn and(&self, statement: Statement, now: i64) -> Self {
+    pub(crate) fn and(&self, statement: Statement, now: Now) -> Self {
         let is_news = self.as_of.is_none_or(|as_of| statement.iat > as_of);
         let as_of = self.as_of.map_or(statement.iat, |as_of| as_of.max(statement.iat));
         let oldest = as_of.saturating_sub(statement.window);
@@ -43,6 +59,14 @@ impl Revoked {
             before: self.before.max(statement.before),
             keys: united(&self.keys, statement.keys.into_iter().map(|kid| (kid, statement.iat)), oldest),
         }
+    }
+
+    /// For how many seconds nothing was heard, by the clock that says more; `None`: nothing ever was.
+    pub(crate) fn silence(&self, now: Now) -> Option<i64> {
+        let heard = self.heard?;
+        let by_wall = now.unix_secs.saturating_sub(heard.unix_secs);
+        let steady = now.steady.zip(heard.steady).map(|(now, heard)| now.saturating_sub(heard));
+        Some(by_wall.max(steady.map_or(0, |steady| steady.as_secs().cast_signed())))
     }
 
     pub(crate) fn names_key(&self, kid: &str) -> bool {
@@ -119,12 +143,12 @@ mod tests {
     #[test]
     fn an_older_statement_takes_nothing_back_and_is_no_sign_of_life() {
         let ended = Statement { sessions: vec![(SESSION, 1000)], users: vec![(7, 1001)], ..statement(1000) };
-        let revoked = Revoked::default().and(ended, 1002).and(statement(999), 1010);
+        let revoked = Revoked::default().and(ended, 1002.into()).and(statement(999), 1010.into());
         let claims = |sid, iat| AccessClaims { sid, sub: "7".to_owned(), iat, ..AccessClaims::default() };
         assert_eq!(revoked.check(&claims(Some(SESSION), 1001)), Err(Refused::SessionEnded));
         assert_eq!(revoked.check(&claims(None, 1000)), Err(Refused::IssuedBefore));
         assert_eq!(revoked.check(&claims(None, 1001)), Ok(()));
-        assert_eq!(revoked.heard, Some(1002));
+        assert_eq!(revoked.heard, Some(1002.into()));
     }
 
     #[test]
@@ -136,17 +160,18 @@ mod tests {
             keys: vec!["k".to_owned()],
             ..statement(1000)
         };
-        let revoked = Revoked::default().and(first, 1000).and(statement(1300), 1300);
+        let revoked = Revoked::default().and(first, 1000.into()).and(statement(1300), 1300.into());
         assert!(revoked.sessions.contains_key(&SESSION) && revoked.names_key("k"));
         assert!(revoked.all_of.contains_key(&8));
-        let revoked = revoked.and(statement(1302), 1302);
+        let revoked = revoked.and(statement(1302), 1302.into());
         assert!(revoked.sessions.is_empty() && revoked.users.is_empty() && revoked.keys.is_empty());
         assert!(revoked.all_of.is_empty());
     }
 
     #[test]
     fn users_are_for_tokens_that_name_no_session() {
-        let revoked = Revoked::default().and(Statement { users: vec![(7, 1001)], ..statement(1000) }, 1000);
+        let revoked =
+            Revoked::default().and(Statement { users: vec![(7, 1001)], ..statement(1000) }, 1000.into());
         let claims = AccessClaims { sub: "7".to_owned(), iat: 1000, ..AccessClaims::default() };
         assert_eq!(revoked.check(&claims), Err(Refused::IssuedBefore));
         assert_eq!(revoked.check(&AccessClaims { sid: Some(SESSION), ..claims }), Ok(()));
@@ -160,7 +185,7 @@ mod tests {
     fn all_tokens_of_a_user_are_ended_but_those_of_the_session_that_is_kept() {
         let (kept, other) = (Some(SESSION), Some(Uuid::from_u128(8)));
         let first = Statement { all_of: vec![(7, 1000, kept)], ..statement(1000) };
-        let revoked = Revoked::default().and(first, 1000);
+        let revoked = Revoked::default().and(first, 1000.into());
         for sid in [None, other] {
             assert_eq!(judged(&revoked, 7, sid, 1000), Err(Refused::IssuedBefore));
             assert_eq!(judged(&revoked, 7, sid, 1001), Ok(()));
@@ -171,7 +196,7 @@ mod tests {
         // A later end keeps nothing; and an earlier statement that comes late changes that no more.
         let second = Statement { all_of: vec![(7, 1010, None)], ..statement(1010) };
         let late = Statement { all_of: vec![(7, 1000, kept), (7, 990, None)], ..statement(1005) };
-        let revoked = revoked.and(second, 1010).and(late, 1011);
+        let revoked = revoked.and(second, 1010.into()).and(late, 1011.into());
         assert_eq!(judged(&revoked, 7, kept, 1010), Err(Refused::IssuedBefore));
         assert_eq!(judged(&revoked, 7, kept, 1011), Ok(()));
     }
@@ -179,7 +204,7 @@ mod tests {
     #[test]
     fn nothing_of_anybody_counts_that_was_issued_before() {
         let first = Statement { before: Some(1000), ..statement(1000) };
-        let revoked = Revoked::default().and(first, 1000).and(statement(1010), 1010);
+        let revoked = Revoked::default().and(first, 1000.into()).and(statement(1010), 1010.into());
         for sid in [None, Some(SESSION)] {
             assert_eq!(judged(&revoked, 7, sid, 1000), Err(Refused::IssuedBefore));
             assert_eq!(judged(&revoked, 7, sid, 1001), Ok(()));

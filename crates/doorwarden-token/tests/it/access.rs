@@ -297,3 +297,15 @@ proptest! {
         prop_assert!(verify(&signed_by(key, self::header(), payload)).is_err());
     }
 }
+
+#[test]
+fn what_one_of_the_keys_signed_can_be_read_though_it_does_not_count() {
+    let (own, others) = (pair(Algorithm::EdDsa), pair(Algorithm::Es256));
+    let claims = AccessClaims { iss: "https://other.example".into(), exp: NOW - 1, ..access_claims() };
+    let token = access::sign(own, &claims).unwrap();
+    assert!(verify(&token).is_err());
+    assert_eq!(access::read(&token, &key_set(&[own])), Ok(claims));
+    assert_eq!(access::read(&token, &key_set(&[others])), Err(Refusal::UnknownKey));
+    let (cut, _) = token.rsplit_once('.').unwrap();
+    assert_eq!(access::read(&format!("{cut}."), &key_set(&[own])), Err(Refusal::BadSignature));
+}

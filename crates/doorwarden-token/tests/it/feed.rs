@@ -128,3 +128,13 @@ fn a_statement_may_be_long_but_not_endless() {
     let header = format!(r#"{{"alg":"EdDSA","kid":"{}","typ":"revocations.v2+jwt"}}"#, key.id());
     assert_eq!(verify(&signed_by(key, header, "[".repeat(1 << 20))), Err(Refusal::BadJson(Part::Payload)));
 }
+
+#[test]
+fn when_a_statement_was_made_can_be_read_though_it_does_not_count() {
+    let own = pair(Algorithm::EdDsa);
+    let old = Statement { iat: NOW - 1000, exp: NOW - 970, ..statement() };
+    let signed = feed::sign_statement(own, &old);
+    assert_eq!(verify(&signed), Err(Refusal::Expired));
+    assert_eq!(feed::issued_at(&signed, &key_set(&[own])), Ok(NOW - 1000));
+    assert_eq!(feed::issued_at(&signed, &key_set(&[pair(Algorithm::Es256)])), Err(Refusal::UnknownKey));
+}

@@ -1,11 +1,12 @@
+use super::fetcher::Fetcher;
 use super::http::Issuer;
-use super::{Running, Shared, Verifier, feed, keys};
+use super::{Minutely, Running, Shared, Verifier, feed, keys};
 use crate::{Checker, WhenStale};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
-use tokio::sync::{Mutex, watch};
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
 
 /// What can be decided about a [`Verifier`]. Made by [`Verifier::builder`].
 pub struct Builder {
@@ -95,14 +96,14 @@ impl Builder {
         self
     }
 
-    /// Another clock, in seconds since 1970 UTC; for tests.
+    /// Another wall clock, in seconds since 1970 UTC; for tests.
     #[must_use]
     pub fn clock(mut self, clock: impl Fn() -> i64 + Send + Sync + 'static) -> Self {
         self.clock = Box::new(clock);
         self
     }
 
-    /// Starts to fetch and to follow, in two tasks of the tokio runtime that this is called in. Waits for nothing;
+    /// Starts to fetch and to follow, in three tasks of the tokio runtime that this is called in. Waits for nothing;
     /// [`Verifier::ready`] does.
     ///
     /// # Errors
@@ -123,13 +124,18 @@ impl Builder {
             issuer,
             clock: self.clock,
             refresh_interval: self.refresh_interval,
-            refreshed: Mutex::new(None),
+            keys: Fetcher::new(),
+            statements: Fetcher::new(),
+            started: Instant::now(),
+            minutely: Minutely::default(),
+            trouble: parking_lot::Mutex::default(),
             ready: watch::Sender::new(false),
             was_stale: AtomicBool::new(false),
         });
         let tasks = [
             tokio::spawn(keys::keep_fresh(Arc::clone(&shared))).abort_handle(),
             tokio::spawn(feed::follow(Arc::clone(&shared))).abort_handle(),
+            tokio::spawn(feed::poll(Arc::clone(&shared))).abort_handle(),
         ];
         Ok(Verifier { running: Arc::new(Running { shared, tasks }) })
     }

@@ -1,23 +1,23 @@
-//! The revocation feed (`docs/revocation-feed.md`): its stream of events, or, where streams do not come through, its newest statement once a second.
+//! The revocation feed (`docs/revocation-feed.md`): its stream of events, and its newest statement once a second while nothing comes
+//! through the stream.
 
+use super::fetcher::WAIT;
 use super::http::{FetchError, text};
 use super::sse::Events;
-use super::{Shared, backoff, jittered};
-use crate::Refusal;
+use super::{POLL, Shared, backoff, jittered};
+use crate::{Checker, Refusal};
 use doorwarden_token::feed::MAX_BYTES;
 use http::StatusCode;
-use http::header::ETAG;
+use http::header::{ETAG, HeaderValue};
 use http_body_util::BodyExt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-use tokio::time::{sleep, timeout};
+use std::time::Duration;
+use tokio::time::{Instant, sleep, timeout_at};
 
 const PATH: &str = "/.well-known/revocations";
 const STREAM_PATH: &str = "/.well-known/revocations/stream";
-/// A stream without an event for that long is dead: three heartbeats.
-const SILENCE: Duration = Duration::from_secs(15);
-/// Between two statements where there is no stream.
-const POLL: Duration = Duration::from_secs(1);
+/// Without an event of the stream for so long, more than a heartbeat, the statement is fetched.
+const SILENCE: Duration = Duration::from_secs(7);
 /// How long to do without a stream before it is tried again.
 const WITHOUT_STREAM: Duration = Duration::from_secs(30);
 /// Between two fetches of the key set that the feed asks for.
@@ -28,7 +28,9 @@ enum FeedError {
     #[error(transparent)]
     Fetch(#[from] FetchError),
     #[error("the statement is refused: {0}")]
-    Refused(#[from] Refusal),
+    Refused(Refusal),
+    #[error("the statement is refused: {refusal}. clocks differ by {secs} s, or it came late")]
+    Clocks { refusal: Refusal, secs: i64 },
     #[error("nothing came through the stream")]
     NothingCame,
     #[error("the stream fell silent")]
@@ -38,18 +40,17 @@ enum FeedError {
 }
 
 impl FeedError {
-    /// Whether polling may work where the stream does not.
+    /// Whether there is no stream, so that it need not be tried again soon.
     fn is_about_stream(&self) -> bool {
-        let of_fetch = |error: &FetchError| matches!(error, FetchError::Status(_) | FetchError::NotExpected);
         match self {
             Self::NothingCame => true,
-            Self::Fetch(error) => of_fetch(error),
+            Self::Fetch(error) => matches!(error, FetchError::Status(_) | FetchError::NotExpected),
             _ => false,
         }
     }
 }
 
-/// Follows the feed for good.
+/// Follows the stream for good.
 pub(super) async fn follow(shared: Arc<Shared>) {
     let mut failures = 0;
     loop {
@@ -57,69 +58,102 @@ pub(super) async fn follow(shared: Arc<Shared>) {
             // A stream ends now and then, so that nobody keeps a place for ever.
             Ok(()) => sleep(jittered(Duration::from_millis(50))).await,
             Err(error) => {
-                tracing::warn!(issuer = shared.issuer.url(), %error, "the stream of revocations ended");
-                if error.is_about_stream()
-                    && let Err(error) = shared.poll_for(WITHOUT_STREAM, &mut failures).await
-                {
-                    tracing::warn!(issuer = shared.issuer.url(), %error, "the revocations were not fetched");
-                }
-                sleep(backoff(failures)).await;
+                shared.complain("the stream of revocations ended", &error);
+                let without = if error.is_about_stream() { jittered(WITHOUT_STREAM) } else { Duration::ZERO };
+                sleep(without.max(backoff(failures))).await;
                 failures += 1;
             }
         }
     }
 }
 
+/// Fetches the statement now, once a second while the stream gives none, and when it is asked for.
+pub(super) async fn poll(shared: Arc<Shared>) {
+    let (mut failures, mut etag) = (0, None);
+    loop {
+        let is_asked = shared.statements.next().await;
+        let pause = match shared.fetch_statement(&mut etag, is_asked).await {
+            Ok(()) => {
+                failures = 0;
+                POLL
+            }
+            Err(error) => {
+                shared.complain("the revocations were not fetched", &error);
+                failures += 1;
+                backoff(failures).max(POLL)
+            }
+        };
+        shared.statements.ended(is_asked, pause);
+    }
+}
+
 impl Shared {
     /// Listens until the stream ends.
     async fn stream(&self, failures: &mut u32) -> Result<(), FeedError> {
-        let mut body = self.issuer.get(STREAM_PATH, &["text/event-stream"], None).await?.into_body();
+        let accept = ["text/event-stream"];
+        let mut body = self.issuer.get(STREAM_PATH, &accept, None, false).await?.into_body();
         let mut events = Events::default();
         let mut has_heard = false;
+        // Somebody in between may keep the connection alive and the events to himself.
+        let mut end = Instant::now() + SILENCE;
         loop {
-            let silent = if has_heard { FeedError::Silent } else { FeedError::NothingCame };
-            let Some(frame) = timeout(SILENCE, body.frame()).await.map_err(|_| silent)? else {
+            let silent = || if has_heard { FeedError::Silent } else { FeedError::NothingCame };
+            let Some(frame) = timeout_at(end, body.frame()).await.map_err(|_| silent())? else {
                 return if has_heard { Ok(()) } else { Err(FeedError::NothingCame) };
             };
             let frame = frame.map_err(FetchError::from)?;
             let Some(bytes) = frame.data_ref() else { continue };
             for statement in events.push(bytes).map_err(|_| FeedError::TooLong)? {
                 self.hear(&statement).await?;
+                self.statements.put_off(SILENCE);
+                end = Instant::now() + SILENCE;
                 has_heard = true;
                 *failures = 0;
             }
         }
     }
 
-    async fn poll_for(&self, time: Duration, failures: &mut u32) -> Result<(), FeedError> {
-        let begin = Instant::now();
-        let mut etag = None;
-        while begin.elapsed() < time {
-            let response = self.issuer.get(PATH, &["application/jwt"], etag.as_ref()).await?;
-            if response.status() == StatusCode::OK {
-                etag = response.headers().get(ETAG).cloned();
-                self.hear(&text(response, MAX_BYTES).await?).await?;
-            }
-            *failures = 0;
-            sleep(POLL).await;
+    async fn fetch_statement(&self, etag: &mut Option<HeaderValue>, is_asked: bool) -> Result<(), FeedError> {
+        let response = self.issuer.get(PATH, &["application/jwt"], etag.as_ref(), is_asked).await?;
+        if response.status() == StatusCode::OK {
+            let new = response.headers().get(ETAG).cloned();
+            self.hear(&text(response, MAX_BYTES).await?).await?;
+            *etag = new;
         }
         Ok(())
     }
 
     /// Takes a statement; fetches the keys first if it is signed by a new one, and afterwards if it revokes one.
     async fn hear(&self, statement: &str) -> Result<(), FeedError> {
-        let mut heard = self.checker.hear(statement, (self.clock)());
+        let mut heard = self.checker.hear(statement, self.now());
         if heard == Err(Refusal::UnknownKey) {
-            let last = *self.refreshed.lock().await;
-            sleep(last.map_or(Duration::ZERO, |at| REFRESH.saturating_sub(at.elapsed()))).await;
-            self.refresh_keys(REFRESH).await;
-            heard = self.checker.hear(statement, (self.clock)());
+            sleep(self.keys.rest(REFRESH)).await;
+            self.keys.ask(REFRESH, WAIT).await;
+            heard = self.checker.hear(statement, self.now());
         }
-        let revokes_key = heard?;
+        let revokes_key = heard.map_err(|refusal| match refusal {
+            Refusal::Expired | Refusal::IssuedInFuture => {
+                let secs = self.checker.explain_statement(statement, self.now()).unwrap_or_default();
+                FeedError::Clocks { refusal, secs }
+            }
+            refusal => FeedError::Refused(refusal),
+        })?;
         self.announce();
         if revokes_key {
             tracing::warn!(issuer = self.issuer.url(), "a key was revoked");
-            self.refresh_keys(REFRESH).await;
+            self.keys.ask(REFRESH, Duration::ZERO).await;
+        }
+        if let Some(ahead) = self.checker.clock_difference_secs()
+            && ahead.abs() > Checker::NOTABLE_DIFFERENCE
+            && self.minutely.allows("clocks")
+        {
+            let direction = if ahead > 0 { "ahead of" } else { "behind" };
+            let issuer = self.issuer.url();
+            tracing::warn!(
+                issuer,
+                "clocks differ by about {} s: this machine is {direction} the issuer",
+                ahead.abs()
+            );
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use super::BuildError;
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE, HOST, IF_NONE_MATCH, USER_AGENT};
+use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HOST, IF_NONE_MATCH, USER_AGENT};
 use http::uri::Scheme;
 use http::{HeaderMap, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Empty, Limited};
@@ -88,12 +88,13 @@ impl Issuer {
         &self.url
     }
 
-    /// The answer to GET, if it is 200 and of one of these media types, or 304.
+    /// The answer to GET, if it is 200 and of one of these media types, or 304. `is_fresh`: no cache in between may answer by itself.
     pub(super) async fn get(
         &self,
         path: &str,
         accept: &[&'static str],
         etag: Option<&http::HeaderValue>,
+        is_fresh: bool,
     ) -> Result<Response<Incoming>, FetchError> {
         let mut request = Request::get(format!("{}{path}", self.path))
             .header(HOST, &self.authority)
@@ -101,6 +102,9 @@ impl Issuer {
             .header(ACCEPT, accept.join(", "));
         if let Some(etag) = etag {
             request = request.header(IF_NONE_MATCH, etag);
+        }
+        if is_fresh {
+            request = request.header(CACHE_CONTROL, "no-cache");
         }
         let request = request.body(Empty::new()).map_err(|_| FetchError::NotExpected)?;
         let response = timeout(PATIENCE, self.send(request)).await.map_err(|_| FetchError::Timeout)??;

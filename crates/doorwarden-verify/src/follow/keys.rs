@@ -5,7 +5,7 @@ use super::{Shared, backoff, jittered};
 use http::header::CACHE_CONTROL;
 use http::{HeaderMap, Response};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const PATH: &str = "/.well-known/jwks.json";
 /// Room for 64 keys of RSA with 8192 bits.
@@ -23,43 +23,32 @@ enum KeysError {
     Key(#[from] crate::KeyError),
 }
 
-/// Fetches the key set now and whenever half of its age or more is over.
+/// Fetches the key set now, whenever half of its age or more is over, and when it is asked for.
 pub(super) async fn keep_fresh(shared: Arc<Shared>) {
     let mut failures = 0;
     loop {
-        *shared.refreshed.lock().await = Some(Instant::now());
-        let wait = match shared.fetch_keys().await {
+        let is_asked = shared.keys.next().await;
+        let pause = match shared.fetch_keys(is_asked).await {
             Ok(max_age) => {
                 failures = 0;
                 jittered(max_age)
             }
             Err(error) => {
-                tracing::warn!(issuer = shared.issuer.url(), %error, "the key set was not fetched");
+                shared.complain("the key set was not fetched", &error);
                 failures += 1;
                 backoff(failures)
             }
         };
-        tokio::time::sleep(wait).await;
+        shared.keys.ended(is_asked, pause);
     }
 }
 
 impl Shared {
-    /// Fetches the key set, unless it was fetched within `interval`. Who asks meanwhile waits for the same answer.
-    pub(super) async fn refresh_keys(&self, interval: Duration) {
-        let mut refreshed = self.refreshed.lock().await;
-        if refreshed.is_some_and(|at| at.elapsed() < interval) {
-            return;
-        }
-        *refreshed = Some(Instant::now());
-        if let Err(error) = self.fetch_keys().await {
-            tracing::warn!(issuer = self.issuer.url(), %error, "the key set was not fetched");
-        }
-    }
-
-    /// How long the key set may be kept.
-    async fn fetch_keys(&self) -> Result<Duration, KeysError> {
+    /// How long the key set may be kept. Past every cache, if somebody asked: they know of something that the set of before does not
+    /// have.
+    async fn fetch_keys(&self, is_asked: bool) -> Result<Duration, KeysError> {
         let accept = ["application/jwk-set+json", "application/json"];
-        let response: Response<_> = self.issuer.get(PATH, &accept, None).await?;
+        let response: Response<_> = self.issuer.get(PATH, &accept, None, is_asked).await?;
         let max_age = max_age(response.headers()).unwrap_or(USUAL_AGE).clamp(LEAST_AGE, LONGEST_AGE);
         if self.checker.set_keys(&text(response, MAX_BYTES).await?)? {
             tracing::debug!(issuer = self.issuer.url(), "the key set is another one");

@@ -2,20 +2,30 @@
 
 mod builder;
 mod feed;
+mod fetcher;
 mod http;
 mod keys;
 mod sse;
 
-use crate::{Checker, Refusal, Refused};
+use crate::{Checker, Now, Refusal, Refused};
 pub use builder::{BuildError, Builder};
 use doorwarden_token::access::AccessClaims;
+use fetcher::{Fetcher, WAIT};
+use parking_lot::Mutex;
+use std::collections::HashMap;
 use std::fmt;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::watch;
 use tokio::task::AbortHandle;
+use tokio::time::timeout;
+
+/// Between two statements where there is no stream.
+const POLL: Duration = Duration::from_secs(1);
+/// How long a service waits for its issuer before it listens.
+const READY: Duration = Duration::from_secs(5);
 
 /// Verifies access tokens of one issuer. Cheap to clone; what works in the background ends with the last clone.
 #[derive(Clone)]
@@ -25,7 +35,7 @@ pub struct Verifier {
 
 struct Running {
     shared: Arc<Shared>,
-    tasks: [AbortHandle; 2],
+    tasks: [AbortHandle; 3],
 }
 
 /// What the verifier and its tasks share.
@@ -35,8 +45,13 @@ struct Shared {
     clock: Box<dyn Fn() -> i64 + Send + Sync>,
     /// Between two fetches of the key set because of unknown keys.
     refresh_interval: Duration,
-    /// When the key set was last asked for; held while it is fetched.
-    refreshed: Mutex<Option<Instant>>,
+    keys: Fetcher,
+    statements: Fetcher,
+    /// What the steady clock counts from.
+    started: Instant,
+    minutely: Minutely,
+    /// What went wrong last, for whoever waits in vain.
+    trouble: Mutex<Option<String>>,
     /// Whether keys and a statement have come.
     ready: watch::Sender<bool>,
     /// Whether the last token was checked in silence, to log the change once.
@@ -50,7 +65,7 @@ pub struct Status {
     pub has_keys: bool,
     /// How many seconds ago the newest statement of the feed came; `None`: none came yet.
     pub heard_secs_ago: Option<i64>,
-    /// Whether that is longer than the limit, so that [`WhenStale`](crate::WhenStale) applies.
+    /// Whether too little was heard for too long, so that [`WhenStale`](crate::WhenStale) applies.
     pub is_stale: bool,
 }
 
@@ -61,19 +76,28 @@ impl Verifier {
     }
 
     /// The claims of an access token that counts now. If the token names a key that is not known, the key set is fetched again,
-    /// at most once in each [`refresh_interval`](Builder::refresh_interval).
+    /// at most once in each [`refresh_interval`](Builder::refresh_interval); and before every token is refused because the feed is
+    /// silent, its statement is fetched. Nobody waits for longer than two seconds.
     ///
     /// # Errors
     /// [`Refused`].
     pub async fn verify(&self, token: &str) -> Result<Arc<AccessClaims>, Refused> {
         let shared = &self.running.shared;
-        match shared.check(token) {
-            Err(Refused::NoKeys | Refused::Token(Refusal::UnknownKey)) => {
-                shared.refresh_keys(shared.refresh_interval).await;
-                shared.check(token)
-            }
-            decided => decided,
+        let mut decided = shared.judge(token);
+        if !matches!(decided, Err(Refused::NoKeys | Refused::Stale | Refused::Token(Refusal::UnknownKey))) {
+            return shared.note(token, decided);
         }
+        let end = Instant::now() + WAIT;
+        let left = || end.saturating_duration_since(Instant::now());
+        if decided != Err(Refused::Stale) {
+            shared.keys.ask(shared.refresh_interval, left()).await;
+            decided = shared.judge(token);
+        }
+        if decided == Err(Refused::Stale) {
+            shared.statements.ask(POLL, left()).await;
+            decided = shared.judge(token);
+        }
+        shared.note(token, decided)
     }
 
     /// Like [`verify`](Self::verify), but fetches nothing and never waits.
@@ -81,44 +105,90 @@ impl Verifier {
     /// # Errors
     /// [`Refused`].
     pub fn check(&self, token: &str) -> Result<Arc<AccessClaims>, Refused> {
-        self.running.shared.check(token)
+        let shared = &self.running.shared;
+        shared.note(token, shared.judge(token))
     }
 
-    /// Waits until the keys and a first statement have come. A service that awaits this before it listens refuses nobody at its
-    /// start; one that must start without its issuer does not.
-    pub async fn ready(&self) {
-        let mut ready = self.running.shared.ready.subscribe();
-        // The sender lives as long as `self`.
-        let _ = ready.wait_for(|ready| *ready).await;
+    /// Waits until the keys and a first statement have come, at most five seconds. A service that awaits this before it listens
+    /// refuses nobody at its start; one that must start without its issuer does not.
+    ///
+    /// # Errors
+    /// [`NotReady`]; the verifier goes on trying.
+    pub async fn ready(&self) -> Result<(), NotReady> {
+        self.ready_within(READY).await
+    }
+
+    /// Like [`ready`](Self::ready), with another limit.
+    ///
+    /// # Errors
+    /// [`NotReady`]; the verifier goes on trying.
+    pub async fn ready_within(&self, limit: Duration) -> Result<(), NotReady> {
+        let shared = &self.running.shared;
+        let mut ready = shared.ready.subscribe();
+        match timeout(limit, ready.wait_for(|ready| *ready)).await {
+            // The sender lives as long as `self`.
+            Ok(_) => Ok(()),
+            Err(_) => Err(NotReady {
+                issuer: shared.issuer.url().to_owned(),
+                limit,
+                trouble: shared.trouble.lock().clone().unwrap_or_else(|| "it does not answer".to_owned()),
+            }),
+        }
     }
 
     /// What is known of the issuer at this moment.
     pub fn status(&self) -> Status {
         let shared = &self.running.shared;
-        let now = (shared.clock)();
+        let now = shared.now();
         Status {
             has_keys: shared.checker.has_keys(),
-            heard_secs_ago: shared.checker.heard_at().map(|at| now.saturating_sub(at)),
+            heard_secs_ago: shared.checker.silence_secs(now),
             is_stale: shared.checker.is_stale(now),
         }
     }
 }
 
 impl Shared {
-    fn check(&self, token: &str) -> Result<Arc<AccessClaims>, Refused> {
-        let now = (self.clock)();
-        let is_stale = self.checker.is_stale(now);
+    fn now(&self) -> Now {
+        Now { unix_secs: (self.clock)(), steady: Some(self.started.elapsed()) }
+    }
+
+    fn judge(&self, token: &str) -> Result<Arc<AccessClaims>, Refused> {
+        self.checker.verify(token, self.now())
+    }
+
+    /// Says in the log what the operator should know of a decision.
+    fn note(
+        &self,
+        token: &str,
+        decided: Result<Arc<AccessClaims>, Refused>,
+    ) -> Result<Arc<AccessClaims>, Refused> {
+        let issuer = self.issuer.url();
+        let is_stale = self.checker.is_stale(self.now());
         if self.was_stale.load(Ordering::Relaxed) != is_stale
             && self.was_stale.swap(is_stale, Ordering::Relaxed) != is_stale
         {
-            let issuer = self.issuer.url();
             if is_stale {
                 tracing::warn!(issuer, "nothing is heard from the revocation feed");
             } else {
                 tracing::info!(issuer, "the revocation feed is heard again");
             }
         }
-        self.checker.verify(token, now)
+        if let Err(refused) = decided
+            && let Some(reason) = self.checker.explain(refused, token, self.now())
+            && self.minutely.allows(refused.code())
+        {
+            tracing::warn!(issuer, "tokens are refused: {reason:.400}");
+        }
+        decided
+    }
+
+    /// Says what went wrong, once a minute each.
+    fn complain(&self, what: &'static str, error: &dyn fmt::Display) {
+        if self.minutely.allows(what) {
+            tracing::warn!(issuer = self.issuer.url(), %error, "{what}");
+        }
+        *self.trouble.lock() = Some(format!("{what}: {error}"));
     }
 
     /// Tells those who wait, once there are keys and a statement.
@@ -127,6 +197,33 @@ impl Shared {
             self.ready.send_if_modified(|ready| !std::mem::replace(ready, true));
         }
     }
+}
+
+/// Lets one line of each kind into the log once a minute.
+#[derive(Default)]
+struct Minutely(Mutex<HashMap<&'static str, Instant>>);
+
+impl Minutely {
+    fn allows(&self, kind: &'static str) -> bool {
+        let mut last = self.0.lock();
+        let is_due = last.get(kind).is_none_or(|at| at.elapsed() >= Duration::from_mins(1));
+        if is_due {
+            last.insert(kind, Instant::now());
+        }
+        is_due
+    }
+}
+
+/// The issuer was not heard in time.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{issuer} was not heard within {limit:?} ({trouble}). hint: see that it runs and can be reached from here; where it has another name \
+     here, give that to Builder::address"
+)]
+pub struct NotReady {
+    issuer: String,
+    limit: Duration,
+    trouble: String,
 }
 
 /// Between half of `duration` and all of it, so that many services do not come back at once.

@@ -24,7 +24,7 @@ fn hs256(secret: &[u8], message: &[u8]) -> Vec<u8> {
 async fn no_forgery_passes_and_nothing_it_names_is_fetched() {
     let issuer = Issuer::start(Fault::None).await;
     let verifier = issuer.builder().build().unwrap();
-    verifier.ready().await;
+    verifier.ready().await.unwrap();
     let good = issuer.token();
     assert!(verifier.verify(&good).await.is_ok());
     let claims = good.split('.').nth(1).unwrap();
@@ -68,7 +68,7 @@ async fn no_forgery_passes_and_nothing_it_names_is_fetched() {
 async fn claims_that_are_not_for_this_service_are_refused() {
     let issuer = Issuer::start(Fault::None).await;
     let verifier = issuer.builder().build().unwrap();
-    verifier.ready().await;
+    verifier.ready().await.unwrap();
     let with = |change: fn(&mut access::AccessClaims)| {
         let mut claims = issuer.claims();
         change(&mut claims);

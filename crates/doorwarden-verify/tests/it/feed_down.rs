@@ -12,7 +12,7 @@ const SOON: Duration = Duration::from_secs(5);
 async fn after_the_limit_it_refuses_until_the_feed_is_heard_again() {
     let issuer = Issuer::start(Fault::None).await;
     let verifier = issuer.builder().stale_limit(Duration::from_secs(10)).build().unwrap();
-    verifier.ready().await;
+    verifier.ready().await.unwrap();
     let token = issuer.token();
     issuer.set_fault(Fault::NoFeed);
     issuer.advance(10);
@@ -40,7 +40,7 @@ async fn with_the_other_policy_it_accepts_and_still_says_so() {
 async fn without_a_stream_it_polls() {
     let issuer = Issuer::start(Fault::NoStream).await;
     let verifier = issuer.builder().build().unwrap();
-    verifier.ready().await;
+    verifier.ready().await.unwrap();
     issuer.advance(7);
     assert_eq!(verifier.status().heard_secs_ago, Some(7));
     assert!(wait_until(SOON, || verifier.status().heard_secs_ago == Some(0)).await);

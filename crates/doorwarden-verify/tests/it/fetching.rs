@@ -11,7 +11,7 @@ async fn a_flood_of_unknown_keys_is_one_fetch_for_each_interval() {
     let issuer = Issuer::start(Fault::None).await;
     let interval = Duration::from_millis(400);
     let verifier = issuer.builder().refresh_interval(interval).build().unwrap();
-    verifier.ready().await;
+    verifier.ready().await.unwrap();
     let unknown = access::sign(&issuer.other, &issuer.claims()).unwrap();
     let (before, begin) = (issuer.jwks_requests.load(Ordering::SeqCst), std::time::Instant::now());
     while begin.elapsed() < 2 * interval {
@@ -53,6 +53,6 @@ async fn the_issuer_may_be_reached_at_another_address() {
     let issuer = Issuer::start(Fault::None).await;
     let address = issuer.url.replace("127.0.0.1", "localhost");
     let verifier = issuer.builder().address(address).build().unwrap();
-    verifier.ready().await;
+    verifier.ready().await.unwrap();
     assert!(verifier.verify(&issuer.token()).await.is_ok());
 }

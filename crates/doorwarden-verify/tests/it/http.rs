@@ -11,7 +11,7 @@ use tower::ServiceExt;
 
 async fn verifier(issuer: &Issuer) -> Verifier {
     let verifier = issuer.builder().stale_limit(Duration::from_secs(10)).build().unwrap();
-    verifier.ready().await;
+    verifier.ready().await.unwrap();
     verifier
 }
 

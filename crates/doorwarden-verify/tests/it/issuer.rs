@@ -3,7 +3,7 @@
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use doorwarden_testkit::wait_until;
@@ -25,6 +25,12 @@ pub(crate) enum Fault {
     NoStream,
     /// Neither stream nor statements.
     NoFeed,
+    /// The key set is asked for, and never comes.
+    HangKeys,
+    /// Whatever is asked for never comes.
+    Hang,
+    /// The stream says nothing but that it is there.
+    Buffered,
     /// The feed is somewhere else.
     Redirect,
     /// Statements of somebody else.
@@ -42,7 +48,15 @@ pub(crate) struct Inner {
     pub(crate) other: KeyPair,
     clock: AtomicI64,
     fault: std::sync::Mutex<Fault>,
+    /// How far its clock is ahead of the verifier's, in seconds.
+    pub(crate) ahead: AtomicI64,
+    /// What it revokes besides.
+    pub(crate) says: std::sync::Mutex<Statement>,
     pub(crate) jwks_requests: AtomicUsize,
+    /// How many of these were to pass every cache.
+    pub(crate) jwks_no_cache: AtomicUsize,
+    pub(crate) stream_requests: AtomicUsize,
+    pub(crate) statement_requests: AtomicUsize,
     pub(crate) strayed: AtomicUsize,
 }
 
@@ -63,7 +77,12 @@ impl Issuer {
             other: KeyPair::generate(Algorithm::EdDsa).unwrap(),
             clock: AtomicI64::new(NOW),
             fault: fault.into(),
+            ahead: AtomicI64::new(0),
+            says: std::sync::Mutex::default(),
             jwks_requests: AtomicUsize::new(0),
+            jwks_no_cache: AtomicUsize::new(0),
+            stream_requests: AtomicUsize::new(0),
+            statement_requests: AtomicUsize::new(0),
             strayed: AtomicUsize::new(0),
         };
         let issuer = Self { url, inner: Arc::new(inner) };
@@ -114,9 +133,9 @@ impl Issuer {
     }
 
     pub(crate) fn statement(&self, key: &KeyPair) -> String {
-        let now = self.now();
-        let statement =
-            Statement { iss: self.url.clone(), iat: now, exp: now + 30, window: 300, ..Statement::default() };
+        let now = self.now() + self.ahead.load(Ordering::SeqCst);
+        let says = self.says.lock().unwrap().clone();
+        let statement = Statement { iss: self.url.clone(), iat: now, exp: now + 30, window: 300, ..says };
         sign_statement(key, &statement)
     }
 
@@ -133,26 +152,49 @@ impl Issuer {
                 Err(Box::new((StatusCode::FOUND, [(header::LOCATION, elsewhere)]).into_response()))
             }
             Fault::Forged => Ok(self.statement(&self.other)),
-            Fault::None | Fault::NoStream => Ok(self.statement(&self.pair)),
+            Fault::None | Fault::NoStream | Fault::HangKeys | Fault::Hang | Fault::Buffered => {
+                Ok(self.statement(&self.pair))
+            }
         }
     }
 }
 
-async fn jwks(State(issuer): State<Issuer>) -> Response {
+async fn jwks(State(issuer): State<Issuer>, headers: HeaderMap) -> Response {
     issuer.jwks_requests.fetch_add(1, Ordering::SeqCst);
+    if headers.get(header::CACHE_CONTROL).is_some_and(|value| value == "no-cache") {
+        issuer.jwks_no_cache.fetch_add(1, Ordering::SeqCst);
+    }
+    if matches!(issuer.fault(), Fault::Hang | Fault::HangKeys) {
+        std::future::pending::<()>().await;
+    }
     let keys = KeySet::new(vec![issuer.pair.public().clone()]).unwrap();
     ([(header::CONTENT_TYPE, "application/jwk-set+json")], keys.to_jwks()).into_response()
 }
 
 async fn statement(State(issuer): State<Issuer>) -> Response {
+    issuer.statement_requests.fetch_add(1, Ordering::SeqCst);
+    if issuer.fault() == Fault::Hang {
+        std::future::pending::<()>().await;
+    }
     let answer = |statement| ([(header::CONTENT_TYPE, "application/jwt")], statement).into_response();
     issuer.newest().map_or_else(|fault| *fault, answer)
 }
 
 /// An event now and whenever the clock moves; breaks when there is a fault.
 async fn stream(State(issuer): State<Issuer>) -> Response {
-    if issuer.fault() == Fault::NoStream {
-        return StatusCode::NOT_FOUND.into_response();
+    issuer.stream_requests.fetch_add(1, Ordering::SeqCst);
+    match issuer.fault() {
+        Fault::NoStream => return StatusCode::NOT_FOUND.into_response(),
+        Fault::Hang => std::future::pending::<()>().await,
+        Fault::Buffered => {
+            let comments = stream::unfold((), |()| async {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                Some((Ok::<_, std::io::Error>(": still here\n\n"), ()))
+            });
+            return ([(header::CONTENT_TYPE, "text/event-stream")], Body::from_stream(comments))
+                .into_response();
+        }
+        _ => {}
     }
     if let Err(fault) = issuer.newest() {
         return *fault;

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 mod attacks;
+mod faults;
 mod feed_down;
 mod fetching;
 mod http;

@@ -19,7 +19,7 @@ async fn rotation_drill_refuses_nobody() {
     let user = service.register("ada").await;
     let service = Arc::new(service);
     let verifier = service.builder().refresh_interval(Duration::from_millis(50)).build().unwrap();
-    verifier.ready().await;
+    verifier.ready().await.unwrap();
     let (is_over, verified) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let load = tokio::spawn({
         let (service, is_over, verified) =

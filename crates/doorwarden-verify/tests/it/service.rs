@@ -52,7 +52,7 @@ impl Service {
     /// A verifier that knows the keys and has heard from the feed.
     pub(crate) async fn verifier(&self) -> Verifier {
         let verifier = self.builder().build().unwrap();
-        verifier.ready().await;
+        verifier.ready().await.unwrap();
         verifier
     }
 

@@ -163,8 +163,8 @@ async fn a_key_is_announced_signs_verifies_and_is_deleted(database: Database) {
     assert_eq!(app.states().await, [KeyState::Verifying, KeyState::Signing, KeyState::Announced]);
     assert_eq!((app.me(&last).await, app.me(&second).await), (200, 200));
 
-    // The longest lifetime of 315 s, a leeway of 60 s, and the minute that the key set may be kept.
-    app.clock.advance(Duration::from_secs(315 + 60 + 60 - 1));
+    // The longest lifetime of 315 s, a leeway and a skew of 60 s each, and the minute that the key set may be kept.
+    app.clock.advance(Duration::from_secs(315 + 60 + 60 + 60 - 1));
     keys.maintain().await.unwrap();
     assert_eq!(app.published().await.len(), 3);
     app.clock.advance(Duration::from_secs(1));

@@ -1,0 +1,92 @@
+//! Something that is fetched from time to time, and when somebody cannot do without; one fetch at a time, whoever asks.
+
+use parking_lot::Mutex;
+use std::time::{Duration, Instant};
+use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
+
+/// How long anybody waits for a fetch at most.
+pub(super) const WAIT: Duration = Duration::from_secs(2);
+
+pub(super) struct Fetcher {
+    asked: Notify,
+    /// How many fetches have ended.
+    count: watch::Sender<u64>,
+    state: Mutex<State>,
+}
+
+struct State {
+    is_asked: bool,
+    /// When the next routine fetch is due.
+    due: Instant,
+    /// When the one that is under way began.
+    began: Option<Instant>,
+    /// When the last one that was asked for ended.
+    answered: Option<Instant>,
+}
+
+impl Fetcher {
+    pub(super) fn new() -> Self {
+        let state = State { is_asked: false, due: Instant::now(), began: None, answered: None };
+        Self { asked: Notify::new(), count: watch::Sender::new(0), state: Mutex::new(state) }
+    }
+
+    /// Has it fetched, unless somebody had that less than `interval` ago, and waits for the end as long as `wait`. Those who ask
+    /// meanwhile share the fetch; nobody waits for one that has taken too long already.
+    pub(super) async fn ask(&self, interval: Duration, wait: Duration) {
+        let (mut count, wait) = {
+            let mut state = self.state.lock();
+            let wait = if let Some(began) = state.began {
+                wait.min(WAIT.saturating_sub(began.elapsed()))
+            } else if state.answered.is_some_and(|at| at.elapsed() < interval) {
+                return;
+            } else {
+                state.is_asked = true;
+                self.asked.notify_one();
+                wait
+            };
+            (self.count.subscribe(), wait)
+        };
+        // Whoever waited in vain goes on with what is known.
+        let _ = timeout(wait, count.changed()).await;
+    }
+
+    /// How much is left of `interval` since the last fetch that was asked for.
+    pub(super) fn rest(&self, interval: Duration) -> Duration {
+        self.state.lock().answered.map_or(Duration::ZERO, |at| interval.saturating_sub(at.elapsed()))
+    }
+
+    /// The next routine fetch is not due before.
+    pub(super) fn put_off(&self, duration: Duration) {
+        let mut state = self.state.lock();
+        state.due = state.due.max(Instant::now() + duration);
+    }
+
+    /// A fetch has ended, and the next routine one is due after `pause`.
+    pub(super) fn ended(&self, is_asked: bool, pause: Duration) {
+        let mut state = self.state.lock();
+        let now = Instant::now();
+        state.began = None;
+        state.due = state.due.max(now + pause);
+        if is_asked {
+            state.answered = Some(now);
+        }
+        self.count.send_modify(|count| *count += 1);
+    }
+
+    /// Waits until it is time to fetch; whether somebody asked for it. [`ended`](Self::ended) follows.
+    pub(super) async fn next(&self) -> bool {
+        loop {
+            let left = {
+                let mut state = self.state.lock();
+                let left = state.due.saturating_duration_since(Instant::now());
+                if state.is_asked || left.is_zero() {
+                    state.began = Some(Instant::now());
+                    return std::mem::take(&mut state.is_asked);
+                }
+                left
+            };
+            let _ = timeout(left, self.asked.notified()).await;
+        }
+    }
+}
