@@ -65,6 +65,7 @@ async fn migrate(client: &mut Client) -> Result<(), MigrateError> {
     let transaction = client.transaction().await.map_err(Failure::from)?;
     batch(&transaction, "SET LOCAL statement_timeout = 0").await?;
     rows(&transaction, "SELECT pg_advisory_xact_lock($1)", &[(&LOCK, Type::INT8)]).await?;
+    fits(&rows(&transaction, PLACE, &[]).await?)?;
     prepare(&transaction).await?;
     let applied = check(&rows(&transaction, APPLIED, &[]).await?)?;
     for (number, migration) in (1_i32..).zip(&MIGRATIONS).skip(applied) {
@@ -115,6 +116,28 @@ async fn batch(transaction: &Transaction<'_>, sql: &str) -> Result<(), Failure> 
     Ok(transaction.batch_execute(sql).await?)
 }
 
+/// What another program has made under a name that is needed, where Doorwarden was never; and the schema in which somebody who
+/// may not create tables would have to, with the name of their role.
+const PLACE: &str = "SELECT \
+    (SELECT c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+        WHERE here.migrations IS NULL AND n.nspname = current_schema() \
+        AND (c.relname = 'users' OR c.relname LIKE 'doorwarden\\_%') ORDER BY c.relname DESC LIMIT 1), \
+    CASE WHEN NOT has_schema_privilege(here.schema, 'CREATE') THEN here.schema::regnamespace::text END, current_user::text \
+    FROM (SELECT to_regclass('doorwarden_migrations') AS migrations, coalesce(\
+        (SELECT relnamespace FROM pg_class WHERE oid = to_regclass('doorwarden_migrations')), \
+        (SELECT oid FROM pg_namespace WHERE nspname = current_schema())) AS schema) AS here";
+
+/// Whether the tables have a place.
+fn fits(place: &[Row]) -> Result<(), MigrateError> {
+    let Some(row) = place.first() else { return Ok(()) };
+    let (taken, schema): (Option<String>, Option<String>) = (get(row, 0)?, get(row, 1)?);
+    match (taken, schema) {
+        (Some(name), _) => Err(MigrateError::Taken(format!("the table {name}"))),
+        (None, Some(schema)) => Err(MigrateError::Forbidden { role: get(row, 2)?, schema }),
+        (None, None) => Ok(()),
+    }
+}
+
 const APPLIED: &str = "SELECT number, name, hash FROM doorwarden_migrations ORDER BY number";
 
 /// The names of the migrations that are still to be run. Changes nothing.
@@ -126,6 +149,9 @@ pub(crate) async fn pending(database: &Database) -> Result<Vec<String>, MigrateE
     } else {
         0
     };
+    if applied < MIGRATIONS.len() {
+        fits(&database.rows(Effort::Read, PLACE, &[]).await?)?;
+    }
     Ok(MIGRATIONS.iter().skip(applied).map(|migration| migration.name.to_owned()).collect())
 }
 

@@ -92,6 +92,13 @@ impl From<MigrateError> for Failure {
     fn from(error: MigrateError) -> Self {
         match error {
             MigrateError::Store(error) => error.into(),
+            MigrateError::Taken(_) => Self::config(format!(
+                "{error}. hint: name another file in database_url, or on PostgreSQL another database, or another schema with \
+                 ?options=-csearch_path%3Ddoorwarden"
+            )),
+            MigrateError::Forbidden { ref role, ref schema } => Self::config(format!(
+                "{error}. hint: GRANT USAGE, CREATE ON SCHEMA {schema} TO {role}, or let another role run doorwarden migrate"
+            )),
             other => Self::config(other.to_string()),
         }
     }

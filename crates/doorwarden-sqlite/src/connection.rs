@@ -1,7 +1,8 @@
 //! How connections are opened.
 
 use crate::failure::Failure;
-use doorwarden_core::store::StoreError;
+use crate::migrations::taken;
+use doorwarden_core::store::{MigrateError, StoreError};
 use rusqlite::{Connection, OpenFlags};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -53,15 +54,22 @@ impl SqliteOptions {
     }
 
     /// The same with an absolute path, since SQLite takes some relative ones for something else. Creates folder and file if
-    /// they are missing, for their owner alone, and gives the database a write-ahead log, for good.
-    pub(crate) fn create(mut self) -> Result<Self, StoreError> {
+    /// they are missing, for their owner alone, and gives the database a write-ahead log, for good; but changes nothing of a
+    /// database in which there is no place.
+    pub(crate) fn create(mut self) -> Result<Self, MigrateError> {
         let created = std::path::absolute(&self.path).and_then(|path| create_file(&path).map(|()| path));
         self.path = created
             .map_err(|error| StoreError::unavailable(format_args!("{}: {error}", self.path.display())))?;
         let deadline = Instant::now() + OPEN_LIMIT;
         loop {
-            match self.writer() {
-                Ok(_) => return Ok(self),
+            let taken = self.open().and_then(|opened| taken(&opened.connection));
+            let ready = taken.and_then(|taken| match taken {
+                Some(_) => Ok(taken),
+                None => self.writer().map(|_| None),
+            });
+            match ready {
+                Ok(None) => return Ok(self),
+                Ok(Some(name)) => return Err(MigrateError::Taken(name)),
                 // Several programs that start at once refuse each other the log without waiting.
                 Err(failure) if failure.is_busy() && Instant::now() < deadline => {
                     std::thread::sleep(Duration::from_millis(10));

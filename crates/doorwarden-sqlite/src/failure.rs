@@ -60,12 +60,20 @@ impl From<Failure> for StoreError {
                     | ErrorCode::NotADatabase,
                 ) => Self::unavailable(error),
                 // The file is empty or another one, or somebody is at work on it.
-                _ if is_missing(&error) => Self::unavailable(error),
-                _ => Self::failed(error),
+                _ if is_missing(&error) => Self::unavailable(without_sql(error)),
+                _ => Self::failed(without_sql(error)),
             },
             Failure::Unreadable(what) => Self::failed(what),
             Failure::Unavailable(why) => Self::unavailable(why),
         }
+    }
+}
+
+/// What is wrong with a statement, without the statement.
+fn without_sql(error: rusqlite::Error) -> String {
+    match error {
+        rusqlite::Error::SqlInputError { msg, .. } => msg,
+        other => other.to_string(),
     }
 }
 

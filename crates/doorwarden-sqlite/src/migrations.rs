@@ -49,7 +49,8 @@ pub(crate) fn migrate(options: &SqliteOptions) -> Result<(), MigrateError> {
         return Ok(());
     }
     run(connection, "BEGIN IMMEDIATE", ())?;
-    // What is not committed is undone when the connection closes.
+    // Somebody may have come first. What is not committed is undone when the connection closes.
+    pending(connection)?;
     run_missing(connection)?;
     run(connection, "COMMIT", ())?;
     Ok(())
@@ -70,9 +71,22 @@ fn run_missing(connection: &Connection) -> Result<(), MigrateError> {
 
 /// The names of the migrations that are still to be run. Changes nothing.
 pub(crate) fn pending(connection: &Connection) -> Result<Vec<String>, MigrateError> {
+    if let Some(name) = taken(connection)? {
+        return Err(MigrateError::Taken(name));
+    }
     let list = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'doorwarden_migrations'";
     let applied = if one(connection, list, (), |_| Ok(()))?.is_some() { applied(connection)? } else { 0 };
     Ok(MIGRATIONS.iter().skip(applied).map(|migration| migration.name.to_owned()).collect())
+}
+
+/// What another program has made under a name that is needed here; `None` if Doorwarden's tables are there, or nothing is in
+/// their way. Changes nothing.
+pub(crate) fn taken(connection: &Connection) -> Result<Option<String>, Failure> {
+    let sql = "SELECT type || ' ' || name FROM sqlite_schema \
+               WHERE (lower(name) = 'users' OR name LIKE 'doorwarden!_%' ESCAPE '!') \
+               AND NOT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'doorwarden_migrations') \
+               ORDER BY lower(name) <> 'users', name LIMIT 1";
+    one(connection, sql, (), |row| Ok(format!("the {}", get::<String>(row, 0)?)))
 }
 
 /// How many migrations were run, if they are the ones known here.

@@ -38,8 +38,9 @@ impl SqliteStore {
     /// Opens the database, and creates it (mode 0600) and its folder if there is none. Does not migrate it.
     ///
     /// # Errors
-    /// If the file cannot be created or opened, or is no database.
-    pub fn open(options: &SqliteOptions) -> Result<Self, StoreError> {
+    /// [`MigrateError::Store`] if the file cannot be created or opened, or is no database; [`MigrateError::Taken`] if it is another
+    /// program's, which has a table of a name that is needed.
+    pub fn open(options: &SqliteOptions) -> Result<Self, MigrateError> {
         let options = options.clone().create()?;
         let poke = Arc::new(Poke::default());
         Ok(Self(Arc::new(Inner {

@@ -97,6 +97,17 @@ pub enum MigrateError {
     /// A migration that was run is not the one that this program knows under the same number.
     #[error("migration {0} was changed after it had been run on this database")]
     Changed(String),
+    /// Doorwarden was never here, and something of another program has a name that it needs.
+    #[error("{0} is in this database already and is not Doorwarden's, which needs a place of its own")]
+    Taken(String),
+    /// The role may not create tables.
+    #[error("the database role {role} may not create tables in the schema {schema}")]
+    Forbidden {
+        /// Who asks.
+        role: String,
+        /// Where the tables belong.
+        schema: String,
+    },
     /// The database did not do it.
     #[error(transparent)]
     Store(#[from] StoreError),

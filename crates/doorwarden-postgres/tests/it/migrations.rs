@@ -1,5 +1,5 @@
 use crate::support::{database, user};
-use doorwarden_core::store::{MigrateError, Store, StoreError, UserStore};
+use doorwarden_core::store::{MigrateError, Store, UserStore};
 use doorwarden_postgres::{PostgresOptions, PostgresStore};
 
 #[tokio::test]
@@ -57,8 +57,37 @@ async fn a_table_that_is_not_ours_is_left_alone() {
     let sql = database.sql().await;
     sql.batch_execute("CREATE TABLE users (mine text); INSERT INTO users VALUES ('precious')").await.unwrap();
     let refused = database.store().migrate().await;
-    assert!(matches!(refused, Err(MigrateError::Store(StoreError::Failed(_)))), "{refused:?}");
-    assert_eq!(sql.query("SELECT mine FROM users", &[]).await.unwrap().len(), 1);
+    assert!(matches!(&refused, Err(MigrateError::Taken(name)) if name == "the table users"), "{refused:?}");
+    let looked = database.store().pending_migrations().await;
+    assert!(matches!(looked, Err(MigrateError::Taken(_))), "{looked:?}");
+    let tables =
+        "SELECT mine, (SELECT count(*) FROM pg_tables WHERE tablename LIKE 'doorwarden%') FROM users";
+    let left = sql.query_one(tables, &[]).await.unwrap();
+    assert_eq!((left.get::<_, &str>(0), left.get::<_, i64>(1)), ("precious", 0));
+}
+
+#[tokio::test]
+async fn a_role_that_may_not_create_tables_is_told_so() {
+    let Some(database) = database().await else { return };
+    let sql = database.sql().await;
+    let role = format!("nobody_{}", std::process::id());
+    sql.batch_execute(&format!(
+        "REVOKE CREATE ON SCHEMA public FROM PUBLIC; CREATE ROLE {role} LOGIN PASSWORD 'x'"
+    ))
+    .await
+    .unwrap();
+    let store = PostgresStore::connect(&PostgresOptions::new(format!(
+        "{}?options=-c%20role%3D{role}",
+        database.url()
+    )))
+    .unwrap();
+    let (migrated, looked) = (store.migrate().await, store.pending_migrations().await);
+    store.close().await;
+    sql.batch_execute(&format!("DROP ROLE {role}")).await.unwrap();
+    for refused in [migrated.map(|()| Vec::new()), looked] {
+        let Err(MigrateError::Forbidden { role: who, schema }) = refused else { panic!("{refused:?}") };
+        assert_eq!((who, schema), (role.clone(), "public".to_owned()));
+    }
 }
 
 #[tokio::test]

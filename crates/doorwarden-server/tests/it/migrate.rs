@@ -23,6 +23,44 @@ fn a_check_and_a_look_leave_nothing_behind() {
 }
 
 #[test]
+fn a_table_of_another_program_is_named_and_nothing_is_changed() {
+    for site in [Some(Site::empty()), Site::empty_postgres()].into_iter().flatten() {
+        let mine = "CREATE TABLE users (mine text); INSERT INTO users VALUES ('precious')";
+        let file = site.path("doorwarden.db");
+        match site.environment().get("DOORWARDEN_DATABASE_URL") {
+            Some(url) => by_hand(url, mine),
+            None => Connection::open(&file).unwrap().execute_batch(mine).unwrap(),
+        }
+        let before = std::fs::read(&file).ok();
+        for command in [
+            &["serve", "--listen", "127.0.0.1:0"][..],
+            &["migrate"],
+            &["migrate", "--check"],
+            &["user", "list"],
+            &["createsuperuser", "--no-input", "--email", "a@example.com", "--username", "a"],
+            &["doctor"],
+        ] {
+            let ran = site.run(command);
+            let told = ran.stdout.clone() + &ran.stderr;
+            assert!(told.contains("the table users is in this database already"), "{command:?}: {told}");
+            assert!(told.lines().count() < 80 && !told.to_lowercase().contains("create table"), "{told}");
+            assert_eq!(ran.code, Some(if command[0] == "doctor" { 1 } else { 78 }), "{command:?}");
+        }
+        assert_eq!(std::fs::read(&file).ok(), before);
+        assert!(std::fs::read_dir(site.folder()).unwrap().count() <= 1, "no secret, no log");
+    }
+}
+
+/// SQL on a PostgreSQL server.
+fn by_hand(url: &str, sql: &str) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let client = doorwarden_postgres::PostgresOptions::new(url).client().await.unwrap();
+        client.batch_execute(sql).await.unwrap();
+    });
+}
+
+#[test]
 fn no_other_command_changes_a_schema() {
     let site = Site::sqlite();
     let connection = Connection::open(site.path("doorwarden.db")).unwrap();

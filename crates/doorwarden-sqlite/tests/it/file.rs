@@ -1,7 +1,7 @@
 //! The file and its folder.
 
 use crate::support::{Database, connection};
-use doorwarden_core::store::{Store, StoreError, UserStore};
+use doorwarden_core::store::{MigrateError, Store, StoreError, UserStore};
 use doorwarden_sqlite::{SqliteOptions, SqliteStore};
 use doorwarden_testkit::{hash, new_user};
 use std::time::{Duration, Instant};
@@ -56,10 +56,10 @@ async fn what_is_no_database_is_refused() {
     let database = Database::new();
     std::fs::write(&database.path, "a letter, longer than any header of a database. ".repeat(100)).unwrap();
     let refused = SqliteStore::open(&SqliteOptions::new(&database.path));
-    assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
+    assert!(matches!(refused, Err(MigrateError::Store(StoreError::Unavailable(_)))), "{refused:?}");
     let folder = database.path.parent().unwrap();
     let refused = SqliteStore::open(&SqliteOptions::new(folder));
-    assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
+    assert!(matches!(refused, Err(MigrateError::Store(StoreError::Unavailable(_)))), "{refused:?}");
 }
 
 #[tokio::test]

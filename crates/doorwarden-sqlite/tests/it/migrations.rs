@@ -1,5 +1,6 @@
 use crate::support::Database;
-use doorwarden_core::store::{MigrateError, Store, StoreError, UserStore};
+use doorwarden_core::store::{MigrateError, Store, UserStore};
+use doorwarden_sqlite::{SqliteOptions, SqliteStore};
 use doorwarden_testkit::new_user;
 
 #[tokio::test]
@@ -66,13 +67,25 @@ async fn a_migration_that_was_changed_after_its_run_is_refused() {
 #[tokio::test]
 async fn a_table_that_is_not_ours_is_left_alone() {
     let database = Database::new();
-    let store = database.store();
-    let foreign = "CREATE TABLE users (mine TEXT); INSERT INTO users VALUES ('precious')";
+    let foreign =
+        "PRAGMA journal_mode = delete; CREATE TABLE Users (mine TEXT); INSERT INTO users VALUES ('precious')";
+    std::fs::File::create(&database.path).unwrap();
     database.connection().execute_batch(foreign).unwrap();
-    let refused = store.migrate().await;
-    assert!(matches!(refused, Err(MigrateError::Store(StoreError::Failed(_)))), "{refused:?}");
+    let before = std::fs::read(&database.path).unwrap();
+    let refused = SqliteStore::open(&SqliteOptions::new(&database.path));
+    assert!(matches!(&refused, Err(MigrateError::Taken(name)) if name == "the table Users"), "{refused:?}");
+    assert_eq!(std::fs::read(&database.path).unwrap(), before, "not even its journal is another one");
     let left = "SELECT (SELECT mine FROM users) || count(*) FROM sqlite_schema";
     let left = database.connection().query_row(left, [], |row| row.get::<_, String>(0)).unwrap();
     assert_eq!(left, "precious1");
+}
+
+#[tokio::test]
+async fn a_table_that_comes_after_the_file_was_opened_is_left_alone() {
+    let database = Database::new();
+    let store = database.store();
+    database.connection().execute_batch("CREATE TABLE users (mine TEXT)").unwrap();
+    assert!(matches!(store.migrate().await, Err(MigrateError::Taken(_))));
+    assert!(matches!(store.pending_migrations().await, Err(MigrateError::Taken(_))));
     store.close().await;
 }
