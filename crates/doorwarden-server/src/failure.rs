@@ -54,6 +54,11 @@ impl Failure {
         Self { code: 130, text: "Operation cancelled.".to_owned() }
     }
 
+    /// Whether it may be different in a moment: the database cannot be reached.
+    pub(crate) fn may_pass(&self) -> bool {
+        self.code == 69
+    }
+
     /// What is told to people.
     pub(crate) fn text(&self) -> &str {
         &self.text

@@ -13,6 +13,7 @@ mod serve;
 
 use clap::Parser;
 use std::process::ExitCode;
+use std::time::Duration;
 
 // musl's allocator is slow, and glibc's keeps what it was given.
 #[global_allocator]
@@ -26,7 +27,10 @@ fn main() -> ExitCode {
             return failure::Failure::software(format!("the runtime could not be started: {error}")).report();
         }
     };
-    match runtime.block_on(command::run(cli)) {
+    let done = runtime.block_on(command::run(cli));
+    // What still hangs then, hangs for good.
+    runtime.shutdown_timeout(Duration::from_millis(500));
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }

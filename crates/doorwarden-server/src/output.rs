@@ -39,14 +39,22 @@ impl Output {
 
     /// Says what was done.
     pub(crate) fn done(self, sentence: &str, value: &Value) -> Result<(), Failure> {
-        if self.json { json(value) } else { line(&clean(sentence)) }
+        self.done_each(&[sentence], value)
+    }
+
+    /// Says what was done, in several sentences, a line each.
+    pub(crate) fn done_each(self, sentences: &[impl AsRef<str>], value: &Value) -> Result<(), Failure> {
+        if self.json {
+            return json(value);
+        }
+        sentences.iter().try_for_each(|sentence| line(&clean_line(sentence.as_ref())))
     }
 
     /// Prints names and what they stand for, one a line.
     pub(crate) fn facts(self, facts: &[(&str, String)]) -> Result<(), Failure> {
         let width = facts.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
         for (name, fact) in facts {
-            line(&format!("{}  {}", self.paint(Style::Bold, &format!("{name:<width$}")), clean_cell(fact)))?;
+            line(&format!("{}  {}", self.paint(Style::Bold, &format!("{name:<width$}")), clean_line(fact)))?;
         }
         Ok(())
     }
@@ -85,11 +93,11 @@ impl List {
             for (value, _) in rows {
                 let before = if self.begun { ",\n" } else { "[\n" };
                 self.begun = true;
-                write!(self.writer, "{before}{value}")?;
+                write!(self.writer, "{before}{}", escaped(value.to_string()))?;
             }
         } else if !rows.is_empty() {
             let rows: Vec<Vec<Cow<'_, str>>> =
-                rows.iter().map(|(_, cells)| cells.iter().map(|cell| clean_cell(cell)).collect()).collect();
+                rows.iter().map(|(_, cells)| cells.iter().map(|cell| clean_line(cell)).collect()).collect();
             if !self.begun {
                 self.begun = true;
                 self.widths = self.heading.iter().map(|text| text.chars().count()).collect();
@@ -132,26 +140,36 @@ pub(crate) fn line(text: &str) -> Result<(), Failure> {
 
 /// Writes a value as JSON to standard output.
 pub(crate) fn json(value: &Value) -> Result<(), Failure> {
-    line(&format!("{value:#}"))
+    line(&escaped(format!("{value:#}")))
 }
 
-/// Tells people something on standard error. Whoever cannot be told is no reason to fail.
+/// Writes to standard error what people should know. Where nobody takes it, it is lost: nothing depends on it.
 pub(crate) fn tell(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{}", clean(text));
 }
 
-/// Text from the database or a stranger, without what a terminal would obey and what turns other text around.
+/// Text of ours that may hold text of others, without what a terminal would obey.
 pub(crate) fn clean(text: &str) -> Cow<'_, str> {
     without(text, |c| is_control(c) && c != '\n' && c != '\t')
 }
 
-/// The same for a text that is one of several on its line.
-fn clean_cell(text: &str) -> Cow<'_, str> {
+/// Text from the database or a stranger, which must not look like a line of ours either.
+pub(crate) fn clean_line(text: &str) -> Cow<'_, str> {
     without(text, is_control)
 }
 
-fn without(text: &str, obeyed: impl Fn(char) -> bool + Copy) -> Cow<'_, str> {
-    if text.contains(obeyed) { text.replace(obeyed, "\u{fffd}").into() } else { text.into() }
+fn without(text: &str, bad: impl Fn(char) -> bool + Copy) -> Cow<'_, str> {
+    if text.contains(bad) { text.replace(bad, "\u{fffd}").into() } else { text.into() }
+}
+
+/// JSON in which such characters are escaped, those that JSON itself leaves as they are.
+fn escaped(json: String) -> String {
+    let bad = |c| is_control(c) && c != '\n';
+    if !json.contains(bad) {
+        return json;
+    }
+    let escape = |c| if bad(c) { format!("\\u{:04x}", u32::from(c)) } else { String::from(c) };
+    json.chars().map(escape).collect()
 }
 
 /// `1 session`, `2 sessions`.

@@ -1,6 +1,6 @@
 use super::prompt;
 use crate::failure::Failure;
-use crate::output::{Output, tell};
+use crate::output::{Output, clean_line, tell};
 use clap::Args;
 use doorwarden::{Doorwarden, Password};
 use serde_json::json;
@@ -22,7 +22,7 @@ pub(super) async fn run(accounts: &Doorwarden, arguments: &Arguments, out: Outpu
     let user = super::user(accounts, &arguments.user).await?;
     let (username, email) = (user.username.as_str(), user.email.as_str());
     if !arguments.password_stdin {
-        tell(&format!("Changing password for user '{email}'"));
+        tell(&format!("Changing password for user '{}'", clean_line(email)));
     }
     let password = strong(accounts, username, email, arguments.password_stdin)?;
     accounts.users().set_password(user.id, Some(password.expose())).await?;

@@ -90,7 +90,7 @@ impl Tally {
     pub(super) fn say(self, out: Output, mut about: Value) -> Result<(), Failure> {
         about["changed"] = json!(self.changed);
         about["unchanged"] = json!(self.unchanged);
-        out.done(&self.sentences.join("\n"), &about)
+        out.done_each(&self.sentences, &about)
     }
 }
 

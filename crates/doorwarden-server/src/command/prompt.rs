@@ -1,12 +1,15 @@
 //! Questions to people, on standard error and the terminal.
 
 use crate::failure::Failure;
-use crate::output::{clean, tell};
+use crate::output::{clean_line, tell};
 use doorwarden::core::identity::text::python_strip;
 use doorwarden::core::password::{PasswordPolicy, Weakness};
 use doorwarden::{Doorwarden, Password};
-use std::io::{BufRead, IsTerminal, Write};
-use std::time::Duration;
+use parking_lot::Mutex;
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use std::fs::File;
+use std::io::{BufRead, BufReader, IsTerminal, Write};
+use std::sync::{Arc, OnceLock};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Whether there is somebody to ask.
@@ -16,20 +19,25 @@ pub(super) fn is_possible() -> bool {
 
 /// Asks for a line.
 pub(super) fn line(question: &str) -> Result<String, Failure> {
-    let mut stderr = std::io::stderr().lock();
-    write!(stderr, "{}", clean(question))?;
-    stderr.flush()?;
+    end_on_signals()?;
+    // Not locked any longer than this: a signal has to be told, too.
+    write!(std::io::stderr(), "{}", clean_line(question))?;
     read_line()
 }
 
 /// One line of standard input, without its end.
 pub(super) fn read_line() -> Result<String, Failure> {
+    line_of(&mut std::io::stdin().lock())
+}
+
+fn line_of(input: &mut impl BufRead) -> Result<String, Failure> {
     let mut line = String::new();
-    if std::io::stdin().lock().read_line(&mut line)? == 0 {
+    if input.read_line(&mut line)? == 0 {
         return Err(Failure::interrupted());
     }
-    let text = line.strip_suffix('\n').unwrap_or(&line);
-    Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
+    let end = line.trim_end_matches('\n').trim_end_matches('\r').len();
+    line.truncate(end);
+    Ok(line)
 }
 
 /// Goes on only after a yes, from `--yes` or from somebody at the terminal.
@@ -46,25 +54,76 @@ pub(super) fn confirm(yes: bool, question: &str) -> Result<(), Failure> {
     }
 }
 
-/// Makes Ctrl-C leave the terminal as it was: rpassword raises the signal first, restores the terminal, and then reports an
-/// error, on which the program ends with 130. Only if it asks for something else by then, this ends it.
-fn survive_interrupt() -> Result<(), Failure> {
-    let mut interrupts = signal(SignalKind::interrupt())?;
-    tokio::spawn(async move {
-        interrupts.recv().await;
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        tell("");
-        let _ = Failure::interrupted().report();
-        std::process::exit(130);
-    });
+/// The terminal whose echo is off, and how it was before.
+static HIDDEN: Mutex<Option<(Arc<File>, Termios)>> = Mutex::new(None);
+
+/// Does not echo what is typed, until it is dropped.
+struct Hidden;
+
+impl Hidden {
+    fn on(terminal: &Arc<File>) -> Result<Self, Failure> {
+        // Held until the change is made: a signal in between restores what was there before.
+        let mut hidden = HIDDEN.lock();
+        let before = tcgetattr(terminal).map_err(std::io::Error::from)?;
+        let mut modes = before.clone();
+        modes.local_modes.remove(LocalModes::ECHO);
+        modes.local_modes.insert(LocalModes::ECHONL);
+        *hidden = Some((Arc::clone(terminal), before));
+        tcsetattr(terminal, OptionalActions::Now, &modes).map_err(std::io::Error::from)?;
+        Ok(Self)
+    }
+}
+
+impl Drop for Hidden {
+    fn drop(&mut self) {
+        show_again();
+    }
+}
+
+fn show_again() {
+    if let Some((terminal, before)) = HIDDEN.lock().take() {
+        // Nothing is left to do if the terminal is gone.
+        let _ = tcsetattr(terminal, OptionalActions::Now, &before);
+    }
+}
+
+/// From the first question on, a signal ends the program at once, also while it waits for an answer, and leaves the terminal as it was.
+fn end_on_signals() -> Result<(), Failure> {
+    static ARMED: OnceLock<()> = OnceLock::new();
+    if ARMED.set(()).is_err() {
+        return Ok(());
+    }
+    for (kind, number) in [
+        (SignalKind::interrupt(), 2),
+        (SignalKind::terminate(), 15),
+        (SignalKind::hangup(), 1),
+        (SignalKind::quit(), 3),
+    ] {
+        let mut signals = signal(kind)?;
+        tokio::spawn(async move {
+            signals.recv().await;
+            show_again();
+            tell("");
+            let _ = Failure::interrupted().report();
+            std::process::exit(128 + number);
+        });
+    }
     Ok(())
+}
+
+/// Asks for a line that is not shown, on the terminal, wherever the streams lead.
+fn hidden_line(question: &str) -> Result<Password, Failure> {
+    let terminal = Arc::new(File::options().read(true).write(true).open("/dev/tty")?);
+    write!(&mut &*terminal, "{}", clean_line(question))?;
+    let _hidden = Hidden::on(&terminal)?;
+    line_of(&mut BufReader::new(&*terminal)).map(Password::new)
 }
 
 /// Asks twice for a password, hidden; `None` if the answers differ or are blank, which is said.
 pub(super) fn password(differ: &str) -> Result<Option<Password>, Failure> {
-    survive_interrupt()?;
-    let first = Password::new(rpassword::prompt_password("Password: ")?);
-    let second = Password::new(rpassword::prompt_password("Password (again): ")?);
+    end_on_signals()?;
+    let first = hidden_line("Password: ")?;
+    let second = hidden_line("Password (again): ")?;
     if first.expose() != second.expose() {
         tell(differ);
     } else if is_blank(&first) {

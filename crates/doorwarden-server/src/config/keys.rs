@@ -229,6 +229,8 @@ keys! {
             c.http.trusted_proxies = list(v).iter().map(network).collect::<Result<_, _>>()?;
             Ok(())
         };
+    "http.keep_alive" = "75s", "How long a connection stays open between requests; longer than a proxy in front keeps its own.",
+        |c, v| { c.keep_alive = duration_within(v, "1s", "1h")?; Ok(()) };
     "http.without" = "", "Endpoints that are left out, by their paths, between commas, such as `/registration,/docs`.",
         |c, v| {
             for path in list(v) {

@@ -19,6 +19,7 @@ use doorwarden::core::permission::Permission;
 use doorwarden::core::settings::LiveSettings;
 use doorwarden::{Builder, Doorwarden, Field, HttpSettings, OldSecretKey, Settings};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use zeroize::Zeroizing;
 
 /// Everything that can be configured. Without `Debug`, because it holds secrets.
@@ -40,6 +41,8 @@ pub(crate) struct Config {
     pub(crate) log_json: Option<bool>,
     pub(crate) migrate: bool,
     pub(crate) max_connections: usize,
+    /// How long a connection stays open between requests.
+    pub(crate) keep_alive: Duration,
     pub(crate) fields: Vec<Field>,
     pub(crate) permissions: Vec<(String, String)>,
     /// What is probably not meant so, in sentences.
@@ -72,6 +75,7 @@ impl Default for Config {
             log_json: None,
             migrate: true,
             max_connections: 10_000,
+            keep_alive: Duration::from_secs(75),
             fields: Vec::new(),
             permissions: Vec::new(),
             warnings: Vec::new(),

@@ -1,8 +1,10 @@
 //! The service: from the socket to the router and back.
 
 mod accept;
+mod files;
 mod framing;
 mod log;
+mod patience;
 
 use crate::config::Config;
 use crate::failure::Failure;
@@ -12,28 +14,49 @@ use axum::extract::Request;
 use doorwarden::Doorwarden;
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
-use std::io::IsTerminal;
+use log::Lost;
+use std::io::{ErrorKind, IsTerminal};
+use std::net::SocketAddr;
 use std::time::Duration;
-use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// How long requests that have begun may go on after SIGTERM. `docker stop` kills after ten seconds, and closing takes a moment.
 const DRAIN: Duration = Duration::from_secs(8);
+/// How long the database may take to be closed.
+const CLOSE: Duration = Duration::from_secs(1);
+/// Longer than Prometheus waits between two looks, as a rule.
+const METRICS_KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// As many connections for metrics.
+const METRICS_CONNECTIONS: usize = 16;
+/// How long a start waits for its database, which may be starting, too.
+const DATABASE_WAIT: Duration = Duration::from_mins(1);
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 1024;
 
 /// Runs until SIGTERM or SIGINT.
 pub(crate) async fn run(config: Config) -> Result<(), Failure> {
-    log::start(&config)?;
+    let log = log::start(&config)?;
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    let listener = bind(&config.listen).await?;
-    let accounts = config.builder()?.build().await?;
+    let mut signals = Signals::new()?;
+    let max_connections = files::connections(config.max_connections);
+    let socket = bind(&config.listen).await?;
+    let accounts = tokio::select! {
+        accounts = build(&config) => accounts?,
+        () = signals.next() => return Ok(()),
+    };
+    let listener = socket.listen(BACKLOG)?;
     let (stop, stopped) = watch::channel(false);
 
     if let Some(address) = &config.metrics_listen {
         match TcpListener::bind(address).await {
-            Ok(listener) => drop(tokio::spawn(metrics(listener, accounts.clone(), stopped.clone()))),
+            Ok(listener) => {
+                drop(tokio::spawn(metrics(listener, accounts.clone(), log.lost(), stopped.clone())));
+            }
             Err(error) => {
                 tracing::warn!(%address, %error, "metrics are not served: the address cannot be used");
             }
@@ -42,56 +65,113 @@ pub(crate) async fn run(config: Config) -> Result<(), Failure> {
     let address = listener.local_addr()?;
     greet(&config, &address.to_string(), &accounts).await;
 
-    let terminated = terminated()?;
-    let acceptor = Acceptor { max_connections: config.max_connections, drain: DRAIN };
+    let acceptor = Acceptor { max_connections, keep_alive: config.keep_alive, drain: DRAIN };
     let serving = tokio::spawn(acceptor.run(listener, accounts.service(), stopped));
-    terminated.await;
+    signals.next().await;
     tracing::info!("stopping: what has begun is finished");
     let _ = stop.send(true);
     accounts.end_streams();
-    if serving.await.is_err() {
-        tracing::error!("the accept loop panicked");
+    let ending = async {
+        if serving.await.is_err() {
+            tracing::error!("the accept loop panicked");
+        }
+        if tokio::time::timeout(CLOSE, accounts.close()).await.is_err() {
+            tracing::warn!("the database did not close in time");
+        }
+    };
+    tokio::select! {
+        () = ending => tracing::info!("stopped"),
+        () = signals.next() => tracing::warn!("stopped by a second signal, before what had begun was finished"),
     }
-    accounts.close().await;
-    tracing::info!("stopped");
     Ok(())
 }
 
-async fn bind(address: &str) -> Result<TcpListener, Failure> {
-    TcpListener::bind(address).await.map_err(|error| {
+/// Builds the service; waits for a database that is not there yet.
+async fn build(config: &Config) -> Result<Doorwarden, Failure> {
+    let began = Instant::now();
+    let mut pause = Duration::from_millis(250);
+    loop {
+        let failure = match config.builder()?.build().await {
+            Ok(accounts) => return Ok(accounts),
+            Err(error) => Failure::from(error),
+        };
+        if !failure.may_pass() || began.elapsed() + pause > DATABASE_WAIT {
+            return Err(failure);
+        }
+        tracing::warn!("waiting up to {} s: {}", DATABASE_WAIT.as_secs(), failure.text());
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(5));
+    }
+}
+
+/// An address of our own on which nobody is listened to yet: who comes before the service is ready is refused at once.
+async fn bind(address: &str) -> Result<TcpSocket, Failure> {
+    let fail = |error: std::io::Error| {
         let hint = match error.kind() {
-            std::io::ErrorKind::AddrInUse => ". hint: another program listens there; --listen 127.0.0.1:8001",
+            ErrorKind::AddrInUse => ". hint: another program listens there; --listen 127.0.0.1:8001",
+            ErrorKind::PermissionDenied => ". hint: ports below 1024 are for root; --listen 127.0.0.1:8000",
+            ErrorKind::AddrNotAvailable => ". hint: this machine does not have that address",
             _ => "",
         };
         Failure::unavailable(format!("cannot listen on {address}: {error}{hint}"))
-    })
+    };
+    let mut last = None;
+    for address in tokio::net::lookup_host(address).await.map_err(fail)? {
+        match bind_one(address) {
+            Ok(socket) => return Ok(socket),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(fail(last.unwrap_or_else(|| ErrorKind::AddrNotAvailable.into())))
+}
+
+fn bind_one(address: SocketAddr) -> std::io::Result<TcpSocket> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
 }
 
 /// Serves `/metrics` on a listener of its own.
-async fn metrics(listener: TcpListener, accounts: Doorwarden, stopped: watch::Receiver<bool>) {
+async fn metrics(listener: TcpListener, accounts: Doorwarden, lost: Lost, stopped: watch::Receiver<bool>) {
     let answer = move |request: Request| {
-        let accounts = accounts.clone();
+        let (accounts, lost) = (accounts.clone(), lost.clone());
         async move {
             if request.uri().path() != "/metrics" {
                 return (StatusCode::NOT_FOUND, [(CONTENT_TYPE, "text/plain")], "Try /metrics\n".to_owned());
             }
-            (StatusCode::OK, [(CONTENT_TYPE, "text/plain; version=0.0.4")], accounts.render_metrics())
+            let text = accounts.render_metrics() + &lost.metric();
+            (StatusCode::OK, [(CONTENT_TYPE, "text/plain; version=0.0.4")], text)
         }
     };
     let router = Router::new().fallback(answer);
-    Acceptor { max_connections: 64, drain: Duration::ZERO }.run(listener, router, stopped).await;
+    let acceptor = Acceptor {
+        max_connections: METRICS_CONNECTIONS,
+        keep_alive: METRICS_KEEP_ALIVE,
+        drain: Duration::ZERO,
+    };
+    acceptor.run(listener, router, stopped).await;
 }
 
-/// From this call on, not from the first poll, SIGTERM and SIGINT end the future instead of the process.
-fn terminated() -> Result<impl Future<Output = ()>, Failure> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
+/// SIGTERM and SIGINT, which from here on do not end the process by themselves.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        let terminate = signal(SignalKind::terminate())?;
+        Ok(Self { terminate, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// Ends with the next of them.
+    async fn next(&mut self) {
         tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
-    })
+    }
 }
 
 /// Says where the service listens, where its data lies, and what to try first.

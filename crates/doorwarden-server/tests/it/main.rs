@@ -13,6 +13,7 @@ mod lifecycle;
 mod migrate;
 mod output;
 mod passwords;
+mod process;
 mod rights;
 mod secrets;
 mod service;

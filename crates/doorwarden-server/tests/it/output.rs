@@ -66,3 +66,36 @@ fn nothing_that_a_terminal_obeys_is_written() {
     terminal.types_hidden("");
     terminal.sees("Blank passwords");
 }
+
+/// An address that sets the title of a terminal, clears it, turns the text round and begins a line of its own, as SQL by hand can
+/// store it.
+const HOSTILE: &str = "'e' || char(27) || ']0;PWNED' || char(7) || char(155) || '2J' || char(8238) || char(10) || 'root@example.com'";
+
+#[test]
+fn no_stored_text_commands_the_terminal() {
+    let site = Site::sqlite().env("NO_COLOR", "1");
+    let id = site.user("eve");
+    let database = rusqlite::Connection::open(site.path("doorwarden.db")).unwrap();
+    database
+        .execute(&format!("UPDATE users SET email = {HOSTILE}, username = {HOSTILE} WHERE id = {id}"), [])
+        .unwrap();
+    let obeyed =
+        |text: &str| text.chars().find(|c| (c.is_control() && !"\r\n\t".contains(*c)) || *c == '\u{202e}');
+    for arguments in [
+        &["user", "list"][..],
+        &["user", "show", &id],
+        &["user", "deactivate", &id],
+        &["user", "sign-out", &id],
+        &["token", "issue", &id],
+        &["changepassword", &id],
+        &["doctor"],
+    ] {
+        let ran = site.run_with(&[arguments, &["--json"]].concat(), "");
+        assert_eq!(obeyed(&(ran.stdout.clone() + &ran.stderr)), None, "{ran:?}");
+        let Some(mut terminal) = Terminal::start(&site, arguments) else { return };
+        terminal.press("\x04");
+        let (_, screen) = terminal.ends();
+        assert_eq!(obeyed(&screen), None, "{arguments:?}\n{screen}");
+        assert!(!screen.lines().any(|line| line.starts_with("root@example.com")), "{screen}");
+    }
+}

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 /// A service that is killed when it is dropped.
 pub(crate) struct Service {
     pub(crate) port: u16,
-    child: Child,
+    pub(crate) child: Child,
 }
 
 /// A port that nobody listens on.
@@ -21,12 +21,18 @@ pub(crate) fn free_port() -> u16 {
 impl Service {
     /// Starts the service and waits until it answers.
     pub(crate) fn start(site: &Site, port: u16) -> Self {
-        let mut command = site.command(&["serve", "--listen", &format!("127.0.0.1:{port}")]);
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(site.path("log")).unwrap();
+        Self::start_as(site, port, &[], log.into())
+    }
+
+    /// As [`start`](Self::start), behind a command that becomes the service, and with this in place of a log file.
+    pub(crate) fn start_as(site: &Site, port: u16, behind: &[&str], log: Stdio) -> Self {
+        let address = format!("127.0.0.1:{port}");
+        let mut command = site.command_behind(behind, &["serve", "--listen", &address]);
         if !site.environment().contains_key("DOORWARDEN_METRICS_LISTEN") {
             command.env("DOORWARDEN_METRICS_LISTEN", "off");
         }
         command.stdin(Stdio::null()).stdout(Stdio::null());
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(site.path("log")).unwrap();
         let child = command.stderr(log).spawn().unwrap();
         let service = Self { port, child };
         let began = Instant::now();

@@ -76,8 +76,14 @@ impl Site {
 
     /// A command that is not started yet.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_doorwarden"));
-        command.args(arguments).env_clear().envs(&self.environment).current_dir(self.folder.path());
+        self.command_behind(&[], arguments)
+    }
+
+    /// A command behind another one, such as `prlimit`, that becomes it.
+    pub(crate) fn command_behind(&self, behind: &[&str], arguments: &[&str]) -> Command {
+        let line = [behind, &[env!("CARGO_BIN_EXE_doorwarden")], arguments].concat();
+        let mut command = Command::new(line[0]);
+        command.args(&line[1..]).env_clear().envs(&self.environment).current_dir(self.folder.path());
         command
     }
 

@@ -1,5 +1,5 @@
 use crate::site::{Site, on_both};
-use crate::terminal::Terminal;
+use crate::terminal::{PROGRAM, Terminal};
 
 on_both!(
     a_superuser_is_made_from_options_and_the_environment,
@@ -129,4 +129,49 @@ fn who_changes_his_mind_leaves_nothing_behind() {
     terminal.press("\u{4}");
     assert_eq!(terminal.ends().0, Some(130));
     assert_eq!(site.run(&["user", "list"]).json().as_array().map(Vec::len), Some(0));
+}
+
+/// At whichever question: the program ends at once, and the terminal shows again what is typed.
+#[test]
+fn ctrl_c_ends_at_any_question_and_leaves_the_terminal_as_it_was() {
+    const STEPS: [(&str, &str); 5] = [
+        ("Email: ", "root@example.com"),
+        ("Username: ", "root"),
+        ("Password: ", "password"),
+        ("Password (again): ", "password"),
+        ("create user anyway? [y/N]: ", ""),
+    ];
+    let site = Site::sqlite();
+    for answered in 0..STEPS.len() {
+        let line = format!("trap : INT; {PROGRAM} createsuperuser; echo \"code $?\"; stty -a");
+        let Some(mut terminal) = Terminal::start_line(&site, &line) else { return };
+        for (question, answer) in &STEPS[..answered] {
+            terminal.sees(question);
+            terminal.types_hidden(answer);
+        }
+        terminal.sees(STEPS[answered].0);
+        std::thread::sleep(std::time::Duration::from_millis(150));
+        terminal.press("\x03");
+        terminal.sees("Operation cancelled.");
+        terminal.sees("code 130");
+        let (_, screen) = terminal.ends();
+        assert!(
+            screen.contains(" echo ") && !screen.contains("-echo "),
+            "at {}\n{screen}",
+            STEPS[answered].0
+        );
+    }
+    assert_eq!(site.run(&["user", "list"]).json().as_array().unwrap().len(), 0);
+}
+
+#[test]
+fn ctrl_c_ends_a_question_whether_it_is_meant() {
+    let site = Site::sqlite();
+    let ada = site.user("ada");
+    let Some(mut terminal) = Terminal::start(&site, &["user", "delete", "ada@example.com"]) else { return };
+    terminal.sees("[y/N] ");
+    terminal.press("\x03");
+    terminal.sees("Operation cancelled.");
+    assert_eq!(terminal.ends().0, Some(130));
+    site.run(&["user", "show", &ada]).succeeds();
 }

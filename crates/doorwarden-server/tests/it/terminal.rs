@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 /// How long an answer may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// The program, for a line of the shell.
+pub(crate) const PROGRAM: &str = concat!("'", env!("CARGO_BIN_EXE_doorwarden"), "'");
+
 /// A command that runs on a terminal.
 pub(crate) struct Terminal {
     child: Child,
@@ -23,15 +26,20 @@ pub(crate) struct Terminal {
 impl Terminal {
     /// Starts a command. `None`, and a line that says so, where there is no `script`.
     pub(crate) fn start(site: &Site, arguments: &[&str]) -> Option<Self> {
+        let quoted = arguments.iter().map(|argument| format!("'{argument}'"));
+        let line = [PROGRAM.to_owned()].into_iter().chain(quoted).collect::<Vec<_>>().join(" ");
+        Self::start_line(site, &line)
+    }
+
+    /// Starts a line of the shell. `None`, and a line that says so, where there is no `script`.
+    pub(crate) fn start_line(site: &Site, line: &str) -> Option<Self> {
         let version = Command::new("script").arg("--version").output();
         if !version.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("util-linux")) {
             skip("a test on a terminal", "there is no `script` of util-linux");
             return None;
         }
-        let quoted = arguments.iter().map(|argument| format!("'{argument}'"));
-        let line = [format!("'{}'", env!("CARGO_BIN_EXE_doorwarden"))].into_iter().chain(quoted);
         let mut child = Command::new("script")
-            .args(["-qec", &line.collect::<Vec<_>>().join(" "), "/dev/null"])
+            .args(["-qec", line, "/dev/null"])
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .envs(site.environment())

@@ -2,6 +2,9 @@
 
 use crate::service::{Service, exchange, free_port};
 use crate::site::Site;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
 
 fn service() -> (Site, Service) {
     let site = Site::sqlite();
@@ -197,4 +200,31 @@ fn a_body_that_is_too_large_is_refused_while_it_is_being_sent() {
     let announced = format!("{json}Expect: 100-continue\r\nContent-Length: 70000\r\n\r\n");
     let answer = exchange(service.port, announced.as_bytes()).unwrap();
     assert_eq!(status(&answer), 413, "not asked to go on: {answer}");
+}
+
+/// Whether the other side closes within this time.
+fn closes_within(stream: &TcpStream, time: Duration) -> bool {
+    stream.set_read_timeout(Some(time)).unwrap();
+    matches!((&mut &*stream).read(&mut [0; 512]), Ok(0))
+}
+
+#[test]
+fn an_idle_connection_lives_as_long_as_the_setting_says() {
+    let site = Site::sqlite().env("DOORWARDEN_HTTP_KEEP_ALIVE", "1s");
+    let service = Service::start(&site, free_port());
+    let mut stream = TcpStream::connect(("127.0.0.1", service.port)).unwrap();
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    assert!(stream.read(&mut [0; 2048]).unwrap() > 0);
+    assert!(closes_within(&stream, Duration::from_secs(8)), "idle for longer than a second");
+}
+
+#[test]
+fn a_service_without_a_free_place_still_ends_when_it_is_told() {
+    let site = Site::sqlite().env("DOORWARDEN_MAX_CONNECTIONS", "1");
+    let service = Service::start(&site, free_port());
+    let mut stream = TcpStream::connect(("127.0.0.1", service.port)).unwrap();
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    assert!(stream.read(&mut [0; 2048]).unwrap() > 0);
+    let (ended, took) = service.terminate();
+    assert!(ended.success() && took < Duration::from_secs(8), "{ended} after {took:?}");
 }

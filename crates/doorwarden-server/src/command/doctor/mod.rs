@@ -9,7 +9,7 @@ mod tokens;
 
 use crate::config::{Loaded, Source};
 use crate::failure::Failure;
-use crate::output::{self, Output, Style, count, line};
+use crate::output::{self, Output, Style, clean_line, count, line};
 use clap::Args;
 use doorwarden::core::field::Fields;
 use serde_json::{Value, json};
@@ -154,9 +154,9 @@ fn print(report: &Report, out: Output) -> Result<(), Failure> {
             Level::Error => Style::Red,
         };
         let word = out.paint(style, &format!("{:<7}", finding.level.word()));
-        line(&format!("{word}  {:<13}  {}", finding.check, finding.text.replace('\n', " ")))?;
+        line(&format!("{word}  {:<13}  {}", finding.check, clean_line(&finding.text.replace('\n', " "))))?;
         if let Some(advice) = &finding.advice {
-            line(&format!("{:24}{}", "", advice.replace('\n', " ")))?;
+            line(&format!("{:24}{}", "", clean_line(&advice.replace('\n', " "))))?;
         }
     }
     Ok(())

@@ -2,7 +2,7 @@ use super::reason::Reason;
 use crate::command::prompt;
 use crate::command::user::{session_value, value};
 use crate::failure::Failure;
-use crate::output::{self, Output, Style, line};
+use crate::output::{self, Output, Style, clean_line, line};
 use doorwarden::core::flow::authenticate::AuthenticateError;
 use doorwarden::core::flow::introspect::introspect;
 use doorwarden::core::session::{Session, SessionId};
@@ -168,7 +168,7 @@ fn print(out: Output, token: &Looked, reason: Option<&Reason>) -> Result<(), Fai
         None => line(&out.paint(Style::Green, "accepted")),
         Some(reason) => {
             line(&out.paint(Style::Red, &format!("refused ({})", reason.code)))?;
-            reason.hint.as_ref().map_or(Ok(()), |hint| line(&format!("hint: {hint}")))
+            reason.hint.as_ref().map_or(Ok(()), |hint| line(&clean_line(&format!("hint: {hint}"))))
         }
     }
 }

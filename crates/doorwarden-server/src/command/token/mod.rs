@@ -47,7 +47,8 @@ async fn issue(accounts: &Doorwarden, named: &str, raw: bool, out: Output) -> Re
         return line(&issued.token);
     }
     if !out.is_json() {
-        tell(&format!("Session {} of {} lives until {}.", issued.session, user.email, issued.expires_at));
+        let email = output::clean_line(user.email.as_str());
+        tell(&format!("Session {} of {email} lives until {}.", issued.session, issued.expires_at));
     }
     let value = json!({"token": issued.token, "expires_at": issued.expires_at, "session": issued.session});
     out.done(&issued.token, &value)
@@ -76,7 +77,8 @@ async fn issue_pair(accounts: &Doorwarden, named: &str, out: Output) -> Result<(
 fn refused(error: FlowError, user: &User) -> Failure {
     match error {
         FlowError::NotFound if !user.is_active => {
-            Failure::no(format!("{} is inactive. hint: doorwarden user activate {}", user.email, user.id))
+            let email = output::clean_line(user.email.as_str());
+            Failure::no(format!("{email} is inactive. hint: doorwarden user activate {}", user.id))
         }
         other => other.into(),
     }

@@ -67,7 +67,7 @@ pub(super) async fn run(accounts: &Doorwarden, named: &str, out: Output) -> Resu
         let late = session.repeats.last_late_at.map(|at| format!(", refresh token repeated late at {at}"));
         let late = late.unwrap_or_default();
         let text = format!("  {}  {device} at {from}, last seen {}{late}", session.id, session.last_seen_at);
-        line(&crate::output::clean(&text))?;
+        line(&crate::output::clean_line(&text))?;
     }
     Ok(())
 }
