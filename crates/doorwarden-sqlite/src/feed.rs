@@ -1,8 +1,9 @@
 //! Follows the log of changes: looks every few milliseconds whether it has grown, and at once after this program's own
 //! commits. A look that finds nothing reads one row that is in memory.
 
-use crate::connection::{Identity, Opened, SqliteOptions};
+use crate::connection::{Opened, SqliteOptions};
 use crate::failure::Failure;
+use crate::files::Identity;
 use crate::poke::Poke;
 use crate::rows::{all, get, one};
 use doorwarden_core::session::SessionId;
@@ -74,7 +75,7 @@ impl Follower {
     fn follow(&mut self, opened: &Opened) -> Result<(), Failure> {
         while self.poke.wait(LOOK_EVERY) {
             if !self.options.is_current(opened)? {
-                return Err(Failure::Unavailable("another file lies there now"));
+                return Err(Failure::Unavailable("another file lies there now, or its log was removed"));
             }
             self.look(opened)?;
         }

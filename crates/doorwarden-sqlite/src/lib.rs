@@ -31,6 +31,7 @@
 mod connection;
 mod failure;
 mod feed;
+mod files;
 mod groups;
 mod import;
 mod job;
@@ -45,4 +46,5 @@ mod users;
 mod writer;
 
 pub use connection::{SqliteOptions, Synchronous};
+pub use files::{beside, keep_private, user_of};
 pub use store::SqliteStore;

@@ -33,7 +33,13 @@ impl Readers {
         let idle = self.idle.lock().pop();
         let opened = match idle {
             Some(opened) if self.options.is_current(&opened)? => opened,
-            _ => self.options.reader()?,
+            Some(opened) => {
+                // The others have the same files.
+                drop(opened);
+                self.idle.lock().clear();
+                self.options.reader()?
+            }
+            None => self.options.reader()?,
         };
         let result = work(&opened.connection);
         // One that failed is not used again: its file may be gone.

@@ -10,11 +10,12 @@ use crate::rows::run;
 use doorwarden_core::store::{StoreError, patience};
 use parking_lot::Mutex;
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -26,6 +27,12 @@ const BATCH: usize = 256;
 
 /// How long a job may wait for other processes that write.
 const LOCK_LIMIT: Duration = Duration::from_millis(1500);
+
+/// After how long without a job the thread looks after its files.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// How long that waits for readers.
+const REST_LIMIT: Duration = Duration::from_millis(50);
 
 /// How long the answer to a write may take.
 pub(crate) const SHORT: Duration = Duration::from_millis(1900);
@@ -49,7 +56,8 @@ impl Writer {
         let (sender, jobs) = sync_channel(QUEUE);
         let (running, ended) = watch::channel(());
         let commits = Arc::new(AtomicU64::new(0));
-        let work = Work { options, opened, poke, commits: Arc::clone(&commits) };
+        let work =
+            Work { options, opened, poke, commits: Arc::clone(&commits), has_written: false, written: None };
         let thread = std::thread::Builder::new()
             .name("doorwarden-write".to_owned())
             .spawn(move || {
@@ -118,13 +126,25 @@ struct Work {
     opened: Option<Opened>,
     poke: Arc<Poke>,
     commits: Arc<AtomicU64>,
+    /// Whether anything was written since the log was cut.
+    has_written: bool,
+    /// When the database was last written as far as this thread knows; `None` if it does not.
+    written: Option<SystemTime>,
 }
 
 impl Work {
     /// Takes jobs until nobody can send any more. What arrived during one commit goes into the next one.
     fn run(mut self, jobs: &Receiver<Box<dyn Job>>) {
         let mut batch = Vec::with_capacity(BATCH);
-        while let Ok(first) = jobs.recv() {
+        loop {
+            let first = match jobs.recv_timeout(IDLE) {
+                Ok(first) => first,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.rest();
+                    continue;
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
+            };
             batch.extend(std::iter::once(first).chain(jobs.try_iter()).take(BATCH));
             // Nobody must lose a refresh token to an answer that he does not wait for.
             batch.retain(|job| !job.is_abandoned());
@@ -140,6 +160,8 @@ impl Work {
         let committed = self.transact(batch);
         match &committed {
             Ok(()) => {
+                self.has_written = true;
+                self.written = database_written(&self.options);
                 self.commits.fetch_add(1, Ordering::Relaxed);
                 self.poke.now();
             }
@@ -174,9 +196,51 @@ impl Work {
     fn connection(&mut self) -> Result<&Connection, Failure> {
         let opened = match self.opened.take() {
             Some(opened) if self.options.is_current(&opened)? => opened,
-            _ => self.options.writer()?,
+            Some(opened) => {
+                self.leave(&opened);
+                drop(opened);
+                self.options.writer()?
+            }
+            None => self.options.writer()?,
         };
-        Ok(&self.opened.insert(opened).connection)
+        let connection = &self.opened.insert(opened).connection;
+        if self.written.is_none() {
+            self.written = database_written(&self.options);
+        }
+        Ok(connection)
+    }
+
+    /// What to do with files that are no longer those at the path. A log that was removed holds what was answered: it goes into the database,
+    /// unless somebody else has written that since, who must not have it mixed in.
+    fn leave(&mut self, opened: &Opened) {
+        let is_ours = self.options.identity().is_ok_and(|identity| identity == opened.identity)
+            && self.written.is_some()
+            && self.written == database_written(&self.options);
+        self.written = None;
+        let left = match is_ours {
+            true => opened.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)"),
+            false => {
+                opened.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map(|_| ())
+            }
+        };
+        tracing::error!(
+            saved = is_ours && left.is_ok(),
+            "the files of the database were replaced or removed while in use"
+        );
+    }
+
+    /// Nothing waits: is everything where it was? And the log need not stay as long as it was at its longest.
+    fn rest(&mut self) {
+        if self.opened.is_none() || self.connection().is_err() || !self.has_written {
+            return;
+        }
+        let Some(opened) = &self.opened else { return };
+        let cut = opened.connection.busy_timeout(REST_LIMIT).and_then(|()| {
+            opened.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |row| row.get::<_, i64>(0))
+        });
+        // 1: somebody reads; the next time will do.
+        self.has_written = cut != Ok(0);
+        self.written = database_written(&self.options);
     }
 
     /// The last writer leaves a database without a log behind, so that the file alone is a whole copy.
@@ -187,6 +251,11 @@ impl Work {
             tracing::debug!(%error, "the last checkpoint failed");
         }
     }
+}
+
+/// When the database itself was last written.
+fn database_written(options: &SqliteOptions) -> Option<SystemTime> {
+    std::fs::metadata(&options.path).and_then(|file| file.modified()).ok()
 }
 
 #[cfg(test)]

@@ -16,8 +16,11 @@ pub enum SecretKeyError {
         /// Why.
         error: std::io::Error,
     },
-    /// Others than its owner may read it.
-    #[error("others may read the file with the secret key, {path}. hint: chmod 600 {path}", path = .0.display())]
+    /// Others than its owner may read it, and it belongs to somebody else, so that this cannot be changed.
+    #[error(
+        "others may read the file with the secret key, {path}, and that cannot be changed. hint: chmod 600 {path}",
+        path = .0.display()
+    )]
     Readable(PathBuf),
     /// It is missing, and there are signing keys that it has sealed.
     #[error(
@@ -109,10 +112,8 @@ fn draft(path: &Path, text: &str) -> std::io::Result<PathBuf> {
 
 fn read(path: &Path) -> Result<String, SecretKeyError> {
     let fail = |error| SecretKeyError::File { path: path.to_owned(), error };
+    doorwarden_sqlite::keep_private(path).map_err(|_| SecretKeyError::Readable(path.to_owned()))?;
     let mut file = std::fs::File::open(path).map_err(fail)?;
-    if is_readable_by_others(&file.metadata().map_err(fail)?) {
-        return Err(SecretKeyError::Readable(path.to_owned()));
-    }
     let mut text = String::new();
     file.read_to_string(&mut text).map_err(fail)?;
     Ok(text)
@@ -126,14 +127,4 @@ fn private(options: &mut OpenOptions) -> &mut OpenOptions {
 #[cfg(not(unix))]
 fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     options
-}
-
-#[cfg(unix)]
-fn is_readable_by_others(metadata: &std::fs::Metadata) -> bool {
-    std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o077 != 0
-}
-
-#[cfg(not(unix))]
-fn is_readable_by_others(_: &std::fs::Metadata) -> bool {
-    false
 }

@@ -55,6 +55,7 @@ fn a_sound_installation_gets_a_clean_bill() {
 #[test]
 fn on_postgres_it_also_compares_the_clocks() {
     let Some(site) = Site::postgres() else { return };
+    let site = site.env("DOORWARDEN_TOKENS_ISSUER", "https://id.example.com");
     site.user("ada");
     site.run(&["key", "rotate"]).succeeds();
     let report = site.run(&["doctor"]).value();

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 mod config;
+mod databases;
 mod django;
 mod docs;
 mod doctor;

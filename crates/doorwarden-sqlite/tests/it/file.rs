@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 async fn only_the_owner_may_read_the_files() {
     use std::os::unix::fs::PermissionsExt as _;
     let database = Database::new();
-    let folder = database.path.with_file_name("a").join("b");
+    let folder = database.path.with_file_name("a");
     let path = folder.join("accounts.db");
     let store = SqliteStore::open(&SqliteOptions::new(&path)).unwrap();
     store.migrate().await.unwrap();
@@ -144,5 +144,128 @@ async fn a_write_waits_for_another_program_that_is_soon_done() {
     };
     let (created, ()) = tokio::join!(store.create_user(new_user("ada")), release);
     assert_eq!(created.unwrap().password, hash("ada"));
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_folder_in_a_folder_that_is_missing_is_not_made() {
+    let database = Database::new();
+    let folder = database.path.with_file_name("typo");
+    let refused = SqliteStore::open(&SqliteOptions::new(folder.join("data").join("accounts.db")));
+    assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
+    assert!(!folder.exists());
+}
+
+#[tokio::test]
+async fn a_file_that_must_exist_is_not_made() {
+    let database = Database::new();
+    let options = SqliteOptions::new(&database.path).must_exist();
+    assert!(matches!(SqliteStore::open(&options), Err(StoreError::Unavailable(_))));
+    assert!(!database.path.exists());
+    database.store().close().await;
+    SqliteStore::open(&options).unwrap().close().await;
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn files_that_others_may_use_are_put_right() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let database = Database::new();
+    let store = database.store();
+    store.migrate().await.unwrap();
+    let files = ["", "-wal", "-shm"].map(|suffix| doorwarden_sqlite::beside(&database.path, suffix));
+    for file in &files {
+        std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o664)).unwrap();
+    }
+    let again = database.store();
+    for file in &files {
+        assert_eq!(
+            std::fs::metadata(file).unwrap().permissions().mode() & 0o777,
+            0o600,
+            "{}",
+            file.display()
+        );
+    }
+    again.close().await;
+    store.close().await;
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_log_that_is_removed_while_in_use_loses_nothing() {
+    for suffixes in [&["-wal"][..], &["-wal", "-shm"]] {
+        let database = Database::new();
+        let store = database.store();
+        store.migrate().await.unwrap();
+        let ada = store.create_user(new_user("ada")).await.unwrap();
+        // A connection of the readers' is open, too.
+        assert!(store.user(ada.id).await.unwrap().is_some());
+        for suffix in suffixes {
+            std::fs::remove_file(doorwarden_sqlite::beside(&database.path, suffix)).unwrap();
+        }
+        let began = Instant::now();
+        let mut written = store.create_user(new_user("bob")).await;
+        while written.is_err() {
+            assert!(began.elapsed() < Duration::from_secs(10), "{written:?}");
+            // Reading gives up what the readers have.
+            let _ = store.user(ada.id).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            written = store.create_user(new_user("bob")).await;
+        }
+        assert_eq!(store.count_users().await.unwrap(), 2);
+        // What a process that is killed leaves behind: nobody has closed anything.
+        let copy = database.path.with_extension("copy");
+        for suffix in ["", "-wal"] {
+            let _ = std::fs::copy(
+                doorwarden_sqlite::beside(&database.path, suffix),
+                doorwarden_sqlite::beside(&copy, suffix),
+            );
+        }
+        let names = connection(&copy)
+            .query_row("SELECT group_concat(username ORDER BY id) FROM users", [], |row| {
+                row.get::<_, String>(0)
+            })
+            .unwrap();
+        assert_eq!(names, "ada,bob", "{suffixes:?}");
+        store.close().await;
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_file_that_is_put_beside_the_log_of_another_is_not_mixed_with_it() {
+    let database = Database::new();
+    let store = database.store();
+    store.migrate().await.unwrap();
+    store.create_user(new_user("ada")).await.unwrap();
+    let backup = database.path.with_extension("backup");
+    database.connection().execute("VACUUM INTO ?1", [backup.to_str()]).unwrap();
+    store.create_user(new_user("bob")).await.unwrap();
+    std::fs::rename(&backup, &database.path).unwrap();
+    assert!(matches!(store.count_users().await, Err(StoreError::Unavailable(_))));
+    assert!(matches!(store.create_user(new_user("eve")).await, Err(_)));
+    for suffix in ["-wal", "-shm"] {
+        std::fs::remove_file(doorwarden_sqlite::beside(&database.path, suffix)).unwrap();
+    }
+    assert_eq!(store.count_users().await.unwrap(), 1, "the copy, as it was made");
+    store.create_user(new_user("eve")).await.unwrap();
+    store.close().await;
+}
+
+#[tokio::test]
+async fn the_log_shrinks_when_nobody_reads_the_past_any_more() {
+    let database = Database::new();
+    let store = database.store();
+    store.migrate().await.unwrap();
+    let reader = database.connection();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM users").unwrap();
+    let write = "CREATE TABLE big (data BLOB); INSERT INTO big VALUES (zeroblob(8000000))";
+    database.connection().execute_batch(write).unwrap();
+    store.create_user(new_user("ada")).await.unwrap();
+    let size = || std::fs::metadata(doorwarden_sqlite::beside(&database.path, "-wal")).unwrap().len();
+    assert!(size() > 8_000_000);
+    reader.execute_batch("COMMIT").unwrap();
+    let shrunk = doorwarden_testkit::wait_until(Duration::from_secs(10), || size() == 0).await;
+    assert!(shrunk, "{} bytes", size());
     store.close().await;
 }

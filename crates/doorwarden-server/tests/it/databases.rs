@@ -1,0 +1,158 @@
+//! How a database is named, whose it is, and who may read it.
+
+use crate::service::{Service, free_port};
+use crate::site::{SECRET_KEY, Site};
+use std::os::unix::fs::PermissionsExt;
+
+const JANE: &str =
+    r#"{"email": "jane@example.com", "username": "jane", "password": "correct horse battery"}"#;
+
+fn names(site: &Site) -> Vec<String> {
+    let entries = std::fs::read_dir(site.folder()).unwrap();
+    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_url_that_would_mean_something_else_is_refused_and_nothing_is_made() {
+    let site = Site::empty();
+    for (url, message) in [
+        ("sqlite::memory:", "must name a file"),
+        ("sqlite://:memory:", "must name a file"),
+        ("sqlite://app.db?mode=memory", "must name a file"),
+        ("sqlite://app.db?mode=ro", "mode=ro"),
+        ("sqlite://app.db?mode=rwc&cache=shared", "\"cache\""),
+        ("sqlite://app.db?immutable=1", "\"immutable\""),
+        ("sqlite://app%zz.db", "%25"),
+        ("mysql://h/d", "sqlite://"),
+    ] {
+        for command in [&["serve", "--listen", "127.0.0.1:0"][..], &["migrate"], &["user", "list"]] {
+            let arguments = [command, &["--database-url", url]].concat();
+            site.run(&arguments).fails(78, message);
+        }
+        let ran = site.run(&["import", "django", "--from", url]);
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+        assert!(ran.stderr.contains(message), "{ran:?}");
+        assert_eq!(names(&site), [""; 0], "{url}");
+    }
+    let absent = site.run(&["migrate", "--database-url", "sqlite://app.db?mode=rw"]);
+    absent.fails(69, "mode=rw");
+    let service =
+        site.run(&["serve", "--listen", "127.0.0.1:0", "--database-url", "sqlite://app.db?mode=rw"]);
+    service.fails(69, "mode=rw");
+    assert_eq!(names(&site), [""; 0]);
+}
+
+#[test]
+fn what_other_programs_need_in_a_url_is_understood() {
+    let site = Site::empty();
+    site.run(&["migrate", "--database-url", "sqlite://my%20app.db?mode=rwc"]).succeeds();
+    site.run(&["migrate", "--check", "--database-url", "sqlite://my app.db?mode=rw"]).succeeds();
+    assert_eq!(names(&site), ["my app.db"]);
+}
+
+#[test]
+fn accounts_that_an_earlier_version_left_under_another_name_are_found() {
+    let site = Site::empty().env("DOORWARDEN_DATABASE_URL", "sqlite://app.db?mode=rwc");
+    site.run(&["migrate", "--database-url", "sqlite://app.db%3Fmode=rwc"]).succeeds();
+    site.run(&["serve", "--listen", "127.0.0.1:0"]).fails(78, "app.db?mode=rwc");
+    assert_eq!(names(&site), ["app.db?mode=rwc"]);
+    let found = site.run(&["doctor"]).stdout;
+    assert!(found.contains("an earlier version"), "{found}");
+    std::fs::rename(site.path("app.db?mode=rwc"), site.path("app.db")).unwrap();
+    let sound = site.run(&["doctor"]).stdout;
+    assert!(!sound.contains("an earlier version"), "{sound}");
+}
+
+/// What a volume does that gives its files to a group.
+#[test]
+fn files_that_a_group_may_use_are_put_right_and_the_service_starts() {
+    let site = Site::empty();
+    let first = Service::start(&site, free_port());
+    assert_eq!(first.status("POST", "/registration", JANE), Some(201));
+    drop(first);
+    let files = ["doorwarden.db", "doorwarden.db-wal", "doorwarden.db-shm", "doorwarden.db.secret"];
+    for name in files {
+        if let Ok(metadata) = std::fs::metadata(site.path(name)) {
+            let mode = metadata.permissions().mode() | 0o060;
+            std::fs::set_permissions(site.path(name), std::fs::Permissions::from_mode(mode)).unwrap();
+        }
+    }
+    let second = Service::start(&site, free_port());
+    assert_eq!(second.status("POST", "/login", JANE), Some(200));
+    for name in files {
+        let mode = std::fs::metadata(site.path(name)).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{name} is {mode:o}");
+    }
+    let log = std::fs::read_to_string(site.path("log")).unwrap();
+    assert!(log.contains("doorwarden.db.secret") && log.contains("could use this file"), "{log}");
+}
+
+#[test]
+fn a_second_service_on_one_file_is_said_with_its_number() {
+    let site = Site::empty();
+    let first = Service::start(&site, free_port());
+    let log = || std::fs::read_to_string(site.path("log")).unwrap();
+    assert!(!log().contains("already uses this database"), "{}", log());
+    let second = Service::start(&site, free_port());
+    let said = format!("another process (PID {}) already uses this database", first.pid());
+    assert!(log().contains(&said), "{said}\n{}", log());
+    assert_eq!(second.status("POST", "/registration", JANE), Some(201), "during an upgrade both work");
+    assert_eq!(first.status("POST", "/login", JANE), Some(200));
+}
+
+#[test]
+fn a_folder_that_is_made_is_said_and_a_path_that_leads_nowhere_is_refused() {
+    let site = Site::empty();
+    let made = site.run(&["migrate", "--database-url", "sqlite://data/app.db"]);
+    assert_eq!(made.code, Some(0), "{made:?}");
+    assert!(made.stderr.contains("made the folder") && made.stderr.contains("data"), "{made:?}");
+    let mode = std::fs::metadata(site.path("data")).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode, 0o700);
+    site.run(&["migrate", "--database-url", "sqlite://data/app.db"]).succeeds();
+    for command in [&["serve", "--listen", "127.0.0.1:0"][..], &["migrate"]] {
+        let arguments = [command, &["--database-url", "sqlite://typo/data/app.db"]].concat();
+        site.run(&arguments).fails(69, "missing");
+    }
+    assert_eq!(names(&site), ["data"]);
+}
+
+#[test]
+fn instances_on_postgres_are_told_that_they_need_one_issuer() {
+    let Some(site) = Site::postgres() else { return };
+    let warning = "tokens.issuer is not set";
+    let log = |site: &Site| std::fs::read_to_string(site.path("log")).unwrap();
+    let first = Service::start(&site, free_port());
+    assert!(log(&site).contains(warning), "{}", log(&site));
+    drop(first);
+    assert!(site.run(&["doctor"]).stdout.contains("set tokens.issuer"));
+    std::fs::remove_file(site.path("log")).unwrap();
+    let site = site.env("DOORWARDEN_TOKENS_ISSUER", "https://id.example.com");
+    let _second = Service::start(&site, free_port());
+    assert!(!log(&site).contains(warning), "{}", log(&site));
+    assert!(!site.run(&["doctor"]).stdout.contains("set tokens.issuer"));
+}
+
+#[test]
+fn a_copy_that_is_put_beside_the_log_of_a_killed_service_is_noticed() {
+    let site = Site::empty().env("DOORWARDEN_SECRET_KEY", SECRET_KEY);
+    let put = |copy: &str| std::fs::copy(site.path(copy), site.path("doorwarden.db")).unwrap();
+    site.run(&["migrate"]).succeeds();
+    std::fs::copy(site.path("doorwarden.db"), site.path("copy")).unwrap();
+    let service = Service::start(&site, free_port());
+    assert_eq!(service.status("POST", "/registration", JANE), Some(201));
+    service.kill();
+    let log = std::fs::read(site.path("doorwarden.db-wal")).unwrap();
+    let killed = std::fs::read(site.path("doorwarden.db")).unwrap();
+    assert!(!log.is_empty());
+    put("copy");
+    site.run(&["serve", "--listen", "127.0.0.1:0"]).fails(69, "doorwarden restore");
+    site.run(&["user", "list"]).fails(69, "doorwarden restore");
+
+    // The same files as the kill has left them, in that order, are no others.
+    std::fs::write(site.path("doorwarden.db"), killed).unwrap();
+    std::fs::write(site.path("doorwarden.db-wal"), log).unwrap();
+    let again = Service::start(&site, free_port());
+    assert_eq!(again.status("POST", "/login", JANE), Some(200));
+}
