@@ -1,4 +1,5 @@
 use crate::Doorwarden;
+use crate::database_url::{DatabaseUrl, DatabaseUrlError};
 use crate::secret::{self, SecretKeyError};
 use doorwarden_axum::{Auth, CorsSettings, Endpoint, HttpSettings};
 use doorwarden_core::context::Context;
@@ -18,9 +19,7 @@ use doorwarden_core::token::refresh::RefreshKeys;
 use doorwarden_core::token::seal::Sealer;
 use doorwarden_core::token::secret::{KeyTooShort, SecretKey};
 use doorwarden_core::token::session::SessionTokenKeys;
-use doorwarden_postgres::{OptionsError, PostgresOptions, PostgresStore};
-use doorwarden_sqlite::{SqliteOptions, SqliteStore};
-use std::path::{Path, PathBuf};
+use doorwarden_postgres::OptionsError;
 use std::sync::Arc;
 
 /// What can be decided before the start. Made by [`Doorwarden::builder`].
@@ -89,7 +88,7 @@ impl Default for Builder {
 
 impl Builder {
     /// Where the accounts lie: `sqlite://PATH` (created if it is missing; the default is `sqlite://doorwarden.db`) or
-    /// `postgres://USER:PASSWORD@HOST/DATABASE`.
+    /// `postgres://USER:PASSWORD@HOST/DATABASE`; see [`DatabaseUrl`].
     #[must_use]
     pub fn database_url(mut self, url: impl Into<String>) -> Self {
         self.database_url = url.into();
@@ -271,7 +270,7 @@ impl Builder {
         }
 
         let url: DatabaseUrl = self.database_url.parse()?;
-        if matches!((&self.secret_key, &url, self.without_keys), (None, DatabaseUrl::Postgres(_), false)) {
+        if self.secret_key.is_none() && url.sqlite_path().is_none() && !self.without_keys {
             return Err(BuildError::NoSecretKey);
         }
         let given = self.secret_key.map(SecretKey::new).transpose()?;
@@ -290,9 +289,9 @@ impl Builder {
             store.declare_permissions(&permissions).await?;
         }
         let (now, random) = (self.clock.now(), self.random.as_ref());
-        let secret = match (given, &url) {
+        let secret = match (given, url.sqlite_path()) {
             (Some(given), _) => given,
-            (None, DatabaseUrl::Sqlite(path)) if !self.without_keys => {
+            (None, Some(path)) if !self.without_keys => {
                 secret::beside(path, store.as_ref(), random).await?
             }
             (None, _) => secret::passing(random),
@@ -340,9 +339,9 @@ impl Builder {
     /// [`BuildError`]. What was ended before stays so; it can be done again.
     pub async fn revoke_secret_key(self) -> Result<SecretKeyRevoked, BuildError> {
         let url: DatabaseUrl = self.database_url.parse()?;
-        let file = match (&self.secret_key, &url) {
-            (None, DatabaseUrl::Postgres(_)) => return Err(BuildError::NoSecretKey),
-            (None, DatabaseUrl::Sqlite(path)) => Some(secret::path_beside(path)),
+        let file = match (&self.secret_key, url.sqlite_path()) {
+            (None, None) => return Err(BuildError::NoSecretKey),
+            (None, Some(path)) => Some(secret::path_beside(path)),
             (Some(_), _) => None,
         };
         let random = Arc::clone(&self.random);
@@ -355,8 +354,8 @@ impl Builder {
             secret::renew(file, random.as_ref())?;
         }
         let store = &closed.auth().context().store;
-        let secret = match (secret_key, &url) {
-            (None, DatabaseUrl::Sqlite(path)) => {
+        let secret = match (secret_key, url.sqlite_path()) {
+            (None, Some(path)) => {
                 secret::beside(path, store.as_ref(), random.as_ref()).await?
             }
             (given, _) => SecretKey::new(given.unwrap_or_default())?,
@@ -426,44 +425,12 @@ impl OldSecretKeys {
     }
 }
 
-/// Where the accounts lie.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum DatabaseUrl {
-    Sqlite(PathBuf),
-    Postgres(String),
-}
-
-impl std::str::FromStr for DatabaseUrl {
-    type Err = BuildError;
-
-    fn from_str(url: &str) -> Result<Self, BuildError> {
-        if let Some(path) = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:"))
-            && !path.is_empty()
-        {
-            return Ok(Self::Sqlite(Path::new(path).to_owned()));
-        }
-        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            return Ok(Self::Postgres(url.to_owned()));
-        }
-        Err(BuildError::DatabaseUrl)
-    }
-}
-
-impl DatabaseUrl {
-    fn open(&self) -> Result<Arc<dyn Store>, BuildError> {
-        Ok(match self {
-            Self::Sqlite(path) => Arc::new(SqliteStore::open(&SqliteOptions::new(path))?),
-            Self::Postgres(url) => Arc::new(PostgresStore::connect(&PostgresOptions::new(url))?),
-        })
-    }
-}
-
 /// Doorwarden could not be built.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// The address of the database is none of `sqlite://…` and `postgres://…`.
-    #[error("the database URL must begin with sqlite:// and a path, or with postgres://")]
-    DatabaseUrl,
+    /// The address of the database cannot be used.
+    #[error(transparent)]
+    DatabaseUrl(#[from] DatabaseUrlError),
     /// The address of the PostgreSQL database cannot be understood.
     #[error(transparent)]
     Postgres(#[from] OptionsError),

@@ -25,12 +25,14 @@
 //! - [`Doorwarden::tokens`] makes and checks tokens; [`Doorwarden::keys`] rotates and revokes the keys of access tokens.
 
 mod builder;
+mod database_url;
 mod keys;
 mod secret;
 mod tokens;
 mod users;
 
 pub use builder::{BuildError, Builder, OldSecretKey, SecretKeyRevoked};
+pub use database_url::{DatabaseUrl, DatabaseUrlError};
 pub use doorwarden_axum::{
     ApiError, Auth, Claims, CorsSettings, CurrentUser, Endpoint, HttpSettings, OauthClients,
 };

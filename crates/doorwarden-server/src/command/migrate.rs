@@ -38,7 +38,7 @@ pub(super) async fn run(config: &Config, check: bool, out: Output) -> Result<(),
 
 /// The database alone.
 pub(super) fn open_store(config: &Config) -> Result<Arc<dyn Store>, BuildError> {
-    doorwarden::Doorwarden::builder().database_url(&config.database_url).open_store()
+    doorwarden::Doorwarden::builder().database_url(config.database_url.as_str()).open_store()
 }
 
 fn report(out: Output, word: &str, names: &[String]) -> Result<(), Failure> {

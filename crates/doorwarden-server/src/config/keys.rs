@@ -2,7 +2,7 @@ use super::Config;
 use super::value::{boolean, duration, duration_within, instant, list, number, optional_duration};
 use doorwarden::core::settings::{PasswordChangeEnds, SessionSettings, WithoutSession};
 use doorwarden::core::token::Algorithm;
-use doorwarden::{CorsSettings, Endpoint, OauthClients, OldSecretKey};
+use doorwarden::{CorsSettings, DatabaseUrlError, Endpoint, OauthClients, OldSecretKey};
 use zeroize::Zeroizing;
 
 /// A key of the configuration.
@@ -44,7 +44,7 @@ macro_rules! keys {
 
 keys! {
     "database_url" = "sqlite://doorwarden.db", "Where the accounts lie: `sqlite://PATH` or `postgres://USER:PASSWORD@HOST/NAME`.",
-        |c, v| { v.clone_into(&mut c.database_url); Ok(()) };
+        |c, v| { c.database_url = v.parse().map_err(|error: DatabaseUrlError| format!("cannot be used: {error}"))?; Ok(()) };
     "listen" = "127.0.0.1:8000", "Address and port of the service.",
         |c, v| { v.clone_into(&mut c.listen); Ok(()) };
     #[secret] "secret_key" = "", "The secret key, at least 32 bytes; can be Django's SECRET_KEY. With SQLite one is made beside the database if none is given.",

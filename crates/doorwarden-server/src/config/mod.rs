@@ -17,7 +17,7 @@ use crate::failure::Failure;
 use doorwarden::core::password::{Ceilings, HashSettings, Hasher, PoolSettings};
 use doorwarden::core::permission::Permission;
 use doorwarden::core::settings::LiveSettings;
-use doorwarden::{Builder, Doorwarden, Field, HttpSettings, OldSecretKey, Settings};
+use doorwarden::{Builder, DatabaseUrl, Doorwarden, Field, HttpSettings, OldSecretKey, Settings};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use zeroize::Zeroizing;
@@ -25,7 +25,7 @@ use zeroize::Zeroizing;
 /// Everything that can be configured. Without `Debug`, because it holds secrets.
 #[derive(Clone)]
 pub(crate) struct Config {
-    pub(crate) database_url: String,
+    pub(crate) database_url: DatabaseUrl,
     pub(crate) listen: String,
     pub(crate) secret_key: Option<Zeroizing<String>>,
     pub(crate) old_secret_keys: Vec<(Zeroizing<String>, OldSecretKey)>,
@@ -60,7 +60,7 @@ pub(crate) struct Argon2 {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            database_url: "sqlite://doorwarden.db".to_owned(),
+            database_url: DatabaseUrl::default(),
             listen: "127.0.0.1:8000".to_owned(),
             secret_key: None,
             old_secret_keys: Vec::new(),
@@ -118,9 +118,9 @@ impl Config {
     fn accounts(&self) -> Result<Builder, Failure> {
         let hashing = self.hashing()?;
         let mut settings = self.settings.clone();
-        settings.access.issuer = self.issuer.clone().unwrap_or_else(|| format!("http://{}", self.listen));
+        settings.access.issuer = self.issuer.clone().unwrap_or_else(|| self.default_issuer());
         let mut builder = Doorwarden::builder()
-            .database_url(&self.database_url)
+            .database_url(self.database_url.as_str())
             .settings(|defaults| *defaults = settings)
             .http(|http| *http = self.http.clone())
             .hashing(hashing)
@@ -132,6 +132,11 @@ impl Config {
             builder = builder.old_secret_key(key.as_str(), *good_for);
         }
         Ok(self.fields.iter().fold(builder, |builder, field| builder.field(field.clone())))
+    }
+
+    /// `iss` of access tokens if none is set.
+    pub(crate) fn default_issuer(&self) -> String {
+        format!("http://{}", self.listen)
     }
 
     /// The declared permissions.
@@ -152,10 +157,6 @@ impl Config {
 
     /// The file of the database, if it is SQLite's.
     pub(crate) fn sqlite_path(&self) -> Option<&Path> {
-        let url = self.database_url.as_str();
-        url.strip_prefix("sqlite://")
-            .or_else(|| url.strip_prefix("sqlite:"))
-            .filter(|path| !path.is_empty())
-            .map(Path::new)
+        self.database_url.sqlite_path()
     }
 }

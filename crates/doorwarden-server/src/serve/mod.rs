@@ -17,6 +17,7 @@ use http::header::CONTENT_TYPE;
 use log::Lost;
 use std::io::{ErrorKind, IsTerminal};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -42,6 +43,7 @@ pub(crate) async fn run(config: Config) -> Result<(), Failure> {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
+    look_around(&config)?;
     let mut signals = Signals::new()?;
     let max_connections = files::connections(config.max_connections);
     let socket = bind(&config.listen).await?;
@@ -95,13 +97,42 @@ async fn build(config: &Config) -> Result<Doorwarden, Failure> {
             Ok(accounts) => return Ok(accounts),
             Err(error) => Failure::from(error),
         };
-        if !failure.may_pass() || began.elapsed() + pause > DATABASE_WAIT {
+        if !failure.may_pass() || config.sqlite_path().is_some() || began.elapsed() + pause > DATABASE_WAIT {
             return Err(failure);
         }
         tracing::warn!("waiting up to {} s: {}", DATABASE_WAIT.as_secs(), failure.text());
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(Duration::from_secs(5));
     }
+}
+
+/// Says what is probably not meant so, before anything is opened or made.
+fn look_around(config: &Config) -> Result<(), Failure> {
+    let Some(path) = config.sqlite_path() else {
+        if config.issuer.is_none() {
+            tracing::warn!(
+                issuer = %config.default_issuer(),
+                "tokens.issuer is not set, and follows from listen: instances on one database that listen elsewhere refuse each \
+                 other's access tokens. hint: set tokens.issuer to the public URL, on every instance the same"
+            );
+        }
+        return Ok(());
+    };
+    if let Some(former) = config.database_url.former_path().filter(|former| former.exists() && !path.exists())
+    {
+        return Err(Failure::config(format!(
+            "an earlier version took the whole URL for the name of the file: the accounts are in \"{}\", and {} would be made empty. \
+             hint: move it and its .secret there, or away",
+            former.display(),
+            path.display()
+        )));
+    }
+    match doorwarden_sqlite::user_of(path) {
+        Some(0) => tracing::warn!("another process already uses this database"),
+        Some(pid) => tracing::warn!("another process (PID {pid}) already uses this database"),
+        None => {}
+    }
+    Ok(())
 }
 
 /// An address of our own on which nobody is listened to yet: who comes before the service is ready is refused at once.
@@ -182,10 +213,13 @@ async fn greet(config: &Config, address: &str, accounts: &Doorwarden) {
     if !first && !std::io::stdout().is_terminal() {
         return;
     }
-    let data = match config.database_url.strip_prefix("sqlite://") {
-        Some(path) if config.secret_key.is_none() => format!("{path} (its secret key: {path}.secret)"),
-        Some(path) => path.to_owned(),
-        None => "PostgreSQL".to_owned(),
+    let data = match (
+        config.sqlite_path().map(Path::display),
+        config.secret_path().filter(|_| config.secret_key.is_none()),
+    ) {
+        (Some(path), Some(secret)) => format!("{path} (its secret key: {})", secret.display()),
+        (Some(path), None) => path.to_string(),
+        (None, _) => "PostgreSQL".to_owned(),
     };
     let body = r#"{"email": "jane@example.com", "username": "jane", "password": "correct horse battery"}"#;
     let path = if first { "registration" } else { "login" };

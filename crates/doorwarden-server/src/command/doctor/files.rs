@@ -2,7 +2,7 @@
 
 use super::{Report, secrets};
 use crate::config::{KEYS, Loaded, Source};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 const CHECK: &str = "files";
 
@@ -11,8 +11,16 @@ pub(super) fn check(loaded: &Loaded, report: &mut Report) {
         configuration(loaded, file, report);
     }
     let Some(database) = loaded.config.sqlite_path() else { return };
+    if let Some(former) = loaded.config.database_url.former_path().filter(|former| former.exists()) {
+        let (former, now) = (former.display(), database.display());
+        report.warning(
+            CHECK,
+            format!("an earlier version took the whole URL for the name of the file and left accounts in \"{former}\""),
+            format!("with the service stopped, move it and its .secret, -wal and -shm to {now}, or away"),
+        );
+    }
     for suffix in ["", "-wal", "-shm"] {
-        only_ours(&beside(database, suffix), "holds every account", report);
+        only_ours(&doorwarden_sqlite::beside(database, suffix), "holds every account", report);
     }
     if let (None, Some(secret)) = (&loaded.config.secret_key, loaded.config.secret_path()) {
         only_ours(&secret, "holds the secret key", report);
@@ -31,7 +39,7 @@ pub(super) fn check(loaded: &Loaded, report: &mut Report) {
 
 fn configuration(loaded: &Loaded, file: &Path, report: &mut Report) {
     let url = &loaded.config.database_url;
-    let holds_password = url.starts_with("postgres") && url.contains('@');
+    let holds_password = url.sqlite_path().is_none() && url.as_str().contains('@');
     let holds_secrets = KEYS.iter().zip(&loaded.values).any(|(key, (_, source))| {
         matches!(source, Source::File(_)) && (key.secret || (key.name == "database_url" && holds_password))
     });
@@ -59,12 +67,6 @@ fn only_ours(path: &Path, why: &str, report: &mut Report) {
             format!("chmod 600 {shown}"),
         ),
     }
-}
-
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
 }
 
 /// The permission bits of a file that is there.

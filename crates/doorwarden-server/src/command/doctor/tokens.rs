@@ -9,11 +9,12 @@ use doorwarden::core::time::{Clock, SystemClock};
 const CHECK: &str = "tokens";
 
 pub(super) fn check(config: &Config, report: &mut Report) {
-    if config.issuer.is_none() && is_public(&config.listen) {
+    // Instances on one database must agree about it, and they listen where it is free.
+    if config.issuer.is_none() && (is_public(&config.listen) || config.sqlite_path().is_none()) {
         report.warning(
             CHECK,
-            format!("access tokens name http://{} as their issuer", config.listen),
-            "set tokens.issuer to the URL under which other services reach this one",
+            format!("access tokens name {} as their issuer, which follows from listen", config.default_issuer()),
+            "set tokens.issuer to the URL under which other services reach this one, on every instance the same",
         );
     }
     match config.settings.session.without_session {

@@ -4,6 +4,7 @@ use super::layout::{Layout, Tables};
 use super::{postgres, sqlite};
 use crate::failure::Failure;
 use doorwarden::core::flow::import::{SourceAccount, SourceRights};
+use doorwarden::{DatabaseUrl, DatabaseUrlError};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -22,13 +23,12 @@ pub(super) enum Source {
 impl Source {
     /// Opens `sqlite://PATH` or `postgres://…`, to read only.
     pub(super) async fn open(url: &str) -> Result<Self, Failure> {
-        if let Some(path) = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")) {
-            return Ok(Self::Sqlite(sqlite::Source::open(path)?));
-        }
-        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            return Ok(Self::Postgres(Arc::new(postgres::Source::open(url).await?)));
-        }
-        Err(Failure::usage("--from must begin with sqlite:// and a path, or with postgres://"))
+        let wrong = |error: DatabaseUrlError| Failure::usage(format!("--from cannot be used: {error}"));
+        let url: DatabaseUrl = url.parse().map_err(wrong)?;
+        Ok(match url.sqlite_path() {
+            Some(path) => Self::Sqlite(sqlite::Source::open(path)?),
+            None => Self::Postgres(Arc::new(postgres::Source::open(url.as_str()).await?)),
+        })
     }
 
     /// Every table with its columns.

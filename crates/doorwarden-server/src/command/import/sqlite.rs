@@ -8,6 +8,7 @@ use doorwarden::core::flow::import::SourceAccount;
 use parking_lot::Mutex;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Row};
+use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::mpsc::Sender;
 
@@ -16,9 +17,10 @@ use tokio::sync::mpsc::Sender;
 pub(super) struct Source(Arc<Mutex<Connection>>);
 
 impl Source {
-    pub(super) fn open(path: &str) -> Result<Self, Failure> {
+    pub(super) fn open(path: &Path) -> Result<Self, Failure> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let cannot = |error| Failure::unavailable(format!("{path} cannot be opened: {error}"));
+        let shown = path.display();
+        let cannot = |error| Failure::unavailable(format!("{shown} cannot be opened: {error}"));
         let connection = Connection::open_with_flags(path, flags).map_err(cannot)?;
         connection.busy_timeout(std::time::Duration::from_secs(10)).map_err(failed)?;
         let looked = connection.query_row("SELECT count(*) FROM sqlite_master", (), |_| Ok(()));
@@ -27,13 +29,13 @@ impl Source {
         if !matches!(error.sqlite_error_code(), Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen)) {
             return Err(cannot(error));
         }
-        if std::fs::metadata(format!("{path}-wal")).is_ok_and(|log| log.len() > 0) {
+        if std::fs::metadata(format!("{shown}-wal")).is_ok_and(|log| log.len() > 0) {
             return Err(Failure::unavailable(format!(
-                "{path} cannot be read where it is: its folder cannot be written, and {path}-wal holds changes. hint: \
+                "{shown} cannot be read where it is: its folder cannot be written, and {shown}-wal holds changes. hint: \
                  copy both files into a folder of your own, and import from there"
             )));
         }
-        let path = path.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+        let path = shown.to_string().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
         let url = format!("file:{path}?immutable=1");
         let connection =
             Connection::open_with_flags(url, flags | OpenFlags::SQLITE_OPEN_URI).map_err(cannot)?;

@@ -17,10 +17,8 @@ pub(super) struct Target<'c> {
 impl<'c> Target<'c> {
     /// Opens the database if Doorwarden has been there.
     pub(super) async fn look(config: &'c Config) -> Result<Self, Failure> {
-        let url = &config.database_url;
-        let path = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:"));
         let mut target = Self { config, store: None };
-        if path.is_none_or(|path| has_accounts(Path::new(path))) {
+        if config.sqlite_path().is_none_or(has_accounts) {
             let store = config.builder()?.open_store()?;
             if store.pending_migrations().await?.is_empty() || store.count_users().await.is_ok() {
                 target.store = Some(store);
