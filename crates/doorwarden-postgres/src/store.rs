@@ -1,4 +1,4 @@
-use crate::client::PEER_TIMEOUT;
+use crate::client::{self, PEER_TIMEOUT};
 use crate::database::{Database, Effort};
 use crate::failure::Failure;
 use crate::feed::Follower;
@@ -6,17 +6,21 @@ use crate::migrations;
 use crate::options::{Access, OptionsError, PostgresOptions};
 use crate::rotation::Rotations;
 use crate::rows::{get, optional, session_columns, user_columns};
-use crate::server::Servers;
+use crate::server::{Role, Servers};
 use crate::values::At;
 use async_trait::async_trait;
+use doorwarden_core::flow::restored::Restored;
+use doorwarden_core::session::EndReason;
 use doorwarden_core::store::{
     ChangeFeed, ChangeSink, DurabilitySetting, MigrateError, Store, StoreError, StoreFacts,
 };
+use doorwarden_core::time::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::sleep;
-use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+use tokio_postgres::{Client, Row};
 
 /// The store in a PostgreSQL database. Clones share their connections.
 #[derive(Debug, Clone)]
@@ -73,6 +77,21 @@ impl Store for PostgresStore {
         Ok(optional(row.as_ref(), facts)?.ok_or_else(|| StoreError::failed("it says nothing of itself"))?)
     }
 
+    async fn damage(&self) -> Result<Vec<String>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn restored(
+        &self,
+        at: Timestamp,
+        skipped: u32,
+        keep_sessions: bool,
+    ) -> Result<Restored, StoreError> {
+        let _call = self.database.begin()?;
+        let client = client::open(&self.bulk, Role::Primary).await?;
+        Ok(after_restore(client, At(at), skipped, keep_sessions).await?)
+    }
+
     async fn close(&self) {
         self.database.close().await;
     }
@@ -80,6 +99,37 @@ impl Store for PostgresStore {
     fn kind(&self) -> &'static str {
         "postgres"
     }
+}
+
+/// Over a connection of its own, without the limits of an ordinary one.
+async fn after_restore(
+    mut client: Client,
+    at: At,
+    skipped: u32,
+    keep_sessions: bool,
+) -> Result<Restored, Failure> {
+    let transaction = client.transaction().await?;
+    transaction
+        .batch_execute("SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0")
+        .await?;
+    let lock = "SELECT pg_advisory_xact_lock(hashtextextended('doorwarden_follow_ids', 'users'::regclass::oid::bigint))";
+    transaction.query_typed(lock, &[]).await?;
+    let skip = "SELECT setval('users_id_seq', $1 + greatest(coalesce(pg_sequence_last_value('users_id_seq'), 0), \
+                coalesce((SELECT max(id) FROM users), 0)))";
+    transaction.query_typed(skip, &[(&i64::from(skipped), Type::INT8)]).await?;
+    let revoke = "UPDATE doorwarden_keys SET revoked_at = $1 WHERE revoked_at IS NULL";
+    let keys = transaction.execute_typed(revoke, &[(&at, Type::TIMESTAMPTZ)]).await?;
+    let mut sessions = 0;
+    if !keep_sessions {
+        let end = "UPDATE doorwarden_sessions SET ended_at = $1, end_reason = $2 WHERE ended_at IS NULL";
+        let reason = EndReason::SignedOut.as_str();
+        sessions = transaction.execute_typed(end, &[(&at, Type::TIMESTAMPTZ), (&reason, Type::TEXT)]).await?;
+        let users = "UPDATE users SET tokens_valid_after = $1";
+        transaction.execute_typed(users, &[(&at, Type::TIMESTAMPTZ)]).await?;
+    }
+    transaction.batch_execute("INSERT INTO doorwarden_changes (kind) VALUES ('everything')").await?;
+    transaction.commit().await?;
+    Ok(Restored { keys, sessions })
 }
 
 fn facts(row: &Row) -> Result<StoreFacts, Failure> {

@@ -1,6 +1,8 @@
 //! The command line. What a command takes stands beside its code in [`crate::command`].
 
-use crate::command::{doctor, group, import, key, password, permission, secret, superuser, token, user};
+use crate::command::{
+    backup, doctor, group, import, key, password, permission, secret, superuser, token, user,
+};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -72,6 +74,12 @@ pub(crate) enum Command {
     /// Take over the accounts of another system
     #[command(subcommand)]
     Import(import::From),
+    /// Copy a SQLite database into a file, also while the service runs
+    Backup(backup::Backup),
+    /// Put a copy in the place of a SQLite database, with the service stopped; revoke keys, skip ids, end sessions
+    Restore(backup::Restore),
+    /// After a restore by other means, such as pg_restore: revoke keys, skip ids, end sessions
+    Restored(backup::AfterRestore),
     /// Check configuration, database, keys and files; say what to do
     Doctor(doctor::Arguments),
     /// Show each value of the configuration and where it came from

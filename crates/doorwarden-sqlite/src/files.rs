@@ -77,12 +77,12 @@ pub fn keep_private(path: &Path) -> Result<()> {
         use std::os::unix::fs::PermissionsExt as _;
         let Ok(metadata) = std::fs::metadata(path) else { return Ok(()) };
         let mode = metadata.permissions().mode() & 0o777;
-        if !metadata.is_file() || mode & 0o077 == 0 {
+        if !metadata.is_file() || others(&metadata) == 0 {
             return Ok(());
         }
         let private = std::fs::Permissions::from_mode(mode & 0o700);
         let changed = std::fs::set_permissions(path, private).and_then(|()| std::fs::metadata(path));
-        let is_private = changed.is_ok_and(|metadata| metadata.permissions().mode() & 0o077 == 0);
+        let is_private = changed.is_ok_and(|metadata| others(&metadata) == 0);
         if is_private {
             tracing::warn!(file = %path.display(), mode = %format!("{mode:o}"), "others than its owner could use this file; now they cannot");
         } else if mode & 0o044 != 0 {
@@ -96,6 +96,12 @@ pub fn keep_private(path: &Path) -> Result<()> {
     #[cfg(not(unix))]
     let _ = path;
     Ok(())
+}
+
+/// What others than the owner may do with a file.
+#[cfg(unix)]
+fn others(metadata: &std::fs::Metadata) -> u32 {
+    std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o077
 }
 
 /// Refuses a write-ahead log of another file than the database, which was put there by hand: what the log has of the one before would be

@@ -28,6 +28,7 @@
 //!
 //! [`StoreError::Unavailable`]: doorwarden_core::store::StoreError::Unavailable
 
+mod backup;
 mod connection;
 mod failure;
 mod feed;
@@ -45,6 +46,7 @@ mod store;
 mod users;
 mod writer;
 
+pub use backup::{backup, damage, replace};
 pub use connection::{SqliteOptions, Synchronous};
 pub use files::{beside, keep_private, user_of};
 pub use store::SqliteStore;

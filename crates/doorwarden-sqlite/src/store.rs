@@ -1,15 +1,19 @@
+use crate::backup;
 use crate::connection::SqliteOptions;
 use crate::failure::Failure;
 use crate::feed::Follower;
 use crate::migrations;
 use crate::poke::Poke;
 use crate::readers::Readers;
-use crate::rows::{one, session_columns, user_columns};
+use crate::rows::{get, one, run, session_columns, text, user_columns};
 use crate::writer::{LONG, SHORT, Writer};
 use async_trait::async_trait;
+use doorwarden_core::flow::restored::Restored;
+use doorwarden_core::session::EndReason;
 use doorwarden_core::store::{
     ChangeFeed, ChangeSink, DurabilitySetting, MigrateError, Store, StoreError, StoreFacts,
 };
+use doorwarden_core::time::Timestamp;
 use parking_lot::Mutex;
 use rusqlite::Connection;
 use std::fmt;
@@ -144,6 +148,19 @@ impl Store for SqliteStore {
         self.write(|connection| facts(connection).map_err(StoreError::from)).await
     }
 
+    async fn damage(&self) -> Result<Vec<String>, StoreError> {
+        self.scan(|connection| Ok(backup::damage(connection)?)).await
+    }
+
+    async fn restored(
+        &self,
+        at: Timestamp,
+        skipped: u32,
+        keep_sessions: bool,
+    ) -> Result<Restored, StoreError> {
+        self.write_much(move |connection| after_restore(connection, at, skipped, keep_sessions)).await
+    }
+
     async fn close(&self) {
         self.0.poke.close();
         self.0.readers.close();
@@ -176,6 +193,30 @@ fn facts(connection: &Connection) -> Result<StoreFacts, Failure> {
             setting("synchronous", level.unwrap_or("unknown").to_owned(), synchronous >= 2),
         ],
     })
+}
+
+fn after_restore(
+    connection: &Connection,
+    at: Timestamp,
+    skipped: u32,
+    keep_sessions: bool,
+) -> Result<Restored, StoreError> {
+    let last = "SELECT max(coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'users'), 0), \
+                coalesce((SELECT max(id) FROM users), 0))";
+    let last: i64 = one(connection, last, (), |row| get(row, 0))?.unwrap_or(0);
+    run(connection, "DELETE FROM sqlite_sequence WHERE name = 'users'", ())?;
+    let sequence = "INSERT INTO sqlite_sequence (name, seq) VALUES ('users', ?1)";
+    run(connection, sequence, [last.saturating_add(skipped.into())])?;
+    let revoke = "UPDATE doorwarden_keys SET revoked_at = ?1 WHERE revoked_at IS NULL";
+    let keys = run(connection, revoke, [at.as_micros()])? as u64;
+    let mut sessions = 0;
+    if !keep_sessions {
+        let end = "UPDATE doorwarden_sessions SET ended_at = ?1, end_reason = ?2 WHERE ended_at IS NULL";
+        sessions = run(connection, end, (at.as_micros(), EndReason::SignedOut.as_str()))? as u64;
+        run(connection, "UPDATE users SET tokens_valid_after = ?1", [text(at)])?;
+    }
+    run(connection, "INSERT INTO doorwarden_changes (kind) VALUES ('everything')", ())?;
+    Ok(Restored { keys, sessions })
 }
 
 impl ChangeFeed for SqliteStore {

@@ -170,9 +170,11 @@ impl DatabaseUrl {
 impl fmt::Debug for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.place {
-            Place::Sqlite { path, must_exist } => {
-                f.debug_struct("Sqlite").field("path", path).field("must_exist", must_exist).finish()
-            }
+            Place::Sqlite { path, must_exist } => f
+                .debug_struct("Sqlite")
+                .field("path", path)
+                .field("must_exist", must_exist)
+                .finish_non_exhaustive(),
             Place::Postgres => f.write_str("Postgres(..)"),
         }
     }

@@ -13,6 +13,7 @@ pub mod obtain_tokens;
 pub mod profile;
 pub mod refresh_tokens;
 pub mod register;
+pub mod restored;
 pub mod revoke_token;
 mod rules;
 mod session;

@@ -21,6 +21,8 @@ pub use keys::{KeyStore, SigningKey};
 pub use sessions::{LoginProof, OpenSession, Opened, Renewal, Revocations, Rotation, SessionStore};
 pub use users::{PasswordChange, Taken, UserFilter, UserStore, WriteUserError};
 
+use crate::flow::restored::Restored;
+use crate::time::Timestamp;
 use async_trait::async_trait;
 use std::sync::Arc;
 
@@ -55,6 +57,18 @@ pub trait Store:
     /// Asks the database for its version, its clock, and the settings on which durability depends. Works before the first
     /// migration, too.
     async fn facts(&self) -> Result<StoreFacts, StoreError>;
+
+    /// What of the database is damaged, in its own words; empty if nothing is known to be. May take long. A server looks after that itself.
+    async fn damage(&self) -> Result<Vec<String>, StoreError>;
+
+    /// After a restore, all at once: revokes every signing key, gives no id to anybody that is not `skipped` above all that were given,
+    /// and unless `keep_sessions` ends every session and every token without one. May take long. Live views forget everything.
+    async fn restored(
+        &self,
+        at: Timestamp,
+        skipped: u32,
+        keep_sessions: bool,
+    ) -> Result<Restored, StoreError>;
 
     /// Finishes what was begun and closes every connection. Later calls fail with [`StoreError::Unavailable`].
     async fn close(&self);

@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+pub(crate) mod backup;
 mod config;
 pub(crate) mod doctor;
 pub(crate) mod group;
@@ -55,6 +56,9 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Import(from) => import::run(config, from, out.is_json()).await,
         Command::Config { .. } => config::show(&loaded, out),
         Command::Secret(command) => secret::run(config, command, out).await,
+        Command::Backup(arguments) => backup::backup(config, &arguments, out),
+        Command::Restore(arguments) => backup::restore(config, &arguments, out).await,
+        Command::Restored(arguments) => backup::after_restore(config, &arguments, out).await,
         command => {
             let accounts = match command {
                 Command::Token(_) | Command::Key(key::Subcommands::Rotate) => open_with_keys(config).await?,

@@ -1,4 +1,4 @@
-use crate::{TestStore, new_user};
+use crate::{NOON, TestStore, new_user};
 use doorwarden_core::store::{StoreError, WriteUserError};
 use doorwarden_core::time::{Clock as _, SystemClock};
 use doorwarden_core::user::UserId;
@@ -61,4 +61,27 @@ pub async fn what_is_missing_in_the_database_makes_it_unavailable(t: &TestStore)
         t.by_hand(&format!("ALTER TABLE gone RENAME TO {table}")).await;
     }
     t.store.ready().await.unwrap();
+}
+
+pub async fn after_a_restore_nothing_of_the_time_in_between_counts(t: &TestStore) {
+    assert_eq!(t.store.damage().await.unwrap(), [""; 0]);
+    let ada = t.user("ada").await.id;
+    let gone = t.user("gone").await.id;
+    assert!(t.store.delete_user(gone).await.unwrap());
+    let session = t.session(ada, NOON).await;
+    assert!(t.store.add_signing_key(super::keys::key("first", "", 0)).await.unwrap());
+    let later = NOON.after(Duration::from_mins(5));
+
+    let done = t.store.restored(later, 1000, true).await.unwrap();
+    assert_eq!((done.keys, done.sessions), (1, 0));
+    assert_eq!(t.read_session(session.id).await.ended, None, "sessions were to be kept");
+    assert_eq!(t.store.signing_keys().await.unwrap()[0].revoked_at, Some(later));
+    let bob = t.user("bob").await.id;
+    assert_eq!(bob.0, gone.0 + 1001, "no id is given again that somebody may have had since");
+
+    let done = t.store.restored(later, 1000, false).await.unwrap();
+    assert_eq!((done.keys, done.sessions), (0, 1), "what is revoked stays as it is");
+    assert_eq!(t.read_session(session.id).await.ended.map(|(at, _)| at), Some(later));
+    assert_eq!(t.read(ada).await.tokens_valid_after, Some(later));
+    assert_eq!(t.user("eve").await.id.0, bob.0 + 1001);
 }

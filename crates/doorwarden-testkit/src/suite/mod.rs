@@ -80,6 +80,7 @@ macro_rules! store_suite {
             an_open_store_answers_and_says_what_it_is
             a_closed_store_is_unavailable
             what_is_missing_in_the_database_makes_it_unavailable
+            after_a_restore_nothing_of_the_time_in_between_counts
         );
         $crate::store_suite!(@ $open users:
             a_created_user_is_returned_as_it_is_stored

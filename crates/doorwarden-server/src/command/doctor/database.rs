@@ -41,6 +41,16 @@ async fn look(config: &Config, store: &dyn Store, report: &mut Report) -> Result
     let after = SystemClock.now();
     report.ok(CHECK, format!("{} answers in {} ms", facts.version, after.since(before).as_millis()));
     durability(&facts, report);
+    let damage = store.damage().await?;
+    match damage.is_empty() {
+        true if store.kind() == "sqlite" => report.ok("integrity", "nothing of the database is damaged"),
+        true => {}
+        false => report.error(
+            "integrity",
+            format!("the database is damaged: {}", damage.join("; ")),
+            "doorwarden restore puts a copy back",
+        ),
+    }
     if let Some(theirs) = facts.now {
         // It was read at some moment between the two.
         let skew = theirs.since(after).max(before.since(theirs));
