@@ -241,7 +241,7 @@ mod tests {
             "postgres://u:hunter2@h/d?hunter2",
             "postgres://u:hunter2@/d",
         ] {
-            let error = read(url).err().expect("a bad URL");
+            let error = read(url).expect_err("a bad URL");
             assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
         }
         assert!(!format!("{:?}", PostgresOptions::new("postgres://u:hunter2@h/d")).contains("hunter2"));

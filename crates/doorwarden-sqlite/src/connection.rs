@@ -85,11 +85,8 @@ impl SqliteOptions {
         self
     }
 
-    /// Makes sure that the folder is there, without touching the file: whatever else lies beside the database can be put there now.
-    ///
-    /// # Errors
-    /// If the folder cannot be made, or the file is missing and must not be.
-    pub fn prepare(&self) -> Result<(), StoreError> {
+    /// Makes sure that the folder is there; an error if it cannot be made, or if the file is missing and must not be.
+    fn prepare(&self) -> Result<(), StoreError> {
         let refused = |why: &dyn std::fmt::Display| {
             StoreError::unavailable(format_args!("{}: {why}", self.path.display()))
         };

@@ -20,6 +20,7 @@ use doorwarden_core::token::seal::Sealer;
 use doorwarden_core::token::secret::{KeyTooShort, SecretKey};
 use doorwarden_core::token::session::SessionTokenKeys;
 use doorwarden_postgres::OptionsError;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// What can be decided before the start. Made by [`Doorwarden::builder`].
@@ -291,9 +292,7 @@ impl Builder {
         let (now, random) = (self.clock.now(), self.random.as_ref());
         let secret = match (given, url.sqlite_path()) {
             (Some(given), _) => given,
-            (None, Some(path)) if !self.without_keys => {
-                secret::beside(path, store.as_ref(), random).await?
-            }
+            (None, Some(path)) if !self.without_keys => secret::beside(path, store.as_ref(), random).await?,
             (None, _) => secret::passing(random),
         };
         let keys = if self.without_keys {
@@ -355,9 +354,7 @@ impl Builder {
         }
         let store = &closed.auth().context().store;
         let secret = match (secret_key, url.sqlite_path()) {
-            (None, Some(path)) => {
-                secret::beside(path, store.as_ref(), random.as_ref()).await?
-            }
+            (None, Some(path)) => secret::beside(path, store.as_ref(), random.as_ref()).await?,
             (given, _) => SecretKey::new(given.unwrap_or_default())?,
         };
         let old = OldSecretKeys::new(old_secret_keys)?;

@@ -152,7 +152,7 @@ async fn a_folder_in_a_folder_that_is_missing_is_not_made() {
     let database = Database::new();
     let folder = database.path.with_file_name("typo");
     let refused = SqliteStore::open(&SqliteOptions::new(folder.join("data").join("accounts.db")));
-    assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
+    assert!(matches!(refused, Err(MigrateError::Store(StoreError::Unavailable(_)))), "{refused:?}");
     assert!(!folder.exists());
 }
 
@@ -160,7 +160,7 @@ async fn a_folder_in_a_folder_that_is_missing_is_not_made() {
 async fn a_file_that_must_exist_is_not_made() {
     let database = Database::new();
     let options = SqliteOptions::new(&database.path).must_exist();
-    assert!(matches!(SqliteStore::open(&options), Err(StoreError::Unavailable(_))));
+    assert!(matches!(SqliteStore::open(&options), Err(MigrateError::Store(StoreError::Unavailable(_)))));
     assert!(!database.path.exists());
     database.store().close().await;
     SqliteStore::open(&options).unwrap().close().await;
