@@ -8,6 +8,7 @@ mod feed_down;
 mod fetching;
 mod http;
 mod issuer;
+mod private_ca;
 mod revocation;
 mod rotation;
 mod service;
