@@ -1,32 +1,88 @@
 //! Answers that do not end by themselves.
 
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 
-/// How many streams there may be at a time. Each holds a connection, and little else.
+/// How many streams strangers may hold at a time, and as many again the services of `oauth.clients`. Each holds a connection, and little
+/// else.
 const PLACES: usize = 1024;
+
+/// How many of them one address may hold. Of IPv6 it is a network of 64 bits, which anybody has.
+const PER_ADDRESS: usize = 128;
 
 /// How long a stream lasts; the client comes again then. So a place that a vanished client holds becomes free.
 pub(crate) const LIFETIME: Duration = Duration::from_mins(15);
 
+/// Who asks for a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Holder {
+    /// A service that has shown its secret.
+    Known,
+    /// Somebody at this address, where it is known.
+    Stranger(Option<IpAddr>),
+}
+
+impl Holder {
+    fn network(self) -> Option<IpAddr> {
+        match self {
+            Self::Stranger(Some(IpAddr::V6(address))) => {
+                Some(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into())
+            }
+            Self::Stranger(address) => address,
+            Self::Known => None,
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Taken {
+    known: usize,
+    strangers: usize,
+    addresses: HashMap<IpAddr, usize>,
+}
+
+impl Taken {
+    fn of(&mut self, holder: Holder) -> &mut usize {
+        match holder {
+            Holder::Known => &mut self.known,
+            Holder::Stranger(_) => &mut self.strangers,
+        }
+    }
+}
+
 /// The places for streams, and the word that ends them all.
 #[derive(Debug)]
 pub(crate) struct Streams {
-    places: Arc<Semaphore>,
+    taken: Arc<Mutex<Taken>>,
     ended: watch::Sender<bool>,
 }
 
 impl Default for Streams {
     fn default() -> Self {
-        Self { places: Arc::new(Semaphore::new(PLACES)), ended: watch::Sender::new(false) }
+        Self { taken: Arc::default(), ended: watch::Sender::new(false) }
     }
 }
 
 impl Streams {
-    /// A place, which is free again when it is dropped; `None` if there is none.
-    pub(crate) fn place(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.places).try_acquire_owned().ok()
+    /// A place, which is free again when it is dropped; `None` if there is none for this holder.
+    pub(crate) fn place(&self, holder: Holder) -> Option<Place> {
+        let mut taken = self.taken.lock();
+        if *taken.of(holder) >= PLACES {
+            return None;
+        }
+        if let Some(network) = holder.network() {
+            let held = taken.addresses.entry(network).or_default();
+            if *held >= PER_ADDRESS {
+                return None;
+            }
+            *held += 1;
+        }
+        *taken.of(holder) += 1;
+        Some(Place { taken: Arc::clone(&self.taken), holder })
     }
 
     /// Becomes `true` when streams have to end.
@@ -36,5 +92,72 @@ impl Streams {
 
     pub(crate) fn end(&self) {
         self.ended.send_replace(true);
+    }
+}
+
+/// A place that is taken.
+#[derive(Debug)]
+pub(crate) struct Place {
+    taken: Arc<Mutex<Taken>>,
+    holder: Holder,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut taken = self.taken.lock();
+        *taken.of(self.holder) -= 1;
+        let Some(network) = self.holder.network() else { return };
+        if let Some(held) = taken.addresses.get_mut(&network) {
+            *held -= 1;
+            if *held == 0 {
+                taken.addresses.remove(&network);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stranger(address: &str) -> Holder {
+        Holder::Stranger(Some(address.parse().expect("an address")))
+    }
+
+    fn take(streams: &Streams, holder: impl Fn(usize) -> Holder) -> Vec<Place> {
+        (0..3 * PLACES).map_while(|n| streams.place(holder(n))).collect()
+    }
+
+    #[test]
+    fn one_address_leaves_places_for_others() {
+        let streams = Streams::default();
+        let held = take(&streams, |_| stranger("192.0.2.1"));
+        assert_eq!(held.len(), PER_ADDRESS);
+        assert!(streams.place(stranger("192.0.2.2")).is_some());
+        drop(held);
+        assert!(streams.place(stranger("192.0.2.1")).is_some(), "what was left is free again");
+        assert!(streams.taken.lock().addresses.is_empty(), "nothing is kept of who has left");
+    }
+
+    #[test]
+    fn a_network_of_ipv6_counts_as_one_address() {
+        let streams = Streams::default();
+        let held = take(&streams, |n| stranger(&format!("2001:db8:0:1::{n:x}")));
+        assert_eq!(held.len(), PER_ADDRESS);
+        assert!(streams.place(stranger("2001:db8:0:2::1")).is_some());
+    }
+
+    #[test]
+    fn services_that_are_known_have_places_of_their_own() {
+        let streams = Streams::default();
+        let strangers = take(&streams, |n| stranger(&format!("192.0.{}.{}", n / 256, n % 256)));
+        assert_eq!(strangers.len(), PLACES);
+        assert!(streams.place(stranger("203.0.113.1")).is_none());
+        assert_eq!(take(&streams, |_| Holder::Known).len(), PLACES);
+    }
+
+    #[test]
+    fn without_addresses_only_the_number_counts() {
+        assert_eq!(take(&Streams::default(), |_| Holder::Stranger(None)).len(), PLACES);
     }
 }

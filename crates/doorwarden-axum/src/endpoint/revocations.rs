@@ -1,8 +1,9 @@
 use super::{Operation, Resource, document};
 use crate::auth::Auth;
+use crate::client::client_info;
 use crate::error::ApiError;
 use crate::settings::Endpoint;
-use crate::streams::LIFETIME;
+use crate::streams::{Holder, LIFETIME, Place};
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
@@ -14,7 +15,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, Method};
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 
 /// How long anybody may keep a statement.
 const MAX_AGE: Duration = Duration::from_secs(1);
@@ -48,7 +49,7 @@ pub(super) fn stream() -> Resource {
             (200, "Server-sent events named `revocations`.", Some("Events")),
             (503, "There are too many streams, or the database is not available.", Some("Detail")),
         ],
-        handler: |auth, _| Box::pin(open(auth)),
+        handler: |auth, request| Box::pin(open(auth, request)),
     };
     Resource { endpoint: Endpoint::RevocationStream, operations: vec![operation] }
 }
@@ -59,8 +60,16 @@ async fn get(auth: Auth, request: Request) -> Result<Response, ApiError> {
     Ok(document(&headers, "application/jwt", MAX_AGE, &published.etag, published.statement.clone()))
 }
 
-async fn open(auth: Auth) -> Result<Response, ApiError> {
-    let Some(place) = auth.streams().place() else {
+async fn open(auth: Auth, request: Request) -> Result<Response, ApiError> {
+    let settings = auth.settings();
+    let (parts, _) = request.into_parts();
+    let holder = if settings.oauth_clients.authenticate(&parts.headers).is_some() {
+        Holder::Known
+    } else {
+        let address = client_info(&parts, settings).address;
+        Holder::Stranger(address.and_then(|address| address.parse().ok()))
+    };
+    let Some(place) = auth.streams().place(holder) else {
         let text = "There are too many streams. Try again later.";
         return Err(ApiError::unavailable("too_many_streams", text, DEAF));
     };
@@ -94,7 +103,7 @@ struct Events {
     until: Instant,
     /// The tag of the last statement that was sent.
     sent: String,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Events {

@@ -1,5 +1,5 @@
 use super::Config;
-use super::value::{boolean, duration, duration_within, instant, list, number, optional_duration};
+use super::value::{address, boolean, duration, duration_within, instant, list, number, optional_duration};
 use doorwarden::core::settings::{PasswordChangeEnds, SessionSettings, WithoutSession};
 use doorwarden::core::token::Algorithm;
 use doorwarden::{CorsSettings, DatabaseUrlError, Endpoint, OauthClients, OldSecretKey};
@@ -46,7 +46,7 @@ keys! {
     "database_url" = "sqlite://doorwarden.db", "Where the accounts lie: `sqlite://PATH` or `postgres://USER:PASSWORD@HOST/NAME`.",
         |c, v| { c.database_url = v.parse().map_err(|error: DatabaseUrlError| format!("cannot be used: {error}"))?; Ok(()) };
     "listen" = "127.0.0.1:8000", "Address and port of the service.",
-        |c, v| { v.clone_into(&mut c.listen); Ok(()) };
+        |c, v| { c.listen = address(v)?; Ok(()) };
     #[secret] "secret_key" = "", "The secret key, at least 32 bytes; can be Django's SECRET_KEY. With SQLite one is made beside the database if none is given.",
         |c, v| { c.secret_key = Some(v.to_owned()).filter(|v| !v.is_empty()).map(Zeroizing::new); Ok(()) };
     #[secret] "old_secret_keys" = "", "Secret keys of before: tokens under them are still accepted (Django's SECRET_KEY_FALLBACKS), and they open signing keys. `[old_secret_keys]` with `opens_keys` or `verifies_tokens`, or `opens_keys=KEY` and `verifies_tokens=KEY` between commas: only that.",
@@ -80,7 +80,7 @@ keys! {
             Ok(())
         };
     "metrics.listen" = "127.0.0.1:9464", "Address and port of Prometheus' metrics, or `off`.",
-        |c, v| { c.metrics_listen = Some(v.to_owned()).filter(|v| v != "off"); Ok(()) };
+        |c, v| { c.metrics_listen = if v == "off" { None } else { Some(address(v)?) }; Ok(()) };
 
     "tokens.lifetime" = "60d", "How long a session token lives.",
         |c, v| { c.settings.session.lifetime = duration(v)?; Ok(()) };

@@ -16,6 +16,21 @@ pub(super) fn number<T: FromStr + PartialOrd + Copy + std::fmt::Display>(
     }
 }
 
+/// An address to listen on and a port: `127.0.0.1:8000`, `[::1]:8000`, `localhost:8000`.
+pub(super) fn address(text: &str) -> Result<String, String> {
+    let is_port = |port: &str| port.parse::<u16>().is_ok();
+    let hint = match text.rsplit_once(':') {
+        Some((host, port)) if is_port(port) && (!host.contains(':') || host.starts_with('[')) => match host {
+            "" => format!("0.0.0.0:{port}"),
+            _ => return Ok(text.to_owned()),
+        },
+        None if is_port(text) => format!("127.0.0.1:{text}"),
+        None if !text.is_empty() && !text.contains('/') => format!("{text}:8000"),
+        _ => "127.0.0.1:8000".to_owned(),
+    };
+    Err(format!("must be an address and a port. hint: {hint}"))
+}
+
 /// `true` or `false`.
 pub(super) fn boolean(text: &str) -> Result<bool, String> {
     match text {

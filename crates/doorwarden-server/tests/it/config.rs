@@ -98,3 +98,24 @@ fn a_way_back_from_a_wrong_configuration_stays_open() {
     site.run(&["completions", "bash"]).succeeds();
     site.run(&["--version"]).succeeds();
 }
+
+#[test]
+fn an_address_without_a_port_or_a_port_without_an_address_is_told_with_both() {
+    let site = Site::empty();
+    for (given, hint) in [
+        ("8000", "127.0.0.1:8000"),
+        (":8000", "0.0.0.0:8000"),
+        ("localhost", "localhost:8000"),
+        ("http://localhost:8000/", "127.0.0.1:8000"),
+        ("::1:8000", "127.0.0.1:8000"),
+        ("127.0.0.1:80000", "127.0.0.1:8000"),
+        ("", "127.0.0.1:8000"),
+    ] {
+        let message = format!("must be an address and a port. hint: {hint}");
+        site.run(&["serve", "--listen", given]).fails(78, &format!("listen (flag) {message}"));
+        site.run(&["config", "--set", &format!("metrics.listen={given}")]).fails(78, &message);
+    }
+    for good in ["[::1]:8000", "localhost:8000", "127.0.0.1:0"] {
+        site.run(&["config", "--set", &format!("listen={good}")]).succeeds();
+    }
+}

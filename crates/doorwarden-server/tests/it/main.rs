@@ -5,6 +5,7 @@
 mod backups;
 mod config;
 mod databases;
+mod deploy;
 mod django;
 mod docs;
 mod doctor;

@@ -228,3 +228,25 @@ fn a_service_without_a_free_place_still_ends_when_it_is_told() {
     let (ended, took) = service.terminate();
     assert!(ended.success() && took < Duration::from_secs(8), "{ended} after {took:?}");
 }
+
+#[test]
+fn one_address_cannot_hold_every_stream_and_known_services_have_places_of_their_own() {
+    // The SHA-256 of "secret".
+    let hash = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
+    let site = Site::sqlite().env("DOORWARDEN_OAUTH_CLIENTS", &format!("billing={hash}"));
+    let service = Service::start(&site, free_port());
+    let open = |authorization: &str| {
+        let mut stream = TcpStream::connect(("127.0.0.1", service.port)).unwrap();
+        let request =
+            format!("GET /.well-known/revocations/stream HTTP/1.1\r\nHost: x\r\n{authorization}\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).unwrap();
+        (String::from_utf8_lossy(&answer[9..]).into_owned(), stream)
+    };
+    let held: Vec<_> = (0..128).map(|_| open("")).collect();
+    assert!(held.iter().all(|(status, _)| status == "200"));
+    assert_eq!(open("").0, "503");
+    assert_eq!(open("Authorization: Basic YmlsbGluZzpndWVzcw==\r\n").0, "503", "a wrong secret");
+    assert_eq!(open("Authorization: Basic YmlsbGluZzpzZWNyZXQ=\r\n").0, "200");
+}
