@@ -1,5 +1,7 @@
 //! Answers that do not end by themselves.
 
+use bytes::Bytes;
+use doorwarden_core::feed::Published;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -59,11 +61,13 @@ impl Taken {
 pub(crate) struct Streams {
     taken: Arc<Mutex<Taken>>,
     ended: watch::Sender<bool>,
+    /// The newest statement as an event, and its tag: one for all streams, because a client that does not read keeps what it was sent.
+    event: Mutex<(String, Bytes)>,
 }
 
 impl Default for Streams {
     fn default() -> Self {
-        Self { taken: Arc::default(), ended: watch::Sender::new(false) }
+        Self { taken: Arc::default(), ended: watch::Sender::new(false), event: Mutex::default() }
     }
 }
 
@@ -88,6 +92,22 @@ impl Streams {
     /// Becomes `true` when streams have to end.
     pub(crate) fn ended(&self) -> watch::Receiver<bool> {
         self.ended.subscribe()
+    }
+
+    /// A statement as an event.
+    pub(crate) fn event(&self, published: &Published) -> Bytes {
+        let mut event = self.event.lock();
+        if event.0 != published.etag {
+            let parts: [&[u8]; 5] = [
+                b"event: revocations\nid: ",
+                published.etag.as_bytes(),
+                b"\ndata: ",
+                &published.statement,
+                b"\n\n",
+            ];
+            *event = (published.etag.clone(), parts.concat().into());
+        }
+        event.1.clone()
     }
 
     pub(crate) fn end(&self) {

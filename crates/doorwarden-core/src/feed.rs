@@ -3,12 +3,16 @@
 
 use crate::context::Context;
 use crate::keys::SignError;
+use crate::session::SessionId;
 use crate::store::{Revocations, StoreError};
 use crate::time::Timestamp;
 use crate::token::feed::{MAX_BYTES, Statement};
+use crate::user::UserId;
 use bytes::Bytes;
 use parking_lot::RwLock;
 use sha2::{Digest, Sha256};
+use std::cmp::Reverse;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
@@ -40,6 +44,7 @@ pub struct Published {
     pub etag: String,
     at: Timestamp,
     content: Content,
+    ended: Ended,
     /// When it was last found to be up to date.
     checked: RwLock<Checked>,
 }
@@ -48,6 +53,13 @@ pub struct Published {
 struct Content {
     revocations: Revocations,
     keys: Vec<String>,
+}
+
+/// Until which second access tokens of living sessions do not count, by the newest statement.
+#[derive(Debug)]
+struct Ended {
+    all_of: HashMap<UserId, Vec<(i64, Option<Uuid>)>>,
+    before: Option<i64>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -113,30 +125,118 @@ fn publish(
     window: Duration,
     checked: Checked,
 ) -> Result<Published, FeedError> {
-    let Revocations { sessions, users, .. } = &content.revocations;
+    let mut said = Said::of(&content.revocations);
+    said.shorten_to(MAX_BYTES);
+    let ended = said.ended();
     let statement = Statement {
         iss: context.settings.access.issuer.clone(),
         iat: now.as_seconds(),
         exp: now.after(RELIABLE).as_seconds(),
         window: window.as_secs().cast_signed(),
-        sessions: sessions.iter().map(|(id, at)| (id.0, at.as_seconds())).collect(),
-        // The first second whose tokens count again, as `authenticate` has it.
-        users: users.iter().map(|(id, after)| (id.0, after.as_seconds() + 1)).collect(),
-        all_of: Vec::new(),
-        before: None,
+        sessions: said.sessions.iter().map(|(id, at, _)| (id.0, at.as_seconds())).collect(),
+        users: said.users,
+        all_of: said.all_of,
+        before: said.before,
         keys: content.keys.clone(),
     };
     let statement = context.keys.sign_statement(&statement, now)?;
-    if statement.len() > MAX_BYTES {
-        tracing::error!(
-            bytes = statement.len(),
-            sessions = content.revocations.sessions.len(),
-            "more was revoked than a statement may hold: services that verify offline refuse it. \
-             hint: revoke the signing key, which ends every access token at once"
-        );
-    }
     let etag = etag(statement.as_bytes());
-    Ok(Published { statement: statement.into(), etag, at: now, content, checked: RwLock::new(checked) })
+    Ok(Published {
+        statement: statement.into(),
+        etag,
+        at: now,
+        content,
+        ended,
+        checked: RwLock::new(checked),
+    })
+}
+
+/// What a statement says of sessions and users, short enough to be believed.
+struct Said {
+    sessions: Vec<(SessionId, Timestamp, UserId)>,
+    users: Vec<(i64, i64)>,
+    all_of: Vec<(i64, i64, Option<Uuid>)>,
+    before: Option<i64>,
+}
+
+impl Said {
+    /// What a statement needs beside its lists: header, signature, the other claims. Keys are few.
+    const REST: usize = 16 << 10;
+    /// The most that an entry of `sessions` needs: `["0198c0de-0000-7000-8000-000000000001",1795435190],`, and some digits more.
+    const SESSION: usize = 56;
+
+    fn of(revocations: &Revocations) -> Self {
+        let Revocations { sessions, users, all_of, before } = revocations;
+        let ended = |(user, at, kept): &(UserId, Timestamp, Option<SessionId>)| {
+            (user.0, at.as_seconds(), kept.map(|id| id.0))
+        };
+        Self {
+            sessions: sessions.clone(),
+            // The first second whose tokens count again, as `authenticate` has it.
+            users: users.iter().map(|(id, after)| (id.0, after.as_seconds() + 1)).collect(),
+            all_of: all_of.iter().map(ended).collect(),
+            before: before.map(Timestamp::as_seconds),
+        }
+    }
+
+    /// Says the same of more, until the statement has at most this many bytes: of users with many ended sessions, those with most first,
+    /// that all tokens have ended; in the end that everybody's have.
+    fn shorten_to(&mut self, most: usize) {
+        let room = (most - Self::REST) / 4 * 3;
+        if self.bytes() <= room {
+            return;
+        }
+        let mut of_users: HashMap<UserId, (usize, Timestamp)> = HashMap::new();
+        for (_, at, user) in &self.sessions {
+            let (count, last) = of_users.entry(*user).or_insert((0, *at));
+            (*count, *last) = (*count + 1, *at.max(last));
+        }
+        let mut by_count: Vec<_> = of_users.into_iter().filter(|(_, (count, _))| *count > 1).collect();
+        by_count.sort_unstable_by_key(|(user, (count, _))| (Reverse(*count), user.0));
+        let (mut bytes, mut as_one) = (self.bytes(), HashSet::new());
+        for (user, (count, last)) in by_count {
+            if bytes <= room {
+                break;
+            }
+            let entry = (user.0, last.as_seconds(), None);
+            bytes = bytes + Self::entry(&entry) - count * Self::SESSION;
+            self.all_of.push(entry);
+            as_one.insert(user);
+        }
+        self.sessions.retain(|(_, _, user)| !as_one.contains(user));
+        tracing::warn!(
+            users = as_one.len(),
+            "very many sessions have ended: the feed ends all tokens of some users"
+        );
+        if bytes > room {
+            let sessions = self.sessions.drain(..).map(|(_, at, _)| at.as_seconds());
+            let users = self.users.drain(..).map(|(_, time)| time);
+            let all_of = self.all_of.drain(..).map(|(_, time, _)| time);
+            self.before = sessions.chain(users).chain(all_of).chain(self.before).max();
+            tracing::warn!("too much was revoked for a statement: the feed ends everybody's tokens");
+        }
+    }
+
+    /// How many bytes of JSON the lists need at most.
+    fn bytes(&self) -> usize {
+        let users = self.users.iter().map(|(id, time)| Self::entry(&(*id, *time, None)));
+        let all_of = self.all_of.iter().map(Self::entry);
+        self.sessions.len() * Self::SESSION + users.chain(all_of).sum::<usize>()
+    }
+
+    /// The most that an entry of `users` needs.
+    fn entry((id, time, kept): &(i64, i64, Option<Uuid>)) -> usize {
+        let digits = |number: i64| number.checked_ilog10().map_or(20, |digits| digits as usize + 1);
+        digits(*id) + digits(*time) + if kept.is_some() { 44 } else { 10 }
+    }
+
+    fn ended(&self) -> Ended {
+        let mut all_of: HashMap<UserId, Vec<(i64, Option<Uuid>)>> = HashMap::new();
+        for (user, time, kept) in &self.all_of {
+            all_of.entry(UserId(*user)).or_default().push((*time, *kept));
+        }
+        Ended { all_of, before: self.before }
+    }
 }
 
 /// A name for exactly these bytes, for `ETag`: the first 16 bytes of their SHA-256 in hexadecimal digits.
@@ -146,6 +246,16 @@ pub fn etag(bytes: &[u8]) -> String {
 }
 
 impl RevocationFeed {
+    /// The last second whose tokens of this session verifiers refuse although it goes on, by the newest statement. A new token has to bear
+    /// a later one.
+    pub(crate) fn ended_until(&self, user: UserId, session: SessionId) -> Option<i64> {
+        let newest = self.newest.read();
+        let Ended { all_of, before } = &newest.as_ref()?.ended;
+        let of_user = all_of.get(&user).into_iter().flatten();
+        let of_user = of_user.filter(|(_, kept)| *kept != Some(session.0)).map(|(time, _)| *time);
+        of_user.chain(*before).max()
+    }
+
     /// The newest statement if nothing can have happened since.
     fn fresh(&self, context: &Context) -> Option<Arc<Published>> {
         let newest = self.newest.read().clone()?;
@@ -162,5 +272,88 @@ impl Published {
     /// Whether no heartbeat is due at `now`.
     fn is_young(&self, now: Timestamp) -> bool {
         self.at <= now && now.since(self.at) < HEARTBEAT
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::token::feed::{sign_statement, verify_statement};
+    use crate::token::{Algorithm, KeyPair, KeySet};
+
+    const NOW: i64 = 1_795_435_200;
+
+    /// So many ended sessions of each of these users.
+    fn revocations(users: &[(i64, usize)]) -> Revocations {
+        let mut sessions = Vec::new();
+        for (user, count) in users {
+            for n in 0..*count {
+                let id = SessionId(Uuid::from_u128((u128::try_from(*user).unwrap() << 64) | n as u128));
+                let at = Timestamp::from_seconds(NOW - 300 + i64::try_from(n % 300).unwrap());
+                sessions.push((id, at, UserId(*user)));
+            }
+        }
+        Revocations { sessions, ..Revocations::default() }
+    }
+
+    fn shortened(revocations: &Revocations) -> (Said, usize) {
+        let mut said = Said::of(revocations);
+        said.shorten_to(MAX_BYTES);
+        let key = KeyPair::generate(Algorithm::EdDsa).unwrap();
+        let statement = Statement {
+            iss: "https://id.example".to_owned(),
+            iat: NOW,
+            exp: NOW + 30,
+            window: 375,
+            sessions: said.sessions.iter().map(|(id, at, _)| (id.0, at.as_seconds())).collect(),
+            users: said.users.clone(),
+            all_of: said.all_of.clone(),
+            before: said.before,
+            keys: Vec::new(),
+        };
+        let signed = sign_statement(&key, &statement);
+        let keys = KeySet::new(vec![key.public().clone()]).unwrap();
+        assert_eq!(verify_statement(&signed, &keys, "https://id.example", NOW).as_ref(), Ok(&statement));
+        (said, signed.len())
+    }
+
+    #[test]
+    fn what_fits_is_said_one_by_one() {
+        let all = revocations(&[(1, 50_000), (2, 10)]);
+        let (said, bytes) = shortened(&all);
+        assert_eq!((said.sessions.len(), said.all_of.len(), said.before), (50_010, 0, None));
+        assert!(bytes > MAX_BYTES / 3 * 2, "{bytes}");
+    }
+
+    #[test]
+    fn users_with_most_sessions_give_way_first() {
+        let (said, bytes) = shortened(&revocations(&[(1, 5), (2, 60_000), (3, 50_000), (4, 20_000), (5, 1)]));
+        assert_eq!(said.all_of, [(2, NOW - 1, None), (3, NOW - 1, None)]);
+        assert_eq!((said.sessions.len(), said.before), (20_006, None));
+        assert!(bytes <= MAX_BYTES);
+    }
+
+    #[test]
+    fn in_the_end_everybodys_tokens_end() {
+        let users: Vec<(i64, usize)> = (1..=80_000).map(|user| (user, 1)).collect();
+        let mut all = revocations(&users);
+        all.users = vec![(UserId(7), Timestamp::from_seconds(NOW - 2))];
+        all.all_of = vec![(UserId(8), Timestamp::from_seconds(NOW - 3), None)];
+        let (said, bytes) = shortened(&all);
+        assert_eq!((said.sessions.len(), said.users.len(), said.all_of.len()), (0, 0, 0));
+        assert_eq!(said.before, Some(NOW - 1));
+        assert!(bytes < 2000);
+    }
+
+    #[test]
+    fn no_entry_needs_more_room_than_was_reckoned_with() {
+        for id in [1, 9, 10, i64::MAX, 0, -1] {
+            for kept in [None, Some(Uuid::from_u128(1))] {
+                let needed = serde_json::json!([id, NOW, kept]).to_string().len() + 1;
+                assert!(needed <= Said::entry(&(id, NOW, kept)), "{id} {kept:?}");
+            }
+        }
+        let session = serde_json::json!([Uuid::from_u128(1), 99_999_999_999_i64]).to_string().len() + 1;
+        assert!(session <= Said::SESSION, "{session}");
     }
 }

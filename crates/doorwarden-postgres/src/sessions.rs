@@ -175,10 +175,10 @@ impl SessionStore for PostgresStore {
     }
 
     async fn revocations(&self, since: Timestamp) -> Result<Revocations, StoreError> {
-        let sessions = "SELECT id, ended_at FROM doorwarden_sessions s WHERE ended_at >= $1 AND refresh_counter IS NOT NULL \
+        let sessions = "SELECT id, ended_at, user_id FROM doorwarden_sessions s WHERE ended_at >= $1 AND refresh_counter IS NOT NULL \
             AND NOT EXISTS (SELECT FROM doorwarden_session_ends e WHERE e.user_id = s.user_id \
                 AND e.generation > s.generation AND e.many AND e.ended_at >= $1) \
-            UNION ALL SELECT s.id, e.ended_at FROM doorwarden_session_ends e JOIN doorwarden_sessions s \
+            UNION ALL SELECT s.id, e.ended_at, s.user_id FROM doorwarden_session_ends e JOIN doorwarden_sessions s \
             ON s.user_id = e.user_id AND s.generation = e.former AND s.ended_at IS NULL \
             WHERE e.ended_at >= $1 AND NOT e.many AND NOT e.settled AND s.refresh_counter IS NOT NULL \
             ORDER BY 2 DESC, 1 DESC LIMIT $2";
@@ -191,7 +191,7 @@ impl SessionStore for PostgresStore {
         let users = self.database.rows(Effort::Read, users, &params).await?;
         let all_of = self.database.rows(Effort::Read, all_of, &params).await?;
         Ok(Revocations::from_newest(
-            all(&sessions, |row| Ok((SessionId(get(row, 0)?), get::<At>(row, 1)?.0)))?,
+            all(&sessions, |row| Ok((SessionId(get(row, 0)?), get::<At>(row, 1)?.0, UserId(get(row, 2)?))))?,
             all(&users, |row| Ok((UserId(get(row, 0)?), get::<At>(row, 1)?.0)))?,
             all(&all_of, |row| {
                 let kept = get::<Option<_>>(row, 2)?.map(SessionId);

@@ -135,10 +135,10 @@ impl SessionStore for SqliteStore {
     }
 
     async fn revocations(&self, since: Timestamp) -> Result<Revocations, StoreError> {
-        let sessions = "SELECT id, ended_at FROM doorwarden_sessions s WHERE ended_at >= ?1 AND refresh_counter IS NOT NULL \
+        let sessions = "SELECT id, ended_at, user_id FROM doorwarden_sessions s WHERE ended_at >= ?1 AND refresh_counter IS NOT NULL \
             AND NOT EXISTS (SELECT 1 FROM doorwarden_session_ends e WHERE e.user_id = s.user_id \
                 AND e.generation > s.generation AND e.many AND e.ended_at >= ?1) \
-            UNION ALL SELECT s.id, e.ended_at FROM doorwarden_session_ends e JOIN doorwarden_sessions s \
+            UNION ALL SELECT s.id, e.ended_at, s.user_id FROM doorwarden_session_ends e JOIN doorwarden_sessions s \
             ON s.user_id = e.user_id AND s.generation = e.former AND s.ended_at IS NULL \
             WHERE e.ended_at >= ?1 AND NOT e.many AND NOT e.settled AND s.refresh_counter IS NOT NULL \
             ORDER BY 2 DESC, 1 DESC LIMIT ?2";
@@ -150,7 +150,7 @@ impl SessionStore for SqliteStore {
             let snapshot = connection.unchecked_transaction()?;
             let sessions = all(&snapshot, sessions, (since.as_micros(), most), |row| {
                 let row = Record { table: "doorwarden_sessions", row };
-                Ok((SessionId(row.get(0)?), row.instant(1)?))
+                Ok((SessionId(row.get(0)?), row.instant(1)?, UserId(row.get(2)?)))
             })?;
             let users = all(&snapshot, users, (text(since), most), |row| {
                 let row = Record { table: "users", row };

@@ -118,9 +118,7 @@ impl Events {
             let wait = match feed::current(context).await {
                 Ok(published) if published.etag != self.sent => {
                     self.sent.clone_from(&published.etag);
-                    let statement = String::from_utf8_lossy(&published.statement);
-                    let event = format!("event: revocations\nid: {}\ndata: {statement}\n\n", self.sent);
-                    return Some(event.into());
+                    return Some(self.auth.streams().event(&published));
                 }
                 Ok(_) if context.live.is_connected() => HEARTBEAT,
                 Ok(_) => DEAF,

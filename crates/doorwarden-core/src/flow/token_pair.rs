@@ -5,6 +5,7 @@ use super::obtain_tokens::Resources;
 use crate::context::Context;
 use crate::refresh;
 use crate::session::{ClientInfo, Session, SessionId};
+use crate::time::Timestamp;
 use crate::token::access::AccessClaims;
 use crate::user::{Account, UserId};
 use serde_json::{Map, Value};
@@ -57,6 +58,7 @@ impl Context {
     pub(super) async fn token_pair(&self, session: &Session) -> Result<TokenPair, FlowError> {
         let user = self.live.user(session.user).await?.ok_or(FlowError::NotFound)?;
         let counter = session.refresh_counter.ok_or(FlowError::NotFound)?;
+        let issued_at = self.issued_at(session).await;
         let now = self.now();
         // One call of the system for both.
         let random: [u8; 20] = self.random.bytes();
@@ -69,8 +71,8 @@ impl Context {
                 Some(named) => named.split(' ').map(str::to_owned).collect(),
                 None => self.settings.access.audience().to_vec(),
             },
-            exp: now.as_seconds() + lifetime,
-            iat: now.as_seconds(),
+            exp: issued_at + lifetime,
+            iat: issued_at,
             jti: Uuid::from_slice(jti).expect("sixteen bytes").simple().to_string(),
             client_id: session.client_id.clone().unwrap_or_else(|| self.settings.access.client_id.clone()),
             id: Some(session.user.0),
@@ -91,6 +93,17 @@ impl Context {
             refresh_expires_in: session.idle_seconds.map_or(left, |idle| left.min(idle)),
             session: session.id,
         })
+    }
+
+    /// The second that a token bears which is issued now. Where verifiers were just told that no token of this second counts, although the
+    /// session goes on, it is the next one, and the token is handed out no sooner.
+    async fn issued_at(&self, session: &Session) -> i64 {
+        let Some(ended) = self.feed.ended_until(session.user, session.id) else {
+            return self.now().as_seconds();
+        };
+        let next = Timestamp::from_seconds(ended + 1);
+        tokio::time::sleep(next.since(self.now()).min(Duration::from_secs(1))).await;
+        self.now().as_seconds().max(ended + 1)
     }
 
     async fn extra_claims(&self, account: &Account, session: &Session) -> Map<String, Value> {

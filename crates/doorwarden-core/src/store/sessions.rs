@@ -111,9 +111,9 @@ pub struct LoginProof {
 /// What was revoked in a span of time, each list by instant.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Revocations {
-    /// Sessions that ended before their time, and when. Only those that have or had refresh tokens: of others there is no access
-    /// token.
-    pub sessions: Vec<(SessionId, Timestamp)>,
+    /// Sessions that ended before their time, when, and whose they were. Only those that have or had refresh tokens: of others there is
+    /// no access token.
+    pub sessions: Vec<(SessionId, Timestamp, UserId)>,
     /// Users whose [`tokens_valid_after`](crate::user::User::tokens_valid_after) was set, and to what: it concerns tokens without a session.
     pub users: Vec<(UserId, Timestamp)>,
     /// Users of whom more than [`ONE_BY_ONE`](Self::ONE_BY_ONE) sessions ended together: no token of theirs that was issued at or before the
@@ -133,19 +133,19 @@ impl Revocations {
 
     /// From lists that begin with the newest and have at most one entry more than [`MOST`](Self::MOST).
     pub fn from_newest(
-        mut sessions: Vec<(SessionId, Timestamp)>,
+        mut sessions: Vec<(SessionId, Timestamp, UserId)>,
         mut users: Vec<(UserId, Timestamp)>,
         mut all_of: Vec<(UserId, Timestamp, Option<SessionId>)>,
     ) -> Self {
         let most = Self::MOST as usize;
         let surplus = [
-            sessions.get(most).map(|(_, at)| *at),
+            sessions.get(most).map(|(_, at, _)| *at),
             users.get(most).map(|(_, at)| *at),
             all_of.get(most).map(|(_, at, _)| *at),
         ];
         let before = surplus.into_iter().flatten().max();
         let is_later = |at: Timestamp| before.is_none_or(|before| at > before);
-        sessions.retain(|(_, at)| is_later(*at));
+        sessions.retain(|(_, at, _)| is_later(*at));
         users.retain(|(_, at)| is_later(*at));
         all_of.retain(|(_, at, _)| is_later(*at));
         sessions.reverse();

@@ -155,7 +155,10 @@ pub async fn revocations_are_told_from_an_instant_on_in_their_order(t: &TestStor
     t.store.end_session(b.id, ada, EndReason::RefreshReused, two).await.unwrap();
     assert_eq!(
         t.store.revocations(NOON).await.unwrap(),
-        Revocations { sessions: vec![(a.id, one), (b.id, two), (c.id, three)], ..Revocations::default() }
+        Revocations {
+            sessions: vec![(a.id, one, ada), (b.id, two, ada), (c.id, three, ada)],
+            ..Revocations::default()
+        }
     );
     t.store.sign_out_user(ada, EndReason::SignedOut, three).await.unwrap();
     t.store.end_sessions_of(bob, None, EndReason::SignedOut, NOON).await.unwrap();
@@ -163,7 +166,7 @@ pub async fn revocations_are_told_from_an_instant_on_in_their_order(t: &TestStor
     assert_eq!(
         t.store.revocations(two).await.unwrap(),
         Revocations {
-            sessions: vec![(b.id, two), (c.id, three)],
+            sessions: vec![(b.id, two, ada), (c.id, three, ada)],
             users: vec![(bob, two), (ada, three)],
             ..Revocations::default()
         }
@@ -180,7 +183,7 @@ pub async fn the_end_by_deactivation_and_deletion_is_among_the_revocations(t: &T
     t.store.delete_user(bob).await.unwrap();
     // These ends are dated by the database's own clock.
     let revoked = t.store.revocations(doorwarden_core::time::Timestamp::default()).await.unwrap().sessions;
-    let mut ids: Vec<_> = revoked.iter().map(|(id, _)| *id).collect();
+    let mut ids: Vec<_> = revoked.iter().map(|(id, ..)| *id).collect();
     let mut expected = [of_ada, of_bob];
     ids.sort();
     expected.sort();

@@ -3,10 +3,13 @@
 use crate::app::{App, Database, NOON};
 use crate::pairs::claims;
 use axum::body::BodyDataStream;
+use doorwarden::core::session::Session;
+use doorwarden::core::store::OpenSession;
 use doorwarden::core::token::access::{self, AccessClaims};
 use doorwarden::core::token::feed::{Statement, TYPE, sign_statement, verify_statement};
 use doorwarden::core::token::{KeyPair, KeySet};
 use doorwarden::{Doorwarden, UserId};
+use doorwarden_testkit::new_session;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use http::Request;
@@ -28,6 +31,8 @@ on_both! {
     a_stream_begins_with_the_statement_and_tells_each_revocation_within_a_second
     a_stream_has_a_heartbeat
     streams_end_when_the_server_stops
+    many_sessions_that_end_together_are_told_as_one_and_the_next_token_counts
+    streams_that_are_not_read_share_one_buffer
     there_is_a_most_of_streams
 }
 
@@ -246,6 +251,69 @@ async fn streams_end_when_the_server_stops(database: Database) {
     app.auth.end_streams();
     assert!(stream.next().await.is_none());
     assert!(app.stream().await.next().await.is_none(), "and none begins");
+}
+
+async fn many_sessions_that_end_together_are_told_as_one_and_the_next_token_counts(database: Database) {
+    let app = database.app().await;
+    app.register("jane").await;
+    let pair = app.obtain("jane").await;
+    let user = UserId(1);
+    let open = |_| {
+        let session = Session { refresh_counter: Some(0), ..new_session(user, NOON) };
+        app.auth.context().store.open_session(OpenSession { session, login: None, most: None })
+    };
+    for _ in 0..11 {
+        assert!(join_all((0..100).map(open)).await.into_iter().all(|opened| opened.unwrap().is_some()));
+    }
+    let stolen = app.obtain("jane").await;
+    assert_eq!(app.call("POST", "/logout?scope=others", Some(&pair.access), None).await.status, 204);
+    let statement = app.statement().await;
+    let now = NOON.as_seconds();
+    assert_eq!(
+        (&statement.all_of[..], statement.sessions.len()),
+        (&[(1, now, Some(sid(&pair.access)))][..], 0)
+    );
+
+    let kid = app.auth.keys().list().await.unwrap()[0].0.kid.clone();
+    let counts = |access: &str| {
+        let claims = claims(access);
+        let claims = AccessClaims {
+            sub: claims["sub"].as_str().unwrap().to_owned(),
+            sid: Some(sid(access)),
+            iat: claims["iat"].as_i64().unwrap(),
+            ..AccessClaims::default()
+        };
+        !is_revoked(&statement, &kid, &claims)
+    };
+    assert!(counts(&pair.access) && !counts(&stolen.access));
+    // The second is still the same.
+    let began = Instant::now();
+    let next = app.obtain("jane").await;
+    assert!(counts(&next.access), "{}", claims(&next.access));
+    assert_eq!(claims(&next.access)["iat"], now + 1);
+    assert!(began.elapsed() > Duration::from_millis(900), "it is handed out no sooner");
+    app.clock.advance(Duration::from_secs(2));
+    let later = app.refresh(&next.refresh).await;
+    assert_eq!(claims(later.json()["access"].as_str().unwrap())["iat"], now + 2);
+}
+
+async fn streams_that_are_not_read_share_one_buffer(database: Database) {
+    let app = database.app().await;
+    app.register("jane").await;
+    let mut streams = Vec::new();
+    for _ in 0..50 {
+        streams.push(app.stream().await);
+    }
+    let mut buffers = HashSet::new();
+    for stream in &mut streams {
+        let next = tokio::time::timeout(Duration::from_secs(5), stream.0.next()).await;
+        let event = next.unwrap().unwrap().unwrap();
+        buffers.insert((event.as_ptr(), event.len()));
+        // What a client does not read stays where it is.
+        std::mem::forget(event);
+    }
+    // A heartbeat may have come in between.
+    assert!(buffers.len() <= 2, "{} buffers", buffers.len());
 }
 
 async fn there_is_a_most_of_streams(database: Database) {
