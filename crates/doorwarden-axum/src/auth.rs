@@ -16,6 +16,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use doorwarden_core::context::Context;
 use doorwarden_core::flow::authenticate::{ShownTo, authenticate};
+use doorwarden_core::permission::PermissionName;
 use doorwarden_core::store::patience::one_request;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
@@ -172,6 +173,9 @@ impl Auth {
     /// A layer that lets only those through who have this permission, as Django's `has_perm` defines it: 401 without a user, 403 for others.
     /// A name that was never declared is nobody's but the superusers'.
     ///
+    /// # Panics
+    /// If the name is not `app_label.codename`: nobody could ever have it.
+    ///
     /// ```
     /// use axum::{Router, routing::post};
     /// use doorwarden_axum::Auth;
@@ -183,7 +187,12 @@ impl Auth {
     /// }
     /// ```
     pub fn require_perm(&self, permission: impl Into<Arc<str>>) -> RequireLayer {
-        RequireLayer::new(self.clone(), Need::Permission(permission.into()))
+        let permission = permission.into();
+        assert!(
+            permission.parse::<PermissionName>().is_ok(),
+            "a permission is called app_label.codename, not {permission:?}"
+        );
+        RequireLayer::new(self.clone(), Need::Permission(permission))
     }
 
     /// The outermost layer of an application: request ids, security headers, limits, metrics, safety from panics, errors as

@@ -16,6 +16,7 @@ pub mod layer;
 pub mod metrics;
 pub mod oauth_client;
 mod openapi;
+pub mod page;
 mod refresh_cookie;
 pub mod settings;
 pub mod shell;

@@ -100,7 +100,8 @@ fn guard(settings: &HttpSettings, headers: &HeaderMap) -> Result<(), ApiError> {
     Err(ApiError::detail(StatusCode::FORBIDDEN, "csrf_failed", text))
 }
 
-fn is_same_origin(headers: &HeaderMap) -> bool {
+/// Whether the browser says that a page of this origin sent the request.
+pub(crate) fn is_same_origin(headers: &HeaderMap) -> bool {
     if let Some(site) = headers.get(SEC_FETCH_SITE) {
         return site == "same-origin";
     }

@@ -33,20 +33,8 @@ const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, PUT, PATCH, DE
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// How many header fields the shell adds.
+/// How many header fields the shell adds, by default.
 pub(crate) const HEADERS: usize = 6;
-
-/// On every answer, unless the handler set its own.
-const SECURITY_HEADERS: [(HeaderName, HeaderValue); HEADERS - 1] = [
-    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
-    (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
-    (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
-    (
-        header::CONTENT_SECURITY_POLICY,
-        HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'; base-uri 'none'"),
-    ),
-    (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
-];
 
 /// Made by [`Auth::shell`].
 #[derive(Debug, Clone)]
@@ -231,8 +219,8 @@ impl Begun {
         let headers = response.headers_mut();
         headers.reserve(HEADERS);
         headers.insert(REQUEST_ID, self.id.clone());
-        for (name, value) in SECURITY_HEADERS {
-            headers.entry(name).or_insert(value);
+        for (name, value) in &self.shared.auth.settings().headers {
+            headers.entry(name).or_insert_with(|| value.clone());
         }
         response
     }

@@ -1,6 +1,7 @@
 //! What is wrong with an input, field by field.
 
 use std::borrow::Cow;
+use std::fmt;
 
 /// The key under which complaints stand that belong to no single field, as in Django REST framework.
 pub const NON_FIELD_ERRORS: &str = "non_field_errors";
@@ -100,6 +101,17 @@ impl FieldErrors {
     /// The fields and their complaints.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[FieldError])> {
         self.0.iter().map(|(field, errors)| (field.as_ref(), errors.as_slice()))
+    }
+}
+
+/// Every complaint with its field: `email: Enter a valid email address.`
+impl fmt::Display for FieldErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut complaints = self.0.iter().flat_map(|(field, list)| list.iter().map(move |one| (field, one)));
+        if let Some((field, one)) = complaints.next() {
+            write!(f, "{field}: {}", one.text)?;
+        }
+        complaints.try_for_each(|(field, one)| write!(f, "; {field}: {}", one.text))
     }
 }
 

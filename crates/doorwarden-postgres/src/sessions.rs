@@ -8,9 +8,7 @@ use async_trait::async_trait;
 use doorwarden_core::password::PasswordHash;
 use doorwarden_core::refresh::Presented;
 use doorwarden_core::session::{EndReason, Session, SessionId};
-use doorwarden_core::store::{
-    OpenSession, Opened, Renewal, Revocations, Rotation, SessionStore, StoreError,
-};
+use doorwarden_core::store::{OpenSession, Opened, Renewal, Revocations, Rotation, SessionStore, StoreError};
 use doorwarden_core::time::Timestamp;
 use doorwarden_core::user::UserId;
 use tokio_postgres::types::Type;

@@ -1,6 +1,7 @@
 use crate::Doorwarden;
 use crate::database_url::{DatabaseUrl, DatabaseUrlError};
 use crate::secret::{self, SecretKeyError};
+use doorwarden_axum::settings::EndpointPathError;
 use doorwarden_axum::{Auth, CorsSettings, Endpoint, HttpSettings};
 use doorwarden_core::context::Context;
 use doorwarden_core::feed::RevocationFeed;
@@ -148,7 +149,7 @@ impl Builder {
         self
     }
 
-    /// Moves an endpoint.
+    /// Moves an endpoint to a path, such as `/api/login`. [`build`](Self::build) refuses one that cannot be served.
     #[must_use]
     pub fn endpoint_at(mut self, endpoint: Endpoint, path: impl Into<String>) -> Self {
         self.http.endpoints.insert(endpoint, Some(path.into()));
@@ -255,6 +256,7 @@ impl Builder {
             .into_iter()
             .map(|(name, label)| Ok(Permission { name: name.parse()?, label }))
             .collect::<Result<Vec<_>, PermissionNameError>>()?;
+        self.http.check_paths()?;
         let hasher = Hasher::new(self.hashing, self.ceilings)?;
         if self.settings.access.lifetime > AccessSettings::MAX_LIFETIME {
             return Err(BuildError::AccessLifetime);
@@ -467,6 +469,9 @@ pub enum BuildError {
     /// A field is declared under a name that it cannot have.
     #[error(transparent)]
     FieldName(#[from] FieldNameError),
+    /// An endpoint cannot be served where it was moved to.
+    #[error(transparent)]
+    EndpointPath(#[from] EndpointPathError),
     /// A permission is not named `app_label.codename`.
     #[error(transparent)]
     PermissionName(#[from] PermissionNameError),

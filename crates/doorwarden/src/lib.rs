@@ -33,6 +33,8 @@ mod users;
 
 pub use builder::{BuildError, Builder, OldSecretKey, SecretKeyRevoked};
 pub use database_url::{DatabaseUrl, DatabaseUrlError};
+pub use doorwarden_axum::page::safe_next;
+pub use doorwarden_axum::settings::EndpointPathError;
 pub use doorwarden_axum::{
     ApiError, Auth, Claims, CorsSettings, CurrentUser, Endpoint, HttpSettings, OauthClients,
 };

@@ -32,7 +32,7 @@ pub use token_pair::TokenPair;
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum FlowError {
     /// The input breaks rules.
-    #[error("the input is invalid")]
+    #[error("the input is invalid: {0}")]
     Invalid(FieldErrors),
     /// The address and the password do not belong together, or the account cannot log in. Says no more, on purpose.
     #[error("A user with this email and password was not found.")]

@@ -266,7 +266,7 @@ async fn an_endpoint_that_is_not_there_is_not_in_the_document(database: Database
 }
 
 async fn the_document_says_what_each_operation_needs_and_answers(database: Database) {
-    let issuer = |b: Builder| b.settings(|s| s.access.issuer = "https://example.com/auth/".to_owned());
+    let issuer = |b: Builder| b.settings(|s| "https://example.com/auth/".clone_into(&mut s.access.issuer));
     let app = database.app_with(issuer).await;
     let document = app.call("GET", "/openapi.json", None, None).await.json();
     assert_eq!(

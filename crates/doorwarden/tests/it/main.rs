@@ -16,6 +16,7 @@ mod keys;
 mod library;
 mod oauth;
 mod outage;
+mod pages;
 mod pairs;
 mod passwords;
 mod protection;

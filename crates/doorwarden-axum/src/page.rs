@@ -1,0 +1,239 @@
+//! Pages that a server renders: the session token in a cookie, and a way to the login page.
+
+use crate::auth::Auth;
+use crate::error::ApiError;
+use crate::extract::{self, CurrentUser};
+use crate::refresh_cookie::is_same_origin;
+use axum::extract::{OriginalUri, Request};
+use axum::response::{IntoResponse, Response};
+use doorwarden_core::flow::authenticate::{ShownTo, authenticate};
+use http::header::{AUTHORIZATION, CACHE_CONTROL, COOKIE, LOCATION, SET_COOKIE, VARY};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use tower_layer::Layer;
+use tower_service::Service;
+
+/// The prefix makes browsers insist on `Secure`, on `Path=/`, and on no `Domain` (RFC 6265bis, section 4.1.3.2).
+const NAME: &str = "__Host-doorwarden-session";
+/// `Lax`, so that who follows a link from elsewhere is still logged in.
+const ATTRIBUTES: &str = "HttpOnly; Secure; SameSite=Lax; Path=/";
+/// What may stand in a query as it is.
+const IN_QUERY: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+type Answer = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+impl Auth {
+    /// A layer that finds the user by the cookie of [`set_session_cookie`](Self::set_session_cookie), where a request has no
+    /// `Authorization`. It goes around everything that wants to know the user, and inside [`shell`](Self::shell).
+    ///
+    /// A token that is refused makes a visitor of its bearer, not an error, and its cookie is taken away. In a request that changes
+    /// something (`POST` and its like) the cookie counts only if the browser says that it comes from a page of this origin: a form of
+    /// another site finds nobody logged in, so forms need no secret value of their own against forgery (CSRF).
+    pub fn session_cookie(&self) -> SessionCookieLayer {
+        SessionCookieLayer { auth: self.clone() }
+    }
+
+    /// The value of `Set-Cookie` that keeps a session token in a browser as long as a session may last. The browser sends it over HTTPS
+    /// and to `localhost` only, and shows it to no script.
+    ///
+    /// # Panics
+    /// If the text is no token that this instance made: it has a character that no token has.
+    pub fn set_session_cookie(&self, token: &str) -> HeaderValue {
+        let seconds = self.context().settings.session.lifetime.as_secs();
+        assert!(
+            token.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)),
+            "not a session token"
+        );
+        HeaderValue::from_str(&format!("{NAME}={token}; Max-Age={seconds}; {ATTRIBUTES}"))
+            .expect("plain ASCII")
+    }
+
+    /// The value of `Set-Cookie` that takes it away, for a log-out.
+    pub fn remove_session_cookie(&self) -> HeaderValue {
+        HeaderValue::from_str(&format!("{NAME}=; Max-Age=0; {ATTRIBUTES}")).expect("plain ASCII")
+    }
+
+    /// A layer that lets only users through and sends everybody else to the login page (303), as Django's `login_required`. A page that
+    /// was asked for stands in the parameter `next`; check it with [`safe_next`] before you go there.
+    pub fn login_required(&self, login_page: impl Into<Arc<str>>) -> LoginRequiredLayer {
+        LoginRequiredLayer { auth: self.clone(), login_page: login_page.into() }
+    }
+}
+
+/// Where to go after a login: `next` if it is a path of this site, else `/`. Whoever made the link to the login page chose `next`.
+///
+/// ```
+/// use doorwarden_axum::page::safe_next;
+///
+/// assert_eq!(safe_next("/feed?page=2"), "/feed?page=2");
+/// for elsewhere in ["https://evil.test/", "//evil.test", "/\\evil.test", "/\t/evil.test", "javascript:alert(1)", ""] {
+///     assert_eq!(safe_next(elsewhere), "/");
+/// }
+/// ```
+pub fn safe_next(next: &str) -> &str {
+    let is_plain = next.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
+    match is_plain && next.starts_with('/') && !next.starts_with("//") {
+        true => next,
+        false => "/",
+    }
+}
+
+/// Made by [`Auth::session_cookie`].
+#[derive(Debug, Clone)]
+pub struct SessionCookieLayer {
+    auth: Auth,
+}
+
+impl<S> Layer<S> for SessionCookieLayer {
+    type Service = SessionCookie<S>;
+
+    fn layer(&self, inner: S) -> SessionCookie<S> {
+        SessionCookie { inner, auth: self.auth.clone() }
+    }
+}
+
+/// The service of [`SessionCookieLayer`].
+#[derive(Debug, Clone)]
+pub struct SessionCookie<S> {
+    inner: S,
+    auth: Auth,
+}
+
+impl<S> Service<Request> for SessionCookie<S>
+where
+    S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Answer;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request) -> Answer {
+        let auth = self.auth.clone();
+        // The clone has not been polled ready; the one that has must be the one that is called.
+        let clone = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, clone);
+        Box::pin(async move {
+            request.extensions_mut().insert(auth.clone());
+            let Some(token) = token(request.method(), request.headers()) else {
+                return inner.call(request).await;
+            };
+            let is_known = match auth.verify(&token).await {
+                Ok(user) => request.extensions_mut().insert(user).is_none(),
+                Err(error) if error.status() == StatusCode::UNAUTHORIZED => false,
+                Err(error) => return Ok(error.render(request.headers())),
+            };
+            let mut response = inner.call(request).await?;
+            let headers = response.headers_mut();
+            let sets = |value: &HeaderValue| value.as_bytes().starts_with(NAME.as_bytes());
+            if !is_known && !headers.get_all(SET_COOKIE).iter().any(sets) {
+                headers.append(SET_COOKIE, auth.remove_session_cookie());
+            }
+            headers.append(VARY, HeaderValue::from_static("cookie"));
+            headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("private, no-cache"));
+            Ok(response)
+        })
+    }
+}
+
+/// The token of the cookie, where it counts.
+fn token(method: &Method, headers: &HeaderMap) -> Option<String> {
+    let is_safe = [Method::GET, Method::HEAD, Method::OPTIONS].contains(method);
+    if headers.contains_key(AUTHORIZATION) || !(is_safe || is_same_origin(headers)) {
+        return None;
+    }
+    // By bytes: what another cookie holds must not matter.
+    let pairs = headers.get_all(COOKIE).iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
+    let value = pairs
+        .map(<[u8]>::trim_ascii)
+        .find_map(|pair| pair.strip_prefix(NAME.as_bytes()).and_then(|rest| rest.strip_prefix(b"=")))?;
+    std::str::from_utf8(value).ok().map(str::to_owned)
+}
+
+/// Made by [`Auth::login_required`].
+#[derive(Debug, Clone)]
+pub struct LoginRequiredLayer {
+    auth: Auth,
+    login_page: Arc<str>,
+}
+
+impl<S> Layer<S> for LoginRequiredLayer {
+    type Service = LoginRequired<S>;
+
+    fn layer(&self, inner: S) -> LoginRequired<S> {
+        LoginRequired { inner, layer: self.clone() }
+    }
+}
+
+/// The service of [`LoginRequiredLayer`].
+#[derive(Debug, Clone)]
+pub struct LoginRequired<S> {
+    inner: S,
+    layer: LoginRequiredLayer,
+}
+
+impl<S> Service<Request> for LoginRequired<S>
+where
+    S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Answer;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request) -> Answer {
+        let LoginRequiredLayer { auth, login_page } = self.layer.clone();
+        let clone = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, clone);
+        Box::pin(async move {
+            let (mut parts, body) = request.into_parts();
+            parts.extensions.insert(auth);
+            match extract::current(&mut parts).await {
+                Ok(Some(_)) => inner.call(Request::from_parts(parts, body)).await,
+                Err(error) if error.status() != StatusCode::UNAUTHORIZED => Ok(error.render(&parts.headers)),
+                Ok(None) | Err(_) => {
+                    let uri =
+                        parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |OriginalUri(uri)| uri);
+                    let asked = uri.path_and_query().map_or("/", |asked| asked.as_str());
+                    let is_page = [Method::GET, Method::HEAD].contains(&parts.method);
+                    Ok(to_login(&login_page, is_page.then_some(asked)))
+                }
+            }
+        })
+    }
+}
+
+fn to_login(page: &str, next: Option<&str>) -> Response {
+    let to = next.map_or(page.to_owned(), |next| {
+        let joint = if page.contains('?') { '&' } else { '?' };
+        format!("{page}{joint}next={}", utf8_percent_encode(next, IN_QUERY))
+    });
+    match HeaderValue::from_str(&to) {
+        Ok(to) => {
+            (StatusCode::SEE_OTHER, [(LOCATION, to), (CACHE_CONTROL, HeaderValue::from_static("no-store"))])
+                .into_response()
+        }
+        Err(_) => ApiError::internal().into_response(),
+    }
+}
+
+impl Auth {
+    /// Whose a token is.
+    async fn verify(&self, token: &str) -> Result<CurrentUser, ApiError> {
+        Ok(CurrentUser::new(authenticate(self.context(), token, ShownTo::Application).await?, self.clone()))
+    }
+}
