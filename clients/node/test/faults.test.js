@@ -203,6 +203,16 @@ test("what is wrong with the configuration is warned of once a minute", async (t
   }
 });
 
+test("an issuer of another name is warned of", async (t) => {
+  const { issuer } = await start(t);
+  const warnings = [];
+  const verifier = new Verifier("https://id.example", { address: issuer.url, warn: (message) => warnings.push(message) });
+  t.after(() => verifier.close());
+  assert.equal(await verifier.ready(700), false);
+  const said = `the issuer "https://id.example" was expected, and "${issuer.url}" came`;
+  assert.ok(warnings[0].includes(said) && warnings.at(-1).includes(said), warnings.join("\n"));
+});
+
 test("clocks that differ are warned of", async (t) => {
   for (const [ahead, said] of [
     [40, /clocks differ by about (39|40) s: this machine is behind/],

@@ -191,6 +191,16 @@ class Faults(unittest.TestCase):
                 self.assertEqual(len(logs.output), 1)
                 self.assertRegex(logs.output[0], said)
 
+    def test_an_issuer_of_another_name_is_in_the_log(self):
+        issuer = self.issuer()
+        verifier = Verifier("https://id.example", address=issuer.url)
+        self.addCleanup(verifier.close)
+        with self.assertLogs("doorwarden_verify", "WARNING") as logs:
+            self.assertFalse(verifier.ready(0.7))
+        said = f"the issuer 'https://id.example' was expected, and '{issuer.url}' came"
+        self.assertIn(said, logs.output[0])
+        self.assertIn(said, logs.output[-1])
+
     def test_clocks_that_differ_are_in_the_log(self):
         for ahead, said in [
             (40, r"clocks differ by about (39|40) s: this machine is behind"),

@@ -94,18 +94,18 @@ pub fn verify_statement(signed: &str, keys: &KeySet, issuer: &str, now: i64) -> 
     if statement.iss == issuer { Ok(statement) } else { Err(Refusal::WrongIssuer) }
 }
 
-/// When a statement that one of these keys signed was made (`iat`), whether or not it may be relied upon: to say by how much clocks
-/// differ.
+/// What a statement says that one of these keys signed, for whichever issuer and however old: to say what is wrong with it, and never
+/// to rely upon it.
 ///
 /// # Errors
 /// [`Refusal`]: it is no statement, or none of these keys signed it.
-pub fn issued_at(signed: &str, keys: &KeySet) -> Result<i64, Refusal> {
+pub fn read(signed: &str, keys: &KeySet) -> Result<Statement, Refusal> {
     let jws = Jws::parse_parts(&Parts::of_at_most(MAX_BYTES, signed)?)?;
     if !jws.is_of_type(TYPE) {
         return Err(Refusal::WrongType);
     }
     jws.verify(keys)?;
-    parse(&jws.payload).map(|(statement, _)| statement.iat)
+    parse(&jws.payload).map(|(statement, _)| statement)
 }
 
 fn parse(payload: &[u8]) -> Result<(Statement, Times), Refusal> {

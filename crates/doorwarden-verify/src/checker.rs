@@ -240,10 +240,24 @@ impl Checker {
         }
     }
 
-    /// By how many seconds the clocks differ that make a statement look too old or too new, unless it was held up.
-    pub fn explain_statement(&self, statement: &str, now: impl Into<Now>) -> Option<i64> {
-        let issued_at = feed::issued_at(statement, &self.state().keys.usable).ok()?;
-        Some(now.into().unix_secs.saturating_sub(issued_at).abs())
+    /// What is wrong with a statement that was refused, for the operator, like [`explain`](Self::explain).
+    pub fn explain_statement(
+        &self,
+        refusal: Refusal,
+        statement: &str,
+        now: impl Into<Now>,
+    ) -> Option<String> {
+        let said = || feed::read(statement, &self.state().keys.usable).ok();
+        match refusal {
+            Refusal::WrongIssuer => {
+                Some(format!("the issuer {:?} was expected, and {:?} came", self.issuer, said()?.iss))
+            }
+            Refusal::Expired | Refusal::IssuedInFuture => {
+                let difference = now.into().unix_secs.saturating_sub(said()?.iat).abs();
+                Some(format!("clocks differ by {difference} s, or it came late"))
+            }
+            _ => None,
+        }
     }
 
     /// Whether there are keys.

@@ -130,11 +130,11 @@ fn a_statement_may_be_long_but_not_endless() {
 }
 
 #[test]
-fn when_a_statement_was_made_can_be_read_though_it_does_not_count() {
+fn what_one_of_the_keys_signed_can_be_read_though_it_does_not_count() {
     let own = pair(Algorithm::EdDsa);
     let old = Statement { iat: NOW - 1000, exp: NOW - 970, ..statement() };
     let signed = feed::sign_statement(own, &old);
     assert_eq!(verify(&signed), Err(Refusal::Expired));
-    assert_eq!(feed::issued_at(&signed, &key_set(&[own])), Ok(NOW - 1000));
-    assert_eq!(feed::issued_at(&signed, &key_set(&[pair(Algorithm::Es256)])), Err(Refusal::UnknownKey));
+    assert_eq!(feed::read(&signed, &key_set(&[own])), Ok(old));
+    assert_eq!(feed::read(&signed, &key_set(&[pair(Algorithm::Es256)])), Err(Refusal::UnknownKey));
 }

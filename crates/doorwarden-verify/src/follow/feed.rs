@@ -29,8 +29,8 @@ enum FeedError {
     Fetch(#[from] FetchError),
     #[error("the statement is refused: {0}")]
     Refused(Refusal),
-    #[error("the statement is refused: {refusal}. clocks differ by {secs} s, or it came late")]
-    Clocks { refusal: Refusal, secs: i64 },
+    #[error("the statement is refused: {0}. {1:.400}")]
+    Explained(Refusal, String),
     #[error("nothing came through the stream")]
     NothingCame,
     #[error("the stream fell silent")]
@@ -131,12 +131,11 @@ impl Shared {
             self.keys.ask(REFRESH, WAIT).await;
             heard = self.checker.hear(statement, self.now());
         }
-        let revokes_key = heard.map_err(|refusal| match refusal {
-            Refusal::Expired | Refusal::IssuedInFuture => {
-                let secs = self.checker.explain_statement(statement, self.now()).unwrap_or_default();
-                FeedError::Clocks { refusal, secs }
+        let revokes_key = heard.map_err(|refusal| {
+            match self.checker.explain_statement(refusal, statement, self.now()) {
+                Some(reason) => FeedError::Explained(refusal, reason),
+                None => FeedError::Refused(refusal),
             }
-            refusal => FeedError::Refused(refusal),
         })?;
         self.announce();
         if revokes_key {

@@ -83,21 +83,22 @@ impl Verifier {
     /// [`Refused`].
     pub async fn verify(&self, token: &str) -> Result<Arc<AccessClaims>, Refused> {
         let shared = &self.running.shared;
-        let mut decided = shared.judge(token);
+        let now = shared.now();
+        let mut decided = shared.checker.verify(token, now);
         if !matches!(decided, Err(Refused::NoKeys | Refused::Stale | Refused::Token(Refusal::UnknownKey))) {
-            return shared.note(token, decided);
+            return shared.note(token, now, decided);
         }
         let end = Instant::now() + WAIT;
         let left = || end.saturating_duration_since(Instant::now());
         if decided != Err(Refused::Stale) {
             shared.keys.ask(shared.refresh_interval, left()).await;
-            decided = shared.judge(token);
+            decided = shared.checker.verify(token, shared.now());
         }
         if decided == Err(Refused::Stale) {
             shared.statements.ask(POLL, left()).await;
-            decided = shared.judge(token);
+            decided = shared.checker.verify(token, shared.now());
         }
-        shared.note(token, decided)
+        shared.note(token, shared.now(), decided)
     }
 
     /// Like [`verify`](Self::verify), but fetches nothing and never waits.
@@ -106,7 +107,8 @@ impl Verifier {
     /// [`Refused`].
     pub fn check(&self, token: &str) -> Result<Arc<AccessClaims>, Refused> {
         let shared = &self.running.shared;
-        shared.note(token, shared.judge(token))
+        let now = shared.now();
+        shared.note(token, now, shared.checker.verify(token, now))
     }
 
     /// Waits until the keys and a first statement have come, at most five seconds. A service that awaits this before it listens
@@ -153,18 +155,15 @@ impl Shared {
         Now { unix_secs: (self.clock)(), steady: Some(self.started.elapsed()) }
     }
 
-    fn judge(&self, token: &str) -> Result<Arc<AccessClaims>, Refused> {
-        self.checker.verify(token, self.now())
-    }
-
     /// Says in the log what the operator should know of a decision.
     fn note(
         &self,
         token: &str,
+        now: Now,
         decided: Result<Arc<AccessClaims>, Refused>,
     ) -> Result<Arc<AccessClaims>, Refused> {
         let issuer = self.issuer.url();
-        let is_stale = self.checker.is_stale(self.now());
+        let is_stale = self.checker.is_stale(now);
         if self.was_stale.load(Ordering::Relaxed) != is_stale
             && self.was_stale.swap(is_stale, Ordering::Relaxed) != is_stale
         {
@@ -175,7 +174,7 @@ impl Shared {
             }
         }
         if let Err(refused) = decided
-            && let Some(reason) = self.checker.explain(refused, token, self.now())
+            && let Some(reason) = self.checker.explain(refused, token, now)
             && self.minutely.allows(refused.code())
         {
             tracing::warn!(issuer, "tokens are refused: {reason:.400}");

@@ -264,6 +264,18 @@ async fn what_is_wrong_with_the_configuration_is_in_the_log_once_a_minute() {
 }
 
 #[tokio::test]
+async fn an_issuer_of_another_name_is_in_the_log() {
+    let (log, _guard) = Log::start();
+    let issuer = Issuer::start(Fault::None).await;
+    let verifier =
+        Verifier::builder("https://id.example").address(&issuer.url).clock(|| crate::issuer::NOW).build();
+    let error = verifier.unwrap().ready_within(Duration::from_secs(1)).await.unwrap_err().to_string();
+    let said = format!("the issuer \"https://id.example\" was expected, and {:?} came", issuer.url);
+    assert!(error.contains(&said), "{error}");
+    assert!(log.lines_with(&said) > 0);
+}
+
+#[tokio::test]
 async fn clocks_that_differ_are_in_the_log() {
     for (ahead, said) in [
         (40, "clocks differ by about 40 s: this machine is behind"),

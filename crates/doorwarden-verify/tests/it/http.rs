@@ -2,12 +2,14 @@
 
 use crate::issuer::{Fault, Issuer};
 use axum::body::Body;
+use axum::http::header::AUTHORIZATION;
 use axum::http::{Request, StatusCode};
 use axum::routing::get;
 use axum::{Extension, Router};
 use doorwarden_verify::{Claims, Verifier};
 use std::time::Duration;
 use tower::ServiceExt;
+use tower_http::cors::CorsLayer;
 
 async fn verifier(issuer: &Issuer) -> Verifier {
     let verifier = issuer.builder().stale_limit(Duration::from_secs(10)).build().unwrap();
@@ -53,6 +55,26 @@ async fn the_layer_lets_only_accepted_tokens_through() {
     let (status, _, body) = ask(&router, &[&bearer]).await;
     assert_eq!(status.as_u16(), 503);
     assert_eq!(body, r#"{"detail":"Access tokens cannot be verified at the moment."}"#);
+}
+
+#[tokio::test]
+async fn a_browser_may_ask_before_it_sends_a_token() {
+    let issuer = Issuer::start(Fault::None).await;
+    let verifier = verifier(&issuer).await;
+    let origin = "https://app.example.com";
+    let cors = CorsLayer::new().allow_origin([origin.parse().unwrap()]).allow_headers([AUTHORIZATION]);
+    let router = Router::new().route("/", get(async |claims: Claims| claims.sub.clone()));
+    let ask = async |router: &Router, method| {
+        let request = Request::builder().method(method).uri("/").header("origin", origin);
+        let request = request.header("access-control-request-method", "GET").body(Body::empty()).unwrap();
+        let response = router.clone().oneshot(request).await.unwrap();
+        (response.status().as_u16(), response.headers().contains_key("access-control-allow-origin"))
+    };
+    let around = router.clone().layer(verifier.layer()).layer(cors.clone());
+    assert_eq!(ask(&around, "OPTIONS").await, (200, true));
+    assert_eq!(ask(&around, "GET").await, (401, true));
+    let within = router.layer(cors).layer(verifier.layer());
+    assert_eq!(ask(&within, "OPTIONS").await, (401, false), "the order that the documentation warns of");
 }
 
 #[tokio::test]
