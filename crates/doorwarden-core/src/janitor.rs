@@ -1,8 +1,9 @@
 //! Work in the background: what is written behind, and what is thrown away.
 
 use crate::context::Context;
+use crate::time::Timestamp;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How often `last_seen` is written.
 const FLUSH_EVERY: Duration = Duration::from_secs(15);
@@ -10,6 +11,8 @@ const FLUSH_EVERY: Duration = Duration::from_secs(15);
 const PAUSE: Duration = Duration::from_millis(200);
 /// Between two rounds otherwise.
 const ROUND: Duration = Duration::from_mins(1);
+/// By how much the clock must differ from the time that has passed to have been set: more than what corrects itself step by step.
+const STEP_MICROS: i64 = 5_000_000;
 /// How many sessions one batch deletes at most, so that no writer waits long.
 const BATCH: u32 = 500;
 /// How long an ended or expired session stays readable.
@@ -20,16 +23,32 @@ const SEEN_BATCH: usize = 1000;
 /// Works until the context is dropped. To be spawned once for each context.
 pub async fn run(context: Weak<Context>) {
     let mut until_purge = Duration::ZERO;
+    let mut before = None;
     loop {
         let wait = FLUSH_EVERY.min(until_purge.max(PAUSE));
         tokio::time::sleep(wait).await;
         let Some(context) = context.upgrade() else { return };
+        let looked = (context.now(), Instant::now());
+        if let Some(seconds) = before.replace(looked).and_then(|before| step(before, looked)) {
+            tracing::warn!(
+                seconds,
+                "the clock was set, or the machine slept: tokens, sessions and keys are judged by the new time"
+            );
+        }
         flush_seen(&context).await;
         until_purge = until_purge.saturating_sub(wait);
         if until_purge.is_zero() {
             until_purge = purge(&context).await;
         }
     }
+}
+
+/// By how many seconds the clock was set between two looks at it and at a clock that nobody sets; `None` if it was not.
+fn step(before: (Timestamp, Instant), after: (Timestamp, Instant)) -> Option<i64> {
+    let by_clock = after.0.as_micros().saturating_sub(before.0.as_micros());
+    let passed = i64::try_from(after.1.duration_since(before.1).as_micros()).unwrap_or(i64::MAX);
+    let difference = by_clock.saturating_sub(passed);
+    (difference.unsigned_abs() >= STEP_MICROS.unsigned_abs()).then_some(difference / 1_000_000)
 }
 
 /// Writes when sessions were last seen. Also to be called once before the store is closed.
@@ -51,6 +70,33 @@ async fn purge(context: &Arc<Context>) -> Duration {
         Err(error) => {
             tracing::warn!(%error, "old sessions could not be deleted");
             ROUND
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_set_is_noticed_and_one_that_is_corrected_is_not() {
+        let noon = Timestamp::from_seconds(1_795_435_200);
+        let start = Instant::now();
+        let after = |clock: i64, passed: u64| {
+            let clock = Timestamp::from_micros(noon.as_micros() + clock * 1000);
+            step((noon, start), (clock, start + Duration::from_millis(passed)))
+        };
+        for (clock, passed, set) in [
+            (15_000, 15_000, None),
+            (15_400, 15_000, None),
+            (11_000, 15_000, None),
+            (80_000, 80_000, None),
+            (15_000 + 3_600_000, 15_000, Some(3600)),
+            (15_000 - 61_000, 15_000, Some(-61)),
+            (0, 15_000, Some(-15)),
+            (20_000, 15_000, Some(5)),
+        ] {
+            assert_eq!(after(clock, passed), set, "{clock} {passed}");
         }
     }
 }
