@@ -36,8 +36,8 @@ const OPEN: &str = insert_session!(
 );
 
 const LOG_IN: &str = insert_session!(
-    "UPDATE users SET last_login = $3, password = coalesce($24, password) \
-     WHERE id = $1 AND is_active AND password = $23 RETURNING id, sessions_generation"
+    "UPDATE users SET last_login = $3, password = coalesce($24, password), \
+     password_trimmed = password_trimmed AND NOT $25 WHERE id = $1 AND is_active AND password = $23 RETURNING id, sessions_generation"
 );
 
 #[async_trait]
@@ -72,6 +72,7 @@ impl SessionStore for PostgresStore {
             (&i64::from(Opened::MOST_ENDED) as _, Type::INT8),
             (&verified as _, Type::TEXT),
             (&rehashed as _, Type::TEXT),
+            (&login.as_ref().is_some_and(|login| login.is_untrimmed) as _, Type::BOOL),
         ];
         let row = if login.is_some() {
             self.database.row(Effort::Write, LOG_IN, &params).await?

@@ -23,11 +23,11 @@ impl SessionStore for SqliteStore {
         self.write(move |connection| {
             let session = &open.session;
             if let Some(login) = &open.login {
-                let sql = "UPDATE users SET last_login = ?3, password = coalesce(?4, password) \
-                           WHERE id = ?1 AND is_active AND password = ?2";
+                let sql = "UPDATE users SET last_login = ?3, password = coalesce(?4, password), \
+                           password_trimmed = password_trimmed AND NOT ?5 WHERE id = ?1 AND is_active AND password = ?2";
                 let rehashed = login.rehashed.as_ref().map(PasswordHash::as_str);
                 let at = text(session.created_at);
-                if run(connection, sql, (session.user.0, login.verified.as_str(), at, rehashed))? == 0 {
+                if run(connection, sql, (session.user.0, login.verified.as_str(), at, rehashed, login.is_untrimmed))? == 0 {
                     return Ok(None);
                 }
             }

@@ -57,7 +57,8 @@ impl TestStore {
 
     /// Tries to log in with the password [`hash`]`(verified)`; whether a session was opened.
     pub async fn log_in(&self, session: Session, verified: &str, rehashed: Option<&str>) -> bool {
-        let login = LoginProof { verified: hash(verified), rehashed: rehashed.map(hash) };
+        let login =
+            LoginProof { verified: hash(verified), rehashed: rehashed.map(hash), is_untrimmed: false };
         let open = OpenSession { session, login: Some(login), most: None };
         self.store.open_session(open).await.expect("the database answers").is_some()
     }

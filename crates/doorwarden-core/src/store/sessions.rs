@@ -106,6 +106,9 @@ pub struct LoginProof {
     /// The same password hashed with the current settings, to be stored in its place. Not a password change: no token
     /// ends.
     pub rehashed: Option<PasswordHash>,
+    /// It is known not to have been trimmed before it was hashed: [`password_trimmed`](crate::user::User::password_trimmed) becomes
+    /// false.
+    pub is_untrimmed: bool,
 }
 
 /// What was revoked in a span of time, each list by instant.

@@ -112,7 +112,7 @@ pub(crate) async fn session(store: &PostgresStore, user: &User, refresh_counter:
 }
 
 pub(crate) fn login(user: &User) -> OpenSession {
-    let login = Some(LoginProof { verified: user.password.clone(), rehashed: None });
+    let login = Some(LoginProof { verified: user.password.clone(), rehashed: None, is_untrimmed: false });
     OpenSession { session: session_of(user, None), login, most: None }
 }
 

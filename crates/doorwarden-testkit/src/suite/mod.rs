@@ -120,6 +120,7 @@ macro_rules! store_suite {
             a_new_password_needs_the_expected_one
             nobody_has_no_password_to_change
             a_new_password_is_not_a_trimmed_one
+            a_login_that_shows_that_a_password_was_not_trimmed_is_remembered
             a_better_hash_of_a_trimmed_password_is_a_trimmed_one
             signing_out_ends_the_sessions_and_dates_the_tokens
             signing_out_counts_what_it_ended

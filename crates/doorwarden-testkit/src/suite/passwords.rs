@@ -1,6 +1,6 @@
 use crate::{NOON, TestStore, hash, new_session, seconds};
 use doorwarden_core::session::{EndReason, Session};
-use doorwarden_core::store::PasswordChange;
+use doorwarden_core::store::{LoginProof, OpenSession, PasswordChange};
 use doorwarden_core::user::{User, UserId};
 
 fn to(word: &str) -> PasswordChange {
@@ -72,6 +72,17 @@ pub async fn a_new_password_is_not_a_trimmed_one(t: &TestStore) {
     assert!(t.read(ada).await.password_trimmed);
     assert!(t.store.change_password(ada, to("new")).await.unwrap());
     assert!(!t.read(ada).await.password_trimmed);
+}
+
+pub async fn a_login_that_shows_that_a_password_was_not_trimmed_is_remembered(t: &TestStore) {
+    let ada = t.user("ada").await.id;
+    t.by_hand("UPDATE users SET password_trimmed = true").await;
+    for (is_untrimmed, trimmed) in [(false, true), (true, false), (false, false)] {
+        let login = LoginProof { verified: hash("ada"), rehashed: None, is_untrimmed };
+        let open = OpenSession { session: new_session(ada, NOON), login: Some(login), most: None };
+        assert!(t.store.open_session(open).await.unwrap().is_some());
+        assert_eq!(t.read(ada).await.password_trimmed, trimmed);
+    }
 }
 
 pub async fn a_better_hash_of_a_trimmed_password_is_a_trimmed_one(t: &TestStore) {

@@ -131,7 +131,11 @@ pub async fn drill_no_session_outlives_a_login_that_raced_with_a_password_change
             reason: EndReason::PasswordChanged,
         };
         let changing = t.store.change_password(ada.id, change);
-        let proof = || LoginProof { verified: ada.password.clone(), rehashed: Some(hash("old, better")) };
+        let proof = || LoginProof {
+            verified: ada.password.clone(),
+            rehashed: Some(hash("old, better")),
+            is_untrimmed: false,
+        };
         let open = || OpenSession { session: new_session(ada.id, NOON), login: Some(proof()), most: None };
         let (first, second) = (t.store.open_session(open()), t.store.open_session(open()));
         let (a, changed, b) = tokio::join!(first, changing, second);
@@ -147,8 +151,11 @@ pub async fn drill_no_session_outlives_an_opening_that_raced_with_a_deactivation
         let ada = t.user(&format!("ada{round}")).await;
         let calls = (0..9).map(|n| {
             let (store, id) = (t.store.clone(), ada.id);
-            let login =
-                (round % 4 < 2).then(|| LoginProof { verified: ada.password.clone(), rehashed: None });
+            let login = (round % 4 < 2).then(|| LoginProof {
+                verified: ada.password.clone(),
+                rehashed: None,
+                is_untrimmed: false,
+            });
             let off = UserChange { is_active: Some(false), ..UserChange::default() };
             async move {
                 match (n, round % 2) {

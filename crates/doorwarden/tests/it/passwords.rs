@@ -1,11 +1,12 @@
 //! Passwords: what is accepted, how they are stored, what a change ends.
 
-use crate::app::{Answer, Database, NOON, PASSWORD};
+use crate::app::{Answer, App, Database, NOON, PASSWORD};
 use doorwarden::core::flow::FlowError;
 use doorwarden::core::settings::{PasswordChangeEnds, WithoutSession};
 use doorwarden::core::token::SecretKey;
 use doorwarden::core::token::session::{SessionClaims, SessionTokenKeys};
 use doorwarden::{Password, UserId};
+use doorwarden_testkit::wait_until;
 use serde_json::json;
 use std::time::Duration;
 
@@ -13,6 +14,8 @@ on_both! {
     a_password_counts_exactly_as_typed
     white_space_alone_is_no_password
     the_password_of_an_imported_account_is_taken_with_blanks_or_without
+    a_login_of_a_password_with_blanks_says_that_it_was_not_trimmed
+    a_failed_login_is_the_same_work_whatever_becomes_of_outer_blanks
     a_hash_of_another_cost_is_made_anew_at_login_and_ends_nothing
     a_change_asks_for_the_current_password_and_ends_the_other_sessions
     a_change_may_end_all_sessions_and_answers_with_a_new_token
@@ -76,6 +79,53 @@ async fn the_password_of_an_imported_account_is_taken_with_blanks_or_without(dat
     assert_eq!(app.call("POST", "/password/change", Some(&token), Some(change)).await.status, 204);
     assert_eq!(app.log_in("old", " another horse 7 ").await.status, 200);
     assert_eq!(app.log_in("old", "another horse 7").await.status, 400, "the new password counts as typed");
+}
+
+async fn a_login_of_a_password_with_blanks_says_that_it_was_not_trimmed(database: Database) {
+    let app = database.app().await;
+    let trimmed = async || app.auth.users().get(UserId(1)).await.unwrap().unwrap().password_trimmed;
+    let password = format!(" {PASSWORD} ");
+    let body = json!({"email": "old@example.com", "username": "old", "password": password});
+    app.post("/registration", body).await.token();
+    database.sql.execute("UPDATE users SET password_trimmed = '1' WHERE id = 1").await.unwrap();
+    assert_eq!(app.log_in("old", PASSWORD).await.status, 400);
+    assert!(trimmed().await);
+    assert_eq!(app.log_in("old", &password).await.status, 200);
+    assert!(!trimmed().await, "Django's admin set it");
+    assert_eq!(app.log_in("old", &password).await.status, 200);
+}
+
+async fn a_failed_login_is_the_same_work_whatever_becomes_of_outer_blanks(database: Database) {
+    let app = database.app().await;
+    for name in ["trimmed", "here", "inactive", "unusable"] {
+        app.register(name).await;
+    }
+    let change = "UPDATE users SET password_trimmed = '1' WHERE username = 'trimmed'; \
+                  UPDATE users SET password = '!' WHERE username = 'unusable'; \
+                  UPDATE users SET is_active = '0' WHERE username = 'inactive'";
+    database.sql.execute(change).await.unwrap();
+    for wrong in ["wrong horse", " wrong horse", "wrong horse\t", "\u{a0}wrong horse "] {
+        let mut work = Vec::new();
+        for name in ["trimmed", "here", "inactive", "unusable", "nobody"] {
+            let before = done(&app).await;
+            assert_eq!(app.log_in(name, wrong).await.status, 400);
+            work.push(done(&app).await - before);
+        }
+        assert!(work[0] > 0 && work.iter().all(|kib| *kib == work[0]), "{wrong:?}: {work:?}");
+    }
+    let blanks = format!("{PASSWORD} ");
+    let before = done(&app).await;
+    assert_eq!(app.log_in("inactive", &blanks).await.status, 400);
+    let wrong = done(&app).await - before;
+    assert_eq!(app.log_in("here", &blanks).await.status, 400);
+    assert_eq!(done(&app).await - before, 2 * wrong);
+}
+
+/// What was hashed until now, when nothing is being hashed.
+async fn done(app: &App) -> u64 {
+    let stats = || app.auth.context().pool.stats();
+    assert!(wait_until(Duration::from_secs(20), || (stats().queued, stats().busy) == (0, 0)).await);
+    stats().filled_kib
 }
 
 async fn a_hash_of_another_cost_is_made_anew_at_login_and_ends_nothing(database: Database) {
