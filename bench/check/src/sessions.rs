@@ -1,9 +1,9 @@
 use crate::database::{self, PAIR_LIFETIME_SECS};
 use doorwarden::core::context::Context;
-use doorwarden::core::flow::authenticate::authenticate;
+use doorwarden::core::flow::authenticate::{ShownTo, authenticate};
 use doorwarden::core::flow::log_out::{self, end};
 use doorwarden::core::flow::refresh_tokens::refresh_tokens;
-use doorwarden::core::session::{EndReason, SessionId};
+use doorwarden::core::session::{ClientInfo, EndReason, SessionId};
 use doorwarden::core::token::session::SessionClaims;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -23,19 +23,19 @@ pub async fn measure(folder: &Path, count: u64) -> Value {
         (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for &number in &samples {
         let token = token(context, number, count);
-        cold.push(nanos(authenticate(context, &token)).await);
-        check.push(nanos(authenticate(context, &token)).await);
+        cold.push(nanos(authenticate(context, &token, ShownTo::Account)).await);
+        check.push(nanos(authenticate(context, &token, ShownTo::Account)).await);
     }
     let mut counters = std::collections::HashMap::new();
     for &number in &samples {
         let counter = counters.entry(number).or_insert(0);
         let token = context.refresh_keys.issue(database::id(number), *counter);
         *counter += 1;
-        refresh.push(nanos(refresh_tokens(context, &token)).await);
+        refresh.push(nanos(refresh_tokens(context, &token, ClientInfo::default())).await);
     }
     let mut ended = std::collections::HashSet::new();
     for &number in samples.iter().filter(|number| ended.insert(**number)).take(500) {
-        let who = authenticate(context, &token(context, number, count)).await.expect("valid");
+        let who = authenticate(context, &token(context, number, count), ShownTo::Account).await.expect("valid");
         list.push(nanos(log_out::sessions(context, &who)).await);
         let session = SessionId(database::id(number));
         revoke.push(nanos(end(context, &who, session, EndReason::Revoked)).await);

@@ -39,7 +39,8 @@ pub trait Hooks: Send + Sync + std::fmt::Debug + 'static {
         Ok(())
     }
 
-    /// The account is there, its session not yet. If this refuses, the account is deleted again. A process that is killed in between
+    /// The account is there, its session not yet. If this refuses, the account is deleted again, also if the client has hung up
+    /// meanwhile: what follows the account goes on to its end. A process that is killed in between
     /// leaves the account without what this makes beside it, so make up for it where it is missing, for instance in
     /// [`before_login`](Self::before_login).
     async fn after_registration(&self, _user: &User) -> Result<(), FieldErrors> {

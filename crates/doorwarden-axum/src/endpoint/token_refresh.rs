@@ -49,7 +49,7 @@ async fn post(auth: Auth, request: Request) -> Result<Response, ApiError> {
             (token, Transport::Body)
         }
     };
-    match refresh_tokens(auth.context(), &token, &client).await {
+    match refresh_tokens(auth.context(), &token, client).await {
         Ok(pair) => Ok(token::answer(&pair, transport)),
         Err(error) => Err(match transport {
             Transport::Cookie if !matches!(error, RefreshError::Flow(_)) => {

@@ -1,5 +1,6 @@
 //! Somebody changes his own password.
 
+use super::finish::finish;
 use super::{FlowError, IssuedToken, log_in, rules};
 use crate::context::Context;
 use crate::error::{FieldError, FieldErrors, Input};
@@ -10,8 +11,9 @@ use crate::password::Password;
 use crate::session::{ClientInfo, EndReason};
 use crate::settings::PasswordChangeEnds;
 use crate::store::{Change, PasswordChange};
-use crate::user::User;
+use crate::user::{User, UserId};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// What the request says.
 #[derive(Debug, Default)]
@@ -32,7 +34,7 @@ pub struct ChangePassword {
 /// # Errors
 /// [`FlowError::Invalid`] if the current password is wrong or the new one breaks rules; [`FlowError::NotFound`] if the account is gone.
 pub async fn change_password(
-    context: &Context,
+    context: &Arc<Context>,
     who: &Authenticated,
     request: ChangePassword,
 ) -> Result<Option<IssuedToken>, FlowError> {
@@ -62,6 +64,18 @@ pub async fn change_password(
         keep_session: keep,
         reason: EndReason::PasswordChanged,
     };
+    let context = Arc::clone(context);
+    finish(async move { store(&context, id, change, request.client).await }).await
+}
+
+/// What begins with the new password.
+async fn store(
+    context: &Context,
+    id: UserId,
+    change: PasswordChange,
+    client: ClientInfo,
+) -> Result<Option<IssuedToken>, FlowError> {
+    let keep = change.keep_session;
     if !context.store.change_password(id, change).await? {
         return Err(wrong("current_password"));
     }
@@ -70,7 +84,7 @@ pub async fn change_password(
     if keep.is_some() {
         return Ok(None);
     }
-    let session = context.new_session(id, request.client, context.settings.session.lifetime);
+    let session = context.new_session(id, client, context.settings.session.lifetime);
     let session = context.open(session, None).await?;
     Ok(Some(context.session_token(&session)))
 }

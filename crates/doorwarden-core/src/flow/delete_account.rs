@@ -1,9 +1,11 @@
 //! Somebody deletes his own account.
 
+use super::finish::finish;
 use super::{FlowError, change_password, rules};
 use crate::context::Context;
 use crate::error::{FieldErrors, Input};
 use crate::flow::authenticate::Authenticated;
+use std::sync::Arc;
 
 /// Deletes the caller's account after he has typed his password. Every token of it is refused from then on, and the id is
 /// never given to anybody else.
@@ -11,7 +13,7 @@ use crate::flow::authenticate::Authenticated;
 /// # Errors
 /// [`FlowError::Invalid`] with a complaint about `password`; [`FlowError::NotFound`] if the account is gone already.
 pub async fn delete_account(
-    context: &Context,
+    context: &Arc<Context>,
     who: &Authenticated,
     password: Input<String>,
 ) -> Result<(), FlowError> {
@@ -24,5 +26,6 @@ pub async fn delete_account(
     if !errors.is_empty() {
         return Err(errors.into());
     }
-    super::manage::delete_user(context, user.id).await
+    let context = Arc::clone(context);
+    finish(async move { super::manage::delete_user(&context, user.id).await }).await
 }

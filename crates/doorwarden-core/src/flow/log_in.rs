@@ -1,5 +1,6 @@
 //! Somebody logs in with an address and a password.
 
+use super::finish::finish;
 use super::{FlowError, IssuedToken, rules};
 use crate::context::Context;
 use crate::error::{FieldError, FieldErrors, Input};
@@ -9,6 +10,7 @@ use crate::password::{Password, PasswordHash, Verdict};
 use crate::session::{ClientInfo, EndReason, Session};
 use crate::store::{Change, LoginProof};
 use crate::user::User;
+use std::sync::Arc;
 
 /// The most characters of a password at login, or the policy's most if that is more: somebody may have chosen his under an older
 /// policy.
@@ -38,7 +40,7 @@ pub struct LoggedIn {
 ///
 /// # Errors
 /// [`FlowError::WrongCredentials`]; [`FlowError::Invalid`] if a field is missing, the address is none, or a hook refuses.
-pub async fn log_in(context: &Context, request: Login) -> Result<(User, IssuedToken), FlowError> {
+pub async fn log_in(context: &Arc<Context>, request: Login) -> Result<(User, IssuedToken), FlowError> {
     let lifetime = context.settings.session.lifetime;
     let LoggedIn { user, session } =
         open_session(context, request, |c, user, client| c.new_session(user.id, client, lifetime)).await?;
@@ -53,7 +55,7 @@ pub async fn log_in(context: &Context, request: Login) -> Result<(User, IssuedTo
 /// # Errors
 /// [`FlowError::WrongCredentials`]; [`FlowError::Invalid`] if a field is missing, the address is none, or a hook refuses.
 pub(super) async fn open_session(
-    context: &Context,
+    context: &Arc<Context>,
     request: Login,
     session: impl FnOnce(&Context, &User, ClientInfo) -> Session,
 ) -> Result<LoggedIn, FlowError> {
@@ -100,10 +102,22 @@ pub(super) async fn open_session(
     }
 
     let session = session(context, &user, request.client);
+    let context = Arc::clone(context);
+    let opened = finish(async move { open(&context, user, session, proof).await }).await?;
+    opened.ok_or(failure)
+}
+
+/// What begins with the session. `None`: the account was changed while its password was being checked.
+async fn open(
+    context: &Context,
+    user: User,
+    session: Session,
+    proof: LoginProof,
+) -> Result<Option<LoggedIn>, FlowError> {
     let session = match context.open(session, Some(proof)).await {
         Err(FlowError::WrongCredentials) => {
             context.tell(Event::LoginFailed { user: Some(user.id), reason: LoginFailure::Raced }).await;
-            return Err(failure);
+            return Ok(None);
         }
         other => other?,
     };
@@ -116,7 +130,7 @@ pub(super) async fn open_session(
         }
     }
     context.tell(Event::LoggedIn { user: user.id, session: session.id }).await;
-    Ok(LoggedIn { user, session })
+    Ok(Some(LoggedIn { user, session }))
 }
 
 type Failure = (Option<crate::user::UserId>, LoginFailure);
@@ -130,6 +144,9 @@ async fn verify(
 ) -> Result<Result<(User, LoginProof), Failure>, FlowError> {
     let Some(user) = context.store.user_by_email(email).await? else {
         context.pool.decoy(password).await?;
+        if let Some(trimmed) = trimmed(password) {
+            context.pool.decoy(&trimmed).await?;
+        }
         return Ok(Err((None, LoginFailure::UnknownEmail)));
     };
     let matched = match matching(context, &user, password).await? {
@@ -144,7 +161,7 @@ async fn verify(
     } else {
         None
     };
-    let proof = LoginProof { verified: user.password.clone(), rehashed };
+    let proof = LoginProof { verified: user.password.clone(), rehashed, is_untrimmed: matched.is_untrimmed };
     Ok(Ok((user, proof)))
 }
 
@@ -152,26 +169,39 @@ async fn verify(
 pub(super) struct Matched {
     pub(super) password: Password,
     pub(super) needs_rehash: bool,
+    /// It has outer blanks, so the stored one was not trimmed before it was hashed.
+    pub(super) is_untrimmed: bool,
 }
 
-/// Compares a password with a user's stored one.
+/// What is left of a password without its outer blanks, if it has some.
+fn trimmed(password: &Password) -> Option<Password> {
+    let trimmed = text::python_strip(password.expose());
+    (trimmed.len() != password.expose().len()).then(|| Password::new(trimmed))
+}
+
+/// Compares a password with a user's stored one. One with outer blanks is computed twice, with them and without, whoever it is for: an
+/// account whose password may have been trimmed cannot be told from others.
 pub(super) async fn matching(
     context: &Context,
     user: &User,
     password: &Password,
 ) -> Result<Result<Matched, LoginFailure>, FlowError> {
     let stored: &PasswordHash = &user.password;
-    if user.password_trimmed {
+    let as_typed = context.pool.verify(password, stored).await?;
+    if let Some(trimmed) = trimmed(password) {
         // Django REST framework cut off the outer blanks before it hashed; Django's admin did not.
-        let trimmed = Password::new(text::python_strip(password.expose()));
-        if trimmed.expose().len() != password.expose().len()
-            && let Verdict::Match { needs_rehash } = context.pool.verify(&trimmed, stored).await?
-        {
-            return Ok(Ok(Matched { password: trimmed, needs_rehash }));
+        let verdict = context.pool.verify(&trimmed, stored).await?;
+        if let (Verdict::Match { needs_rehash }, true) = (verdict, user.password_trimmed) {
+            return Ok(Ok(Matched { password: trimmed, needs_rehash, is_untrimmed: false }));
+        }
+        if let Verdict::Match { needs_rehash } = as_typed {
+            return Ok(Ok(Matched { password: password.clone(), needs_rehash, is_untrimmed: true }));
         }
     }
-    Ok(match context.pool.verify(password, stored).await? {
-        Verdict::Match { needs_rehash } => Ok(Matched { password: password.clone(), needs_rehash }),
+    Ok(match as_typed {
+        Verdict::Match { needs_rehash } => {
+            Ok(Matched { password: password.clone(), needs_rehash, is_untrimmed: false })
+        }
         Verdict::NoMatch => Err(LoginFailure::WrongPassword),
         Verdict::Unusable => Err(LoginFailure::UnusablePassword),
         Verdict::Unreadable => Err(LoginFailure::UnreadableHash),

@@ -1,11 +1,14 @@
 //! Somebody ends sessions of his own, or looks at them.
 
 use super::FlowError;
+use super::finish::finish;
 use crate::context::Context;
 use crate::event::Event;
 use crate::flow::authenticate::Authenticated;
 use crate::session::{EndReason, Session, SessionId};
-use crate::store::Change;
+use crate::store::{Change, StoreError};
+use crate::user::UserId;
+use std::sync::Arc;
 
 /// Which sessions a logout ends.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -26,10 +29,25 @@ pub enum LogoutScope {
 ///
 /// # Errors
 /// [`FlowError::Store`].
-pub async fn log_out(context: &Context, who: &Authenticated, scope: LogoutScope) -> Result<(), FlowError> {
-    let user = who.user.account.user.id;
-    match (scope, who.session) {
-        (LogoutScope::This, Some(session)) => drop(end(context, who, session, EndReason::LoggedOut).await?),
+pub async fn log_out(
+    context: &Arc<Context>,
+    who: &Authenticated,
+    scope: LogoutScope,
+) -> Result<(), FlowError> {
+    let (context, user, session) = (Arc::clone(context), who.user.account.user.id, who.session);
+    finish(async move { end_all(&context, user, session, scope).await }).await
+}
+
+async fn end_all(
+    context: &Context,
+    user: UserId,
+    session: Option<SessionId>,
+    scope: LogoutScope,
+) -> Result<(), FlowError> {
+    match (scope, session) {
+        (LogoutScope::This, Some(session)) => {
+            end_one(context, user, session, EndReason::LoggedOut).await?;
+        }
         (LogoutScope::Others, except) => {
             let now = context.now();
             let ended = context.store.end_sessions_of(user, except, EndReason::LoggedOut, now).await;
@@ -53,15 +71,27 @@ pub async fn log_out(context: &Context, who: &Authenticated, scope: LogoutScope)
 /// # Errors
 /// [`FlowError::Store`].
 pub async fn end(
-    context: &Context,
+    context: &Arc<Context>,
     who: &Authenticated,
     session: SessionId,
     reason: EndReason,
 ) -> Result<bool, FlowError> {
-    let user = who.user.account.user.id;
-    let ended = context.store.end_session(session, user, reason, context.now()).await?;
+    let (context, user) = (Arc::clone(context), who.user.account.user.id);
+    Ok(finish(async move { end_one(&context, user, session, reason).await }).await?)
+}
+
+/// Ends one session of a user, forgets it here and tells; `false` if there is none that lives.
+pub(super) async fn end_one(
+    context: &Context,
+    user: UserId,
+    session: SessionId,
+    reason: EndReason,
+) -> Result<bool, StoreError> {
+    let ended = context.store.end_session(session, user, reason, context.now()).await;
+    // Whatever the answer was: it may have been lost.
+    context.live.forget(Change::Session(session));
+    let ended = ended?;
     if ended {
-        context.live.forget(Change::Session(session));
         context.tell(Event::SessionEnded { user, session, reason }).await;
     }
     Ok(ended)

@@ -4,6 +4,7 @@
 pub mod authenticate;
 pub mod change_password;
 pub mod delete_account;
+mod finish;
 pub mod import;
 pub mod introspect;
 pub mod log_in;

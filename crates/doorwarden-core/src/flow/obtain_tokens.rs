@@ -1,6 +1,7 @@
 //! Somebody wants an access token and a refresh token.
 
 use super::authenticate::{AuthenticateError, Authenticated, TokenClaims, TokenRefused};
+use super::finish::finish;
 use super::log_in::{LoggedIn, Login, open_session};
 use super::{FlowError, TokenPair};
 use crate::context::Context;
@@ -10,6 +11,7 @@ use crate::settings::AccessSettings;
 use crate::store::{Change, Renewal};
 use crate::token::Refusal;
 use crate::user::{User, UserId};
+use std::sync::Arc;
 
 /// Whom an access token is to be for instead of whom the settings name: one or more of
 /// [`AccessSettings::resources`](crate::settings::AccessSettings::resources), separated by blanks.
@@ -41,7 +43,7 @@ impl Resources {
 /// # Errors
 /// As [`log_in`](super::log_in::log_in); [`FlowError::Sign`].
 pub async fn obtain_tokens(
-    context: &Context,
+    context: &Arc<Context>,
     request: Login,
     audience: Option<Resources>,
 ) -> Result<(User, TokenPair), FlowError> {
@@ -61,7 +63,7 @@ pub async fn obtain_tokens(
 /// # Errors
 /// [`AuthenticateError::Refused`] if the token is of another kind, names no session, or its session has just ended.
 pub async fn exchange_session_token(
-    context: &Context,
+    context: &Arc<Context>,
     who: &Authenticated,
     audience: Option<Resources>,
 ) -> Result<TokenPair, ExchangeError> {
@@ -79,10 +81,14 @@ pub async fn exchange_session_token(
         ),
         audience: audience.map(|named| named.0),
     };
-    let renewed = context.store.renew_refresh(session, renewal).await.map_err(AuthenticateError::from)?;
-    let session = renewed.ok_or(TokenRefused::SessionEnded)?;
-    // When it ends may have changed.
-    context.live.forget(Change::Session(session.id));
+    let renewing = Arc::clone(context);
+    let renewed = finish(async move {
+        let renewed = renewing.store.renew_refresh(session, renewal).await;
+        // When it ends may have changed.
+        renewing.live.forget(Change::Session(session));
+        renewed
+    });
+    let session = renewed.await.map_err(AuthenticateError::from)?.ok_or(TokenRefused::SessionEnded)?;
     Ok(context.token_pair(&session).await?)
 }
 

@@ -1,5 +1,6 @@
 //! A client shows a refresh token and wants a new pair.
 
+use super::finish::finish;
 use super::{FlowError, TokenPair};
 use crate::context::Context;
 use crate::event::{Event, RepeatSign};
@@ -7,6 +8,7 @@ use crate::refresh::{Presented, Repeat};
 use crate::session::{ClientInfo, Session, SessionId};
 use crate::store::{Change, Rotation, StoreError};
 use crate::token::Refusal;
+use std::sync::Arc;
 
 /// Why there is no new pair.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -39,9 +41,9 @@ impl From<StoreError> for RefreshError {
 /// # Errors
 /// [`RefreshError`].
 pub async fn refresh_tokens(
-    context: &Context,
+    context: &Arc<Context>,
     token: &str,
-    client: &ClientInfo,
+    client: ClientInfo,
 ) -> Result<TokenPair, RefreshError> {
     let (id, counter) = context.refresh_keys.parse(token)?;
     let shown = Presented {
@@ -50,7 +52,17 @@ pub async fn refresh_tokens(
         at: context.now(),
         grace: context.settings.access.refresh_grace,
     };
-    let session = match context.store.rotate_refresh(shown).await? {
+    let rotating = Arc::clone(context);
+    let session = finish(async move { rotate(&rotating, shown, &client).await }).await?;
+    match context.token_pair(&session).await {
+        Err(FlowError::NotFound) => Err(RefreshError::Ended),
+        pair => Ok(pair?),
+    }
+}
+
+/// The session with the newest token that the one which was shown gives.
+async fn rotate(context: &Context, shown: Presented, client: &ClientInfo) -> Result<Session, RefreshError> {
+    Ok(match context.store.rotate_refresh(shown).await? {
         Rotation::Rotated(session) => session,
         Rotation::Repeated(session, repeat) => {
             if let Some(sign) = sign_of(repeat, &session, client) {
@@ -65,11 +77,7 @@ pub async fn refresh_tokens(
             return Err(RefreshError::Reused);
         }
         Rotation::Refused | Rotation::Unknown => return Err(RefreshError::Ended),
-    };
-    match context.token_pair(&session).await {
-        Err(FlowError::NotFound) => Err(RefreshError::Ended),
-        pair => Ok(pair?),
-    }
+    })
 }
 
 /// What a repeat gives away, if anything.

@@ -1,5 +1,6 @@
 //! Somebody creates an account.
 
+use super::finish::finish;
 use super::{FlowError, IssuedToken, rules};
 use crate::context::Context;
 use crate::error::{FieldError, FieldErrors, Input};
@@ -11,6 +12,7 @@ use crate::session::ClientInfo;
 use crate::store::{Change, WriteUserError};
 use crate::user::{NewUser, User};
 use serde_json::{Map, Value};
+use std::sync::Arc;
 
 /// What the request says.
 #[derive(Debug, Default)]
@@ -41,7 +43,7 @@ pub struct Registered {
 /// # Errors
 /// [`FlowError::Invalid`] with every complaint at once; of many simultaneous registrations of one address or name exactly
 /// one succeeds.
-pub async fn register(context: &Context, request: Registration) -> Result<Registered, FlowError> {
+pub async fn register(context: &Arc<Context>, request: Registration) -> Result<Registered, FlowError> {
     let client = request.client.clone();
     let (valid, password) = validate(context, request).await?;
     let mut new = valid;
@@ -49,7 +51,12 @@ pub async fn register(context: &Context, request: Registration) -> Result<Regist
         hook.before_registration(&mut new, &client).await?;
     }
     new.password = context.pool.hash(&password, context.salt()).await?;
+    let context = Arc::clone(context);
+    finish(async move { create(&context, new, client).await }).await
+}
 
+/// What begins with the account: nobody gets past a hook by hanging up.
+async fn create(context: &Context, new: NewUser, client: ClientInfo) -> Result<Registered, FlowError> {
     let user = context.store.create_user(new).await.map_err(write_error)?;
     context.tell(Event::UserCreated { user: user.id }).await;
     for hook in &context.hooks {

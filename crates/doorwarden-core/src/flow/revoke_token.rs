@@ -1,10 +1,12 @@
 //! Somebody who holds a token wants it, and everything else of its session, to count no more.
 
 use super::authenticate::{AuthenticateError, ShownTo, TokenRefused, authenticate};
+use super::finish::finish;
+use super::log_out::end_one;
 use crate::context::Context;
-use crate::event::Event;
 use crate::session::{EndReason, SessionId};
-use crate::store::{Change, StoreError};
+use crate::store::StoreError;
+use std::sync::Arc;
 
 /// Why nothing was revoked.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -25,7 +27,7 @@ pub enum RevokeError {
 ///
 /// # Errors
 /// [`RevokeError`].
-pub async fn revoke_token(context: &Context, token: &str, reason: EndReason) -> Result<(), RevokeError> {
+pub async fn revoke_token(context: &Arc<Context>, token: &str, reason: EndReason) -> Result<(), RevokeError> {
     let (id, user) = match context.refresh_keys.parse(token) {
         Ok((id, _)) => match context.store.session(SessionId(id)).await? {
             Some(session) => (session.id, session.user),
@@ -38,9 +40,7 @@ pub async fn revoke_token(context: &Context, token: &str, reason: EndReason) -> 
             Err(AuthenticateError::Store(error)) => return Err(error.into()),
         },
     };
-    if context.store.end_session(id, user, reason, context.now()).await? {
-        context.live.forget(Change::Session(id));
-        context.tell(Event::SessionEnded { user, session: id, reason }).await;
-    }
+    let context = Arc::clone(context);
+    finish(async move { end_one(&context, user, id, reason).await }).await?;
     Ok(())
 }

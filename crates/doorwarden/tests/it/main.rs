@@ -10,6 +10,7 @@ mod bodies;
 mod errors;
 mod feed;
 mod freshness;
+mod hangups;
 mod hints;
 mod hostile;
 mod keys;
