@@ -16,7 +16,7 @@ build: toolchain ## build the program for production: target/release/doorwarden
 test: ## formatting, lints, documentation and every test (ARGS="lints tests": only these steps)
 	@scripts/test $(ARGS)
 
-drill: ## the long forms of races, kills and big tables (ARGS=NAME: only these)
+drill: ## races, kills, big tables, a cluster, full disks, wrong clocks, a fresh machine (ARGS=NAME: only these)
 	@scripts/drill $(ARGS)
 
 bench: toolchain ## measure, and write table and plot to bench/results

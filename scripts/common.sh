@@ -25,10 +25,15 @@ free_port() {
   die "found no free port on 127.0.0.1"
 }
 
-# What a build cannot do without; cargo itself checks the version of Rust.
+# What a build cannot do without. An old cargo does not get as far as to read which version is wanted.
 need_toolchain() {
+  local wanted version
+  wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$(dirname "${BASH_SOURCE[0]}")/../Cargo.toml")
   command -v cargo >/dev/null ||
-    die "cargo was not found. hint: install Rust 1.95 or newer, https://rustup.rs" 69
+    die "cargo was not found. hint: install Rust $wanted or newer, https://rustup.rs" 69
+  version=$(cargo --version 2>/dev/null | sed -n 's/^cargo \([0-9]*\.[0-9]*\).*/\1/p') || true
+  [[ -z $version || $(printf '%s\n' "$wanted" "$version" | sort -V | head -n 1) == "$wanted" ]] ||
+    die "Rust $wanted or newer is needed, and this is $version ($(command -v cargo)). hint: https://rustup.rs; Debian's own is older" 69
   command -v "${CC:-cc}" >/dev/null ||
     die "no C compiler was found (SQLite and the cryptography are built from C). hint: apt-get install build-essential" 69
 }

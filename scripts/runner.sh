@@ -2,6 +2,9 @@
 # Runs steps, which are functions of the script that sources this, and sums up what became of them.
 
 : "${root:?}"
+# The words for what became of a step.
+passed=${passed:-ok}
+partly=${partly:-ok, but not all of it ran}
 report=()
 failures=()
 
@@ -18,7 +21,7 @@ count_skipped() { grep -c . "$DOORWARDEN_SKIPPED" || true; }
 # Runs a step in a shell of its own, where the first failing command ends it. Never to be called in a condition (`if`, `||`):
 # bash then goes on after a failing command, also within the step.
 run_step() {
-  local step=$1 from=$SECONDS before code=0 result=ok
+  local step=$1 from=$SECONDS before code=0 result=$passed
   before=$(count_skipped)
   echo "=== $step"
   set +e
@@ -32,7 +35,7 @@ run_step() {
     failures+=("$step")
     result=FAILED
   elif (($(count_skipped) > before)); then
-    result="ok, but not all of it ran"
+    result=$partly
   fi
   report+=("$(printf '%-14s %5d s   %s' "$step" $((SECONDS - from)) "$result")")
 }

@@ -60,12 +60,21 @@ pub(crate) async fn beside(
     if !path.exists() && store.signing_keys().await?.iter().any(|key| key.revoked_at.is_none()) {
         return Err(SecretKeyError::Missing(path));
     }
-    let text = match create(&path, random) {
-        Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => read(&path)?,
-        Err(error) => return Err(SecretKeyError::File { path, error }),
-    };
+    let text = text_of(&path, random)?;
     SecretKey::new(text.trim()).map_err(|error| SecretKeyError::TooShort { path, error })
+}
+
+/// What the file holds. It is written only if it is missing: the folder may be one that cannot be written to.
+fn text_of(path: &Path, random: &dyn RandomSource) -> Result<String, SecretKeyError> {
+    match read(path) {
+        Err(SecretKeyError::File { error, .. }) if error.kind() == ErrorKind::NotFound => {}
+        known => return known,
+    }
+    match create(path, random) {
+        Ok(text) => Ok(text),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => read(path),
+        Err(error) => Err(SecretKeyError::File { path: path.to_owned(), error }),
+    }
 }
 
 /// A secret key that nobody else will ever know.
@@ -127,4 +136,23 @@ fn private(options: &mut OpenOptions) -> &mut OpenOptions {
 #[cfg(not(unix))]
 fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     options
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use doorwarden_testkit::{SeededRandom, sqlite_path};
+
+    #[test]
+    fn a_secret_that_is_there_is_read_and_nothing_is_written_beside_it() {
+        let (folder, database) = sqlite_path();
+        let random = SeededRandom::new(1);
+        let path = path_beside(&database);
+        let first = text_of(&path, &random).expect("it is made");
+        let changed = || std::fs::metadata(folder.path()).and_then(|folder| folder.modified()).ok();
+        let before = changed();
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        assert_eq!(text_of(&path, &random).expect("it is read"), first);
+        assert_eq!(changed(), before, "a file was made in the folder");
+    }
 }
