@@ -178,7 +178,7 @@ fn is_body_required(auth: &Auth, operation: &Operation) -> bool {
 
 fn answer(status: u16, description: &str, schema: Option<&str>, header: Option<&str>) -> Value {
     let names = ["X-Request-Id"].into_iter().chain(header);
-    let cached = (status == 304 || matches!(schema, Some("KeySet" | "Statement" | "OpenApi")))
+    let cached = (status == 304 || matches!(schema, Some("KeySet" | "Statement" | "OpenApi" | "Metadata")))
         .then_some(["ETag", "Cache-Control"]);
     let names = names.chain(cached.into_iter().flatten());
     let headers: Map<String, Value> = names
@@ -336,6 +336,23 @@ fn schemas(auth: &Auth) -> Value {
         "Revocation": revocation,
         "Nothing": {"type": "object"},
         "KeySet": object(&[("keys", &json!({"type": "array", "items": {"type": "object"}}))], &["keys"]),
+        "Metadata": object(
+            &[
+                ("issuer", &text),
+                ("jwks_uri", &text),
+                ("token_endpoint", &text),
+                ("token_endpoint_auth_methods_supported", &texts),
+                ("introspection_endpoint", &text),
+                ("introspection_endpoint_auth_methods_supported", &texts),
+                ("revocation_endpoint", &text),
+                ("revocation_endpoint_auth_methods_supported", &texts),
+                ("response_types_supported", &texts),
+                ("grant_types_supported", &texts),
+                ("subject_types_supported", &texts),
+                ("id_token_signing_alg_values_supported", &texts),
+            ],
+            &["issuer", "response_types_supported", "grant_types_supported"],
+        ),
         "Introspection": object(
             &[
                 ("active", &flag),

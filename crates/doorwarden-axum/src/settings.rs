@@ -39,6 +39,10 @@ pub enum Endpoint {
     OauthIntrospect,
     /// `GET /.well-known/jwks.json`
     Jwks,
+    /// `GET /.well-known/oauth-authorization-server` (RFC 8414), also with the issuer's path behind it
+    Metadata,
+    /// `GET /.well-known/openid-configuration`, the same, also with the issuer's path behind it
+    OpenIdConfiguration,
     /// `GET /.well-known/revocations`
     Revocations,
     /// `GET /.well-known/revocations/stream`
@@ -55,7 +59,7 @@ pub enum Endpoint {
 
 impl Endpoint {
     /// Every endpoint.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::Registration,
         Self::Login,
         Self::Me,
@@ -70,6 +74,8 @@ impl Endpoint {
         Self::OauthRevoke,
         Self::OauthIntrospect,
         Self::Jwks,
+        Self::Metadata,
+        Self::OpenIdConfiguration,
         Self::Revocations,
         Self::RevocationStream,
         Self::OpenApi,
@@ -95,6 +101,8 @@ impl Endpoint {
             Self::OauthRevoke => "/oauth/revoke",
             Self::OauthIntrospect => "/oauth/introspect",
             Self::Jwks => "/.well-known/jwks.json",
+            Self::Metadata => "/.well-known/oauth-authorization-server",
+            Self::OpenIdConfiguration => "/.well-known/openid-configuration",
             Self::Revocations => "/.well-known/revocations",
             Self::RevocationStream => "/.well-known/revocations/stream",
             Self::OpenApi => "/openapi.json",
@@ -108,7 +116,15 @@ impl Endpoint {
 impl Endpoint {
     /// Whether pages of every origin may read it: it holds nothing of anybody in particular.
     pub(crate) const fn is_for_everybody(self) -> bool {
-        matches!(self, Self::Jwks | Self::Revocations | Self::RevocationStream | Self::OpenApi)
+        matches!(
+            self,
+            Self::Jwks
+                | Self::Metadata
+                | Self::OpenIdConfiguration
+                | Self::Revocations
+                | Self::RevocationStream
+                | Self::OpenApi
+        )
     }
 
     /// The value of the label `endpoint` of the metrics, which stays the same where the endpoint is moved.
@@ -128,6 +144,8 @@ impl Endpoint {
             Self::OauthRevoke => "oauth_revoke",
             Self::OauthIntrospect => "oauth_introspect",
             Self::Jwks => "jwks",
+            Self::Metadata => "metadata",
+            Self::OpenIdConfiguration => "openid_configuration",
             Self::Revocations => "revocations",
             Self::RevocationStream => "revocation_stream",
             Self::OpenApi => "openapi",

@@ -8,6 +8,7 @@ mod jwks;
 mod login;
 mod logout;
 mod me;
+mod metadata;
 mod oauth;
 mod password;
 mod registration;
@@ -90,6 +91,8 @@ pub(crate) fn resources() -> Vec<Resource> {
         oauth::revoke(),
         oauth::introspect(),
         jwks::resource(),
+        metadata::oauth(),
+        metadata::openid(),
         revocations::statement(),
         revocations::stream(),
         docs::openapi(),
@@ -125,12 +128,27 @@ fn served(auth: &Auth) -> Vec<(String, Arc<Served>)> {
         let Some(path) = auth.settings().path(resource.endpoint).map(str::to_owned) else { continue };
         // One pointer, because it is cloned for every request.
         let served = Arc::new(Served { auth: auth.clone(), resource, first });
-        if !path.ends_with('/') {
-            all.push((format!("{path}/"), Arc::clone(&served)));
+        let for_issuer =
+            path_of_issuer(auth, served.resource.endpoint).map(|behind| format!("{path}{behind}"));
+        for path in [Some(path), for_issuer].into_iter().flatten() {
+            if !path.ends_with('/') {
+                all.push((format!("{path}/"), Arc::clone(&served)));
+            }
+            all.push((path, Arc::clone(&served)));
         }
-        all.push((path, served));
     }
     all
+}
+
+/// The path of an issuer that has one, which stands behind that of its metadata (RFC 8414, section 3.1).
+fn path_of_issuer(auth: &Auth, endpoint: Endpoint) -> Option<&str> {
+    if !matches!(endpoint, Endpoint::Metadata | Endpoint::OpenIdConfiguration) {
+        return None;
+    }
+    let (_, rest) = auth.context().settings.access.issuer.split_once("://")?;
+    let path = rest[rest.find('/')?..].trim_end_matches('/');
+    // What a router would take for a parameter is none of ours.
+    (!path.is_empty() && !path.contains(['{', '}', '?', '#'])).then_some(path)
 }
 
 impl Served {

@@ -228,7 +228,13 @@ async fn a_named_origin_reads_every_error_and_the_headers_that_say_what_to_do(da
 
 async fn public_documents_are_for_pages_of_every_origin(database: Database) {
     let app = database.app().await;
-    for path in ["/.well-known/jwks.json", "/.well-known/revocations", "/openapi.json"] {
+    for path in [
+        "/.well-known/jwks.json",
+        "/.well-known/revocations",
+        "/.well-known/oauth-authorization-server",
+        "/.well-known/openid-configuration",
+        "/openapi.json",
+    ] {
         for (method, status) in [("GET", 200), ("OPTIONS", 204), ("POST", 405)] {
             let headers = [
                 ("access-control-request-method", "GET"),

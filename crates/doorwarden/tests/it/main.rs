@@ -7,6 +7,7 @@ mod app;
 mod accounts;
 mod audience;
 mod bodies;
+mod discovery;
 mod errors;
 mod feed;
 mod freshness;
