@@ -51,7 +51,7 @@ const MOST: usize = 10_000;
 /// One row per change that is news, or one without a change. A number above the newest is from another server's life
 /// (a restored dump) and says nothing. A number below may be used again after a crash; then the time tells.
 const LOOK: &str = "SELECT pg_current_snapshot()::text, clock_timestamp(), pg_postmaster_start_time(), \
-    news.kind, news.ref FROM (SELECT) AS always LEFT JOIN (\
+    news.kind, news.ref, 'doorwarden_changes'::regclass::oid, pg_is_in_recovery() FROM (SELECT) AS always LEFT JOIN (\
         SELECT kind, ref FROM doorwarden_changes, (SELECT $1::text::pg_snapshot AS seen) AS last \
         WHERE xid >= pg_snapshot_xmin($1::text::pg_snapshot) AND xid < pg_snapshot_xmax(pg_current_snapshot()) \
         AND NOT pg_visible_in_snapshot(xid, last.seen) OR at > $2 ORDER BY xid, seq LIMIT $3\
@@ -76,6 +76,8 @@ struct Position {
     clock: At,
     /// When the server was started: after a restart or a failover, numbers of transactions cannot be compared.
     server: At,
+    /// The table of the log: after a restore in its place it is another one.
+    table: u32,
     look: Look,
 }
 
@@ -167,7 +169,16 @@ impl Follower {
         let Some(first) = rows.first() else {
             return Err(Failure::Unreadable("no snapshot".to_owned()));
         };
-        let next = Position { snapshot: get(first, 0)?, clock: get(first, 1)?, server: get(first, 2)?, look };
+        if get::<bool>(first, 6)? {
+            return Err(Failure::Lost("the server is a standby, whose log is late".to_owned()));
+        }
+        let next = Position {
+            snapshot: get(first, 0)?,
+            clock: get(first, 1)?,
+            server: get(first, 2)?,
+            table: get(first, 5)?,
+            look,
+        };
         let has_all = |last: &Position| {
             last.server == next.server
                 && look.uptime().saturating_sub(last.look.uptime()) < REMEMBERED
@@ -177,9 +188,14 @@ impl Follower {
             // Nobody keeps anything before the first `connected`.
             None => {}
             // A transaction pool may lead to another server over the same connection: to whom it leads now is asked anew.
-            Some(last) if last.server != next.server && self.follows == Some(line.generation) => {
+            Some(last)
+                if (last.server, last.table) != (next.server, next.table)
+                    && self.follows == Some(line.generation) =>
+            {
                 self.follows = None;
-                return Err(Failure::Lost("the server was started anew, or is another one".to_owned()));
+                return Err(Failure::Lost(
+                    "the server was started anew, or it or the log of changes is another one".to_owned(),
+                ));
             }
             Some(last) if self.follows == Some(line.generation) && has_all(last) => {
                 for row in &rows {
