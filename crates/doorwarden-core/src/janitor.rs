@@ -15,6 +15,10 @@ const ROUND: Duration = Duration::from_mins(1);
 const STEP_MICROS: i64 = 5_000_000;
 /// How many sessions one batch deletes at most, so that no writer waits long.
 const BATCH: u32 = 500;
+/// How often users whom SQL by hand has written get their keys, if nobody needs them before.
+const KEYS_EVERY: Duration = Duration::from_secs(2);
+/// How long nothing is thrown away after the clock was set: somebody may set it right again.
+const WAIT_AFTER_STEP: Duration = Duration::from_hours(1);
 /// How long an ended or expired session stays readable.
 const KEEP: Duration = Duration::from_hours(24);
 /// How many instants are written in one statement at most.
@@ -22,10 +26,10 @@ const SEEN_BATCH: usize = 1000;
 
 /// Works until the context is dropped. To be spawned once for each context.
 pub async fn run(context: Weak<Context>) {
-    let mut until_purge = Duration::ZERO;
+    let (mut until_purge, mut until_flush) = (Duration::ZERO, FLUSH_EVERY);
     let mut before = None;
     loop {
-        let wait = FLUSH_EVERY.min(until_purge.max(PAUSE));
+        let wait = KEYS_EVERY.min(until_purge.max(PAUSE));
         tokio::time::sleep(wait).await;
         let Some(context) = context.upgrade() else { return };
         let looked = (context.now(), Instant::now());
@@ -34,8 +38,14 @@ pub async fn run(context: Weak<Context>) {
                 seconds,
                 "the clock was set, or the machine slept: tokens, sessions and keys are judged by the new time"
             );
+            until_purge = WAIT_AFTER_STEP;
         }
-        flush_seen(&context).await;
+        resolve_keys(&context).await;
+        until_flush = until_flush.saturating_sub(wait);
+        if until_flush.is_zero() {
+            until_flush = FLUSH_EVERY;
+            flush_seen(&context).await;
+        }
         until_purge = until_purge.saturating_sub(wait);
         if until_purge.is_zero() {
             until_purge = purge(&context).await;
@@ -49,6 +59,15 @@ fn step(before: (Timestamp, Instant), after: (Timestamp, Instant)) -> Option<i64
     let passed = i64::try_from(after.1.duration_since(before.1).as_micros()).unwrap_or(i64::MAX);
     let difference = by_clock.saturating_sub(passed);
     (difference.unsigned_abs() >= STEP_MICROS.unsigned_abs()).then_some(difference / 1_000_000)
+}
+
+/// Gives users whom SQL by hand has written their keys.
+async fn resolve_keys(context: &Arc<Context>) {
+    match context.store.resolve_keys().await {
+        Ok(0) => {}
+        Ok(users) => tracing::info!(users, "the keys of users were made whom SQL has written"),
+        Err(error) => tracing::debug!(%error, "the keys of users could not be looked at"),
+    }
 }
 
 /// Writes when sessions were last seen. Also to be called once before the store is closed.

@@ -3,6 +3,7 @@
 use crate::client;
 use crate::copy::{Fields, Rows};
 use crate::failure::Failure;
+use crate::identities;
 use crate::rows::get;
 use crate::server::Role;
 use crate::store::PostgresStore;
@@ -46,6 +47,21 @@ impl PostgresImport {
         self.client.batch_execute(BEGIN).await?;
         self.in_step = true;
         Ok(())
+    }
+
+    /// Users whom SQL by hand has written get their keys first.
+    async fn resolve_keys(&self) -> Result<(), Failure> {
+        loop {
+            let rows = self.client.query(identities::PENDING, &[]).await?;
+            if rows.is_empty() {
+                return Ok(());
+            }
+            let keys = identities::Keys::of(&rows)?;
+            let done = self.client.query_typed(identities::SET, &keys.params()).await?;
+            if done.first().map_or(Ok(0), |row| get::<i64>(row, 0))? == 0 {
+                return Ok(());
+            }
+        }
     }
 
     async fn commit_step(&mut self) -> Result<(), Failure> {
@@ -130,6 +146,7 @@ impl ImportWriter for PostgresImport {
             if !self.in_step {
                 self.begin().await?;
             }
+            self.resolve_keys().await?;
             self.client.batch_execute("SAVEPOINT part").await?;
             match self.write_all(&accounts).await {
                 Err(Failure::Refused { state, .. }) if state == SqlState::UNIQUE_VIOLATION => {

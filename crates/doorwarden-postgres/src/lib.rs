@@ -27,6 +27,7 @@ mod database;
 mod failure;
 mod feed;
 mod groups;
+mod identities;
 mod import;
 mod keys;
 mod listing;

@@ -37,7 +37,9 @@ const OPEN: &str = insert_session!(
 
 const LOG_IN: &str = insert_session!(
     "UPDATE users SET last_login = $3, password = coalesce($24, password), \
-     password_trimmed = password_trimmed AND NOT $25 WHERE id = $1 AND is_active AND password = $23 RETURNING id, sessions_generation"
+     password_trimmed = password_trimmed AND NOT $25 \
+     FROM (SELECT set_config('doorwarden.password', 'rehashed', true) AS said) AS setting \
+     WHERE id = $1 AND is_active AND password = $23 AND setting.said = 'rehashed' RETURNING id, sessions_generation"
 );
 
 #[async_trait]
@@ -180,6 +182,7 @@ impl SessionStore for PostgresStore {
             UNION ALL SELECT s.id, e.ended_at, s.user_id FROM doorwarden_session_ends e JOIN doorwarden_sessions s \
             ON s.user_id = e.user_id AND s.generation = e.former AND s.ended_at IS NULL \
             WHERE e.ended_at >= $1 AND NOT e.many AND NOT e.settled AND s.refresh_counter IS NOT NULL \
+            UNION SELECT id, ended_at, user_id FROM doorwarden_deleted_sessions WHERE ended_at >= $1 \
             ORDER BY 2 DESC, 1 DESC LIMIT $2";
         let users = "SELECT id, tokens_valid_after FROM users WHERE tokens_valid_after >= $1 ORDER BY 2 DESC, 1 DESC LIMIT $2";
         let all_of = "SELECT user_id, ended_at, kept FROM doorwarden_session_ends WHERE ended_at >= $1 AND many \
@@ -189,14 +192,18 @@ impl SessionStore for PostgresStore {
         let sessions = self.database.rows(Effort::Read, sessions, &params).await?;
         let users = self.database.rows(Effort::Read, users, &params).await?;
         let all_of = self.database.rows(Effort::Read, all_of, &params).await?;
-        Ok(Revocations::from_newest(
+        let truncated = "SELECT max(at) FROM doorwarden_truncations WHERE at >= $1";
+        let truncated = self.database.row(Effort::Read, truncated, &params[..1]).await?;
+        let truncated = optional(truncated.as_ref(), |row| get::<Option<At>>(row, 0))?.flatten();
+        let revoked = Revocations::from_newest(
             all(&sessions, |row| Ok((SessionId(get(row, 0)?), get::<At>(row, 1)?.0, UserId(get(row, 2)?))))?,
             all(&users, |row| Ok((UserId(get(row, 0)?), get::<At>(row, 1)?.0)))?,
             all(&all_of, |row| {
                 let kept = get::<Option<_>>(row, 2)?.map(SessionId);
                 Ok((UserId(get(row, 0)?), get::<At>(row, 1)?.0, kept))
             })?,
-        ))
+        );
+        Ok(revoked.and_all_until(truncated.map(|at| at.0)))
     }
 
     async fn touch_sessions(&self, seen: &[(SessionId, Timestamp)]) -> Result<(), StoreError> {
@@ -214,11 +221,17 @@ impl SessionStore for PostgresStore {
         // A follower that was away for a moment must find what it missed, so the newest entries of the log stay.
         let changes = "DELETE FROM doorwarden_changes WHERE at < least($1, now() - interval '5 minutes')";
         let sessions = "DELETE FROM doorwarden_sessions WHERE id IN (\
-                        (SELECT id FROM doorwarden_sessions WHERE ended_at < $1 LIMIT $2) UNION \
-                        (SELECT id FROM doorwarden_sessions WHERE expires_at < $1 LIMIT $2) LIMIT $2) RETURNING 1";
+                        (SELECT id FROM doorwarden_sessions WHERE ended_at < least($1, now() - interval '1 day') LIMIT $2) UNION \
+                        (SELECT id FROM doorwarden_sessions WHERE expires_at < least($1, now() - interval '1 day') LIMIT $2) \
+                        LIMIT $2) RETURNING 1";
+        let deleted =
+            "DELETE FROM doorwarden_deleted_sessions WHERE ended_at < least($1, now() - interval '1 day')";
+        let truncations = "DELETE FROM doorwarden_truncations WHERE at < least($1, now() - interval '1 day')";
         let before = At(before);
         let params = [(&before as _, Type::TIMESTAMPTZ), (&i64::from(limit) as _, Type::INT8)];
-        self.database.rows(Effort::Long, changes, &params[..1]).await?;
+        for old in [changes, deleted, truncations] {
+            self.database.rows(Effort::Long, old, &params[..1]).await?;
+        }
         let purged = self.database.rows(Effort::Long, sessions, &params).await?;
         Ok(purged.len() as u64)
     }

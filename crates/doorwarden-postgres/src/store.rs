@@ -48,7 +48,9 @@ impl PostgresStore {
 impl Store for PostgresStore {
     async fn migrate(&self) -> Result<(), MigrateError> {
         let _call = self.database.begin()?;
-        migrations::run(&self.database.access).await
+        migrations::run(&self.database.access).await?;
+        self.resolve_pending().await?;
+        Ok(())
     }
 
     async fn pending_migrations(&self) -> Result<Vec<String>, MigrateError> {

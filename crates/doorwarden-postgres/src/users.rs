@@ -8,7 +8,9 @@ use async_trait::async_trait;
 use doorwarden_core::identity::{EmailAddress, EmailKey, Username, UsernameKey};
 use doorwarden_core::password::PasswordHash;
 use doorwarden_core::session::EndReason;
-use doorwarden_core::store::{PasswordChange, StoreError, Taken, UserFilter, UserStore, WriteUserError};
+use doorwarden_core::store::{
+    KeyCollision, PasswordChange, StoreError, Taken, UserFilter, UserStore, WriteUserError,
+};
 use doorwarden_core::time::Timestamp;
 use doorwarden_core::user::{Account, METADATA_MAX_BYTES, NewUser, User, UserChange, UserId};
 use serde_json::{Map, Value};
@@ -17,12 +19,16 @@ use tokio_postgres::types::Type;
 /// How often a change of metadata is tried while others change the same user.
 const METADATA_TRIES: usize = 1000;
 
+/// How often a user is created while SQL by hand goes on writing others.
+const PENDING_TRIES: usize = 10;
+
 #[async_trait]
 impl UserStore for PostgresStore {
     async fn create_user(&self, new: NewUser) -> Result<User, WriteUserError> {
         let sql = concat!(
             "INSERT INTO users AS u (username, username_key, email, email_key, password, is_active, is_staff, \
-             is_superuser, date_joined, metadata) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::json) RETURNING ",
+             is_superuser, date_joined, metadata) SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10::json \
+             WHERE NOT EXISTS (SELECT FROM doorwarden_pending_keys) RETURNING ",
             user_columns!()
         );
         let metadata = metadata_text(&new.metadata)?;
@@ -39,9 +45,13 @@ impl UserStore for PostgresStore {
             (&At(new.date_joined) as _, Type::TIMESTAMPTZ),
             (&metadata as _, Type::TEXT),
         ];
-        self.write_user(sql, &params)
-            .await?
-            .ok_or_else(|| StoreError::failed("a new user was not returned").into())
+        for _ in 0..PENDING_TRIES {
+            if let Some(user) = self.write_user(sql, &params).await? {
+                return Ok(user);
+            }
+            self.resolve_pending().await?;
+        }
+        Err(StoreError::unavailable("others keep writing users by hand").into())
     }
 
     async fn user(&self, id: UserId) -> Result<Option<User>, StoreError> {
@@ -50,13 +60,21 @@ impl UserStore for PostgresStore {
     }
 
     async fn user_by_email(&self, email: &EmailKey) -> Result<Option<User>, StoreError> {
-        let sql = concat!("SELECT ", user_columns!(), " FROM users u WHERE u.email_key = $1");
-        self.read_user(sql, (&email.as_str(), Type::TEXT)).await
+        let sql = concat!(
+            "SELECT ",
+            user_columns!(),
+            ", EXISTS (SELECT FROM doorwarden_pending_keys) FROM (SELECT) AS always LEFT JOIN users u ON u.email_key = $1"
+        );
+        self.read_by_key(sql, email.as_str()).await
     }
 
     async fn user_by_username(&self, username: &UsernameKey) -> Result<Option<User>, StoreError> {
-        let sql = concat!("SELECT ", user_columns!(), " FROM users u WHERE u.username_key = $1");
-        self.read_user(sql, (&username.as_str(), Type::TEXT)).await
+        let sql = concat!(
+            "SELECT ",
+            user_columns!(),
+            ", EXISTS (SELECT FROM doorwarden_pending_keys) FROM (SELECT) AS always LEFT JOIN users u ON u.username_key = $1"
+        );
+        self.read_by_key(sql, username.as_str()).await
     }
 
     async fn account(&self, id: UserId) -> Result<Option<Account>, StoreError> {
@@ -84,7 +102,8 @@ impl UserStore for PostgresStore {
         except: Option<UserId>,
     ) -> Result<Taken, StoreError> {
         let sql = "SELECT EXISTS (SELECT FROM users WHERE email_key = $1 AND id IS DISTINCT FROM $3), \
-                   EXISTS (SELECT FROM users WHERE username_key = $2 AND id IS DISTINCT FROM $3)";
+                   EXISTS (SELECT FROM users WHERE username_key = $2 AND id IS DISTINCT FROM $3), \
+                   EXISTS (SELECT FROM doorwarden_pending_keys)";
         // What cannot be stored is not taken.
         let email = email.map(EmailKey::as_str).filter(|key| !key.contains('\0'));
         let username = username.map(UsernameKey::as_str).filter(|key| !key.contains('\0'));
@@ -93,7 +112,11 @@ impl UserStore for PostgresStore {
             (&username as _, Type::TEXT),
             (&except.map(|id| id.0) as _, Type::INT8),
         ];
-        let row = self.database.row(Effort::Read, sql, &params).await?;
+        let mut row = self.database.row(Effort::Read, sql, &params).await?;
+        if optional(row.as_ref(), |row| get(row, 2))? == Some(true) {
+            self.resolve_pending().await?;
+            row = self.database.row(Effort::Read, sql, &params).await?;
+        }
         let taken = optional(row.as_ref(), |row| Ok(Taken { email: get(row, 0)?, username: get(row, 1)? }))?;
         Ok(taken.unwrap_or_default())
     }
@@ -124,6 +147,9 @@ impl UserStore for PostgresStore {
     }
 
     async fn update_user(&self, id: UserId, change: UserChange) -> Result<Option<User>, WriteUserError> {
+        if change.username.is_some() || change.email.is_some() {
+            self.resolve_pending().await?;
+        }
         if change.metadata.is_empty() {
             return self.change_user(id, &change, None).await;
         }
@@ -147,11 +173,13 @@ impl UserStore for PostgresStore {
     }
 
     async fn change_password(&self, id: UserId, change: PasswordChange) -> Result<bool, StoreError> {
-        // The function is called with the user's row locked, and sees the sessions that were opened before that.
+        // The setting tells the trigger that the sessions are looked after. The function is called with the user's row locked, and sees the sessions that were opened before that.
         let sql = "WITH changed AS (\
                    UPDATE users SET password = $2, password_trimmed = false, \
                    tokens_valid_after = greatest(tokens_valid_after, $4), sessions_generation = sessions_generation + 1 \
-                   WHERE id = $1 AND ($3 IS NULL OR password = $3) RETURNING id, sessions_generation) \
+                   FROM (SELECT set_config('doorwarden.password', 'rehashed', true) AS said) AS setting \
+                   WHERE id = $1 AND ($3 IS NULL OR password = $3) AND setting.said = 'rehashed' \
+                   RETURNING id, sessions_generation) \
                    SELECT doorwarden_end_sessions(id, sessions_generation, $5, $6, $4) FROM changed";
         let params = [
             (&id.0 as _, Type::INT8),
@@ -184,6 +212,18 @@ impl UserStore for PostgresStore {
         Ok(ended.map(|ended| u64::try_from(ended).unwrap_or(0)))
     }
 
+    async fn resolve_keys(&self) -> Result<u64, StoreError> {
+        self.resolve_pending().await
+    }
+
+    async fn doubt_keys(&self) -> Result<(), StoreError> {
+        self.doubt().await
+    }
+
+    async fn key_collisions(&self) -> Result<Vec<KeyCollision>, StoreError> {
+        self.collisions().await
+    }
+
     async fn delete_user(&self, id: UserId) -> Result<bool, StoreError> {
         let sql = "DELETE FROM users WHERE id = $1 RETURNING 1";
         Ok(self.database.row(Effort::Write, sql, &[(&id.0, Type::INT8)]).await?.is_some())
@@ -194,6 +234,20 @@ impl PostgresStore {
     async fn read_user(&self, sql: &str, key: Param<'_>) -> Result<Option<User>, StoreError> {
         let row = self.database.row(Effort::Read, sql, &[key]).await?;
         Ok(optional(row.as_ref(), user)?)
+    }
+
+    /// The user with this key, by a statement that also says whether somebody waits for their keys: then once more.
+    async fn read_by_key(&self, sql: &str, key: &str) -> Result<Option<User>, StoreError> {
+        let params = [(&key as _, Type::TEXT)];
+        let mut row = self.database.row(Effort::Read, sql, &params).await?;
+        if optional(row.as_ref(), |row| get(row, 13))? == Some(true) {
+            self.resolve_pending().await?;
+            row = self.database.row(Effort::Read, sql, &params).await?;
+        }
+        match &row {
+            Some(row) if get::<Option<i64>>(row, 0)?.is_some() => Ok(Some(user(row)?)),
+            _ => Ok(None),
+        }
     }
 
     /// Writes a user; the constraints say what is wrong with it.

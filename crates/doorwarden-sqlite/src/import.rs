@@ -114,6 +114,7 @@ impl ImportWriter for SqliteImport {
 
     async fn write(&mut self, accounts: Vec<ImportedAccount>) -> Result<Vec<UserId>, StoreError> {
         self.in_step(move |connection| {
+            crate::identities::resolve(connection)?;
             let mut statements = Statements::prepare(connection)?;
             let mut left_out = Vec::new();
             for account in &accounts {

@@ -34,6 +34,7 @@ mod failure;
 mod feed;
 mod files;
 mod groups;
+mod identities;
 mod import;
 mod job;
 mod keys;

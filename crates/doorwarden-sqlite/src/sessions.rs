@@ -5,6 +5,7 @@ use crate::rows::{
     Record, all, count, get, instant, judged_session_columns, one, run, session, session_columns, text,
 };
 use crate::store::SqliteStore;
+use crate::users::with_own_password;
 use async_trait::async_trait;
 use doorwarden_core::password::PasswordHash;
 use doorwarden_core::refresh::{self, Decision, Presented};
@@ -27,7 +28,9 @@ impl SessionStore for SqliteStore {
                            password_trimmed = password_trimmed AND NOT ?5 WHERE id = ?1 AND is_active AND password = ?2";
                 let rehashed = login.rehashed.as_ref().map(PasswordHash::as_str);
                 let at = text(session.created_at);
-                if run(connection, sql, (session.user.0, login.verified.as_str(), at, rehashed, login.is_untrimmed))? == 0 {
+                let params = (session.user.0, login.verified.as_str(), at, rehashed, login.is_untrimmed);
+                let log_in = || Ok(run(connection, sql, params)? == 1);
+                if !with_own_password(connection, login.rehashed.as_ref(), log_in)? {
                     return Ok(None);
                 }
             }
@@ -139,6 +142,7 @@ impl SessionStore for SqliteStore {
             UNION ALL SELECT s.id, e.ended_at, s.user_id FROM doorwarden_session_ends e JOIN doorwarden_sessions s \
             ON s.user_id = e.user_id AND s.generation = e.former AND s.ended_at IS NULL \
             WHERE e.ended_at >= ?1 AND NOT e.many AND NOT e.settled AND s.refresh_counter IS NOT NULL \
+            UNION SELECT id, ended_at, user_id FROM doorwarden_deleted_sessions WHERE ended_at >= ?1 \
             ORDER BY 2 DESC, 1 DESC LIMIT ?2";
         let users = "SELECT id, tokens_valid_after FROM users WHERE tokens_valid_after >= ?1 ORDER BY 2 DESC, 1 DESC LIMIT ?2";
         let all_of = "SELECT user_id, ended_at, kept FROM doorwarden_session_ends WHERE ended_at >= ?1 AND many \
@@ -181,6 +185,7 @@ impl SessionStore for SqliteStore {
 
     async fn purge_sessions(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
         while self.write::<_, StoreError>(move |c| Ok(purge_changes(c, before)?)).await? == PORTION {}
+        while self.write::<_, StoreError>(move |c| Ok(purge_deleted(c, before)?)).await? == PORTION {}
         let mut purged = 0;
         loop {
             let portion = PORTION.min(limit - purged);
@@ -196,10 +201,20 @@ impl SessionStore for SqliteStore {
 /// Deletes at most so many sessions that ended or expired before this instant; how many.
 fn purge(connection: &Connection, before: Timestamp, most: u32) -> Result<u32, Failure> {
     let sql = "DELETE FROM doorwarden_sessions WHERE id IN (\
-               SELECT id FROM (SELECT id FROM doorwarden_sessions WHERE ended_at < ?1 LIMIT ?2) UNION \
-               SELECT id FROM (SELECT id FROM doorwarden_sessions WHERE expires_at < ?1 LIMIT ?2) LIMIT ?2)";
+               SELECT id FROM (SELECT id FROM doorwarden_sessions WHERE ended_at < min(?1, \
+                   CAST((julianday('now') - 2440588.5) * 86400000000 AS INTEGER)) LIMIT ?2) UNION \
+               SELECT id FROM (SELECT id FROM doorwarden_sessions WHERE expires_at < min(?1, \
+                   CAST((julianday('now') - 2440588.5) * 86400000000 AS INTEGER)) LIMIT ?2) LIMIT ?2)";
     let deleted = run(connection, sql, (before.as_micros(), most))?;
     Ok(u32::try_from(deleted).unwrap_or(most))
+}
+
+/// Deletes what is remembered of sessions whose rows were deleted, if they ended before this instant and a day ago; how many.
+fn purge_deleted(connection: &Connection, before: Timestamp) -> Result<u32, Failure> {
+    let sql = "DELETE FROM doorwarden_deleted_sessions WHERE id IN (SELECT id FROM doorwarden_deleted_sessions \
+               WHERE ended_at < min(?1, CAST((julianday('now') - 2440588.5) * 86400000000 AS INTEGER)) LIMIT ?2)";
+    let deleted = run(connection, sql, (before.as_micros(), PORTION))?;
+    Ok(u32::try_from(deleted).unwrap_or(0))
 }
 
 /// Deletes those of the oldest changes that are older than this instant; how many. The last five minutes stay: a follower

@@ -113,7 +113,9 @@ impl Store for SqliteStore {
         self.0.readers.check_open()?;
         let options = self.0.options.clone();
         let done = spawn_blocking(move || migrations::migrate(&options)).await;
-        done.unwrap_or_else(|_| Err(StoreError::failed("a migration panicked").into()))
+        done.unwrap_or_else(|_| Err(StoreError::failed("a migration panicked").into()))?;
+        self.resolve_pending().await?;
+        Ok(())
     }
 
     async fn pending_migrations(&self) -> Result<Vec<String>, MigrateError> {

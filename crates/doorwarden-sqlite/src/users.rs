@@ -1,6 +1,7 @@
 //! Users.
 
 use crate::failure::Failure;
+use crate::identities;
 use crate::rows::{all, count, get, one, run, text, user, user_columns};
 use crate::sessions::end_all;
 use crate::store::SqliteStore;
@@ -8,7 +9,9 @@ use async_trait::async_trait;
 use doorwarden_core::identity::{EmailAddress, EmailKey, Username, UsernameKey};
 use doorwarden_core::password::PasswordHash;
 use doorwarden_core::session::EndReason;
-use doorwarden_core::store::{PasswordChange, StoreError, Taken, UserFilter, UserStore, WriteUserError};
+use doorwarden_core::store::{
+    KeyCollision, PasswordChange, StoreError, Taken, UserFilter, UserStore, WriteUserError,
+};
 use doorwarden_core::time::Timestamp;
 use doorwarden_core::user::{Account, METADATA_MAX_BYTES, NewUser, User, UserChange, UserId};
 use rusqlite::types::Value as Sql;
@@ -25,6 +28,7 @@ impl UserStore for SqliteStore {
         );
         let metadata = metadata_text(&new.metadata)?;
         self.write(move |connection| {
+            identities::resolve(connection)?;
             let (username_key, email_key) = (new.username.key(), new.email.key());
             let params = params![
                 new.username.as_str(),
@@ -49,11 +53,13 @@ impl UserStore for SqliteStore {
     }
 
     async fn user_by_email(&self, email: &EmailKey) -> Result<Option<User>, StoreError> {
+        self.resolve_pending().await?;
         let sql = concat!("SELECT ", user_columns!(), " FROM users WHERE email_key = ?1");
         Ok(self.read(|connection| one(connection, sql, [email.as_str()], user))?)
     }
 
     async fn user_by_username(&self, username: &UsernameKey) -> Result<Option<User>, StoreError> {
+        self.resolve_pending().await?;
         let sql = concat!("SELECT ", user_columns!(), " FROM users WHERE username_key = ?1");
         Ok(self.read(|connection| one(connection, sql, [username.as_str()], user))?)
     }
@@ -76,6 +82,7 @@ impl UserStore for SqliteStore {
         username: Option<&UsernameKey>,
         except: Option<UserId>,
     ) -> Result<Taken, StoreError> {
+        self.resolve_pending().await?;
         let sql = "SELECT EXISTS (SELECT 1 FROM users WHERE email_key = ?1 AND id IS NOT ?3), \
                    EXISTS (SELECT 1 FROM users WHERE username_key = ?2 AND id IS NOT ?3)";
         let params = (email.map(EmailKey::as_str), username.map(UsernameKey::as_str), except.map(|id| id.0));
@@ -111,6 +118,7 @@ impl UserStore for SqliteStore {
 
     async fn update_user(&self, id: UserId, change: UserChange) -> Result<Option<User>, WriteUserError> {
         self.write(move |connection| {
+            identities::resolve(connection)?;
             let Some(old) = by_id(connection, id)? else { return Ok(None) };
             // Text that nobody asked to change stays as somebody has written it.
             let patched = !change.metadata.is_empty();
@@ -136,6 +144,7 @@ impl UserStore for SqliteStore {
                 let (username, email) = (username.map(Username::key), email.map(EmailAddress::key));
                 let params = (id.0, username.as_ref().map(UsernameKey::as_str), email.as_ref().map(EmailKey::as_str));
                 run(connection, keys, params)?;
+                run(connection, "DELETE FROM doorwarden_pending_keys WHERE user_id = ?1", [id.0])?;
             }
             Ok(by_id(connection, id)?)
         })
@@ -149,7 +158,10 @@ impl UserStore for SqliteStore {
                        WHERE id = ?1 AND (?3 IS NULL OR password = ?3)";
             let expected = change.expected.as_ref().map(PasswordHash::as_str);
             let params = (id.0, change.password.as_str(), expected, text(change.at));
-            let changed = run(connection, sql, params)? == 1;
+            // The sessions end below, but one.
+            let changed = with_own_password(connection, Some(&change.password), || {
+                Ok(run(connection, sql, params)? == 1)
+            })?;
             if changed {
                 end_all(connection, id, change.keep_session, change.reason, change.at)?;
             }
@@ -174,10 +186,36 @@ impl UserStore for SqliteStore {
         .await
     }
 
+    async fn resolve_keys(&self) -> Result<u64, StoreError> {
+        self.resolve_pending().await
+    }
+
+    async fn doubt_keys(&self) -> Result<(), StoreError> {
+        self.write_much(|connection| Ok(identities::doubt(connection)?)).await
+    }
+
+    async fn key_collisions(&self) -> Result<Vec<KeyCollision>, StoreError> {
+        self.scan(identities::collisions).await
+    }
+
     async fn delete_user(&self, id: UserId) -> Result<bool, StoreError> {
         self.write(move |connection| Ok(run(connection, "DELETE FROM users WHERE id = ?1", [id.0])? == 1))
             .await
     }
+}
+
+/// Stores a password that ends nothing by itself: the trigger for SQL by hand is told so.
+pub(crate) fn with_own_password<T>(
+    connection: &Connection,
+    password: Option<&PasswordHash>,
+    store: impl FnOnce() -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let Some(password) = password else { return store() };
+    let own = "INSERT OR IGNORE INTO doorwarden_own_passwords (password) VALUES (?1)";
+    run(connection, own, [password.as_str()])?;
+    let stored = store()?;
+    run(connection, "DELETE FROM doorwarden_own_passwords WHERE password = ?1", [password.as_str()])?;
+    Ok(stored)
 }
 
 fn by_id(connection: &Connection, id: UserId) -> Result<Option<User>, Failure> {

@@ -69,7 +69,8 @@ pub trait SessionStore {
     async fn touch_sessions(&self, seen: &[(SessionId, Timestamp)]) -> Result<(), StoreError>;
 
     /// Deletes at most `limit` sessions that ended or expired before `before`, and entries of the change log older than that;
-    /// how many sessions were deleted.
+    /// how many sessions were deleted. Never what ended or expired within a day by the database's clock: an instance whose own is
+    /// wrong deletes nobody's session.
     async fn purge_sessions(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError>;
 }
 
@@ -155,6 +156,18 @@ impl Revocations {
         users.reverse();
         all_of.reverse();
         Self { sessions, users, all_of, before }
+    }
+
+    /// Also that nobody knows which sessions there were until `at`.
+    #[must_use]
+    pub fn and_all_until(mut self, at: Option<Timestamp>) -> Self {
+        self.before = self.before.max(at);
+        if let Some(before) = self.before {
+            self.sessions.retain(|(_, at, _)| *at > before);
+            self.users.retain(|(_, at)| *at > before);
+            self.all_of.retain(|(_, at, _)| *at > before);
+        }
+        self
     }
 }
 

@@ -71,6 +71,17 @@ pub trait UserStore {
         at: Timestamp,
     ) -> Result<Option<u64>, StoreError>;
 
+    /// Gives users whom SQL by hand has written the keys of [`EmailKey`] and [`UsernameKey`]; how many. Of two with the same key the
+    /// older keeps it, and the younger gets one that nothing folds to, so that no login finds them. Whatever looks for a key or
+    /// writes one does this first.
+    async fn resolve_keys(&self) -> Result<u64, StoreError>;
+
+    /// Lets the next [`resolve_keys`](Self::resolve_keys) look at every user whose keys may not be those of the core.
+    async fn doubt_keys(&self) -> Result<(), StoreError>;
+
+    /// The users whose key belongs to an older one.
+    async fn key_collisions(&self) -> Result<Vec<KeyCollision>, StoreError>;
+
     /// Deletes a user with groups and permissions and ends the sessions with [`EndReason::UserDeleted`] (a trigger, so that
     /// SQL by hand does it too); `false` if there was none. The id is never used again.
     async fn delete_user(&self, id: UserId) -> Result<bool, StoreError>;
@@ -89,6 +100,17 @@ pub struct PasswordChange {
     pub keep_session: Option<SessionId>,
     /// Why the other sessions end.
     pub reason: EndReason,
+}
+
+/// A user whose address or name is in its folded form that of an older one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyCollision {
+    /// `email`, and no login finds the user; or `username`.
+    pub field: &'static str,
+    /// The user.
+    pub younger: UserId,
+    /// Who has the key; `None` if nobody has it any more.
+    pub older: Option<UserId>,
 }
 
 /// Which of the asked values another user has.

@@ -64,6 +64,78 @@ async fn replacing_a_user_is_told() {
 }
 
 #[tokio::test]
+async fn whoever_an_update_overwrites_is_told_and_loses_the_sessions() {
+    for (sql, gone) in [
+        ("UPDATE OR REPLACE users SET email = 'ada@example.com' WHERE username = 'bob'", "ada"),
+        ("UPDATE OR REPLACE users SET username = 'ADA' WHERE username = 'bob'", "ada"),
+        ("UPDATE OR REPLACE users SET email_key = 'ada@example.com' WHERE username = 'bob'", "ada"),
+        ("UPDATE OR REPLACE users SET id = 1 WHERE username = 'bob'", "ada"),
+    ] {
+        let t = open().await.unwrap();
+        let (ada, bob) = (t.user("ada").await.id, t.user("bob").await.id);
+        t.store.create_group("editors").await.unwrap();
+        t.store.add_to_group(ada, "editors").await.unwrap();
+        let of_ada = t.session(ada, NOON).await.id;
+        let heard = Recorder::new();
+        t.store.follow(heard.clone());
+        heard.until_connected().await;
+        t.by_hand(sql).await;
+        heard.until_heard(Change::User(ada)).await;
+        assert_eq!(t.store.count_users().await.unwrap(), 1, "{sql}: {gone} is gone");
+        assert_eq!(t.read_session(of_ada).await.ended.unwrap().1, EndReason::UserDeleted, "{sql}");
+        assert!(t.store.sessions_of(ada, NOON).await.unwrap().is_empty(), "{sql}");
+        assert_eq!(t.store.groups().await.unwrap()[0].members, 0, "{sql}");
+        let left = t.store.user(bob).await.unwrap().or(t.store.user(ada).await.unwrap()).unwrap();
+        let session = t.session(left.id, NOON).await;
+        assert_eq!(t.read_session(session.id).await.ended, None, "{sql}: whoever is left logs in");
+        t.store.close().await;
+    }
+}
+
+#[tokio::test]
+async fn an_update_that_fails_or_is_ignored_ends_nothing() {
+    let t = open().await.unwrap();
+    let (ada, _) = (t.user("ada").await.id, t.user("bob").await.id);
+    let of_ada = t.session(ada, NOON).await;
+    let change = "users SET email = 'ada@example.com' WHERE username = 'bob'";
+    assert!(t.sql.execute(&format!("UPDATE {change}")).await.is_err());
+    let _ = t.sql.execute(&format!("UPDATE OR IGNORE {change}")).await;
+    t.by_hand("UPDATE users SET email_key = 'free@example.com' WHERE username = 'bob'").await;
+    assert_eq!(t.read_session(of_ada.id).await, of_ada);
+    t.store.close().await;
+}
+
+#[tokio::test]
+async fn a_replaced_session_is_told() {
+    let t = open().await.unwrap();
+    let (ada, bob) = (t.user("ada").await.id, t.user("bob").await.id);
+    let session = t.session(ada, NOON).await.id;
+    let heard = Recorder::new();
+    t.store.follow(heard.clone());
+    heard.until_connected().await;
+    t.by_hand(&format!(
+        "REPLACE INTO doorwarden_sessions (id, user_id, created_at, last_seen_at, expires_at, auth_time, assurance_level, amr)
+         SELECT id, {bob}, created_at, last_seen_at, expires_at, auth_time, assurance_level, amr FROM doorwarden_sessions"
+    ))
+    .await;
+    heard.until_heard(Change::Session(session)).await;
+    assert_eq!(t.read_session(session).await.user, bob);
+    t.store.close().await;
+}
+
+#[tokio::test]
+async fn a_row_by_hand_is_in_the_log_of_changes() {
+    let t = open().await.unwrap();
+    let heard = Recorder::new();
+    t.store.follow(heard.clone());
+    heard.until_connected().await;
+    t.by_hand("INSERT INTO users (id, username, email, password) VALUES (7, 'a', 'a@example.com', '!')")
+        .await;
+    heard.until_heard(Change::User(UserId(7))).await;
+    t.store.close().await;
+}
+
+#[tokio::test]
 async fn a_new_spelling_with_the_old_key_keeps_the_key() {
     let t = open().await.unwrap();
     // lower() knows nothing of Ä.

@@ -1,8 +1,9 @@
-use crate::{NOON, TestStore};
-use doorwarden_core::identity::{EmailKey, UsernameKey};
-use doorwarden_core::session::EndReason;
-use doorwarden_core::store::WriteUserError;
-use doorwarden_core::user::User;
+use crate::{NOON, TestStore, hash, new_session, new_user, seconds};
+use doorwarden_core::identity::{EmailAddress, EmailKey, UsernameKey};
+use doorwarden_core::session::{EndReason, Session};
+use doorwarden_core::store::{KeyCollision, PasswordChange, WriteUserError};
+use doorwarden_core::time::Timestamp;
+use doorwarden_core::user::{User, UserChange, UserId};
 
 pub async fn a_row_without_keys_is_found_by_address_and_name(t: &TestStore) {
     t.by_hand("INSERT INTO users (username, email, password) VALUES ('Ada', 'Ada@Example.com', '!')").await;
@@ -85,4 +86,166 @@ pub async fn memberships_count_at_once(t: &TestStore) {
     t.store.add_to_group(ada, "editors").await.unwrap();
     t.by_hand("DELETE FROM doorwarden_user_groups").await;
     assert!(t.account(ada).await.groups.is_empty());
+}
+
+pub async fn a_password_by_hand_ends_the_sessions_and_the_tokens(t: &TestStore) {
+    let (ada, bob) = (t.user("ada").await.id, t.user("bob").await.id);
+    let [of_ada, of_bob] = [t.session(ada, NOON).await, t.session(bob, NOON).await];
+    t.by_hand("UPDATE users SET password = '!' WHERE username = 'ada'").await;
+    assert_eq!(t.read_session(of_ada.id).await.ended.unwrap().1, EndReason::PasswordChanged);
+    assert!(t.store.sessions_of(ada, NOON).await.unwrap().is_empty());
+    assert!(t.read(ada).await.tokens_valid_after.unwrap() > NOON.before(seconds(1 << 33)));
+    assert_eq!(t.read_session(of_bob.id).await, of_bob);
+    assert_eq!(t.read(bob).await.tokens_valid_after, None);
+    let opened = t.session(ada, NOON).await;
+    t.by_hand("UPDATE users SET password = password, last_login = NULL").await;
+    assert_eq!(t.read_session(opened.id).await, opened, "the same password is no new one");
+}
+
+pub async fn a_better_hash_of_the_same_password_ends_nothing(t: &TestStore) {
+    let ada = t.user("ada").await.id;
+    let open = t.session(ada, NOON).await;
+    assert!(t.log_in(new_session(ada, NOON), "ada", Some("better")).await);
+    assert_eq!(t.read_session(open.id).await, open);
+    assert_eq!(t.read(ada).await.tokens_valid_after, None);
+    // Nothing of it lasts: the next one is SQL by hand again.
+    t.by_hand("UPDATE users SET password = 'another'").await;
+    assert_eq!(t.read_session(open.id).await.ended.unwrap().1, EndReason::PasswordChanged);
+}
+
+pub async fn a_password_change_of_the_store_is_dated_by_its_caller(t: &TestStore) {
+    let ada = t.user("ada").await.id;
+    let (kept, other) = (t.session(ada, NOON).await, t.session(ada, NOON).await);
+    let change = PasswordChange {
+        password: hash("new"),
+        expected: None,
+        at: NOON,
+        keep_session: Some(kept.id),
+        reason: EndReason::SignedOut,
+    };
+    assert!(t.store.change_password(ada, change).await.unwrap());
+    assert_eq!(t.read(ada).await.tokens_valid_after, Some(NOON));
+    assert_eq!(t.read_session(other.id).await.ended, Some((NOON, EndReason::SignedOut)));
+    assert_eq!(t.read_session(kept.id).await.ended, None);
+}
+
+/// Inserts somebody without keys.
+async fn insert(t: &TestStore, id: i64, username: &str, email: &str) {
+    let sql = format!(
+        "INSERT INTO users (id, username, email, password) VALUES ({id}, '{username}', '{email}', '!')"
+    );
+    t.by_hand(&sql).await;
+}
+
+async fn found(t: &TestStore, email: &str) -> Option<i64> {
+    t.store.user_by_email(&EmailKey::of(email)).await.unwrap().map(|user| user.id.0)
+}
+
+pub async fn a_row_by_hand_beyond_ascii_is_found_at_once(t: &TestStore) {
+    insert(t, 7, "Ünal", "sql@Müller.de").await;
+    assert_eq!(found(t, "sql@xn--mller-kva.de").await, Some(7));
+    assert_eq!(found(t, "SQL@MÜLLER.DE").await, Some(7));
+    let by_name = t.store.user_by_username(&UsernameKey::of("üNAL")).await.unwrap();
+    assert_eq!(by_name.map(|user| user.id), Some(UserId(7)));
+    t.by_hand("UPDATE users SET email = 'sql@Bücher.example', username = 'ＳＱＬ' WHERE id = 7").await;
+    let by_name = t.store.user_by_username(&UsernameKey::of("sql")).await.unwrap();
+    assert_eq!(by_name.map(|user| user.id), Some(UserId(7)));
+    assert_eq!(found(t, "sql@xn--bcher-kva.example").await, Some(7));
+    assert_eq!(found(t, "sql@müller.de").await, None);
+    assert_eq!(t.store.resolve_keys().await.unwrap(), 0, "nothing is left to be done");
+    assert!(t.store.key_collisions().await.unwrap().is_empty());
+}
+
+pub async fn nobody_gets_the_address_of_a_row_by_hand(t: &TestStore) {
+    insert(t, 7, "sql", "sql@müller.de").await;
+    let mut same = new_user("other");
+    same.email = EmailAddress::from_stored("sql@xn--mller-kva.de");
+    let created = t.store.create_user(same).await;
+    assert!(matches!(created, Err(WriteUserError::EmailTaken)), "{created:?}");
+    insert(t, 8, "sql2", "sql@bücher.example").await;
+    let taken = t.store.taken(Some(&EmailKey::of("sql@xn--bcher-kva.example")), None, None).await.unwrap();
+    assert!(taken.email);
+    insert(t, 9, "sql3", "sql@straße.example").await;
+    let ada = t.user("ada").await.id;
+    let email = Some(EmailAddress::from_stored("sql@xn--strae-oqa.example"));
+    let changed = t.store.update_user(ada, UserChange { email, ..UserChange::default() }).await;
+    assert!(matches!(changed, Err(WriteUserError::EmailTaken)), "{changed:?}");
+}
+
+pub async fn of_two_with_one_key_the_older_keeps_it(t: &TestStore) {
+    let mut older = new_user("older");
+    older.email = EmailAddress::from_stored("jane@xn--mller-kva.de");
+    let older = t.store.create_user(older).await.unwrap().id;
+    insert(t, 50, "younger", "Jane@müller.de").await;
+    insert(t, 51, "ｏｌｄｅｒ", "third@example.com").await;
+    assert_eq!(found(t, "jane@müller.de").await, Some(older.0));
+    let collision = |field, younger| KeyCollision { field, younger: UserId(younger), older: Some(older) };
+    let collisions = t.store.key_collisions().await.unwrap();
+    assert_eq!(collisions, [collision("email", 50), collision("username", 51)]);
+    assert_eq!(found(t, "third@example.com").await, Some(51));
+    assert_eq!(found(t, "COLLIDES-50").await, None);
+
+    // An older row that comes by its address only now.
+    insert(t, 40, "fourth", "fourth@example.com").await;
+    insert(t, 60, "fifth", "fifth@example.com").await;
+    t.by_hand("UPDATE users SET email = 'x@müller.de' WHERE id = 60").await;
+    assert_eq!(found(t, "x@müller.de").await, Some(60));
+    t.by_hand("UPDATE users SET email = 'X@MÜLLER.de' WHERE id = 40").await;
+    assert_eq!(found(t, "x@müller.de").await, Some(40));
+
+    // Whoever gets another address has it, and what is free again is given when all keys are looked at.
+    t.by_hand("UPDATE users SET email = 'jane@example.com' WHERE id = 50").await;
+    assert_eq!(found(t, "jane@example.com").await, Some(50));
+    t.store.delete_user(UserId(40)).await.unwrap();
+    assert_eq!(found(t, "x@müller.de").await, None);
+    t.store.doubt_keys().await.unwrap();
+    assert!(t.store.resolve_keys().await.unwrap() > 0);
+    assert_eq!(found(t, "x@müller.de").await, Some(60));
+    assert_eq!(t.store.key_collisions().await.unwrap(), [collision("username", 51)]);
+}
+
+pub async fn wrong_keys_by_hand_are_put_right_when_all_are_looked_at(t: &TestStore) {
+    let ada = t.user("ada").await.id;
+    t.by_hand("UPDATE users SET email_key = 'nobody@example.com', username_key = 'nobody'").await;
+    assert_eq!(found(t, "ada@example.com").await, None);
+    t.store.doubt_keys().await.unwrap();
+    assert_eq!(found(t, "ada@example.com").await, Some(ada.0));
+}
+
+pub async fn a_session_deleted_by_hand_stays_in_the_feed(t: &TestStore) {
+    let ada = t.user("ada").await.id;
+    let (now, since) = (real_now(), NOON.before(seconds(10)));
+    let pair = |session: Session| Session { refresh_counter: Some(0), ..session };
+    let living = t.open(pair(new_session(ada, now))).await.id;
+    let logged_out = t.open(pair(new_session(ada, now))).await.id;
+    let without_tokens = t.open(Session { refresh_counter: None, ..new_session(ada, now) }).await.id;
+    let long_over = t.open(pair(Session { expires_at: NOON, ..new_session(ada, NOON) })).await.id;
+    t.store.end_session(logged_out, ada, EndReason::LoggedOut, now).await.unwrap();
+    t.by_hand("DELETE FROM doorwarden_sessions").await;
+    let revoked = t.store.revocations(since).await.unwrap();
+    let ids: Vec<_> = revoked.sessions.iter().map(|(id, ..)| *id).collect();
+    assert!(ids.contains(&living) && ids.contains(&logged_out), "{ids:?}");
+    assert!(!ids.contains(&without_tokens) && !ids.contains(&long_over), "{ids:?}");
+    let (_, at, user) = revoked.sessions.iter().find(|(id, ..)| *id == logged_out).unwrap();
+    assert_eq!((*at, *user), (now, ada), "when it ended, not when its row was deleted");
+    t.store.purge_sessions(now.after(seconds(1 << 33)), 100).await.unwrap();
+    assert_eq!(t.store.revocations(since).await.unwrap().sessions.len(), 2, "it is too early to forget them");
+}
+
+pub async fn a_clock_that_is_ahead_deletes_no_session_that_lives(t: &TestStore) {
+    let ada = t.user("ada").await.id;
+    let now = real_now();
+    let living = t.open(Session { expires_at: now.after(seconds(3600)), ..new_session(ada, now) }).await;
+    let just_ended = t.session(ada, now).await;
+    t.store.end_session(just_ended.id, ada, EndReason::LoggedOut, now).await.unwrap();
+    let two_months_ahead = now.after(seconds(61 * 86_400));
+    assert_eq!(t.store.purge_sessions(two_months_ahead, 100).await.unwrap(), 0);
+    assert_eq!(t.read_session(living.id).await, living);
+    assert!(t.read_session(just_ended.id).await.ended.is_some());
+}
+
+/// What the machine's clock says: triggers have no other.
+fn real_now() -> Timestamp {
+    use doorwarden_core::time::Clock as _;
+    doorwarden_core::time::SystemClock.now()
 }

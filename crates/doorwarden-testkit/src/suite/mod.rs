@@ -217,6 +217,15 @@ macro_rules! store_suite {
             a_new_address_by_hand_is_found_and_the_old_one_is_free
             deactivation_and_deletion_end_the_sessions
             memberships_count_at_once
+            a_password_by_hand_ends_the_sessions_and_the_tokens
+            a_better_hash_of_the_same_password_ends_nothing
+            a_password_change_of_the_store_is_dated_by_its_caller
+            a_row_by_hand_beyond_ascii_is_found_at_once
+            nobody_gets_the_address_of_a_row_by_hand
+            of_two_with_one_key_the_older_keeps_it
+            wrong_keys_by_hand_are_put_right_when_all_are_looked_at
+            a_session_deleted_by_hand_stays_in_the_feed
+            a_clock_that_is_ahead_deletes_no_session_that_lives
         );
         $crate::store_suite!(@ $open races:
             drill_of_32_registrations_of_one_address_exactly_one_succeeds
