@@ -212,3 +212,24 @@ fn a_database_in_trouble_is_found() {
     complains(&ran.value(), "error database", "is it running");
     assert!(!ran.stdout.contains("hunter2"), "{}", ran.stdout);
 }
+
+#[test]
+fn two_accounts_of_one_address_are_named_and_repaired() {
+    let site = Site::sqlite();
+    let older = site.user("ada");
+    let sql = |sql: &str| {
+        rusqlite::Connection::open(site.path("doorwarden.db")).unwrap().execute_batch(sql).unwrap();
+    };
+    sql("UPDATE users SET email = 'ada@xn--mller-kva.de';
+         INSERT INTO users (id, username, email, password) VALUES (7, 'bob', 'Ada@müller.de', '!')");
+    let shown = site.run(&["user", "show", "ada@müller.de"]).json();
+    assert_eq!(shown["id"].to_string(), older, "the older keeps the address");
+    let report = site.run(&["doctor"]).json();
+    complains(&report, "warning users: user 7 (bob, Ada@müller.de)", "user 1 (ada, ada@xn--mller-kva.de)");
+    complains(&report, "warning users:", "doorwarden doctor --repair");
+    sql("DELETE FROM users WHERE id = 1");
+    complains(&site.run(&["doctor"]).json(), "warning users: user 7", "of nobody");
+    let report = site.run(&["doctor", "--repair"]).json();
+    assert!(!complaints(&report).iter().any(|c| c.contains(" users:")), "{report:#}");
+    assert_eq!(site.run(&["user", "show", "ada@müller.de"]).json()["id"], 7);
+}

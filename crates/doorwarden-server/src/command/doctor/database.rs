@@ -8,6 +8,7 @@ use crate::output::count;
 use doorwarden::core::password::Algorithm;
 use doorwarden::core::store::{MigrateError, Store, StoreError, StoreFacts};
 use doorwarden::core::time::{Clock, SystemClock};
+use doorwarden::core::user::User;
 use std::time::Duration;
 
 const CHECK: &str = "database";
@@ -16,7 +17,7 @@ const CHECK: &str = "database";
 const CLOCK_WARNING: Duration = Duration::from_secs(2);
 const CLOCK_ERROR: Duration = Duration::from_secs(30);
 
-pub(super) async fn check(config: &Config, report: &mut Report) {
+pub(super) async fn check(config: &Config, repair: bool, report: &mut Report) {
     if let Some(path) = config.sqlite_path().filter(|path| !path.exists()) {
         let text = format!("there is no database at {} yet", path.display());
         return report.warning(CHECK, text, "doorwarden migrate, createsuperuser and serve make one");
@@ -25,7 +26,7 @@ pub(super) async fn check(config: &Config, report: &mut Report) {
         Ok(store) => store,
         Err(error) => return report.failure(CHECK, &error.into()),
     };
-    if let Err(error) = look(config, store.as_ref(), report).await {
+    if let Err(error) = look(config, repair, store.as_ref(), report).await {
         let advice = match &error {
             StoreError::Unavailable(_) => "is it running, and is database_url right?",
             StoreError::Failed(_) => "look into the log of the database",
@@ -35,7 +36,12 @@ pub(super) async fn check(config: &Config, report: &mut Report) {
     store.close().await;
 }
 
-async fn look(config: &Config, store: &dyn Store, report: &mut Report) -> Result<(), StoreError> {
+async fn look(
+    config: &Config,
+    repair: bool,
+    store: &dyn Store,
+    report: &mut Report,
+) -> Result<(), StoreError> {
     let before = SystemClock.now();
     let facts = store.facts().await?;
     let after = SystemClock.now();
@@ -69,10 +75,48 @@ async fn look(config: &Config, store: &dyn Store, report: &mut Report) -> Result
     if !report.has("schema", Level::Error) {
         let users = store.count_users_by_algorithm().await?;
         passwords(&users, report);
+        identities(repair, store, report).await?;
     }
     // Opening the keys takes the whole configuration; what is wrong with it was told already.
     if !report.has("schema", Level::Error) && !report.has("configuration", Level::Error) {
         keys::check(config, store, report).await?;
+    }
+    Ok(())
+}
+
+/// Tells of two users with one address or name: SQL by hand can write what no registration may.
+async fn identities(repair: bool, store: &dyn Store, report: &mut Report) -> Result<(), StoreError> {
+    const CHECK: &str = "users";
+    if repair {
+        store.doubt_keys().await?;
+        store.resolve_keys().await?;
+        report.ok(CHECK, "the keys of addresses and names were made anew");
+    }
+    let collisions = store.key_collisions().await?;
+    for collision in &collisions {
+        let younger = store.user(collision.younger).await?;
+        let older = match collision.older {
+            Some(id) => store.user(id).await?,
+            None => None,
+        };
+        let named = |user: Option<User>| {
+            user.map_or_else(
+                || "nobody".to_owned(),
+                |user| format!("user {} ({}, {})", user.id, user.username, user.email),
+            )
+        };
+        let (what, follows) = match collision.field {
+            "email" => ("e-mail address", "no login finds the former"),
+            _ => ("user name", "no search by name finds the former"),
+        };
+        report.warning(
+            CHECK,
+            format!("{} has the {what} of {}: {follows}", named(younger), named(older)),
+            "give one of them another, or delete it; then doorwarden doctor --repair",
+        );
+    }
+    if collisions.is_empty() {
+        report.ok(CHECK, "no two have one address or name");
     }
     Ok(())
 }

@@ -19,6 +19,9 @@ pub(crate) struct Arguments {
     /// End with 1 for warnings, too
     #[arg(long)]
     strict: bool,
+    /// Make the keys anew in which addresses and names are unique, of every user whom SQL may have written
+    #[arg(long)]
+    repair: bool,
 }
 
 /// How bad it is.
@@ -99,7 +102,7 @@ pub(super) async fn run(
             files::check(&loaded, &mut report);
             network::check(&loaded.config, &mut report);
             tokens::check(&loaded.config, &mut report);
-            database::check(&loaded.config, &mut report).await;
+            database::check(&loaded.config, arguments.repair, &mut report).await;
         }
         Err(failure) => report.failure("configuration", &failure),
     }
