@@ -31,7 +31,7 @@ def service(**settings):
         port = free_port()
         environment = {
             "DOORWARDEN_LISTEN": f"127.0.0.1:{port}",
-            "DOORWARDEN_METRICS_LISTEN": "",
+            "DOORWARDEN_METRICS_LISTEN": f"127.0.0.1:{free_port()}",
             "DOORWARDEN_DATABASE_URL": f"sqlite://{folder}/doorwarden.db",
             "DOORWARDEN_SECRET_KEY": secrets.token_hex(32),
             "DOORWARDEN_OAUTH_CLIENTS": f"{CLIENT}={hashlib.sha256(CLIENT_SECRET.encode()).hexdigest()}",

@@ -19,7 +19,7 @@ const STATUSES: [&str; 16] = [
 ];
 
 /// How a flow ended: `ok`, or the code of its error. The last place is for all others.
-const OUTCOMES: [&str; 25] = [
+const OUTCOMES: [&str; 30] = [
     "ok",
     "invalid",
     "wrong_credentials",
@@ -34,9 +34,14 @@ const OUTCOMES: [&str; 25] = [
     "refresh_reused",
     "permission_denied",
     "csrf_failed",
+    "refresh_cookie_missing",
+    "refresh_cookie_cross_site",
     "not_found",
     "parse_error",
     "unsupported_media_type",
+    "unsupported_content_coding",
+    "invalid_request",
+    "invalid_scope",
     "too_large",
     "timeout",
     "busy",
