@@ -16,7 +16,9 @@ export async function atMost(milliseconds: number, promise: Promise<unknown>): P
  */
 export class Fetcher {
   readonly #fetch: (isAsked: boolean) => Promise<number>;
+  /** The fetch that is under way; and the one that those who ask share, which is that or the next: asked for, or the first. */
   #running: Promise<void> | undefined;
+  #shared: Promise<void> | undefined;
   #began = 0;
   #answered = -Infinity;
   #due = -Infinity;
@@ -28,7 +30,7 @@ export class Fetcher {
   }
 
   start(): void {
-    this.#schedule();
+    this.#share(this.#run(false));
   }
 
   stop(): void {
@@ -43,9 +45,13 @@ export class Fetcher {
   async ask(interval: number, wait: number = WAIT): Promise<void> {
     if (this.#isStopped) return;
     const now = performance.now();
+    if (this.#shared === undefined) {
+      if (now - this.#answered < interval) return;
+      // A routine fetch may have begun before there was anything to be learned.
+      this.#share(this.#running?.then(() => this.#run(true)) ?? this.#run(true));
+    }
     if (this.#running !== undefined) wait = Math.min(wait, this.#began + WAIT - now);
-    else if (now - this.#answered < interval) return;
-    await atMost(wait, this.#running ?? this.#run(true));
+    await atMost(wait, this.#shared ?? Promise.resolve());
   }
 
   /** How many milliseconds are left of `interval` since the last fetch that was asked for. */
@@ -56,6 +62,10 @@ export class Fetcher {
   /** The next routine fetch is not due before so many milliseconds. */
   putOff(milliseconds: number): void {
     this.#due = Math.max(this.#due, performance.now() + milliseconds);
+  }
+
+  #share(fetch: Promise<void>): void {
+    this.#shared = fetch.then(() => (this.#shared = undefined));
   }
 
   #run(isAsked: boolean): Promise<void> {

@@ -87,8 +87,8 @@ export class Issuer {
     response.writeHead(200, { "Content-Type": "text/event-stream" });
     while (!response.closed && !this.faults.has("broken stream") && !this.faults.has("no feed")) {
       const isBuffered = this.faults.has("buffered");
-      response.write(isBuffered ? ": still here\n\n" : `data: ${await this.statement()}\n\n`);
       const changes = this.#changes;
+      response.write(isBuffered ? ": still here\n\n" : `data: ${await this.statement()}\n\n`);
       const end = performance.now() + (isBuffered ? 1000 : 5000);
       while (!response.closed && changes === this.#changes && performance.now() < end) await sleep(5);
     }

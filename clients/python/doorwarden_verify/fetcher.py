@@ -20,25 +20,28 @@ class Fetcher(threading.Thread):
         self._changed = threading.Condition()
         self._due = time.monotonic()
         self._is_asked = self._is_stopped = False
-        # When the one that is under way began, when the last one that was asked for ended, and how many have ended.
+        # When the one that is under way began; whether those who ask may share it, or the next: one that was asked for, or the first.
+        # When the last one that was asked for ended, and how many have that were shared.
         self._began: float | None = None
+        self._is_shared = True
         self._answered: float | None = None
-        self._count = 0
+        self._answers = 0
 
     def ask(self, interval: float, wait: float = WAIT) -> None:
         """Has it fetched, unless somebody had that less than `interval` seconds ago, and waits for the end at most `wait` seconds. Those
         who ask meanwhile share the fetch; nobody waits for one that has taken too long already."""
         with self._changed:
             now = time.monotonic()
-            if self._began is None:
+            # A routine fetch may have begun before there was anything to be learned.
+            if not self._is_shared:
                 if self._answered is not None and now - self._answered < interval:
                     return
                 self._is_asked = True
                 self._changed.notify_all()
-            else:
+            if self._began is not None:
                 wait = min(wait, self._began + WAIT - now)
-            count = self._count
-            self._changed.wait_for(lambda: self._count != count or self._is_stopped, max(0.0, wait))
+            answers = self._answers
+            self._changed.wait_for(lambda: self._answers != answers or self._is_stopped, max(0.0, wait))
 
     def rest(self, interval: float) -> float:
         """How many seconds are left of `interval` since the last fetch that was asked for."""
@@ -62,13 +65,16 @@ class Fetcher(threading.Thread):
                 if self._is_stopped:
                     return
                 is_asked, self._is_asked = self._is_asked, False
+                self._is_shared = self._is_shared or is_asked
                 self._began = time.monotonic()
             seconds = self._fetch(is_asked)
             with self._changed:
                 now = time.monotonic()
                 self._began = None
-                self._count += 1
                 self._due = max(self._due, now + seconds)
                 if is_asked:
                     self._answered = now
+                if self._is_shared:
+                    self._is_shared = False
+                    self._answers += 1
                 self._changed.notify_all()

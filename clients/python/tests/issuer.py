@@ -104,9 +104,10 @@ class Issuer:
         to.send_header("Content-Type", "text/event-stream")
         to.end_headers()
         while not self.faults & {"broken stream", "no feed"}:
+            with self.changed:
+                said = self.says, self.faults
             is_buffered = "buffered" in self.faults
             to.wfile.write(b": still here\n\n" if is_buffered else f"data: {self.statement()}\n\n".encode())
             to.wfile.flush()
             with self.changed:
-                said = self.says, self.faults
                 self.changed.wait_for(lambda: (self.says, self.faults) != said, 1.0 if is_buffered else 5.0)

@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import time
+import urllib.error
 import urllib.request
 
 URL = os.environ["DOORWARDEN_TEST_URL"]
@@ -17,8 +18,15 @@ def call(path, body=None, token=None):
     request.add_header("Content-Type", "application/json")
     if token is not None:
         request.add_header("Authorization", f"Bearer {token}")
-    with urllib.request.urlopen(request, timeout=20) as answer:
-        return json.loads(answer.read() or b"null")
+    for patience in range(20, -1, -1):
+        try:
+            with urllib.request.urlopen(request, timeout=20) as answer:
+                return json.loads(answer.read() or b"null")
+        except urllib.error.HTTPError as error:
+            # A busy machine hashes no password in time.
+            if error.code != 503 or not patience:
+                raise
+            time.sleep(0.5)
 
 
 def register():

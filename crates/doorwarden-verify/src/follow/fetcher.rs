@@ -10,8 +10,8 @@ pub(super) const WAIT: Duration = Duration::from_secs(2);
 
 pub(super) struct Fetcher {
     asked: Notify,
-    /// How many fetches have ended.
-    count: watch::Sender<u64>,
+    /// How many fetches have ended that were shared.
+    answers: watch::Sender<u64>,
     state: Mutex<State>,
 }
 
@@ -21,34 +21,37 @@ struct State {
     due: Instant,
     /// When the one that is under way began.
     began: Option<Instant>,
+    /// Whether those who ask may share that one, or the next: it was asked for, or is the first.
+    is_shared: bool,
     /// When the last one that was asked for ended.
     answered: Option<Instant>,
 }
 
 impl Fetcher {
     pub(super) fn new() -> Self {
-        let state = State { is_asked: false, due: Instant::now(), began: None, answered: None };
-        Self { asked: Notify::new(), count: watch::Sender::new(0), state: Mutex::new(state) }
+        let state =
+            State { is_asked: false, due: Instant::now(), began: None, is_shared: true, answered: None };
+        Self { asked: Notify::new(), answers: watch::Sender::new(0), state: Mutex::new(state) }
     }
 
     /// Has it fetched, unless somebody had that less than `interval` ago, and waits for the end as long as `wait`. Those who ask
     /// meanwhile share the fetch; nobody waits for one that has taken too long already.
     pub(super) async fn ask(&self, interval: Duration, wait: Duration) {
-        let (mut count, wait) = {
+        let (mut answers, wait) = {
             let mut state = self.state.lock();
-            let wait = if let Some(began) = state.began {
-                wait.min(WAIT.saturating_sub(began.elapsed()))
-            } else if state.answered.is_some_and(|at| at.elapsed() < interval) {
-                return;
-            } else {
+            // A routine fetch may have begun before there was anything to be learned.
+            if !state.is_shared {
+                if state.answered.is_some_and(|at| at.elapsed() < interval) {
+                    return;
+                }
                 state.is_asked = true;
                 self.asked.notify_one();
-                wait
-            };
-            (self.count.subscribe(), wait)
+            }
+            let wait = state.began.map_or(wait, |began| wait.min(WAIT.saturating_sub(began.elapsed())));
+            (self.answers.subscribe(), wait)
         };
         // Whoever waited in vain goes on with what is known.
-        let _ = timeout(wait, count.changed()).await;
+        let _ = timeout(wait, answers.changed()).await;
     }
 
     /// How much is left of `interval` since the last fetch that was asked for.
@@ -71,7 +74,9 @@ impl Fetcher {
         if is_asked {
             state.answered = Some(now);
         }
-        self.count.send_modify(|count| *count += 1);
+        if std::mem::take(&mut state.is_shared) {
+            self.answers.send_modify(|answers| *answers += 1);
+        }
     }
 
     /// Waits until it is time to fetch; whether somebody asked for it. [`ended`](Self::ended) follows.
@@ -82,7 +87,9 @@ impl Fetcher {
                 let left = state.due.saturating_duration_since(Instant::now());
                 if state.is_asked || left.is_zero() {
                     state.began = Some(Instant::now());
-                    return std::mem::take(&mut state.is_asked);
+                    let is_asked = std::mem::take(&mut state.is_asked);
+                    state.is_shared |= is_asked;
+                    return is_asked;
                 }
                 left
             };

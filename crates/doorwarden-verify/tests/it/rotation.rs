@@ -47,7 +47,9 @@ async fn rotation_drill_refuses_nobody() {
         while signing(&service).await != next {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        let so_far = verified.load(Ordering::Relaxed);
+        let goes_on = || verified.load(Ordering::Relaxed) > so_far + 50;
+        assert!(wait_until(Duration::from_secs(10), goes_on).await);
     }
     is_over.store(true, Ordering::Relaxed);
     load.await.unwrap();
