@@ -45,7 +45,8 @@ fn metadata(auth: &Auth) -> Value {
     let issuer = context.settings.access.issuer.as_str();
     let mut metadata = json!({
         "issuer": issuer,
-        "response_types_supported": [],
+        "response_types_supported": ["none"],
+        // Without it, two grants would be taken for granted.
         "grant_types_supported": [],
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": names(&context.keys.algorithms(context.now())),

@@ -42,7 +42,7 @@ async fn both_places_say_where_the_endpoints_lie(database: Database) {
         "introspection_endpoint_auth_methods_supported": services,
         "revocation_endpoint": "https://id.example/oauth/revoke",
         "revocation_endpoint_auth_methods_supported": services,
-        "response_types_supported": [],
+        "response_types_supported": ["none"],
         "grant_types_supported": [],
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": ["ES256"],
