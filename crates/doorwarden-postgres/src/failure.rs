@@ -1,6 +1,7 @@
 //! What can go wrong with a statement, and what it means.
 
 use doorwarden_core::store::{MigrateError, StoreError};
+use rustls::CertificateError;
 use std::error::Error as _;
 use tokio_postgres::Error;
 use tokio_postgres::error::SqlState;
@@ -24,7 +25,17 @@ impl Failure {
     /// What keeps a connection from being made (TLS, a password, a database of another name) makes the server one that cannot be reached.
     pub(crate) fn connecting(error: Error) -> Self {
         match Self::from(error) {
-            Self::Unreadable(message) | Self::Refused { message, .. } => Self::Lost(message),
+            Self::Unreadable(message) => Self::Lost(message),
+            Self::Refused { state, message, .. } => Self::Lost(format!("{message}{}", hint(&state))),
+            other => other,
+        }
+    }
+
+    /// Says where nobody could be reached.
+    pub(crate) fn at(self, host: &str, port: u16) -> Self {
+        match self {
+            Self::Lost(message) => Self::Lost(format!("{host}:{port}: {message}")),
+            Self::Silent => Self::Lost(format!("{host}:{port}: no answer in time")),
             other => other,
         }
     }
@@ -54,9 +65,47 @@ impl Failure {
     }
 }
 
+/// What to do where a server takes nobody in.
+fn hint(state: &SqlState) -> &'static str {
+    match state.code() {
+        "28P01" => ". hint: user or password in the database URL is wrong; in them @ is written %40",
+        "28000" => ". hint: the server's pg_hba.conf lets nobody in under this name from here",
+        "3D000" => ". hint: createdb makes one, or the database URL means another",
+        _ => "",
+    }
+}
+
+/// What is wrong with the server's certificate, if that is what kept a connection from being made.
+fn certificate(error: &Error) -> Option<String> {
+    let cause = error.source()?;
+    let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    let tls = cause.downcast_ref().or_else(|| inner?.downcast_ref::<rustls::Error>())?;
+    let rustls::Error::InvalidCertificate(wrong) = tls else { return None };
+    Some(match wrong {
+        CertificateError::UnknownIssuer => {
+            "the server's certificate is of an authority that is not trusted (UnknownIssuer). hint: sslrootcert=FILE in the database URL"
+                .to_owned()
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "the server's certificate is for another host name than the database URL has".to_owned()
+        }
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            "the server's certificate has expired".to_owned()
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "the server's certificate is not valid yet".to_owned()
+        }
+        CertificateError::Other(other) => format!("the server's certificate cannot be used: {}", other.0),
+        other => format!("the server's certificate cannot be used: {other:?}"),
+    })
+}
+
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let Some(refusal) = error.as_db_error() else {
+            if let Some(text) = certificate(&error) {
+                return Self::Lost(text);
+            }
             let text = match error.source() {
                 Some(cause) => format!("{error}: {cause}"),
                 None => error.to_string(),

@@ -41,15 +41,45 @@ pub struct PostgresOptions {
     pub statement_cache: bool,
 }
 
+/// The parameters of a URL, but for `sslmode`, whose values have an error of their own.
+const KNOWN: [&str; 20] = [
+    "sslmode",
+    "sslrootcert",
+    "pgbouncer",
+    "application_name",
+    "host",
+    "hostaddr",
+    "port",
+    "dbname",
+    "user",
+    "password",
+    "options",
+    "target_session_attrs",
+    "channel_binding",
+    "load_balance_hosts",
+    "sslnegotiation",
+    "connect_timeout",
+    "tcp_user_timeout",
+    "keepalives",
+    "keepalives_idle",
+    "keepalives_retries",
+];
+
 /// The options make no sense. No message repeats any part of the URL, which may hold a password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OptionsError {
     /// The URL cannot be read.
-    #[error("the database URL cannot be read; it looks like postgres://user:password@host:5432/database")]
+    #[error(
+        "the database URL cannot be read; it looks like postgres://user:password@host:5432/database. hint: in a user and a password \
+         @ : / ? # and % are written %40 %3A %2F %3F %23 and %25"
+    )]
     Url,
-    /// A parameter of the URL is unknown or has a value that it cannot have.
-    #[error("the database URL has a parameter that is unknown or has an impossible value")]
+    /// A parameter of the URL is unknown.
+    #[error("the database URL has a parameter that is unknown. hint: known are {}", KNOWN.join(", "))]
     Parameter,
+    /// A parameter of the URL has a value that it cannot have.
+    #[error("the database URL gives {0} a value that it cannot have")]
+    Value(&'static str),
     /// `sslmode` is none of those known. `verify-ca` is refused: it takes any host's certificate.
     #[error("sslmode is one of disable, prefer, require and verify-full")]
     SslMode,
@@ -83,10 +113,7 @@ impl PostgresOptions {
             return Err(OptionsError::MaxConnections);
         }
         let own = Parameters::take(&self.url)?;
-        let mut config: Config = own
-            .rest
-            .parse()
-            .map_err(|_| if own.rest.contains('?') { OptionsError::Parameter } else { OptionsError::Url })?;
+        let mut config: Config = own.rest.parse().map_err(|_| wrong_parameter(&own.rest))?;
         if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
             return Err(OptionsError::Url);
         }
@@ -136,6 +163,18 @@ pub(crate) struct Access {
     pub(crate) statement_cache: bool,
 }
 
+/// What is wrong with a URL that the driver does not take: one parameter alone, or all of it.
+fn wrong_parameter(url: &str) -> OptionsError {
+    let pairs = url.split_once('?').map_or("", |(_, pairs)| pairs).split('&');
+    let wrong =
+        pairs.filter(|pair| !pair.is_empty() && format!("postgres://h/d?{pair}").parse::<Config>().is_err());
+    match wrong.map(|pair| KNOWN.iter().find(|known| pair.split('=').next() == Some(**known))).next() {
+        Some(Some(known)) => OptionsError::Value(known),
+        Some(None) => OptionsError::Parameter,
+        None => OptionsError::Url,
+    }
+}
+
 /// The parameters of the URL that the driver does not know, and the URL without them.
 struct Parameters {
     sslmode: TlsMode,
@@ -147,6 +186,11 @@ struct Parameters {
 impl Parameters {
     fn take(url: &str) -> Result<Self, OptionsError> {
         if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+            return Err(OptionsError::Url);
+        }
+        // Else what follows a password's own @ would be taken for the host, and shown as such.
+        let after_credentials = url.split_once('@').map_or("", |(_, rest)| rest);
+        if after_credentials.split('?').next().is_some_and(|place| place.contains('@')) {
             return Err(OptionsError::Url);
         }
         // A password may contain a question mark.
@@ -164,7 +208,7 @@ impl Parameters {
                 "sslmode" => own.sslmode = TlsMode::parse(&value).ok_or(OptionsError::SslMode)?,
                 "sslrootcert" if value != "system" => own.sslrootcert = Some(value.as_ref().into()),
                 "sslrootcert" => {}
-                "pgbouncer" => own.pgbouncer = value.parse().map_err(|_| OptionsError::Parameter)?,
+                "pgbouncer" => own.pgbouncer = value.parse().map_err(|_| OptionsError::Value("pgbouncer"))?,
                 _ => others.push(pair),
             }
         }
@@ -198,6 +242,43 @@ mod tests {
         for wrong in ["verify-ca", "allow", "", "REQUIRE"] {
             let url = format!("postgres://u:secret@h/d?sslmode={wrong}");
             assert_eq!(read(&url).err(), Some(OptionsError::SslMode), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_url_is_said_without_repeating_it() {
+        for (url, expected) in [
+            ("postgres://u:p@ss@h/d", OptionsError::Url),
+            ("postgres://u:p@s/s@h/d", OptionsError::Url),
+            ("postgres://h/d?port=many", OptionsError::Value("port")),
+            (
+                "postgres://h/d?application_name=x&target_session_attrs=rw",
+                OptionsError::Value("target_session_attrs"),
+            ),
+            ("postgres://h/d?pgbouncer=yes", OptionsError::Value("pgbouncer")),
+            ("postgres://h/d?ssl_mode=require", OptionsError::Parameter),
+        ] {
+            assert_eq!(read(url).err(), Some(expected), "{url}");
+        }
+        assert!(OptionsError::Url.to_string().contains("%40"));
+        assert!(OptionsError::Parameter.to_string().contains("sslmode, sslrootcert"));
+    }
+
+    #[test]
+    fn every_parameter_that_is_named_is_known() {
+        for name in KNOWN {
+            let value = match name {
+                "sslmode" => "require",
+                "pgbouncer" => "true",
+                "hostaddr" => "127.0.0.1",
+                "target_session_attrs" => "any",
+                "channel_binding" => "prefer",
+                "load_balance_hosts" => "disable",
+                "sslnegotiation" => "postgres",
+                "sslrootcert" => "system",
+                _ => "1",
+            };
+            assert!(read(&format!("postgres://h/d?{name}={value}")).is_ok(), "{name}");
         }
     }
 

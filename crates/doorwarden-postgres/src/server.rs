@@ -171,8 +171,18 @@ impl Servers {
             }
             let attempt =
                 |address| -> Attempt<'_, Line> { Box::pin(self.address((host, address), port, role)) };
-            staggered(addresses.into_iter().map(attempt).collect()).await
+            let connected = staggered(addresses.into_iter().map(attempt).collect()).await;
+            connected.map_err(|failure| failure.at(&self.name(host), port))
         })
+    }
+
+    /// A host as the URL names it.
+    fn name(&self, host: usize) -> String {
+        match (self.config.get_hosts().get(host), self.config.get_hostaddrs().get(host)) {
+            (Some(Host::Tcp(name)), _) => name.clone(),
+            (_, Some(address)) => address.to_string(),
+            _ => "the socket".to_owned(),
+        }
     }
 
     async fn address(&self, place: Place, port: u16, role: Role) -> Result<Line, Failure> {

@@ -106,7 +106,8 @@ fn a_database_that_is_not_there_is_unavailable() {
     let site = Site::empty().env("DOORWARDEN_SECRET_KEY", SECRET_KEY);
     let nowhere = ["--database-url", "postgres://ada:hunter2@127.0.0.1:1/accounts"];
     for command in [&["user", "list"][..], &["migrate"]] {
-        let ran = site.run(&[command, &nowhere].concat()).fails(69, "the database is not available");
+        let message = "the database is not available: 127.0.0.1:1: error connecting to server";
+        let ran = site.run(&[command, &nowhere].concat()).fails(69, message);
         assert!(!ran.stderr.contains("hunter2"), "{}", ran.stderr);
     }
 }
@@ -121,4 +122,18 @@ fn what_is_wrong_with_the_keys_is_the_configurations_fault() {
     assert!(!ran.stderr.contains("hunter2"), "{}", ran.stderr);
     let site = Site::sqlite();
     site.run(&["user", "list", "--set", "secret_key=short"]).fails(78, "it needs at least 32");
+}
+
+#[test]
+fn who_is_not_let_in_by_the_database_is_told_where_and_what_to_do() {
+    let Some(site) = Site::empty_postgres() else { return };
+    let url = site.environment()["DOORWARDEN_DATABASE_URL"].clone();
+    let (server, _) = url.rsplit_once('/').unwrap();
+    let (_, place) = server.rsplit_once('@').unwrap();
+    let wrong = format!("postgres://postgres:hunter2@{place}/postgres");
+    let ran =
+        site.run(&["user", "list", "--database-url", &wrong]).fails(69, "(28P01). hint: user or password");
+    assert!(ran.stderr.contains(place) && !ran.stderr.contains("hunter2"), "{}", ran.stderr);
+    let ran = site.run(&["migrate", "--database-url", &format!("{server}/nowhere")]);
+    ran.fails(69, "(3D000). hint: createdb makes one");
 }
