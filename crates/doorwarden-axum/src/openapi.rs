@@ -158,6 +158,12 @@ fn operation(auth: &Auth, operation: &Operation) -> Value {
     if operation.id == "create_token" {
         described["security"] = json!([{}, {"bearer": []}]);
     }
+    if operation.id == "list_sessions" {
+        described["parameters"] = json!([{"name": "cursor", "in": "query", "schema": {"type": "string"}}]);
+        let schema = json!({"type": "string"});
+        let link = json!({"description": "The next page, as `<…>; rel=\"next\"`, if there is one.", "schema": schema});
+        answers["200"]["headers"] = json!({"Link": link});
+    }
     if operation.id == "delete_login" {
         described["parameters"] = json!([{
             "name": "scope", "in": "query", "description": "Which sessions end.",

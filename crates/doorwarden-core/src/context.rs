@@ -4,6 +4,7 @@ use crate::event::Event;
 use crate::feed::RevocationFeed;
 use crate::field::Fields;
 use crate::hook::Hooks;
+use crate::janitor::Duties;
 use crate::keys::KeyRing;
 use crate::live::LiveView;
 use crate::password::HashPool;
@@ -32,6 +33,8 @@ pub struct Context {
     pub keys: KeyRing,
     /// What tells other services which access tokens no longer count.
     pub feed: RevocationFeed,
+    /// What is left to the work in the background.
+    pub duties: Duties,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.

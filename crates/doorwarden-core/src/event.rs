@@ -44,6 +44,13 @@ pub enum Event {
         /// Why.
         reason: EndReason,
     },
+    /// All sessions of all users were ended.
+    EverybodySignedOut {
+        /// Of how many users.
+        users: u64,
+        /// How many.
+        sessions: u64,
+    },
     /// A refresh token came back although it was not the newest, and got the newest again. It may have been a lost answer.
     RefreshRepeated {
         /// Whose.
@@ -116,6 +123,7 @@ impl Event {
             Self::LoginFailed { .. } => "login_failed",
             Self::SessionEnded { .. } => "session_ended",
             Self::SessionsEnded { .. } => "sessions_ended",
+            Self::EverybodySignedOut { .. } => "everybody_signed_out",
             Self::RefreshRepeated { .. } => "refresh_repeated",
             Self::RefreshReused { .. } => "refresh_reused",
             Self::PasswordChanged { .. } => "password_changed",
@@ -146,6 +154,9 @@ impl Event {
             }
             Self::SessionsEnded { user, count, reason } => {
                 info!(user.id = user.0, count, reason = reason.as_str(), "sessions ended");
+            }
+            Self::EverybodySignedOut { users, sessions } => {
+                warn!(users, sessions, "everybody was signed out");
             }
             Self::RefreshRepeated { user, session, sign: RepeatSign::Late } => {
                 warn!(user.id = user.0, session.id = %session, "a refresh token came back late, and was counted");

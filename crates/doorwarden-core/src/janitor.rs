@@ -1,7 +1,11 @@
 //! Work in the background: what is written behind, and what is thrown away.
 
 use crate::context::Context;
+use crate::store::StoreError;
 use crate::time::Timestamp;
+use crate::user::UserId;
+use parking_lot::Mutex;
+use std::collections::HashSet;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -13,23 +17,40 @@ const PAUSE: Duration = Duration::from_millis(200);
 const ROUND: Duration = Duration::from_mins(1);
 /// By how much the clock must differ from the time that has passed to have been set: more than what corrects itself step by step.
 const STEP_MICROS: i64 = 5_000_000;
-/// How many sessions one batch deletes at most, so that no writer waits long.
+/// How many sessions one batch changes or deletes at most, so that no writer waits long.
 const BATCH: u32 = 500;
 /// How often users whom SQL by hand has written get their keys, if nobody needs them before.
 const KEYS_EVERY: Duration = Duration::from_secs(2);
 /// How long nothing is thrown away after the clock was set: somebody may set it right again.
 const WAIT_AFTER_STEP: Duration = Duration::from_hours(1);
+/// How many entries of the change log one batch deletes at most.
+const CHANGES_BATCH: u32 = 5_000;
 /// How long an ended or expired session stays readable.
 const KEEP: Duration = Duration::from_hours(24);
+/// How long after the end of all sessions of a user their rows say so: when no revocation statement speaks of them any more.
+const SETTLE_AFTER: Duration = Duration::from_hours(1);
 /// How many instants are written in one statement at most.
 const SEEN_BATCH: usize = 1000;
 
+/// What flows leave to the work in the background.
+#[derive(Debug, Default)]
+pub struct Duties {
+    over_limit: Mutex<HashSet<UserId>>,
+}
+
+impl Duties {
+    /// This user may have more sessions than a user may have.
+    pub fn limit_sessions_of(&self, user: UserId) {
+        self.over_limit.lock().insert(user);
+    }
+}
+
 /// Works until the context is dropped. To be spawned once for each context.
 pub async fn run(context: Weak<Context>) {
-    let (mut until_purge, mut until_flush) = (Duration::ZERO, FLUSH_EVERY);
+    let (mut until_round, mut until_flush) = (Duration::ZERO, FLUSH_EVERY);
     let mut before = None;
     loop {
-        let wait = KEYS_EVERY.min(until_purge.max(PAUSE));
+        let wait = KEYS_EVERY.min(until_round.max(PAUSE));
         tokio::time::sleep(wait).await;
         let Some(context) = context.upgrade() else { return };
         let looked = (context.now(), Instant::now());
@@ -38,7 +59,7 @@ pub async fn run(context: Weak<Context>) {
                 seconds,
                 "the clock was set, or the machine slept: tokens, sessions and keys are judged by the new time"
             );
-            until_purge = WAIT_AFTER_STEP;
+            until_round = WAIT_AFTER_STEP;
         }
         resolve_keys(&context).await;
         until_flush = until_flush.saturating_sub(wait);
@@ -46,9 +67,9 @@ pub async fn run(context: Weak<Context>) {
             until_flush = FLUSH_EVERY;
             flush_seen(&context).await;
         }
-        until_purge = until_purge.saturating_sub(wait);
-        if until_purge.is_zero() {
-            until_purge = purge(&context).await;
+        until_round = until_round.saturating_sub(wait);
+        if until_round.is_zero() {
+            until_round = if tidy(&context).await { PAUSE } else { ROUND };
         }
     }
 }
@@ -80,17 +101,45 @@ pub async fn flush_seen(context: &Arc<Context>) {
     }
 }
 
-/// Deletes a batch of sessions that are long over; after how long to come again.
-async fn purge(context: &Arc<Context>) -> Duration {
-    let before = context.now().before(KEEP);
-    match context.store.purge_sessions(before, BATCH).await {
-        Ok(deleted) if deleted >= u64::from(BATCH) => PAUSE,
-        Ok(_) => ROUND,
-        Err(error) => {
-            tracing::warn!(%error, "old sessions could not be deleted");
-            ROUND
-        }
+/// Does a batch of everything that there is to do; whether there may be more. What fails does not keep the rest from being done.
+pub async fn tidy(context: &Arc<Context>) -> bool {
+    let (store, now) = (&context.store, context.now());
+    let long_ago = now.before(KEEP);
+    let is_full = |done: u64, batch: u32| done >= u64::from(batch);
+    [
+        told(limit_sessions(context).await, "surplus sessions could not be ended"),
+        told(store.settle_ends(now.before(SETTLE_AFTER), BATCH).await, "ended sessions could not be marked"),
+        told(
+            store.purge_sessions(long_ago, BATCH).await.map(|done| is_full(done, BATCH)),
+            "old sessions could not be deleted",
+        ),
+        // The largest table comes last.
+        told(
+            store.purge_changes(long_ago, CHANGES_BATCH).await.map(|done| is_full(done, CHANGES_BATCH)),
+            "the log of changes could not be shortened",
+        ),
+    ]
+    .contains(&true)
+}
+
+/// Ends a batch of the sessions that one user has beyond the limit; whether there may be more to do.
+async fn limit_sessions(context: &Arc<Context>) -> Result<bool, StoreError> {
+    let next = context.duties.over_limit.lock().iter().next().copied();
+    let Some((user, most)) = next.zip(context.settings.session.max_per_user) else { return Ok(false) };
+    let ended = context.store.limit_sessions(user, most, context.now(), BATCH).await?;
+    if ended.len() < BATCH as usize {
+        context.duties.over_limit.lock().remove(&user);
     }
+    context.forget_surplus(user, ended).await;
+    Ok(!context.duties.over_limit.lock().is_empty())
+}
+
+/// Whether there is more to do. What went wrong is tried again in the next round.
+fn told(done: Result<bool, StoreError>, what: &str) -> bool {
+    done.unwrap_or_else(|error| {
+        tracing::warn!(%error, "{what}");
+        false
+    })
 }
 
 #[cfg(test)]

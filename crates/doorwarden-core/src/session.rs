@@ -26,6 +26,45 @@ impl fmt::Display for SessionId {
     }
 }
 
+/// A place in the list of a user's sessions, newest first: behind this one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionCursor {
+    /// When the session was opened.
+    pub created_at: Timestamp,
+    /// The session.
+    pub id: SessionId,
+}
+
+impl SessionCursor {
+    /// The place behind this session.
+    pub fn after(session: &Session) -> Self {
+        Self { created_at: session.created_at, id: session.id }
+    }
+}
+
+/// Microseconds since 1970, a point, and the id without hyphens.
+impl fmt::Display for SessionCursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.created_at.as_micros(), self.id.0.simple())
+    }
+}
+
+/// The text is not what a [`SessionCursor`] is displayed as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a place in a list of sessions")]
+pub struct ParseCursorError;
+
+impl std::str::FromStr for SessionCursor {
+    type Err = ParseCursorError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (micros, id) = text.split_once('.').ok_or(ParseCursorError)?;
+        let micros = micros.parse().map_err(|_| ParseCursorError)?;
+        let id = Uuid::try_parse(id).map_err(|_| ParseCursorError)?;
+        Ok(Self { created_at: Timestamp::from_micros(micros), id: SessionId(id) })
+    }
+}
+
 /// Why a session ended. Stored as text, one word each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(rename_all = "snake_case")]

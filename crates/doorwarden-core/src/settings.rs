@@ -33,6 +33,9 @@ pub struct SessionSettings {
     pub lifetime: Duration,
     /// After how long without a request a session counts as ended; `None`, the default: never. At least [`Self::MIN_IDLE`].
     pub idle: Option<Duration>,
+    /// How many sessions a user may have; one more ends those that were not used for the longest time. By default 100; `None`: any
+    /// number.
+    pub max_per_user: Option<u32>,
     /// Whether tokens that name no session are accepted, such as those that a Django application signed with the same
     /// secret key.
     pub without_session: WithoutSession,
@@ -46,7 +49,12 @@ impl SessionSettings {
 
 impl Default for SessionSettings {
     fn default() -> Self {
-        Self { lifetime: 60 * DAY, idle: None, without_session: WithoutSession::Refuse }
+        Self {
+            lifetime: 60 * DAY,
+            idle: None,
+            max_per_user: Some(100),
+            without_session: WithoutSession::Refuse,
+        }
     }
 }
 

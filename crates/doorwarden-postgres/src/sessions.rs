@@ -7,7 +7,7 @@ use crate::values::At;
 use async_trait::async_trait;
 use doorwarden_core::password::PasswordHash;
 use doorwarden_core::refresh::Presented;
-use doorwarden_core::session::{EndReason, Session, SessionId};
+use doorwarden_core::session::{EndReason, Session, SessionCursor, SessionId};
 use doorwarden_core::store::{OpenSession, Opened, Renewal, Revocations, Rotation, SessionStore, StoreError};
 use doorwarden_core::time::Timestamp;
 use doorwarden_core::user::UserId;
@@ -117,15 +117,29 @@ impl SessionStore for PostgresStore {
         Ok(optional(row.as_ref(), session)?)
     }
 
-    async fn sessions_of(&self, user: UserId, now: Timestamp) -> Result<Vec<Session>, StoreError> {
+    async fn sessions_of(
+        &self,
+        user: UserId,
+        now: Timestamp,
+        after: Option<SessionCursor>,
+        limit: usize,
+    ) -> Result<Vec<Session>, StoreError> {
         let sql = concat!(
             "SELECT ",
             session_columns!(),
             " FROM doorwarden_sessions s WHERE s.user_id = $1 AND s.ended_at IS NULL AND s.expires_at > $2 \
              AND s.generation = (SELECT sessions_generation FROM users WHERE id = $1) \
-             ORDER BY s.created_at DESC, s.id DESC"
+             AND ($3 IS NULL OR (s.created_at, s.id) < ($3, $4)) ORDER BY s.created_at DESC, s.id DESC LIMIT $5"
         );
-        let params = [(&user.0 as _, Type::INT8), (&At(now) as _, Type::TIMESTAMPTZ)];
+        let (opened, id) = after.map(|after| (At(after.created_at), after.id.0)).unzip();
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let params = [
+            (&user.0 as _, Type::INT8),
+            (&At(now) as _, Type::TIMESTAMPTZ),
+            (&opened as _, Type::TIMESTAMPTZ),
+            (&id as _, Type::UUID),
+            (&limit as _, Type::INT8),
+        ];
         Ok(all(&self.database.rows(Effort::Read, sql, &params).await?, session)?)
     }
 
@@ -217,22 +231,60 @@ impl SessionStore for PostgresStore {
         Ok(())
     }
 
+    async fn settle_ends(&self, before: Timestamp, limit: u32) -> Result<bool, StoreError> {
+        // Two janitors do not wait for each other. If the portion is full, nothing is settled yet.
+        let settle = "WITH due AS (\
+                SELECT user_id, former, generation, ended_at, reason FROM doorwarden_session_ends \
+                WHERE NOT settled AND ended_at <= $1 ORDER BY ended_at LIMIT $2 FOR UPDATE SKIP LOCKED\
+            ), portion AS (\
+                SELECT s.id, due.ended_at, due.reason FROM due JOIN doorwarden_sessions s \
+                ON s.user_id = due.user_id AND s.generation = due.former AND s.ended_at IS NULL LIMIT $2\
+            ), ended AS (\
+                UPDATE doorwarden_sessions s SET ended_at = portion.ended_at, end_reason = portion.reason \
+                FROM portion WHERE s.id = portion.id AND s.ended_at IS NULL \
+                RETURNING s.user_id, s.generation, s.expires_at\
+            ), marked AS (\
+                UPDATE doorwarden_session_ends e SET settled = (SELECT count(*) FROM portion) < $2, \
+                expires_at = greatest(e.expires_at, (SELECT max(expires_at) FROM ended \
+                    WHERE ended.user_id = e.user_id AND ended.generation = e.former)) \
+                FROM due WHERE e.user_id = due.user_id AND e.generation = due.generation\
+            ) SELECT (SELECT count(*) FROM due) >= $2 OR (SELECT count(*) FROM portion) >= $2";
+        let forget = "DELETE FROM doorwarden_session_ends WHERE (user_id, generation) IN (\
+            SELECT user_id, generation FROM doorwarden_session_ends WHERE settled AND expires_at < $1 LIMIT $2) RETURNING 1";
+        let params = [(&At(before) as _, Type::TIMESTAMPTZ), (&i64::from(limit) as _, Type::INT8)];
+        let row = self.database.row(Effort::Long, settle, &params).await?;
+        let has_more = optional(row.as_ref(), |row| get::<bool>(row, 0))?.unwrap_or(false);
+        let forgotten = self.database.rows(Effort::Long, forget, &params).await?;
+        Ok(has_more || forgotten.len() >= limit as usize)
+    }
+
     async fn purge_sessions(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
-        // A follower that was away for a moment must find what it missed, so the newest entries of the log stay.
-        let changes = "DELETE FROM doorwarden_changes WHERE at < least($1, now() - interval '5 minutes')";
         let sessions = "DELETE FROM doorwarden_sessions WHERE id IN (\
                         (SELECT id FROM doorwarden_sessions WHERE ended_at < least($1, now() - interval '1 day') LIMIT $2) UNION \
                         (SELECT id FROM doorwarden_sessions WHERE expires_at < least($1, now() - interval '1 day') LIMIT $2) \
                         LIMIT $2) RETURNING 1";
-        let deleted =
-            "DELETE FROM doorwarden_deleted_sessions WHERE ended_at < least($1, now() - interval '1 day')";
-        let truncations = "DELETE FROM doorwarden_truncations WHERE at < least($1, now() - interval '1 day')";
-        let before = At(before);
-        let params = [(&before as _, Type::TIMESTAMPTZ), (&i64::from(limit) as _, Type::INT8)];
-        for old in [changes, deleted, truncations] {
-            self.database.rows(Effort::Long, old, &params[..1]).await?;
-        }
+        let params = [(&At(before) as _, Type::TIMESTAMPTZ), (&i64::from(limit) as _, Type::INT8)];
         let purged = self.database.rows(Effort::Long, sessions, &params).await?;
         Ok(purged.len() as u64)
+    }
+
+    async fn purge_changes(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
+        let portions = [
+            "DELETE FROM doorwarden_changes WHERE ctid = ANY (ARRAY(\
+             SELECT ctid FROM doorwarden_changes WHERE at < least($1, now() - interval '5 minutes') \
+             ORDER BY at LIMIT $2)) RETURNING 1",
+            "DELETE FROM doorwarden_deleted_sessions WHERE ctid = ANY (ARRAY(\
+             SELECT ctid FROM doorwarden_deleted_sessions WHERE ended_at < least($1, now() - interval '1 day') \
+             LIMIT $2)) RETURNING 1",
+            "DELETE FROM doorwarden_truncations WHERE ctid = ANY (ARRAY(\
+             SELECT ctid FROM doorwarden_truncations WHERE at < least($1, now() - interval '1 day') LIMIT $2)) \
+             RETURNING 1",
+        ];
+        let params = [(&At(before) as _, Type::TIMESTAMPTZ), (&i64::from(limit) as _, Type::INT8)];
+        let mut most = 0;
+        for portion in portions {
+            most = most.max(self.database.rows(Effort::Long, portion, &params).await?.len());
+        }
+        Ok(most as u64)
     }
 }

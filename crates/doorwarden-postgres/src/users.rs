@@ -9,7 +9,7 @@ use doorwarden_core::identity::{EmailAddress, EmailKey, Username, UsernameKey};
 use doorwarden_core::password::PasswordHash;
 use doorwarden_core::session::EndReason;
 use doorwarden_core::store::{
-    KeyCollision, PasswordChange, StoreError, Taken, UserFilter, UserStore, WriteUserError,
+    KeyCollision, PasswordChange, SignedOut, StoreError, Taken, UserFilter, UserStore, WriteUserError,
 };
 use doorwarden_core::time::Timestamp;
 use doorwarden_core::user::{Account, METADATA_MAX_BYTES, NewUser, User, UserChange, UserId};
@@ -222,6 +222,33 @@ impl UserStore for PostgresStore {
 
     async fn key_collisions(&self) -> Result<Vec<KeyCollision>, StoreError> {
         self.collisions().await
+    }
+
+    async fn sign_out_users(
+        &self,
+        after: Option<UserId>,
+        limit: u32,
+        at: Timestamp,
+    ) -> Result<Option<SignedOut>, StoreError> {
+        let sql = "WITH chosen AS (\
+                   SELECT id FROM users WHERE $1 IS NULL OR id > $1 ORDER BY id LIMIT $2 FOR NO KEY UPDATE), changed AS (\
+                   UPDATE users SET tokens_valid_after = greatest(tokens_valid_after, $3), \
+                   sessions_generation = sessions_generation + 1 FROM chosen WHERE users.id = chosen.id \
+                   RETURNING users.id, users.sessions_generation) \
+                   SELECT max(id), count(*), \
+                   sum(doorwarden_end_sessions(id, sessions_generation, NULL, 'signed_out', $3))::bigint FROM changed";
+        let params = [
+            (&after.map(|id| id.0) as _, Type::INT8),
+            (&i64::from(limit) as _, Type::INT8),
+            (&At(at) as _, Type::TIMESTAMPTZ),
+        ];
+        let row = self.database.row(Effort::Long, sql, &params).await?;
+        let portion = optional(row.as_ref(), |row| {
+            let count = |count: Option<i64>| u64::try_from(count.unwrap_or(0)).unwrap_or(0);
+            let last = get::<Option<i64>>(row, 0)?.map(UserId);
+            Ok(SignedOut { last, users: count(get(row, 1)?), sessions: count(get(row, 2)?) })
+        })?;
+        Ok(portion.filter(|portion| portion.last.is_some()))
     }
 
     async fn delete_user(&self, id: UserId) -> Result<bool, StoreError> {

@@ -9,7 +9,7 @@ use crate::users::with_own_password;
 use async_trait::async_trait;
 use doorwarden_core::password::PasswordHash;
 use doorwarden_core::refresh::{self, Decision, Presented};
-use doorwarden_core::session::{EndReason, Session, SessionId};
+use doorwarden_core::session::{EndReason, Session, SessionCursor, SessionId};
 use doorwarden_core::store::{OpenSession, Opened, Renewal, Revocations, Rotation, SessionStore, StoreError};
 use doorwarden_core::time::Timestamp;
 use doorwarden_core::user::UserId;
@@ -65,14 +65,24 @@ impl SessionStore for SqliteStore {
         Ok(self.read(|connection| by_id(connection, id))?)
     }
 
-    async fn sessions_of(&self, user: UserId, now: Timestamp) -> Result<Vec<Session>, StoreError> {
+    async fn sessions_of(
+        &self,
+        user: UserId,
+        now: Timestamp,
+        after: Option<SessionCursor>,
+        limit: usize,
+    ) -> Result<Vec<Session>, StoreError> {
         let sql = concat!(
             "SELECT ",
             session_columns!(),
             " FROM doorwarden_sessions WHERE user_id = ?1 AND ended_at IS NULL AND expires_at > ?2 \
-             AND generation = (SELECT sessions_generation FROM users WHERE id = ?1) ORDER BY created_at DESC, id DESC"
+             AND generation = (SELECT sessions_generation FROM users WHERE id = ?1) \
+             AND (?3 IS NULL OR (created_at, id) < (?3, ?4)) ORDER BY created_at DESC, id DESC LIMIT ?5"
         );
-        Ok(self.read(|connection| all(connection, sql, (user.0, now.as_micros()), session))?)
+        let (opened, id) = after.map(|after| (after.created_at.as_micros(), after.id.0)).unzip();
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        Ok(self
+            .read(|connection| all(connection, sql, (user.0, now.as_micros(), opened, id, limit), session))?)
     }
 
     async fn end_session(
@@ -183,19 +193,69 @@ impl SessionStore for SqliteStore {
         Ok(())
     }
 
+    async fn settle_ends(&self, before: Timestamp, limit: u32) -> Result<bool, StoreError> {
+        self.write(move |connection| Ok(settle(connection, before, limit)?)).await
+    }
+
     async fn purge_sessions(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
-        while self.write::<_, StoreError>(move |c| Ok(purge_changes(c, before)?)).await? == PORTION {}
-        while self.write::<_, StoreError>(move |c| Ok(purge_deleted(c, before)?)).await? == PORTION {}
-        let mut purged = 0;
+        self.in_portions(limit, move |connection, portion| purge(connection, before, portion)).await
+    }
+
+    async fn purge_changes(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
+        let changes = move |connection: &_, portion| purge_changes(connection, before, portion);
+        let deleted = move |connection: &_, portion| purge_deleted(connection, before, portion);
+        Ok(self.in_portions(limit, changes).await?.max(self.in_portions(limit, deleted).await?))
+    }
+}
+
+impl SqliteStore {
+    /// Deletes at most so many rows, in portions that are each committed.
+    async fn in_portions(
+        &self,
+        limit: u32,
+        delete: impl Fn(&Connection, u32) -> Result<u32, Failure> + Copy + Send + 'static,
+    ) -> Result<u64, StoreError> {
+        let mut deleted = 0;
         loop {
-            let portion = PORTION.min(limit - purged);
-            let deleted = self.write::<_, StoreError>(move |c| Ok(purge(c, before, portion)?)).await?;
-            purged += deleted;
-            if deleted < PORTION {
-                return Ok(u64::from(purged));
+            let portion = PORTION.min(limit - deleted);
+            let done = self.write::<_, StoreError>(move |c| Ok(delete(c, portion)?)).await?;
+            deleted += done;
+            if done < PORTION {
+                return Ok(u64::from(deleted));
             }
         }
     }
+}
+
+/// Ends the rows of sessions that ended with all others, and deletes what says so of those that would have expired; whether there may
+/// be more to do.
+fn settle(connection: &Connection, before: Timestamp, most: u32) -> Result<bool, Failure> {
+    let forget = "DELETE FROM doorwarden_session_ends WHERE (user_id, generation) IN (\
+                  SELECT user_id, generation FROM doorwarden_session_ends WHERE settled AND expires_at < ?1 LIMIT ?2)";
+    let forgotten = run(connection, forget, (before.as_micros(), most))?;
+    let due = "SELECT user_id, former, generation, ended_at, reason FROM doorwarden_session_ends \
+               WHERE NOT settled AND ended_at <= ?1 ORDER BY ended_at LIMIT ?2";
+    let due: Vec<(i64, i64, i64, i64, String)> = all(connection, due, (before.as_micros(), most), |row| {
+        Ok((get(row, 0)?, get(row, 1)?, get(row, 2)?, get(row, 3)?, get(row, 4)?))
+    })?;
+    let has_more = [forgotten, due.len()].contains(&(most as usize));
+    let mut left = most as usize;
+    for (user, former, generation, at, reason) in due {
+        let end = "UPDATE doorwarden_sessions SET ended_at = ?3, end_reason = ?4 WHERE id IN (\
+                   SELECT id FROM doorwarden_sessions WHERE user_id = ?1 AND generation = ?2 AND ended_at IS NULL LIMIT ?5) \
+                   RETURNING expires_at";
+        let params = (user, former, at, reason, i64::try_from(left).unwrap_or(i64::MAX));
+        let expiries: Vec<i64> = all(connection, end, params, |row| get(row, 0))?;
+        left -= expiries.len();
+        let mark = "UPDATE doorwarden_session_ends SET expires_at = max(expires_at, ?3), settled = ?4 \
+                    WHERE user_id = ?1 AND generation = ?2";
+        let latest = expiries.iter().max().copied().unwrap_or(i64::MIN);
+        run(connection, mark, (user, generation, latest, left > 0))?;
+        if left == 0 {
+            return Ok(true);
+        }
+    }
+    Ok(has_more)
 }
 
 /// Deletes at most so many sessions that ended or expired before this instant; how many.
@@ -210,19 +270,18 @@ fn purge(connection: &Connection, before: Timestamp, most: u32) -> Result<u32, F
 }
 
 /// Deletes what is remembered of sessions whose rows were deleted, if they ended before this instant and a day ago; how many.
-fn purge_deleted(connection: &Connection, before: Timestamp) -> Result<u32, Failure> {
+fn purge_deleted(connection: &Connection, before: Timestamp, most: u32) -> Result<u32, Failure> {
     let sql = "DELETE FROM doorwarden_deleted_sessions WHERE id IN (SELECT id FROM doorwarden_deleted_sessions \
                WHERE ended_at < min(?1, CAST((julianday('now') - 2440588.5) * 86400000000 AS INTEGER)) LIMIT ?2)";
-    let deleted = run(connection, sql, (before.as_micros(), PORTION))?;
+    let deleted = run(connection, sql, (before.as_micros(), most))?;
     Ok(u32::try_from(deleted).unwrap_or(0))
 }
 
-/// Deletes those of the oldest changes that are older than this instant; how many. The last five minutes stay: a follower
-/// that was away for a moment must find what it missed.
-fn purge_changes(connection: &Connection, before: Timestamp) -> Result<u32, Failure> {
+/// Deletes those of so many of the oldest changes that are older than this instant and five minutes; how many.
+fn purge_changes(connection: &Connection, before: Timestamp, most: u32) -> Result<u32, Failure> {
     let sql = "DELETE FROM doorwarden_changes WHERE seq IN (SELECT seq FROM doorwarden_changes ORDER BY seq LIMIT ?2) \
                AND at < min(?1, CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER) - 300000000)";
-    let deleted = run(connection, sql, (before.as_micros(), PORTION))?;
+    let deleted = run(connection, sql, (before.as_micros(), most))?;
     Ok(u32::try_from(deleted).unwrap_or(0))
 }
 

@@ -10,7 +10,7 @@ use doorwarden_core::identity::{EmailAddress, EmailKey, Username, UsernameKey};
 use doorwarden_core::password::PasswordHash;
 use doorwarden_core::session::EndReason;
 use doorwarden_core::store::{
-    KeyCollision, PasswordChange, StoreError, Taken, UserFilter, UserStore, WriteUserError,
+    KeyCollision, PasswordChange, SignedOut, StoreError, Taken, UserFilter, UserStore, WriteUserError,
 };
 use doorwarden_core::time::Timestamp;
 use doorwarden_core::user::{Account, METADATA_MAX_BYTES, NewUser, User, UserChange, UserId};
@@ -177,8 +177,7 @@ impl UserStore for SqliteStore {
         at: Timestamp,
     ) -> Result<Option<u64>, StoreError> {
         self.write(move |connection| {
-            let sql = "UPDATE users SET tokens_valid_after = max(coalesce(tokens_valid_after, ''), ?2) WHERE id = ?1";
-            if run(connection, sql, (id.0, text(at)))? == 0 {
+            if !date_tokens(connection, id, at)? {
                 return Ok(None);
             }
             Ok(Some(end_all(connection, id, None, reason, at)?))
@@ -196,6 +195,27 @@ impl UserStore for SqliteStore {
 
     async fn key_collisions(&self) -> Result<Vec<KeyCollision>, StoreError> {
         self.scan(identities::collisions).await
+    }
+
+    async fn sign_out_users(
+        &self,
+        after: Option<UserId>,
+        limit: u32,
+        at: Timestamp,
+    ) -> Result<Option<SignedOut>, StoreError> {
+        self.write_much(move |connection| {
+            let users = "SELECT id FROM users WHERE ?1 IS NULL OR id > ?1 ORDER BY id LIMIT ?2";
+            let users: Vec<i64> = all(connection, users, (after.map(|id| id.0), limit), |row| get(row, 0))?;
+            let mut all = SignedOut::default();
+            for id in users.into_iter().map(UserId) {
+                date_tokens(connection, id, at)?;
+                all.last = Some(id);
+                all.users += 1;
+                all.sessions += end_all(connection, id, None, EndReason::SignedOut, at)?;
+            }
+            Ok(all.last.map(|_| all))
+        })
+        .await
     }
 
     async fn delete_user(&self, id: UserId) -> Result<bool, StoreError> {
@@ -216,6 +236,12 @@ pub(crate) fn with_own_password<T>(
     let stored = store()?;
     run(connection, "DELETE FROM doorwarden_own_passwords WHERE password = ?1", [password.as_str()])?;
     Ok(stored)
+}
+
+/// Lets no token of a user without a session count that was issued until this instant; whether there is such a user.
+fn date_tokens(connection: &Connection, id: UserId, at: Timestamp) -> Result<bool, Failure> {
+    let sql = "UPDATE users SET tokens_valid_after = max(coalesce(tokens_valid_after, ''), ?2) WHERE id = ?1";
+    Ok(run(connection, sql, (id.0, text(at)))? == 1)
 }
 
 fn by_id(connection: &Connection, id: UserId) -> Result<Option<User>, Failure> {

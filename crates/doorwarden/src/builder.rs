@@ -7,6 +7,7 @@ use doorwarden_core::context::Context;
 use doorwarden_core::feed::RevocationFeed;
 use doorwarden_core::field::{Field, FieldNameError, Fields};
 use doorwarden_core::hook::Hooks;
+use doorwarden_core::janitor::Duties;
 use doorwarden_core::keys::{KeyRing, KeysError};
 use doorwarden_core::live::LiveView;
 use doorwarden_core::password::{Ceilings, HashPool, HashSettings, HashSettingsError, Hasher, PoolSettings};
@@ -315,6 +316,7 @@ impl Builder {
             refresh_keys: RefreshKeys::new(&secret, &old.verify_tokens),
             keys,
             feed: RevocationFeed::default(),
+            duties: Duties::default(),
             clock: self.clock,
             random: self.random,
             hooks: self.hooks,

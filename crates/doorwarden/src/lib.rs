@@ -49,6 +49,7 @@ pub use doorwarden_core::password::Password;
 pub use doorwarden_core::permission::{Permission, PermissionName};
 pub use doorwarden_core::session::{ClientInfo, Session};
 pub use doorwarden_core::settings::Settings;
+pub use doorwarden_core::store::SignedOut;
 pub use doorwarden_core::user::{Account, NewUser, User, UserChange, UserId};
 pub use keys::Keys;
 pub use secret::SecretKeyError;

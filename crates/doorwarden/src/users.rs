@@ -4,7 +4,7 @@ use doorwarden_core::flow::manage::{self, CreateUserError, NewAccount};
 use doorwarden_core::identity::{EmailKey, UsernameKey};
 use doorwarden_core::password::Password;
 use doorwarden_core::permission::{Group, Permission, PermissionName};
-use doorwarden_core::store::{Change, GrantError, StoreError, UserFilter};
+use doorwarden_core::store::{Change, GrantError, SignedOut, StoreError, UserFilter};
 use doorwarden_core::user::{Account, User, UserChange, UserId};
 use std::sync::Arc;
 
@@ -138,12 +138,21 @@ impl Users {
         manage::set_password(&self.context, id, password.map(Password::new).as_ref()).await
     }
 
-    /// Ends all sessions and tokens of a user; how many sessions it ended.
+    /// Ends all sessions and tokens of a user, in a time that does not depend on how many there are; how many sessions it ended, of more
+    /// than 1,000 only that.
     ///
     /// # Errors
     /// [`FlowError::NotFound`].
     pub async fn sign_out(&self, id: UserId) -> Result<u64, FlowError> {
         manage::sign_out(&self.context, id).await
+    }
+
+    /// Ends all sessions and tokens of everybody, some hundred users at a time; how many. See [`sign_out`](Self::sign_out).
+    ///
+    /// # Errors
+    /// [`FlowError::Store`]; those whose turn had come are signed out, and it may be called again.
+    pub async fn sign_out_everybody(&self) -> Result<SignedOut, FlowError> {
+        manage::sign_out_everybody(&self.context).await
     }
 
     /// Deletes a user. His id is never given to anybody else.

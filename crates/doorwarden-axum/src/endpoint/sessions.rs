@@ -6,18 +6,22 @@ use axum::RequestExt;
 use axum::extract::{Path, Request};
 use axum::response::{IntoResponse, Response};
 use doorwarden_core::flow::log_out;
-use doorwarden_core::session::{EndReason, Session, SessionId};
-use http::{Method, StatusCode};
+use doorwarden_core::session::{EndReason, Session, SessionCursor, SessionId};
+use http::header::LINK;
+use http::{HeaderValue, Method, StatusCode};
 use serde_json::{Value, json};
 
 pub(super) fn list() -> Resource {
     let operation = Operation {
         method: Method::GET,
         id: "list_sessions",
-        summary: "The sessions of the user, newest first; the one of the token is marked.",
+        summary: "The sessions of the user, the newest 100; the one of the token is marked. The header `Link` leads to the next page.",
         authenticated: true,
         body: None,
-        answers: &[(200, "The sessions.", Some("Sessions"))],
+        answers: &[
+            (200, "The sessions.", Some("Sessions")),
+            (400, "The cursor is not one of a `Link`.", Some("Detail")),
+        ],
         handler: |auth, request| Box::pin(get(auth, request)),
     };
     Resource { endpoint: Endpoint::Sessions, operations: vec![operation] }
@@ -38,9 +42,22 @@ pub(super) fn one() -> Resource {
 
 async fn get(auth: Auth, request: Request) -> Result<Response, ApiError> {
     let user = user(&auth, &request).await?;
-    let sessions = log_out::sessions(auth.context(), user.authenticated()).await?;
-    let sessions: Vec<Value> = sessions.iter().map(|s| shown(s, user.session())).collect();
-    Ok(json_value(StatusCode::OK, &Value::Array(sessions)))
+    let after = cursor(request.uri().query().unwrap_or_default())?;
+    let page = log_out::sessions(auth.context(), user.authenticated(), after).await?;
+    let sessions: Vec<Value> = page.sessions.iter().map(|s| shown(s, user.session())).collect();
+    let mut response = json_value(StatusCode::OK, &Value::Array(sessions));
+    // Relative to the address that was asked, whatever a proxy has made of it.
+    let next = page.next.map(|next| HeaderValue::try_from(format!("<?cursor={next}>; rel=\"next\"")));
+    if let Some(Ok(next)) = next {
+        response.headers_mut().insert(LINK, next);
+    }
+    Ok(response)
+}
+
+fn cursor(query: &str) -> Result<Option<SessionCursor>, ApiError> {
+    let given = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "cursor");
+    let refused = |_| ApiError::detail(StatusCode::BAD_REQUEST, "invalid_cursor", "Invalid cursor.");
+    given.map(|(_, value)| value.parse().map_err(refused)).transpose()
 }
 
 async fn delete(auth: Auth, mut request: Request) -> Result<Response, ApiError> {

@@ -76,10 +76,12 @@ async fn store(
     client: ClientInfo,
 ) -> Result<Option<IssuedToken>, FlowError> {
     let keep = change.keep_session;
-    if !context.store.change_password(id, change).await? {
+    let forgetting = context.live.forgetting(Change::User(id));
+    let changed = context.store.change_password(id, change).await;
+    drop(forgetting);
+    if !changed? {
         return Err(wrong("current_password"));
     }
-    context.live.forget(Change::User(id));
     context.tell(Event::PasswordChanged { user: id }).await;
     if keep.is_some() {
         return Ok(None);

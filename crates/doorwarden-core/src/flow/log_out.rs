@@ -5,7 +5,7 @@ use super::finish::finish;
 use crate::context::Context;
 use crate::event::Event;
 use crate::flow::authenticate::Authenticated;
-use crate::session::{EndReason, Session, SessionId};
+use crate::session::{EndReason, Session, SessionCursor, SessionId};
 use crate::store::{Change, StoreError};
 use crate::user::UserId;
 use std::sync::Arc;
@@ -49,12 +49,13 @@ async fn end_all(
             end_one(context, user, session, EndReason::LoggedOut).await?;
         }
         (LogoutScope::Others, except) => {
+            let forgetting = (
+                context.live.forgetting(Change::User(user)),
+                except.map(|kept| context.live.forgetting(Change::Session(kept))),
+            );
             let now = context.now();
             let ended = context.store.end_sessions_of(user, except, EndReason::LoggedOut, now).await;
-            context.live.forget(Change::User(user));
-            if let Some(except) = except {
-                context.live.forget(Change::Session(except));
-            }
+            drop(forgetting);
             if let Some(count) = ended? {
                 context.tell(Event::SessionsEnded { user, count, reason: EndReason::LoggedOut }).await;
             }
@@ -87,9 +88,9 @@ pub(super) async fn end_one(
     session: SessionId,
     reason: EndReason,
 ) -> Result<bool, StoreError> {
+    let forgetting = context.live.forgetting(Change::Session(session));
     let ended = context.store.end_session(session, user, reason, context.now()).await;
-    // Whatever the answer was: it may have been lost.
-    context.live.forget(Change::Session(session));
+    drop(forgetting);
     let ended = ended?;
     if ended {
         context.tell(Event::SessionEnded { user, session, reason }).await;
@@ -97,10 +98,42 @@ pub(super) async fn end_one(
     Ok(ended)
 }
 
-/// The sessions of the caller that live, newest first.
+/// How many sessions a page has at most.
+pub const PAGE: usize = 100;
+
+/// A part of the list of a user's sessions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionPage {
+    /// Sessions that live, newest first; at most [`PAGE`].
+    pub sessions: Vec<Session>,
+    /// Where the next page begins, if there is one.
+    pub next: Option<SessionCursor>,
+}
+
+/// The sessions of the caller that live, newest first, from a place in their list on.
 ///
 /// # Errors
 /// [`FlowError::Store`].
-pub async fn sessions(context: &Context, who: &Authenticated) -> Result<Vec<Session>, FlowError> {
-    Ok(context.store.sessions_of(who.user.account.user.id, context.now()).await?)
+pub async fn sessions(
+    context: &Context,
+    who: &Authenticated,
+    after: Option<SessionCursor>,
+) -> Result<SessionPage, FlowError> {
+    sessions_of(context, who.user.account.user.id, after).await
+}
+
+/// The sessions of a user that live, newest first, from a place in their list on.
+///
+/// # Errors
+/// [`FlowError::Store`].
+pub async fn sessions_of(
+    context: &Context,
+    user: UserId,
+    after: Option<SessionCursor>,
+) -> Result<SessionPage, FlowError> {
+    let mut sessions = context.store.sessions_of(user, context.now(), after, PAGE + 1).await?;
+    let has_next = sessions.len() > PAGE;
+    sessions.truncate(PAGE);
+    let next = sessions.last().filter(|_| has_next).map(SessionCursor::after);
+    Ok(SessionPage { sessions, next })
 }

@@ -8,9 +8,12 @@ use crate::event::Event;
 use crate::password::{Password, PasswordHash};
 use crate::permission::Group;
 use crate::session::{ClientInfo, EndReason};
-use crate::store::{Change, PasswordChange};
+use crate::store::{Change, PasswordChange, SignedOut};
 use crate::user::{NewUser, User, UserChange, UserId};
 use serde_json::{Map, Value};
+
+/// How many users are signed out in one step, if all are.
+const PORTION: u32 = 500;
 
 /// An account to be created, as given to Django's `create_user`.
 #[derive(Debug, Clone, Default)]
@@ -138,10 +141,12 @@ pub async fn set_password(
     };
     let reason = EndReason::PasswordChanged;
     let change = PasswordChange { password, expected: None, at: context.now(), keep_session: None, reason };
-    if !context.store.change_password(user, change).await? {
+    let forgetting = context.live.forgetting(Change::User(user));
+    let changed = context.store.change_password(user, change).await;
+    drop(forgetting);
+    if !changed? {
         return Err(FlowError::NotFound);
     }
-    context.live.forget(Change::User(user));
     context.tell(Event::PasswordChanged { user }).await;
     Ok(())
 }
@@ -151,9 +156,10 @@ pub async fn set_password(
 /// # Errors
 /// [`FlowError::NotFound`]; [`FlowError::Invalid`] if another user has the new address or name.
 pub async fn update_user(context: &Context, user: UserId, change: UserChange) -> Result<User, FlowError> {
-    let changed = context.store.update_user(user, change).await.map_err(super::register::write_error)?;
-    context.live.forget(Change::User(user));
-    changed.ok_or(FlowError::NotFound)
+    let forgetting = context.live.forgetting(Change::User(user));
+    let changed = context.store.update_user(user, change).await;
+    drop(forgetting);
+    changed.map_err(super::register::write_error)?.ok_or(FlowError::NotFound)
 }
 
 /// Ends all sessions of a user, and every token that names no session. How many sessions it ended; of more than 1,000 only that.
@@ -164,14 +170,34 @@ pub async fn sign_out(context: &Context, user: UserId) -> Result<u64, FlowError>
     end_everything_of(context, user, EndReason::SignedOut).await
 }
 
-/// The same for this reason.
+/// Ends all sessions of all users, and every token that names no session. How many; sessions of a user who has more than 1,000 count
+/// as so many.
+///
+/// # Errors
+/// [`FlowError::Store`]; those whose turn had come are signed out, and it may be called again.
+pub async fn sign_out_everybody(context: &Context) -> Result<SignedOut, FlowError> {
+    let forgetting = context.live.forgetting(Change::Everything);
+    let at = context.now();
+    let mut all = SignedOut::default();
+    while let Some(portion) = context.store.sign_out_users(all.last, PORTION, at).await? {
+        let SignedOut { last, users, sessions } = portion;
+        all = SignedOut { last, users: all.users + users, sessions: all.sessions + sessions };
+    }
+    drop(forgetting);
+    context.tell(Event::EverybodySignedOut { users: all.users, sessions: all.sessions }).await;
+    Ok(all)
+}
+
+/// The same as [`sign_out`] for this reason.
 pub(super) async fn end_everything_of(
     context: &Context,
     user: UserId,
     reason: EndReason,
 ) -> Result<u64, FlowError> {
-    let count = context.store.sign_out_user(user, reason, context.now()).await?.ok_or(FlowError::NotFound)?;
-    context.live.forget(Change::User(user));
+    let forgetting = context.live.forgetting(Change::User(user));
+    let count = context.store.sign_out_user(user, reason, context.now()).await;
+    drop(forgetting);
+    let count = count?.ok_or(FlowError::NotFound)?;
     context.tell(Event::SessionsEnded { user, count, reason }).await;
     Ok(count)
 }
@@ -181,10 +207,12 @@ pub(super) async fn end_everything_of(
 /// # Errors
 /// [`FlowError::NotFound`].
 pub async fn delete_user(context: &Context, user: UserId) -> Result<(), FlowError> {
-    if !context.store.delete_user(user).await? {
+    let forgetting = context.live.forgetting(Change::User(user));
+    let deleted = context.store.delete_user(user).await;
+    drop(forgetting);
+    if !deleted? {
         return Err(FlowError::NotFound);
     }
-    context.live.forget(Change::User(user));
     context.tell(Event::UserDeleted { user }).await;
     Ok(())
 }

@@ -76,7 +76,10 @@ async fn rotate(context: &Context, shown: Presented, client: &ClientInfo) -> Res
             context.tell(Event::RefreshReused { user: session.user, session: session.id }).await;
             return Err(RefreshError::Reused);
         }
-        Rotation::Refused | Rotation::Unknown => return Err(RefreshError::Ended),
+        Rotation::Refused | Rotation::Unknown => {
+            context.live.reread_session(shown.session);
+            return Err(RefreshError::Ended);
+        }
     })
 }
 

@@ -2,9 +2,10 @@
 
 use super::FlowError;
 use crate::context::Context;
+use crate::event::Event;
 use crate::refresh::Repeats;
-use crate::session::{ClientInfo, Session, SessionId};
-use crate::store::{LoginProof, OpenSession};
+use crate::session::{ClientInfo, EndReason, Session, SessionId};
+use crate::store::{Change, LoginProof, OpenSession, Opened};
 use crate::time::Timestamp;
 use crate::token::session::SessionClaims;
 use crate::user::UserId;
@@ -61,9 +62,24 @@ impl Context {
         session: Session,
         proof: Option<LoginProof>,
     ) -> Result<Session, FlowError> {
-        let open = OpenSession { session: session.clone(), login: proof, most: None };
+        let most = self.settings.session.max_per_user;
+        let open = OpenSession { session: session.clone(), login: proof, most };
         let opened = self.store.open_session(open).await?.ok_or(FlowError::WrongCredentials)?;
+        if opened.ended.len() >= Opened::MOST_ENDED as usize {
+            self.duties.limit_sessions_of(session.user);
+        }
+        self.forget_surplus(session.user, opened.ended).await;
         Ok(Session { generation: opened.generation, ..session })
+    }
+
+    /// Forgets sessions that ended because a user had too many.
+    pub(crate) async fn forget_surplus(&self, user: UserId, ended: Vec<SessionId>) {
+        for session in &ended {
+            self.live.forget(Change::Session(*session));
+        }
+        for session in ended {
+            self.tell(Event::SessionEnded { user, session, reason: EndReason::Limit }).await;
+        }
     }
 
     /// The article's token for a session.

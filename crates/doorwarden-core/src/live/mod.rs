@@ -222,9 +222,20 @@ impl LiveView {
         self.changed(change);
     }
 
+    /// Forgets what a write is about to change when the write is over, whatever becomes of it: also if its outcome is unknown, if
+    /// somebody else has made the change already, or if nobody waits for the answer any more.
+    pub fn forgetting(&self, change: Change) -> Forgetting<'_> {
+        Forgetting { view: self, change }
+    }
+
     /// Forgets a user and a session that do not go together: one of them is not the newest.
     pub fn reread(&self, user: UserId, session: SessionId) {
         self.users.invalidate(&user);
+        self.reread_session(session);
+    }
+
+    /// Forgets a session that may not be as it is here.
+    pub fn reread_session(&self, session: SessionId) {
         self.sessions.invalidate(&session);
     }
 
@@ -248,6 +259,20 @@ impl LiveView {
             c.keys += u64::from(keys);
             c.revocations += u64::from(revocations);
         });
+    }
+}
+
+/// Forgets when it is dropped; see [`LiveView::forgetting`].
+#[must_use = "it forgets as soon as it is dropped"]
+#[derive(Debug)]
+pub struct Forgetting<'v> {
+    view: &'v LiveView,
+    change: Change,
+}
+
+impl Drop for Forgetting<'_> {
+    fn drop(&mut self) {
+        self.view.forget(self.change);
     }
 }
 

@@ -1,7 +1,7 @@
 use super::StoreError;
 use crate::password::PasswordHash;
 use crate::refresh::{self, Presented, Repeat};
-use crate::session::{EndReason, Session, SessionId};
+use crate::session::{EndReason, Session, SessionCursor, SessionId};
 use crate::time::Timestamp;
 use crate::user::UserId;
 use async_trait::async_trait;
@@ -31,8 +31,14 @@ pub trait SessionStore {
     /// its user has ended.
     async fn session(&self, id: SessionId) -> Result<Option<Session>, StoreError>;
 
-    /// The sessions of a user that have neither ended nor expired at `now`, newest first.
-    async fn sessions_of(&self, user: UserId, now: Timestamp) -> Result<Vec<Session>, StoreError>;
+    /// The sessions of a user that have neither ended nor expired at `now`, newest first, those behind `after` and at most `limit`.
+    async fn sessions_of(
+        &self,
+        user: UserId,
+        now: Timestamp,
+        after: Option<SessionCursor>,
+        limit: usize,
+    ) -> Result<Vec<Session>, StoreError>;
 
     /// Ends a session of `user`; `false` if there is none that has not ended.
     async fn end_session(
@@ -68,10 +74,19 @@ pub trait SessionStore {
     /// Writes when sessions were last seen; never moves an instant back, and tells no change feed.
     async fn touch_sessions(&self, seen: &[(SessionId, Timestamp)]) -> Result<(), StoreError>;
 
-    /// Deletes at most `limit` sessions that ended or expired before `before`, and entries of the change log older than that;
-    /// how many sessions were deleted. Never what ended or expired within a day by the database's clock: an instance whose own is
-    /// wrong deletes nobody's session.
+    /// Writes into the rows of sessions that ended with all others of their user at `before` or earlier that they have, into at most
+    /// `limit`; whether there may be more. Tells no change feed. What says that they ended is deleted when the last of them
+    /// would have expired before `before`.
+    async fn settle_ends(&self, before: Timestamp, limit: u32) -> Result<bool, StoreError>;
+
+    /// Deletes at most `limit` sessions that ended or expired before `before`; how many. Never what ended or expired within a day by the
+    /// database's clock: an instance whose own is wrong deletes nobody's session.
     async fn purge_sessions(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError>;
+
+    /// Deletes at most `limit` entries of the change log that are older than `before`, and what is remembered of sessions whose rows were
+    /// deleted; how many of what there was most of. Those of the last five minutes stay: a
+    /// follower that was away for a moment must find what it missed.
+    async fn purge_changes(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError>;
 }
 
 /// A session to be opened.

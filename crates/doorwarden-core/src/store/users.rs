@@ -82,9 +82,29 @@ pub trait UserStore {
     /// The users whose key belongs to an older one.
     async fn key_collisions(&self) -> Result<Vec<KeyCollision>, StoreError>;
 
+    /// [`sign_out_user`](Self::sign_out_user) with [`EndReason::SignedOut`] for at most `limit` users, by id, those after `after`; `None` if
+    /// there are no more.
+    async fn sign_out_users(
+        &self,
+        after: Option<UserId>,
+        limit: u32,
+        at: Timestamp,
+    ) -> Result<Option<SignedOut>, StoreError>;
+
     /// Deletes a user with groups and permissions and ends the sessions with [`EndReason::UserDeleted`] (a trigger, so that
     /// SQL by hand does it too); `false` if there was none. The id is never used again.
     async fn delete_user(&self, id: UserId) -> Result<bool, StoreError>;
+}
+
+/// Who was signed out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SignedOut {
+    /// The last user.
+    pub last: Option<UserId>,
+    /// How many users.
+    pub users: u64,
+    /// How many sessions ended; those of a user who has more than 1,000 count as so many.
+    pub sessions: u64,
 }
 
 /// A new password for a user.

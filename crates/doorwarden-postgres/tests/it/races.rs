@@ -23,5 +23,5 @@ async fn whoever_waited_for_a_login_ends_its_session() {
     tokio::time::sleep(Duration::from_millis(100)).await;
     sql.batch_execute("COMMIT").await.unwrap();
     assert_eq!(signing_out.await.unwrap().unwrap(), Some(1));
-    assert_eq!(store.sessions_of(anna.id, now()).await.unwrap(), []);
+    assert_eq!(store.sessions_of(anna.id, now(), None, 1000).await.unwrap(), []);
 }

@@ -221,7 +221,7 @@ async fn whatever_keeps_a_connection_from_being_made_or_used_is_unavailable() {
     }
     drop(store);
     let wrong = PostgresStore::connect(&PostgresOptions::new(url("wrong"))).unwrap();
-    let refused = wrong.sessions_of(doorwarden_core::user::UserId(1), now()).await;
+    let refused = wrong.sessions_of(doorwarden_core::user::UserId(1), now(), None, 1).await;
     assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
     sql.batch_execute(&format!("DROP OWNED BY {role}; DROP ROLE {role}")).await.unwrap();
 }

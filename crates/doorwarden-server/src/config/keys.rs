@@ -122,6 +122,12 @@ keys! {
     "tokens.refresh_cookie" = "false", "Whether browsers get refresh tokens as a cookie that scripts cannot read.",
         |c, v| { c.http.refresh_cookie = boolean(v)?; Ok(()) };
 
+    "sessions.max_per_user" = "100", "How many sessions a user may have, or `off`; one more ends those that were not used for the longest time.",
+        |c, v| {
+            c.settings.session.max_per_user = if v == "off" { None } else { Some(number(v, 1, 10_000)?) };
+            Ok(())
+        };
+
     "keys.algorithm" = "ES256", "The algorithms of signing keys, between commas: `ES256`, `EdDSA`, `RS256`. The first one signs; the others are published beside it.",
         |c, v| {
             let wrong = "must be ES256, EdDSA and RS256, or some of them, between commas";

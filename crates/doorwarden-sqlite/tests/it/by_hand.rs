@@ -83,7 +83,7 @@ async fn whoever_an_update_overwrites_is_told_and_loses_the_sessions() {
         heard.until_heard(Change::User(ada)).await;
         assert_eq!(t.store.count_users().await.unwrap(), 1, "{sql}: {gone} is gone");
         assert_eq!(t.read_session(of_ada).await.ended.unwrap().1, EndReason::UserDeleted, "{sql}");
-        assert!(t.store.sessions_of(ada, NOON).await.unwrap().is_empty(), "{sql}");
+        assert!(t.store.sessions_of(ada, NOON, None, 10).await.unwrap().is_empty(), "{sql}");
         assert_eq!(t.store.groups().await.unwrap()[0].members, 0, "{sql}");
         let left = t.store.user(bob).await.unwrap().or(t.store.user(ada).await.unwrap()).unwrap();
         let session = t.session(left.id, NOON).await;
@@ -213,7 +213,7 @@ async fn an_old_session_by_hand_may_end_or_move_and_is_told() {
         heard.clear();
     }
     assert_eq!(t.read_session(session).await.user, UserId(77));
-    assert_eq!(t.store.sessions_of(ada, NOON.after(seconds(1))).await.unwrap(), []);
+    assert_eq!(t.store.sessions_of(ada, NOON.after(seconds(1)), None, 1000).await.unwrap(), []);
     t.store.close().await;
 }
 

@@ -93,7 +93,7 @@ pub async fn a_password_by_hand_ends_the_sessions_and_the_tokens(t: &TestStore) 
     let [of_ada, of_bob] = [t.session(ada, NOON).await, t.session(bob, NOON).await];
     t.by_hand("UPDATE users SET password = '!' WHERE username = 'ada'").await;
     assert_eq!(t.read_session(of_ada.id).await.ended.unwrap().1, EndReason::PasswordChanged);
-    assert!(t.store.sessions_of(ada, NOON).await.unwrap().is_empty());
+    assert!(t.store.sessions_of(ada, NOON, None, 10).await.unwrap().is_empty());
     assert!(t.read(ada).await.tokens_valid_after.unwrap() > NOON.before(seconds(1 << 33)));
     assert_eq!(t.read_session(of_bob.id).await, of_bob);
     assert_eq!(t.read(bob).await.tokens_valid_after, None);

@@ -203,7 +203,7 @@ pub async fn a_feed_goes_on_after_its_log_was_purged(t: &TestStore) {
     let heard = follow(t).await;
     for is_staff in [true, false, true] {
         told(&heard, t.store.update_user(ada, staff(is_staff)), &[Change::User(ada)]).await;
-        t.store.purge_sessions(NOON.after(seconds(1 << 33)), 100).await.unwrap();
+        t.store.purge_changes(NOON.after(seconds(1 << 33)), 100).await.unwrap();
     }
 }
 

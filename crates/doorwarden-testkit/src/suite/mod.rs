@@ -33,6 +33,8 @@ pub mod refresh_model;
 #[doc(hidden)]
 pub mod round_trip;
 #[doc(hidden)]
+pub mod session_ends;
+#[doc(hidden)]
 pub mod sessions;
 #[doc(hidden)]
 pub mod users;
@@ -160,6 +162,22 @@ macro_rules! store_suite {
             the_end_by_deactivation_and_deletion_is_among_the_revocations
             purging_deletes_what_ended_or_expired_before_and_nothing_else
             purging_deletes_no_more_than_it_may
+        );
+        $crate::store_suite!(@ $open session_ends:
+            drill_no_end_of_all_sessions_takes_longer_because_there_are_many
+            what_ended_with_all_others_is_refused_by_everything
+            of_two_that_end_the_others_at_once_one_goes_on
+            sql_by_hand_ends_all_sessions_by_the_generation
+            an_id_that_comes_back_does_not_bring_its_sessions_back
+            rows_of_ended_sessions_are_settled_in_portions_and_silently
+            only_sessions_with_refresh_tokens_are_revoked_one_by_one
+            everybody_is_signed_out_in_portions
+            one_session_too_many_ends_those_that_were_not_used_for_the_longest_time
+            at_most_ten_sessions_end_when_one_is_opened_and_the_rest_later
+            logins_that_come_together_keep_the_limit
+            the_list_of_sessions_goes_on_behind_a_place
+            an_expiry_before_1970_or_never_is_what_it_says
+            the_log_of_changes_is_purged_in_portions
         );
         $crate::store_suite!(@ $open refresh:
             the_newest_token_rotates

@@ -141,7 +141,7 @@ pub async fn drill_no_session_outlives_a_login_that_raced_with_a_password_change
         let (a, changed, b) = tokio::join!(first, changing, second);
         assert!(changed.unwrap());
         a.and(b).unwrap();
-        assert_eq!(t.store.sessions_of(ada.id, NOON).await.unwrap(), [], "round {round}");
+        assert_eq!(t.store.sessions_of(ada.id, NOON, None, 1000).await.unwrap(), [], "round {round}");
         assert_eq!(t.read(ada.id).await.password, hash("new"), "round {round}");
     }
 }
@@ -169,7 +169,7 @@ pub async fn drill_no_session_outlives_an_opening_that_raced_with_a_deactivation
             }
         });
         assert_eq!(successes(calls).await, 9, "round {round}");
-        assert_eq!(t.store.sessions_of(ada.id, NOON).await.unwrap(), [], "round {round}");
+        assert_eq!(t.store.sessions_of(ada.id, NOON, None, 1000).await.unwrap(), [], "round {round}");
     }
 }
 

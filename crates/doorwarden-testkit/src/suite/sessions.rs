@@ -73,12 +73,12 @@ pub async fn the_living_sessions_of_a_user_are_listed_newest_first(t: &TestStore
     t.store.end_session(ended.id, ada, EndReason::Revoked, NOON).await.unwrap();
     let of_bob = t.session(bob, NOON).await;
 
-    let alive = t.store.sessions_of(ada, NOON.after(seconds(29))).await.unwrap();
+    let alive = t.store.sessions_of(ada, NOON.after(seconds(29)), None, 1000).await.unwrap();
     assert_eq!(alive, [third.clone(), second.clone(), first.clone(), short]);
-    let later = t.store.sessions_of(ada, NOON.after(seconds(30))).await.unwrap();
+    let later = t.store.sessions_of(ada, NOON.after(seconds(30)), None, 1000).await.unwrap();
     assert_eq!(later, [third, second, first], "a session is over at the instant at which it expires");
-    assert_eq!(t.store.sessions_of(bob, NOON).await.unwrap(), [of_bob]);
-    assert_eq!(t.store.sessions_of(UserId(bob.0 + 1), NOON).await.unwrap(), []);
+    assert_eq!(t.store.sessions_of(bob, NOON, None, 1000).await.unwrap(), [of_bob]);
+    assert_eq!(t.store.sessions_of(UserId(bob.0 + 1), NOON, None, 1000).await.unwrap(), []);
 }
 
 pub async fn a_session_ends_once_and_for_its_user_only(t: &TestStore) {
@@ -115,7 +115,7 @@ pub async fn all_sessions_but_one_end_together(t: &TestStore) {
     assert_eq!(t.store.end_sessions_of(ada, Some(kept.id), EndReason::Revoked, at).await.unwrap(), Some(2));
     assert_eq!(t.store.end_sessions_of(ada, Some(kept.id), EndReason::Revoked, at).await.unwrap(), Some(0));
     assert_eq!(t.read_session(kept.id).await, Session { generation: 1, ..kept });
-    assert_eq!(t.store.sessions_of(ada, at).await.unwrap().len(), 1);
+    assert_eq!(t.store.sessions_of(ada, at, None, 1000).await.unwrap().len(), 1);
     assert_eq!(t.read_session(of_bob.id).await, of_bob);
     assert_eq!(t.read_session(lost.id).await.ended, Some((at, EndReason::Revoked)));
     assert_eq!(t.store.end_sessions_of(ada, None, EndReason::SignedOut, at).await.unwrap(), Some(1));

@@ -244,7 +244,7 @@ async fn hooks_may_refuse_and_hear_what_happens(database: Database) {
         assert_ne!(wrong["non_field_errors"], json!([text]), "a hook speaks only to who knows the password");
     }
     let late = app.auth.users().get_by_username("late").await.unwrap().unwrap().id;
-    let sessions = app.auth.context().store.sessions_of(late, crate::app::NOON).await.unwrap();
+    let sessions = app.auth.context().store.sessions_of(late, crate::app::NOON, None, 1000).await.unwrap();
     assert_eq!(sessions.len(), 1, "only that of the registration lives");
 
     hook.0.heard.lock().unwrap().clear();

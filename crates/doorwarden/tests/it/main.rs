@@ -8,6 +8,7 @@ mod accounts;
 mod audience;
 mod bodies;
 mod discovery;
+mod endings;
 mod errors;
 mod feed;
 mod freshness;

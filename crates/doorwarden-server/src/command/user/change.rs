@@ -5,7 +5,7 @@ use crate::output::{Output, count};
 use clap::Args;
 use doorwarden::core::identity::{EmailAddress, Username};
 use doorwarden::core::user::UserChange;
-use doorwarden::{Doorwarden, FieldError, FieldErrors};
+use doorwarden::{Doorwarden, FieldError, FieldErrors, SignedOut};
 use serde_json::{Value, json};
 
 #[derive(Debug, Args)]
@@ -107,4 +107,14 @@ pub(super) async fn sign_out(accounts: &Doorwarden, named: &str, out: Output) ->
     let ended = accounts.users().sign_out(found.id).await?;
     let sentence = format!("User {} is signed out: {} ended.", found.email, count(ended, "session"));
     out.done(&sentence, &json!({"id": found.id, "email": found.email.as_str(), "sessions_ended": ended}))
+}
+
+pub(super) async fn sign_out_everybody(accounts: &Doorwarden, yes: bool, out: Output) -> Result<(), Failure> {
+    let users = accounts.context().store.count_users().await?;
+    let question = format!("End all sessions and tokens of {}?", count(users, "user"));
+    prompt::confirm(yes, &question)?;
+    let SignedOut { users, sessions, .. } = accounts.users().sign_out_everybody().await?;
+    let sentence =
+        format!("Everybody is signed out: {}, {} ended.", count(users, "user"), count(sessions, "session"));
+    out.done(&sentence, &json!({"users": users, "sessions_ended": sessions}))
 }

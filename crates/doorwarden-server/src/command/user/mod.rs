@@ -75,10 +75,17 @@ pub(crate) enum Subcommands {
         /// The group's name
         group: String,
     },
-    /// End all sessions and tokens of a user
+    /// End all sessions and tokens of a user, or of everybody
     SignOut {
         /// E-mail address, or id
-        user: String,
+        #[arg(required_unless_present = "all")]
+        user: Option<String>,
+        /// Everybody
+        #[arg(long, conflicts_with = "user")]
+        all: bool,
+        /// Do not ask
+        #[arg(long, short, requires = "all")]
+        yes: bool,
     },
 }
 
@@ -91,7 +98,8 @@ pub(super) async fn run(accounts: &Doorwarden, command: Subcommands, out: Output
         Subcommands::Activate { user } => change::activate(accounts, &user, true, out).await,
         Subcommands::Deactivate { user } => change::activate(accounts, &user, false, out).await,
         Subcommands::Delete { user, yes } => change::delete(accounts, &user, yes, out).await,
-        Subcommands::SignOut { user } => change::sign_out(accounts, &user, out).await,
+        Subcommands::SignOut { user: Some(user), .. } => change::sign_out(accounts, &user, out).await,
+        Subcommands::SignOut { user: None, yes, .. } => change::sign_out_everybody(accounts, yes, out).await,
         Subcommands::Grant { user, permissions } => rights::grant(accounts, &user, &permissions, out).await,
         Subcommands::Revoke { user, permissions } => rights::revoke(accounts, &user, &permissions, out).await,
         Subcommands::AddToGroup { user, group } => rights::join(accounts, &user, &group, out).await,

@@ -1,5 +1,6 @@
 use crate::failure::Failure;
 use crate::output::{self, Output, line};
+use doorwarden::core::flow::log_out::{self, SessionPage};
 use doorwarden::core::session::Session;
 use doorwarden::{Doorwarden, User};
 use serde_json::{Value, json};
@@ -31,7 +32,7 @@ pub(super) async fn run(accounts: &Doorwarden, named: &str, out: Output) -> Resu
     let user = super::super::user(accounts, named).await?;
     let direct = accounts.users().direct_permissions(user.id).await?;
     let context = accounts.context();
-    let sessions = context.store.sessions_of(user.id, context.now()).await?;
+    let SessionPage { sessions, next } = log_out::sessions_of(context, user.id, None).await?;
     // Gone since the look-up before.
     let account = accounts.users().account(user.id).await?;
     let account = account.ok_or_else(|| Failure::not_found("there is no such user"))?;
@@ -59,7 +60,7 @@ pub(super) async fn run(accounts: &Doorwarden, named: &str, out: Output) -> Resu
         ("permissions", list(&account.permissions)),
         ("given directly", list(&direct)),
         ("metadata", Value::from(user.metadata.clone()).to_string()),
-        ("sessions", sessions.len().to_string()),
+        ("sessions", format!("{}{}", sessions.len(), if next.is_some() { " or more" } else { "" })),
     ])?;
     for session in &sessions {
         let device = session.client.device_name().unwrap_or_else(|| "an unknown device".to_owned());

@@ -1,0 +1,254 @@
+//! What ends many sessions, and what other instances make of it.
+
+use crate::app::{App, Database, PASSWORD};
+use doorwarden::core::flow::authenticate::{ShownTo, authenticate};
+use doorwarden::core::flow::log_out::{LogoutScope, log_out};
+use doorwarden::core::janitor;
+use doorwarden::core::session::SessionId;
+use doorwarden::core::store::{Change, ChangeSink};
+use doorwarden::core::token::SecretKey;
+use doorwarden::core::token::session::SessionTokenKeys;
+use doorwarden::{Builder, UserId};
+use futures_util::FutureExt;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+on_both! {
+    an_end_is_forgotten_where_it_was_asked_for_although_another_instance_made_it
+    an_end_is_forgotten_although_nobody_waits_for_it
+    the_others_end_in_one_step_and_the_session_itself_is_refused_nowhere
+    no_number_of_ends_brings_a_session_back
+    an_expiry_before_1970_is_over
+    the_limit_of_sessions_ends_those_that_were_not_used
+    the_limit_of_sessions_can_be_switched_off
+    a_long_list_of_sessions_has_pages
+    everybody_is_signed_out
+}
+
+/// An instance that hears of nothing unless it is told by hand, and believes what is in its memory.
+async fn deaf(database: &Database) -> App {
+    let app = database.app_with(|b| b.background(false)).await;
+    let live = &app.auth.context().live;
+    live.connected();
+    live.heard(live.look());
+    app
+}
+
+fn session_of(token: &str) -> SessionId {
+    let keys = SessionTokenKeys::new(&SecretKey::new(crate::app::SECRET).unwrap(), &[]);
+    SessionId(keys.verify(token, crate::app::NOON.as_seconds()).unwrap().sid.unwrap())
+}
+
+/// Opens sessions of the user 1 by SQL.
+async fn open_many(database: &Database, many: u32) {
+    let (id, at, later) = if database.url.starts_with("sqlite") {
+        ("randomblob(16)", "1795435200000000", "1801435200000000")
+    } else {
+        ("gen_random_uuid()", "to_timestamp(1795435200)", "to_timestamp(1801435200)")
+    };
+    let sql = format!(
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {many}) \
+         INSERT INTO doorwarden_sessions (id, user_id, created_at, last_seen_at, expires_at, auth_time, \
+         assurance_level, amr) SELECT {id}, 1, {at}, {at}, {later}, {at}, 1, 'pwd' FROM n"
+    );
+    database.sql.execute(&sql).await.unwrap();
+}
+
+async fn an_end_is_forgotten_where_it_was_asked_for_although_another_instance_made_it(database: Database) {
+    let (a, b) = (database.app().await, deaf(&database).await);
+    a.register("jane").await;
+    for how in ["logout", "all", "others", "session", "revoke"] {
+        let token = a.log_in("jane", PASSWORD).await.token();
+        let other = a.log_in("jane", PASSWORD).await.token();
+        for token in [&token, &other] {
+            assert_eq!(b.get("/me", token).await.status, 200, "{how}");
+        }
+        assert_eq!(a.call("POST", "/logout", Some(&token), None).await.status, 204);
+        assert_eq!(b.get("/me", &token).await.status, 200, "{how}: it has heard nothing");
+        let session = format!("/sessions/{}", session_of(&token));
+        let answer = match how {
+            "logout" => b.call("POST", "/logout", Some(&token), None).await,
+            "all" => b.call("POST", "/logout?scope=all", Some(&token), None).await,
+            "others" => b.call("POST", "/logout?scope=others", Some(&token), None).await,
+            "session" => b.call("DELETE", &session, Some(&other), None).await,
+            _ => b.post("/token/revoke", json!({"token": token})).await,
+        };
+        assert!([200, 204, 404].contains(&answer.status.as_u16()), "{how}: {answer:?}");
+        assert_eq!(b.get("/me", &token).await.status, 401, "{how}");
+    }
+}
+
+async fn an_end_is_forgotten_although_nobody_waits_for_it(database: Database) {
+    let app = deaf(&database).await;
+    let token = app.register("jane").await;
+    let context = app.auth.context();
+    let who = authenticate(context, &token, ShownTo::Account).await.unwrap();
+    let in_memory = || context.live.memory(context.now()).unwrap().session(who.session.unwrap());
+    assert!(in_memory().is_some());
+    // One step, and then it is dropped.
+    assert!(log_out(context, &who, LogoutScope::This).now_or_never().is_none());
+    assert!(doorwarden_testkit::wait_until(Duration::from_secs(5), || in_memory().is_none()).await);
+}
+
+async fn the_others_end_in_one_step_and_the_session_itself_is_refused_nowhere(database: Database) {
+    let (a, b) = (database.app().await, deaf(&database).await);
+    a.register("jane").await;
+    let (kept, lost) = (a.log_in("jane", PASSWORD).await.token(), a.log_in("jane", PASSWORD).await.token());
+    for token in [&kept, &lost] {
+        assert_eq!(b.get("/me", token).await.status, 200);
+    }
+    assert_eq!(a.call("POST", "/logout?scope=others", Some(&kept), None).await.status, 204);
+    assert_eq!(a.get("/me", &kept).await.status, 200);
+    assert_eq!(a.get("/me", &lost).await.status, 401);
+    // One change after the other, and a request in between.
+    b.auth.context().live.forget(Change::User(UserId(1)));
+    assert_eq!(b.get("/me", &kept).await.status, 200);
+    assert_eq!(b.get("/me", &lost).await.status, 401);
+    // The other way round: a session of after the end, where the end is not known.
+    let (c, next) = (deaf(&database).await, a.log_in("jane", PASSWORD).await.token());
+    assert_eq!(c.get("/me", &kept).await.status, 200);
+    assert_eq!(a.call("POST", "/logout?scope=others", Some(&next), None).await.status, 204);
+    assert_eq!(c.get("/me", &next).await.status, 200);
+    assert_eq!(c.get("/me", &kept).await.status, 401);
+    let sessions = a.get("/sessions", &next).await.json();
+    assert_eq!(sessions.as_array().unwrap().len(), 1);
+}
+
+async fn no_number_of_ends_brings_a_session_back(database: Database) {
+    let app = deaf(&database).await;
+    let first = app.register("jane").await;
+    let mut tokens = vec![first];
+    for generation in [1_i64, 1023, 1024, 2047, 2048, 2049, 4096, 2048 * 3000, 2048 * 3000 + 1] {
+        for token in &tokens {
+            app.get("/me", token).await;
+        }
+        let newest = app.log_in("jane", PASSWORD).await.token();
+        assert_eq!(app.get("/me", &newest).await.status, 200);
+        tokens.push(newest);
+        let raise = format!("UPDATE users SET sessions_generation = {generation}");
+        database.sql.execute(&raise).await.unwrap();
+        app.auth.context().live.forget(Change::User(UserId(1)));
+        for token in &tokens {
+            assert_eq!(app.get("/me", token).await.status, 401, "{generation}");
+        }
+    }
+    let last = app.log_in("jane", PASSWORD).await.token();
+    assert_eq!(app.get("/me", &last).await.status, 200);
+}
+
+async fn an_expiry_before_1970_is_over(database: Database) {
+    let (long_ago, minus) = match database.url.starts_with("sqlite") {
+        true => ("-1", "-9223372036854775808"),
+        false => ("'-infinity'", "'1950-01-01'"),
+    };
+    for expiry in [long_ago, minus] {
+        let app = deaf(&database).await;
+        let token = app.log_in("jane", PASSWORD).await;
+        let token = if token.status == 200 { token.token() } else { app.register("jane").await };
+        let sql = format!("UPDATE doorwarden_sessions SET expires_at = {expiry}");
+        database.sql.execute(&sql).await.unwrap();
+        assert_eq!(app.get("/me", &token).await.status, 401, "{expiry}");
+    }
+}
+
+fn with_limit(most: Option<u32>) -> impl FnOnce(Builder) -> Builder {
+    move |builder| builder.settings(|settings| settings.session.max_per_user = most)
+}
+
+async fn the_limit_of_sessions_ends_those_that_were_not_used(database: Database) {
+    let app = database.app_with(with_limit(Some(3))).await;
+    let mut tokens = vec![app.register("jane").await];
+    for _ in 0..2 {
+        app.clock.advance(Duration::from_mins(2));
+        tokens.push(app.log_in("jane", PASSWORD).await.token());
+    }
+    app.clock.advance(Duration::from_mins(2));
+    assert_eq!(app.get("/me", &tokens[0]).await.status, 200);
+    janitor::flush_seen(app.auth.context()).await;
+    let newest = app.log_in("jane", PASSWORD).await.token();
+    let statuses = async |tokens: &[String]| {
+        let mut statuses = Vec::new();
+        for token in tokens {
+            statuses.push(app.get("/me", token).await.status.as_u16());
+        }
+        statuses
+    };
+    assert_eq!(statuses(&tokens).await, [200, 401, 200]);
+    assert_eq!(app.get("/me", &newest).await.status, 200);
+    assert_eq!(app.get("/sessions", &newest).await.json().as_array().unwrap().len(), 3);
+    // The application's own ways in, too.
+    let issued = app.auth.tokens().issue(UserId(1)).await.unwrap().token;
+    assert_eq!(app.get("/sessions", &issued).await.json().as_array().unwrap().len(), 3);
+
+    // Those of before there was a limit: ten at a time, the rest in the background.
+    open_many(&database, 50).await;
+    let newest = app.log_in("jane", PASSWORD).await.token();
+    assert_eq!(app.get("/sessions", &newest).await.json().as_array().unwrap().len(), 44);
+    while janitor::tidy(app.auth.context()).await {}
+    assert_eq!(app.get("/sessions", &newest).await.json().as_array().unwrap().len(), 3);
+    assert_eq!(app.get("/me", &newest).await.status, 200);
+}
+
+async fn the_limit_of_sessions_can_be_switched_off(database: Database) {
+    let app = database.app_with(with_limit(None)).await;
+    let first = app.register("jane").await;
+    open_many(&database, 98).await;
+    app.log_in("jane", PASSWORD).await;
+    let second = app.log_in("jane", PASSWORD).await.token();
+    let list = app.get("/sessions", &second).await;
+    assert_eq!(list.json().as_array().unwrap().len(), 100);
+    assert!(!list.header("link").is_empty(), "there is one more");
+    assert_eq!(app.get("/me", &first).await.status, 200);
+    // With the usual settings one hundred are left.
+    let usual = database.app().await;
+    let third = usual.log_in("jane", PASSWORD).await.token();
+    let list = usual.get("/sessions", &third).await;
+    assert_eq!((list.json().as_array().unwrap().len(), list.header("link")), (100, ""));
+}
+
+async fn a_long_list_of_sessions_has_pages(database: Database) {
+    let app = database.app_with(with_limit(None)).await;
+    app.register("jane").await;
+    open_many(&database, 250).await;
+    app.clock.advance(Duration::from_secs(5));
+    let token = app.log_in("jane", PASSWORD).await.token();
+    let (mut path, mut sizes, mut all) = ("/sessions".to_owned(), Vec::new(), Vec::<Value>::new());
+    loop {
+        let page = app.get(&path, &token).await;
+        assert_eq!(page.status, 200);
+        let sessions = page.json().as_array().unwrap().clone();
+        sizes.push(sessions.len());
+        all.extend(sessions);
+        let Some(next) = page.header("link").strip_prefix('<') else { break };
+        let next = next.strip_suffix(">; rel=\"next\"").unwrap();
+        path = format!("/sessions{next}");
+    }
+    assert_eq!(sizes, [100, 100, 52]);
+    assert_eq!((&all[0]["current"], &all[251]["current"]), (&json!(true), &json!(false)));
+    let mut ids: Vec<_> = all.iter().map(|session| session["id"].as_str().unwrap().to_owned()).collect();
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), 252);
+    for wrong in ["", "1", "x.y", "1.2", "%00", "9223372036854775808.00000000000000000000000000000000"] {
+        let refused = app.get(&format!("/sessions?cursor={wrong}"), &token).await;
+        refused.is(400, json!({"detail": "Invalid cursor."}));
+    }
+    let far = "/sessions?cursor=-9223372036854775808.00000000000000000000000000000000";
+    assert_eq!(app.get(far, &token).await.json(), json!([]));
+}
+
+async fn everybody_is_signed_out(database: Database) {
+    let (app, other) = (database.app().await, deaf(&database).await);
+    let mut tokens = vec![app.register("jane").await, app.register("john").await];
+    tokens.push(app.log_in("jane", PASSWORD).await.token());
+    for token in &tokens {
+        assert_eq!(other.get("/me", token).await.status, 200);
+    }
+    let out = other.auth.users().sign_out_everybody().await.unwrap();
+    assert_eq!((out.users, out.sessions), (2, 3));
+    for token in &tokens {
+        assert_eq!(other.get("/me", token).await.status, 401, "it knows what it did itself");
+    }
+    let again = other.log_in("jane", PASSWORD).await.token();
+    assert_eq!(other.get("/me", &again).await.status, 200);
+}
