@@ -1,4 +1,4 @@
-// Each library verifies access tokens as its manual says. Reads a question a line, JSON, and answers a line.
+// Each library verifies access tokens as its manual says; those that can, find the key set by discovery. Reads a question a line, JSON, and answers a line.
 //
 // { consumer, service, issuer, audience, algorithms, token, forget }: does `consumer` accept `token`? `service` names the instance of the
 // consumer, with what it has cached; with `forget` another one takes its place.
@@ -76,7 +76,7 @@ const consumers = {
   },
 
   "@fastify/jwt, get-jwks": async (expected) => {
-    const jwks = buildGetJwks({ ttl: HOUR, jwksPath: "/.well-known/jwks.json", issuersWhitelist: [expected.issuer] });
+    const jwks = buildGetJwks({ ttl: HOUR, providerDiscovery: true, issuersWhitelist: [expected.issuer] });
     const app = fastify();
     await app.register(fastifyJwt, {
       decode: { complete: true },
@@ -93,14 +93,15 @@ const consumers = {
   "express-oauth2-jwt-bearer": (expected) => {
     const { issuer, audience, algorithms } = expected;
     // It takes one algorithm.
-    const settings = { issuer, audience, jwksUri: jwksUri(expected), cacheMaxAge: HOUR, cooldownDuration: 0, strict: true };
+    const settings = { issuerBaseURL: issuer, audience, cacheMaxAge: HOUR, cooldownDuration: 0, strict: true };
     const middleware = auth({ ...settings, tokenSigningAlg: algorithms[0] });
     return (token) => runMiddleware(middleware, token);
   },
 
-  oauth4webapi: (expected) => {
-    const server = { issuer: expected.issuer, jwks_uri: jwksUri(expected) };
-    const options = { [oauth.allowInsecureRequests]: true, signingAlgorithms: expected.algorithms };
+  oauth4webapi: async (expected) => {
+    const issuer = new URL(expected.issuer);
+    const options = { [oauth.allowInsecureRequests]: true, algorithm: "oauth2", signingAlgorithms: expected.algorithms };
+    const server = await oauth.processDiscoveryResponse(issuer, await oauth.discoveryRequest(issuer, options));
     return (token) => {
       const request = new Request(expected.audience, { headers: authorization(token) });
       return oauth.validateJwtAccessToken(server, request, expected.audience, options);
