@@ -93,6 +93,18 @@ fn signing_out_ends_every_session(site: &Site) {
     let shown = site.run(&["user", "show", &id]).json();
     assert_eq!(shown["sessions"], json!([]));
     assert!(shown["tokens_valid_after"].is_string());
+
+    let bob = site.user("bob");
+    for user in [&id, &bob] {
+        site.run(&["token", "issue", user]).succeeds();
+    }
+    site.run(&["user", "sign-out"]).fails(2, "required arguments");
+    site.run(&["user", "sign-out", &id, "--all"]).fails(2, "cannot be used with");
+    let out = site.run(&["user", "sign-out", "--all", "--yes"]).json();
+    assert_eq!(out, json!({"users": 2, "sessions_ended": 2}));
+    for user in [&id, &bob] {
+        assert_eq!(site.run(&["user", "show", user]).json()["sessions"], json!([]));
+    }
 }
 
 fn lists_are_filtered_and_limited(site: &Site) {
