@@ -156,7 +156,7 @@ impl Event {
                 info!(user.id = user.0, count, reason = reason.as_str(), "sessions ended");
             }
             Self::EverybodySignedOut { users, sessions } => {
-                info!(users, sessions, "everybody was signed out")
+                info!(users, sessions, "everybody was signed out");
             }
             Self::RefreshRepeated { user, session, sign: RepeatSign::Late } => {
                 warn!(user.id = user.0, session.id = %session, "a refresh token came back late, and was counted");
