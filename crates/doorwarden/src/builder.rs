@@ -13,9 +13,8 @@ use doorwarden_core::live::LiveView;
 use doorwarden_core::password::{Ceilings, HashPool, HashSettings, HashSettingsError, Hasher, PoolSettings};
 use doorwarden_core::permission::{Permission, PermissionNameError};
 use doorwarden_core::random::{RandomSource, SystemRandom};
-use doorwarden_core::session::EndReason;
 use doorwarden_core::settings::{AccessSettings, SessionSettings, Settings};
-use doorwarden_core::store::{MigrateError, Store, StoreError, UserFilter};
+use doorwarden_core::store::{MigrateError, Store, StoreError};
 use doorwarden_core::time::{Clock, SystemClock};
 use doorwarden_core::token::refresh::RefreshKeys;
 use doorwarden_core::token::seal::Sealer;
@@ -352,7 +351,7 @@ impl Builder {
         let (settings, clock) = (self.settings.clone(), Arc::clone(&self.clock));
         let closed = Self { without_keys: true, background: false, ..self }.build().await?;
         let keys = closed.keys().revoke_all().await?;
-        let users = sign_out_everybody(&closed).await?;
+        let users = closed.users().sign_out_everybody().await?.users;
         if let Some(file) = &file {
             secret::renew(file, random.as_ref())?;
         }
@@ -366,20 +365,6 @@ impl Builder {
         KeyRing::open(store.as_ref(), sealer, &settings, clock.now(), random.as_ref(), true).await?;
         closed.close().await;
         Ok(SecretKeyRevoked { keys, users, file })
-    }
-}
-
-async fn sign_out_everybody(accounts: &Doorwarden) -> Result<u64, StoreError> {
-    let context = accounts.auth().context();
-    let (mut after, mut count) = (None, 0);
-    loop {
-        let users = context.store.users(&UserFilter::default(), after, 1000).await?;
-        let Some(last) = users.last() else { return Ok(count) };
-        after = Some(last.id);
-        for user in &users {
-            context.store.sign_out_user(user.id, EndReason::SignedOut, context.now()).await?;
-        }
-        count += users.len() as u64;
     }
 }
 

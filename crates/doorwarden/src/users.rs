@@ -150,8 +150,8 @@ impl Users {
     /// Ends all sessions and tokens of everybody, some hundred users at a time; how many. See [`sign_out`](Self::sign_out).
     ///
     /// # Errors
-    /// [`FlowError::Store`]; those whose turn had come are signed out, and it may be called again.
-    pub async fn sign_out_everybody(&self) -> Result<SignedOut, FlowError> {
+    /// [`StoreError`]; those whose turn had come are signed out, and it may be called again.
+    pub async fn sign_out_everybody(&self) -> Result<SignedOut, StoreError> {
         manage::sign_out_everybody(&self.context).await
     }
 

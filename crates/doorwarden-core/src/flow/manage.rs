@@ -8,7 +8,7 @@ use crate::event::Event;
 use crate::password::{Password, PasswordHash};
 use crate::permission::Group;
 use crate::session::{ClientInfo, EndReason};
-use crate::store::{Change, PasswordChange, SignedOut};
+use crate::store::{Change, PasswordChange, SignedOut, StoreError};
 use crate::user::{NewUser, User, UserChange, UserId};
 use serde_json::{Map, Value};
 
@@ -174,8 +174,8 @@ pub async fn sign_out(context: &Context, user: UserId) -> Result<u64, FlowError>
 /// as so many.
 ///
 /// # Errors
-/// [`FlowError::Store`]; those whose turn had come are signed out, and it may be called again.
-pub async fn sign_out_everybody(context: &Context) -> Result<SignedOut, FlowError> {
+/// [`StoreError`]; those whose turn had come are signed out, and it may be called again.
+pub async fn sign_out_everybody(context: &Context) -> Result<SignedOut, StoreError> {
     let forgetting = context.live.forgetting(Change::Everything);
     let at = context.now();
     let mut all = SignedOut::default();

@@ -68,7 +68,7 @@ pub async fn reload(context: &Context) -> Result<(), KeysError> {
     Ok(())
 }
 
-/// Looks after the chains: see [`plan`].
+/// Looks after the chains: see `plan`.
 ///
 /// # Errors
 /// [`KeysError`]. Nothing is made while a key is sealed under a secret key that was not given: somebody else has it.

@@ -116,12 +116,12 @@ fn a_database_that_is_not_there_is_unavailable() {
 fn what_is_wrong_with_the_keys_is_the_configurations_fault() {
     let site = Site::empty();
     let postgres = ["--database-url", "postgres://ada@127.0.0.1:1/accounts"];
-    site.run(&[&["user", "list"], &postgres[..]].concat()).fails(78, "export DOORWARDEN_SECRET_KEY=");
+    site.run(&[&["key", "rotate"], &postgres[..]].concat()).fails(78, "export DOORWARDEN_SECRET_KEY=");
     let mysql = ["--database-url", "mysql://ada:hunter2@localhost/accounts"];
     let ran = site.run(&[&["user", "list"], &mysql[..]].concat()).fails(78, "must begin with sqlite://");
     assert!(!ran.stderr.contains("hunter2"), "{}", ran.stderr);
     let site = Site::sqlite();
-    site.run(&["user", "list", "--set", "secret_key=short"]).fails(78, "it needs at least 32");
+    site.run(&["key", "rotate", "--set", "secret_key=short"]).fails(78, "it needs at least 32");
 }
 
 #[test]

