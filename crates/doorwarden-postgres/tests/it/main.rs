@@ -6,6 +6,7 @@ mod behaviour;
 mod feed;
 mod migrations;
 mod outage;
+mod pgbouncer;
 mod proxy;
 mod races;
 mod rotation;
