@@ -21,6 +21,7 @@ pub mod random;
 pub mod refresh;
 pub mod session;
 pub mod settings;
+pub mod skew;
 pub mod store;
 pub mod time;
 pub mod user;

@@ -109,6 +109,11 @@ pub trait Clock: Send + Sync + fmt::Debug + 'static {
     fn uptime(&self) -> Duration {
         machine_uptime()
     }
+
+    /// Whether it shows what this machine takes for the time, which may be wrong, rather than what somebody has decided.
+    fn is_machines(&self) -> bool {
+        false
+    }
 }
 
 #[cfg(target_os = "linux")]
@@ -133,6 +138,10 @@ impl<C: Clock + ?Sized> Clock for std::sync::Arc<C> {
     fn uptime(&self) -> Duration {
         C::uptime(self)
     }
+
+    fn is_machines(&self) -> bool {
+        C::is_machines(self)
+    }
 }
 
 /// The machine's clock.
@@ -145,6 +154,10 @@ impl Clock for SystemClock {
         let since_epoch =
             std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         Timestamp(micros(since_epoch))
+    }
+
+    fn is_machines(&self) -> bool {
+        true
     }
 }
 

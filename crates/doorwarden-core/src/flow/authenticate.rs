@@ -2,7 +2,7 @@
 
 use super::FlowError;
 use crate::context::Context;
-use crate::live::{LiveUser, Memory};
+use crate::live::{LEASE, LiveUser, Memory};
 use crate::session::SessionId;
 use crate::settings::AccessSettings;
 use crate::store::StoreError;
@@ -144,11 +144,16 @@ pub async fn authenticate(
     shown_to: ShownTo,
 ) -> Result<Authenticated, AuthenticateError> {
     let now = context.now();
+    let memory = context.live.memory(now);
     let claims = match context.session_keys.verify(token, now.as_seconds()) {
         Ok(claims) => TokenClaims::Session(claims),
         Err(Refusal::NoSubject) => return Err(TokenRefused::NoUser.into()),
         // The header names another algorithm than that of session tokens.
         Err(Refusal::WrongAlgorithm) => {
+            if memory.is_none() {
+                // Nor are the keys in memory believed: one of them may have been revoked.
+                context.keys.read_again(context, LEASE).await?;
+            }
             let claims = context.keys.verify(token, now)?;
             if !shown_to.accepts(&claims, &context.settings.access) {
                 return Err(Refusal::WrongAudience.into());
@@ -164,7 +169,6 @@ pub async fn authenticate(
         }
     };
 
-    let memory = context.live.memory(now);
     let (mut user, memory) = match memory.and_then(|memory| memory.user(id)) {
         Some(user) => (active(user)?, memory),
         // The database is asked, and meanwhile memory may have grown old.

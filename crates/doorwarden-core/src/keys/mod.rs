@@ -40,8 +40,9 @@ pub struct KeyRing {
     keep: Duration,
     remembered: usize,
     list: Mutex<List>,
-    /// Held from reading the stored keys until they are taken over, so that nothing older replaces something newer.
-    reading: tokio::sync::Mutex<()>,
+    /// Held from reading the stored keys until they are taken over, so that nothing older replaces something newer. When the last such
+    /// reading began, in uptime.
+    reading: tokio::sync::Mutex<Option<Duration>>,
     ring: RwLock<Arc<Ring>>,
     large_token_seen: AtomicBool,
 }

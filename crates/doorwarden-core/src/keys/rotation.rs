@@ -1,11 +1,12 @@
 //! New keys: by the calendar, by hand, and in an emergency.
 
-use super::KeysError;
 use super::state::{KeyState, starts, states};
+use super::{KeyRing, KeysError};
 use crate::context::Context;
 use crate::random::RandomSource;
 use crate::settings::KeySettings;
-use crate::store::{Change, SigningKey, Store};
+use crate::skew::may_delete;
+use crate::store::{Change, SigningKey, Store, StoreError};
 use crate::time::Timestamp;
 use crate::token::key::{Algorithm, KeyError, KeyPair};
 use crate::token::seal::Sealer;
@@ -62,10 +63,21 @@ pub async fn run(context: Weak<Context>) {
 /// # Errors
 /// [`KeysError::Store`]; what was known before stays then.
 pub async fn reload(context: &Context) -> Result<(), KeysError> {
-    let _one_after_the_other = context.keys.reading.lock().await;
-    let stored = context.store.signing_keys().await?;
-    context.keys.take(stored, context.now());
-    Ok(())
+    Ok(context.keys.read_again(context, Duration::ZERO).await?)
+}
+
+impl KeyRing {
+    /// Reads the stored keys, unless that was done by somebody else and is not longer ago than `age`.
+    pub(crate) async fn read_again(&self, context: &Context, age: Duration) -> Result<(), StoreError> {
+        let mut read = self.reading.lock().await;
+        let began = context.clock.uptime();
+        if read.is_none_or(|read| began.saturating_sub(read) >= age) {
+            let stored = context.store.signing_keys().await?;
+            self.take(stored, context.now());
+            *read = Some(began);
+        }
+        Ok(())
+    }
 }
 
 /// Looks after the chains: see `plan`.
@@ -73,7 +85,11 @@ pub async fn reload(context: &Context) -> Result<(), KeysError> {
 /// # Errors
 /// [`KeysError`]. Nothing is made while a key is sealed under a secret key that was not given: somebody else has it.
 pub async fn maintain(context: &Context) -> Result<(), KeysError> {
-    take_steps(context, |_| true).await
+    match may_delete(context).await? {
+        true => take_steps(context, |_| true).await,
+        // By this clock nothing can be said of the calendar either.
+        false => replenish(context).await,
+    }
 }
 
 /// Makes what is missing, as when a key was revoked by hand, and leaves the rest to the calendar: instances that are told different things

@@ -12,6 +12,8 @@ use accept::Acceptor;
 use axum::Router;
 use axum::extract::Request;
 use doorwarden::Doorwarden;
+use doorwarden::core::skew::{TOLERATED, skew};
+use doorwarden::core::time::SystemClock;
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use log::Lost;
@@ -94,7 +96,7 @@ async fn build(config: &Config) -> Result<Doorwarden, Failure> {
     let mut pause = Duration::from_millis(250);
     loop {
         let failure = match config.builder()?.build().await {
-            Ok(accounts) => return Ok(accounts),
+            Ok(accounts) => return with_the_right_time(accounts).await,
             Err(error) => Failure::from(error),
         };
         if !failure.may_pass() || config.sqlite_path().is_some() || began.elapsed() + pause > DATABASE_WAIT {
@@ -104,6 +106,19 @@ async fn build(config: &Config) -> Result<Doorwarden, Failure> {
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(Duration::from_secs(5));
     }
+}
+
+/// The service, unless this machine's clock is so wrong that it would take what lives for dead and the other way round.
+async fn with_the_right_time(accounts: Doorwarden) -> Result<Doorwarden, Failure> {
+    let skew = skew(accounts.context().store.as_ref(), &SystemClock).await?;
+    if skew <= TOLERATED {
+        return Ok(accounts);
+    }
+    accounts.close().await;
+    Err(Failure::config(format!(
+        "this machine's clock differs from the database's by {} s. hint: let both follow a time server",
+        skew.as_secs()
+    )))
 }
 
 /// Says what is probably not meant so, before anything is opened or made.

@@ -16,6 +16,7 @@ on_both! {
     the_steady_state_reads_no_database
     concurrent_misses_cause_one_read
     a_process_that_was_stopped_accepts_nothing_from_memory
+    a_process_that_was_stopped_accepts_no_key_from_memory
     memory_is_believed_all_the_while_nothing_happens
 }
 
@@ -203,4 +204,21 @@ async fn memory_is_believed_all_the_while_nothing_happens(database: Database) {
     }
     // Not always: a machine that is busy enough answers late, and then the database is asked.
     assert!(believed * 10 > asked * 8, "{believed} of {asked}");
+}
+
+async fn a_process_that_was_stopped_accepts_no_key_from_memory(database: Database) {
+    let app = database.app_with(|b| b.background(false)).await;
+    let context = app.auth.context();
+    app.register("jane").await;
+    let pair = app.post("/token", json!({"email": "jane@example.com", "password": PASSWORD})).await.json();
+    let access = pair["access"].as_str().unwrap();
+    context.live.connected();
+    context.live.heard(context.live.look());
+    assert_eq!(app.get("/me", access).await.status, 200);
+    for key in context.store.signing_keys().await.unwrap() {
+        // As another instance does.
+        context.store.revoke_signing_key(&key.kid, context.now()).await.unwrap();
+    }
+    app.clock.pause(Duration::from_secs(70));
+    assert_eq!(app.get("/me", access).await.status, 401);
 }

@@ -1,8 +1,42 @@
 //! What clients see while the database cannot do its part.
 
 use crate::app::Database;
+use doorwarden::core::time::{Clock, SystemClock, Timestamp};
 use serde_json::json;
 use std::time::{Duration, Instant};
+
+/// A machine whose clock is two months ahead.
+#[derive(Debug)]
+struct Ahead;
+
+impl Clock for Ahead {
+    fn now(&self) -> Timestamp {
+        SystemClock.now().after(Duration::from_hours(61 * 24))
+    }
+
+    fn is_machines(&self) -> bool {
+        true
+    }
+}
+
+/// SQLite has no clock of its own to compare with.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_instance_whose_clock_is_wrong_deletes_nothing() {
+    let Some(database) = Database::postgres().await else { return };
+    let right = database.app_with(|b| b.clock(SystemClock)).await;
+    let token = right.register("jane").await;
+    let keys = right.auth.context().store.signing_keys().await.unwrap().len();
+    let wrong = database.app_with(|b| b.clock(Ahead)).await;
+    // Its janitor and its calendar begin at once.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(right.get("/me", &token).await.status, 200);
+    let issued = right.auth.tokens().verify(&token).await.unwrap().session.unwrap();
+    let store = &right.auth.context().store;
+    assert!(store.session(issued).await.unwrap().is_some_and(|session| session.ended.is_none()));
+    let left = store.signing_keys().await.unwrap();
+    assert!(left.len() >= keys && left.iter().all(|key| key.revoked_at.is_none()));
+    wrong.auth.close().await;
+}
 
 on_both! {
     a_table_that_is_missing_is_503_and_not_ready

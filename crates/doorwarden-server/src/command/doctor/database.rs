@@ -6,6 +6,7 @@ use crate::config::Config;
 use crate::failure::Failure;
 use crate::output::count;
 use doorwarden::core::password::Algorithm;
+use doorwarden::core::skew::TOLERATED;
 use doorwarden::core::store::{MigrateError, Store, StoreError, StoreFacts};
 use doorwarden::core::time::{Clock, SystemClock};
 use doorwarden::core::user::User;
@@ -15,7 +16,6 @@ const CHECK: &str = "database";
 
 /// Clocks that differ more make tokens of one instance wrong for another.
 const CLOCK_WARNING: Duration = Duration::from_secs(2);
-const CLOCK_ERROR: Duration = Duration::from_secs(30);
 
 pub(super) async fn check(config: &Config, repair: bool, report: &mut Report) {
     if let Some(path) = config.sqlite_path().filter(|path| !path.exists()) {
@@ -138,7 +138,7 @@ fn durability(facts: &StoreFacts, report: &mut Report) {
 fn clock(skew: Duration, report: &mut Report) {
     let text = format!("the database's clock differs from this machine's by {:.1} s", skew.as_secs_f64());
     let advice = "let both follow a time server";
-    if skew >= CLOCK_ERROR {
+    if skew > TOLERATED {
         report.error("clock", text, advice);
     } else if skew >= CLOCK_WARNING {
         report.warning("clock", text, advice);
