@@ -36,7 +36,7 @@ pub async fn measure(folder: &Path, count: u64) -> Value {
     let mut ended = std::collections::HashSet::new();
     for &number in samples.iter().filter(|number| ended.insert(**number)).take(500) {
         let who = authenticate(context, &token(context, number, count), ShownTo::Account).await.expect("valid");
-        list.push(nanos(log_out::sessions(context, &who)).await);
+        list.push(nanos(log_out::sessions(context, &who, None)).await);
         let session = SessionId(database::id(number));
         revoke.push(nanos(end(context, &who, session, EndReason::Revoked)).await);
     }

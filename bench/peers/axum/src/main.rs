@@ -9,6 +9,9 @@
 #[path = "../../../../crates/doorwarden-server/src/serve/accept.rs"]
 #[allow(unreachable_pub)]
 mod accept;
+#[path = "../../../../crates/doorwarden-server/src/serve/patience.rs"]
+#[allow(unreachable_pub)]
+mod patience;
 
 /// The product's checks of a request's framing, which a bare handler does without.
 mod framing {
@@ -74,7 +77,11 @@ async fn main() {
     };
     let listener = TcpListener::bind(address).await.expect("a free address");
     let (_stop, stopped) = watch::channel(false);
-    let acceptor = accept::Acceptor { max_connections: 10_000, drain: Duration::ZERO };
+    let acceptor = accept::Acceptor {
+        max_connections: 10_000,
+        keep_alive: Duration::from_secs(75),
+        drain: Duration::ZERO,
+    };
     acceptor.run(listener, router, stopped).await;
 }
 
