@@ -3,6 +3,7 @@
 use crate::service::{Service, free_port};
 use crate::site::{SECRET_KEY, Site};
 use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, Instant};
 
 const JANE: &str =
     r#"{"email": "jane@example.com", "username": "jane", "password": "correct horse battery"}"#;
@@ -155,4 +156,46 @@ fn a_copy_that_is_put_beside_the_log_of_a_killed_service_is_noticed() {
     std::fs::write(site.path("doorwarden.db-wal"), log).unwrap();
     let again = Service::start(&site, free_port());
     assert_eq!(again.status("POST", "/login", JANE), Some(200));
+}
+
+/// Somebody else has a lock, a migration of the application perhaps.
+fn a_lock(site: &Site, lock: impl FnOnce(), release: impl FnOnce()) {
+    let service = Service::start(site, free_port());
+    let (status, answer) = service.call("POST", "/registration", "", JANE).unwrap();
+    assert_eq!(status, 201);
+    let token = answer.split('"').nth_back(1).unwrap().to_owned();
+    assert_eq!(service.call("GET", "/me", &token, "").unwrap().0, 200);
+    lock();
+    let began = Instant::now();
+    assert_eq!(service.status("POST", "/registration", &JANE.replace("jane", "joan")), Some(503));
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert_eq!(service.call("GET", "/me", &token, "").unwrap().0, 200, "memory goes on");
+    assert_eq!(service.status("GET", "/healthz", ""), Some(200));
+    release();
+    let began = Instant::now();
+    while service.status("POST", "/registration", &JANE.replace("jane", "jack")) != Some(201) {
+        assert!(began.elapsed() < Duration::from_secs(20), "it does not recover");
+    }
+    assert_eq!(service.status("GET", "/readyz", ""), Some(200));
+}
+
+#[test]
+fn a_lock_on_sqlite_delays_nobody_for_long_and_ends_with_it() {
+    let site = Site::sqlite();
+    let other = rusqlite::Connection::open(site.path("doorwarden.db")).unwrap();
+    a_lock(
+        &site,
+        || other.execute_batch("BEGIN EXCLUSIVE").unwrap(),
+        || other.execute_batch("ROLLBACK").unwrap(),
+    );
+}
+
+#[test]
+fn a_lock_on_postgres_delays_nobody_for_long_and_ends_with_it() {
+    let Some(site) = Site::postgres() else { return };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let url = site.environment()["DOORWARDEN_DATABASE_URL"].clone();
+    let client = runtime.block_on(doorwarden_postgres::PostgresOptions::new(url).client()).unwrap();
+    let run = |sql: &str| runtime.block_on(client.batch_execute(sql)).unwrap();
+    a_lock(&site, || run("BEGIN; LOCK TABLE users IN ACCESS EXCLUSIVE MODE"), || run("ROLLBACK"));
 }

@@ -1,6 +1,8 @@
 use crate::site::{SECRET_KEY, Site};
 use rusqlite::Connection;
 use serde_json::json;
+use std::process::Stdio;
+use std::time::Instant;
 
 #[test]
 fn migrating_says_what_it_did_and_once_is_enough() {
@@ -48,6 +50,27 @@ fn a_table_of_another_program_is_named_and_nothing_is_changed() {
         }
         assert_eq!(std::fs::read(&file).ok(), before);
         assert!(std::fs::read_dir(site.folder()).unwrap().count() <= 1, "no secret, no log");
+    }
+}
+
+#[test]
+fn a_migration_that_is_killed_at_any_moment_is_finished_by_the_next() {
+    for site in [Some(Site::empty()), Site::empty_postgres()].into_iter().flatten() {
+        let began = Instant::now();
+        Site::empty().run(&["migrate"]).succeeds();
+        let whole = began.elapsed();
+        for moment in 0..20 {
+            let mut command = site.command(&["migrate"]);
+            let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+            std::thread::sleep(whole * moment / 20);
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+        site.run(&["migrate"]).succeeds();
+        assert_eq!(site.run(&["migrate", "--check"]).json(), json!({"pending": []}));
+        site.user("jane");
+        let again = site.run(&["user", "create", "--no-password", "JANE@example.com", "other"]);
+        assert_ne!(again.code, Some(0), "the constraints are there: {again:?}");
     }
 }
 
