@@ -1,6 +1,6 @@
 """Drills that need more than a process: a cluster, a small disk, a network, a clock. Called by scripts/drill.
 
-    python3 drills.py cluster|disk|loss|clock
+    python3 drills.py cluster|disk|loss|clock|growth|soak
 
 The environment says DOORWARDEN_TEST_BINARY and POSTGRES_PROGRAMS (a folder). Exit code 0: it held; 1: it did not; 69: it is impossible here,
 and the last line says why.
@@ -411,8 +411,54 @@ def clock(folder):
         database.close()
 
 
+def growth(folder):
+    """A log that grew behind a long reader is cut when the reader has gone."""
+    path = folder / "doorwarden.db"
+    log = folder / "doorwarden.db-wal"
+    with Service(folder, f"sqlite://{path}") as service:
+        _, answer = service.register("jane")
+        reader = sqlite3.connect(path, isolation_level=None)
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM users").fetchone()
+        for number in range(ROUNDS * 400):
+            change = {"username": f"jane{number}"}
+            assert service.call("PATCH", "/me", answer["token"], change)[0] == 200
+        grown = log.stat().st_size
+        reader.execute("COMMIT")
+        reader.close()
+
+        def is_cut():
+            service.call("PATCH", "/me", answer["token"], {"username": f"jane{time.monotonic_ns()}"})
+            return log.stat().st_size < grown / 4
+
+        took = until(is_cut, 120, f"the log of {grown >> 10} KiB is cut")
+        print(f"a log of {grown >> 10} KiB behind a long reader: {log.stat().st_size >> 10} KiB {took:.0f} s after it has gone")
+
+
+def soak(folder):
+    """Accounts come, are used and go for a while; neither memory nor open files grow with it."""
+    with Service(folder, f"sqlite://{folder}/doorwarden.db") as service:
+        process = pathlib.Path("/proc") / str(service.process.pid)
+
+        def held():
+            pages = int((process / "statm").read_text().split()[1])
+            return pages * os.sysconf("SC_PAGE_SIZE") >> 10, len(list((process / "fd").iterdir()))
+
+        sizes = []
+        for number in range(ROUNDS):
+            load = Load([service], f"soak{number}")
+            time.sleep(float(os.environ.get("DOORWARDEN_DRILL_SECONDS", "60")))
+            load.finish()
+            check(load, [service])
+            sizes.append(held())
+        (first, files), (last, files_last) = sizes[0], sizes[-1]
+        assert last < first * 1.5 + 20_000, f"memory grew from {first} to {last} KiB"
+        assert files_last <= files + 16, f"open files grew from {files} to {files_last}"
+        print(f"{ROUNDS} rounds of load: memory {first} KiB after the first, {last} KiB after the last; {files} and {files_last} open files")
+
+
 def main():
-    drills = {"cluster": cluster, "disk": disk, "loss": loss, "clock": clock}
+    drills = {"cluster": cluster, "disk": disk, "loss": loss, "clock": clock, "growth": growth, "soak": soak}
     if len(sys.argv) != 2 or sys.argv[1] not in drills:
         sys.exit(__doc__)
     with tempfile.TemporaryDirectory(prefix="doorwarden-drill.", ignore_cleanup_errors=True) as name:

@@ -61,7 +61,8 @@ fn a_migration_that_is_killed_at_any_moment_is_finished_by_the_next() {
         let whole = began.elapsed();
         for moment in 0..20 {
             let mut command = site.command(&["migrate"]);
-            let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+            let mut child =
+                command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
             std::thread::sleep(whole * moment / 20);
             child.kill().unwrap();
             child.wait().unwrap();
