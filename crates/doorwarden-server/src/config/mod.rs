@@ -18,6 +18,7 @@ use doorwarden::core::password::{Ceilings, HashSettings, Hasher, PoolSettings};
 use doorwarden::core::permission::Permission;
 use doorwarden::core::settings::LiveSettings;
 use doorwarden::{Builder, DatabaseUrl, Doorwarden, Field, HttpSettings, OldSecretKey, Settings};
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use zeroize::Zeroizing;
@@ -139,6 +140,12 @@ impl Config {
         format!("http://{}", self.listen)
     }
 
+    /// Whether tokens name an issuer that nobody has chosen, and others may know the service by another name: instances on one database
+    /// must agree about it, and they listen where it is free; what listens everywhere has no name.
+    pub(crate) fn is_issuer_guessed(&self) -> bool {
+        self.issuer.is_none() && (is_public(&self.listen) || self.sqlite_path().is_none())
+    }
+
     /// The declared permissions.
     pub(crate) fn declared_permissions(&self) -> Result<Vec<Permission>, Failure> {
         let permission = |(name, label): &(String, String)| {
@@ -158,5 +165,35 @@ impl Config {
     /// The file of the database, if it is SQLite's.
     pub(crate) fn sqlite_path(&self) -> Option<&Path> {
         self.database_url.sqlite_path()
+    }
+}
+
+/// Whether others than this machine can reach an address to listen on.
+pub(crate) fn is_public(listen: &str) -> bool {
+    if let Ok(address) = listen.parse::<SocketAddr>() {
+        return !is_loopback(address.ip());
+    }
+    let host = listen.rsplit_once(':').map_or(listen, |(host, _)| host);
+    host != "localhost"
+}
+
+fn is_loopback(address: IpAddr) -> bool {
+    address.to_canonical().is_loopback()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_machine_reaches_a_loopback_address() {
+        for private in
+            ["127.0.0.1:8000", "127.1.2.3:80", "[::1]:8000", "localhost:8000", "[::ffff:127.0.0.1]:1"]
+        {
+            assert!(!is_public(private), "{private}");
+        }
+        for public in ["0.0.0.0:8000", "[::]:8000", "10.0.0.1:80", "example.com:80"] {
+            assert!(is_public(public), "{public}");
+        }
     }
 }

@@ -123,16 +123,14 @@ async fn with_the_right_time(accounts: Doorwarden) -> Result<Doorwarden, Failure
 
 /// Says what is probably not meant so, before anything is opened or made.
 fn look_around(config: &Config) -> Result<(), Failure> {
-    let Some(path) = config.sqlite_path() else {
-        if config.issuer.is_none() {
-            tracing::warn!(
-                issuer = %config.default_issuer(),
-                "tokens.issuer is not set, and follows from listen: instances on one database that listen elsewhere refuse each \
-                 other's access tokens. hint: set tokens.issuer to the public URL, on every instance the same"
-            );
-        }
-        return Ok(());
-    };
+    if config.is_issuer_guessed() {
+        tracing::warn!(
+            issuer = %config.default_issuer(),
+            "tokens.issuer is not set, and follows from listen: other services, and instances on one database that listen elsewhere, \
+             refuse such access tokens. hint: set tokens.issuer to the public URL, on every instance the same"
+        );
+    }
+    let Some(path) = config.sqlite_path() else { return Ok(()) };
     if let Some(former) = config.database_url.former_path().filter(|former| former.exists() && !path.exists())
     {
         return Err(Failure::config(format!(

@@ -3,6 +3,7 @@
 use crate::service::{Service, free_port};
 use crate::site::{SECRET_KEY, Site};
 use std::os::unix::fs::PermissionsExt;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 const JANE: &str =
@@ -133,6 +134,26 @@ fn instances_on_postgres_are_told_that_they_need_one_issuer() {
     let _second = Service::start(&site, free_port());
     assert!(!log(&site).contains(warning), "{}", log(&site));
     assert!(!site.run(&["doctor"]).stdout.contains("set tokens.issuer"));
+}
+
+#[test]
+fn a_service_that_others_reach_is_told_that_its_issuer_is_a_guess() {
+    let log = |site: &Site| std::fs::read_to_string(site.path("log")).unwrap();
+    let site = Site::empty();
+    drop(Service::start(&site, free_port()));
+    assert!(!log(&site).contains("tokens.issuer"), "{}", log(&site));
+    let port = free_port();
+    let everywhere = format!("0.0.0.0:{port}");
+    let site = site.env("DOORWARDEN_METRICS_LISTEN", "off");
+    let mut service = site.command(&["serve", "--listen", &everywhere]);
+    let file = std::fs::File::create(site.path("log")).unwrap();
+    let child = service.stdout(Stdio::null()).stderr(file).spawn().unwrap();
+    let _service = Service { port, child };
+    let began = Instant::now();
+    while !log(&site).contains("tokens.issuer is not set") {
+        assert!(began.elapsed() < Duration::from_secs(20), "{}", log(&site));
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 #[test]

@@ -1,8 +1,7 @@
 //! Who may reach the service, and whose word about addresses is believed.
 
 use super::Report;
-use crate::config::Config;
-use std::net::{IpAddr, SocketAddr};
+use crate::config::{Config, is_public};
 
 pub(super) fn check(config: &Config, report: &mut Report) {
     listen(config, report);
@@ -74,34 +73,9 @@ fn is_origin(text: &str) -> bool {
     !scheme.is_empty() && host_is_plain && text == text.to_lowercase()
 }
 
-/// Whether others than this machine can reach an address to listen on.
-pub(super) fn is_public(listen: &str) -> bool {
-    if let Ok(address) = listen.parse::<SocketAddr>() {
-        return !is_loopback(address.ip());
-    }
-    let host = listen.rsplit_once(':').map_or(listen, |(host, _)| host);
-    host != "localhost"
-}
-
-fn is_loopback(address: IpAddr) -> bool {
-    address.to_canonical().is_loopback()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_this_machine_reaches_a_loopback_address() {
-        for private in
-            ["127.0.0.1:8000", "127.1.2.3:80", "[::1]:8000", "localhost:8000", "[::ffff:127.0.0.1]:1"]
-        {
-            assert!(!is_public(private), "{private}");
-        }
-        for public in ["0.0.0.0:8000", "[::]:8000", "10.0.0.1:80", "example.com:80"] {
-            assert!(is_public(public), "{public}");
-        }
-    }
 
     #[test]
     fn an_origin_is_what_a_browser_sends() {

@@ -1,7 +1,6 @@
 //! Tokens that nothing can end.
 
 use super::Report;
-use super::network::is_public;
 use crate::config::Config;
 use doorwarden::core::settings::WithoutSession;
 use doorwarden::core::time::{Clock, SystemClock};
@@ -9,8 +8,7 @@ use doorwarden::core::time::{Clock, SystemClock};
 const CHECK: &str = "tokens";
 
 pub(super) fn check(config: &Config, report: &mut Report) {
-    // Instances on one database must agree about it, and they listen where it is free.
-    if config.issuer.is_none() && (is_public(&config.listen) || config.sqlite_path().is_none()) {
+    if config.is_issuer_guessed() {
         report.warning(
             CHECK,
             format!("access tokens name {} as their issuer, which follows from listen", config.default_issuer()),
