@@ -92,9 +92,10 @@ def environment(url, port):
     }
 
 
-def doorwarden(bench, url):
+def doorwarden(bench, url, **more):
     port = free_port()
-    return running([bench.program("doorwarden"), "serve"], port, bench.work / "doorwarden.log", environment(url, port))
+    line = [bench.program("doorwarden"), "serve"]
+    return running(line, port, bench.work / "doorwarden.log", {**environment(url, port), **more})
 
 
 def axum(bench, kind, source):
