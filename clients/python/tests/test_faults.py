@@ -88,12 +88,12 @@ class Faults(unittest.TestCase):
         self.until(lambda: self.is_revoked(verifier, token), 4.0)
 
     def test_a_silent_feed_is_asked_once_before_anything_is_refused(self):
-        issuer = self.issuer()
+        # Without a stream, being ready means that the first fetch has ended: no later one shares it.
+        issuer = self.issuer("no stream")
         ahead = 0.0
         verifier = self.verifier(issuer, clock=lambda: time.time() + ahead)
         token, ended = issuer.token(), issuer.token(sid=SID)
         verifier.verify(ended)
-        issuer.set_faults("broken stream", "no stream")
         # As if it had been stopped for 45 seconds: the clock goes on, and nothing was heard.
         ahead = issuer.ahead = 45
         issuer.says = {"sessions": [[SID, int(time.time())]]}

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+const REFRESH_INTERVAL: Duration = Duration::from_millis(50);
+
 async fn signing(service: &Service) -> String {
     let keys = service.auth.keys().list().await.unwrap();
     keys.into_iter().find(|(_, state)| *state == KeyState::Signing).unwrap().0.kid
@@ -18,7 +20,7 @@ async fn rotation_drill_refuses_nobody() {
     let service = Service::start_with(|settings| settings.keys.cache = Duration::from_millis(200)).await;
     let user = service.register("ada").await;
     let service = Arc::new(service);
-    let verifier = service.builder().refresh_interval(Duration::from_millis(50)).build().unwrap();
+    let verifier = service.builder().refresh_interval(REFRESH_INTERVAL).build().unwrap();
     verifier.ready().await.unwrap();
     let (is_over, verified) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let load = tokio::spawn({
@@ -37,7 +39,9 @@ async fn rotation_drill_refuses_nobody() {
         }
     });
     for _ in 0..drill().rounds(2, 10) {
-        // Not rotate(), which keeps the next one announced for five minutes.
+        // Not rotate(), which keeps the next key announced for five minutes; but for longer than the refresh interval: a
+        // verifier asks for unknown keys once in that time.
+        tokio::time::sleep(2 * REFRESH_INTERVAL).await;
         let list = service.auth.keys().list().await.unwrap();
         let next = list.into_iter().find(|(_, state)| *state == KeyState::Announced).unwrap().0;
         let context = service.auth.context();
