@@ -18,9 +18,9 @@ use doorwarden_core::context::Context;
 use doorwarden_core::flow::authenticate::{ShownTo, authenticate};
 use doorwarden_core::permission::PermissionName;
 use doorwarden_core::store::patience::one_request;
-use http::HeaderMap;
+use doorwarden_core::token::bearer::{self, BearerError};
 use http::header::AUTHORIZATION;
-use memchr::memchr2;
+use http::{HeaderMap, HeaderValue};
 use std::convert::Infallible;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -229,7 +229,10 @@ impl Auth {
         shown_to: ShownTo,
         headers: &HeaderMap,
     ) -> Result<CurrentUser, ApiError> {
-        let token = bearer(headers)?;
+        self.user_of_token(shown_to, bearer(headers)?).await
+    }
+
+    async fn user_of_token(&self, shown_to: ShownTo, token: &str) -> Result<CurrentUser, ApiError> {
         let authenticated = one_request(authenticate(self.context(), token, shown_to)).await?;
         Ok(CurrentUser::new(authenticated, self.clone()))
     }
@@ -240,42 +243,16 @@ impl Auth {
     /// A token that was sent and is refused is an error here, too.
     pub async fn authenticate_optional(&self, headers: &HeaderMap) -> Result<Option<CurrentUser>, ApiError> {
         match bearer(headers) {
-            Ok(_) => self.authenticate(headers).await.map(Some),
-            Err(error) if error.code() == "not_authenticated" => Ok(None),
-            Err(error) => Err(error),
+            Ok(token) => self.user_of_token(ShownTo::Application, token).await.map(Some),
+            Err(BearerError::Missing | BearerError::NotBearer) => Ok(None),
+            Err(error) => Err(error.into()),
         }
     }
 }
 
-/// The bearer token of a request: exactly two words of which the first is `Bearer` in any case (RFC 6750).
-fn bearer(headers: &HeaderMap) -> Result<&str, ApiError> {
-    // The only white space that a header value can have.
-    const BLANK: [char; 2] = [' ', '\t'];
-    let mut values = headers.get_all(AUTHORIZATION).iter();
-    let value = values.next().ok_or_else(ApiError::not_authenticated)?;
-    if values.next().is_some() {
-        return Err(ApiError::detail(
-            http::StatusCode::BAD_REQUEST,
-            "invalid_request",
-            "More than one Authorization header was sent.",
-        ));
-    }
-    let words =
-        std::str::from_utf8(value.as_bytes()).ok().filter(|text| text.is_ascii()).map(str::trim_ascii);
-    let Some(words) = words else {
-        let is_bearer = value.as_bytes().get(..7).is_some_and(|s| s.eq_ignore_ascii_case(b"bearer "));
-        return Err(match is_bearer {
-            true => ApiError::from(doorwarden_core::token::Refusal::NotThreeParts),
-            false => ApiError::not_bearer(),
-        });
-    };
-    let (scheme, token) = words.split_once(BLANK).unwrap_or_default();
-    let token = token.trim_start_matches(BLANK);
-    if scheme.eq_ignore_ascii_case("bearer") && memchr2(b' ', b'\t', token.as_bytes()).is_none() {
-        Ok(token)
-    } else {
-        Err(ApiError::not_bearer())
-    }
+/// The bearer token of a request.
+fn bearer(headers: &HeaderMap) -> Result<&str, BearerError> {
+    bearer::parse(headers.get_all(AUTHORIZATION).iter().map(HeaderValue::as_bytes))
 }
 
 impl fmt::Debug for Auth {

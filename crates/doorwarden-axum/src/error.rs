@@ -8,6 +8,7 @@ use doorwarden_core::flow::FlowError;
 use doorwarden_core::flow::authenticate::{AuthenticateError, TokenRefused};
 use doorwarden_core::store::StoreError;
 use doorwarden_core::token::Refusal;
+use doorwarden_core::token::bearer::BearerError;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use parking_lot::Mutex;
@@ -344,6 +345,20 @@ impl From<AuthenticateError> for ApiError {
                 Self::token_refused(&refused)
             }
             AuthenticateError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<BearerError> for ApiError {
+    fn from(error: BearerError) -> Self {
+        match error {
+            BearerError::Missing => Self::not_authenticated(),
+            BearerError::NotBearer => Self::not_bearer(),
+            BearerError::NotAscii => Refusal::NotThreeParts.into(),
+            BearerError::Repeated => {
+                let text = "More than one Authorization header was sent.";
+                Self::detail(StatusCode::BAD_REQUEST, "invalid_request", text)
+            }
         }
     }
 }

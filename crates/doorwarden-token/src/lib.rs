@@ -28,6 +28,7 @@
 
 pub mod access;
 mod base64url;
+pub mod bearer;
 pub mod feed;
 pub mod inspect;
 mod json;

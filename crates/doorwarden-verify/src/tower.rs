@@ -1,4 +1,6 @@
 use crate::{AccessClaims, Refused, Verifier};
+use doorwarden_token::Refusal;
+use doorwarden_token::bearer::{self, BearerError};
 use http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use std::future::Future;
@@ -22,14 +24,17 @@ impl Deref for Claims {
     }
 }
 
-/// Why a request is not let through. As a response: 401 with `WWW-Authenticate` (RFC 6750), or 503 where the fault is not the
-/// client's, in the shapes of Doorwarden itself.
+/// Why a request is not let through. As a response: 401 with `WWW-Authenticate` (RFC 6750), 400 for two tokens, or 503 where
+/// the fault is not the client's, in the shapes of Doorwarden itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unauthenticated {
     /// There is no `Authorization: Bearer`.
     #[error("there is no access token")]
     NoToken,
-    /// There is, but its token is refused.
+    /// There is more than one `Authorization`.
+    #[error("more than one Authorization header was sent")]
+    Repeated,
+    /// There is a token, but it is refused.
     #[error(transparent)]
     Refused(#[from] Refused),
     /// [`Claims`] were asked for on a route without a verifier: a mistake of the application, 500.
@@ -45,6 +50,11 @@ impl Unauthenticated {
                 StatusCode::UNAUTHORIZED,
                 r#"{"detail":"Authentication credentials were not provided."}"#,
                 Some((WWW_AUTHENTICATE, "Bearer realm=\"api\"")),
+            ),
+            Self::Repeated => (
+                StatusCode::BAD_REQUEST,
+                r#"{"detail":"More than one Authorization header was sent."}"#,
+                None,
             ),
             Self::Refused(refused) if refused.is_fault_of_token() => (
                 StatusCode::UNAUTHORIZED,
@@ -70,6 +80,16 @@ impl Unauthenticated {
     }
 }
 
+impl From<BearerError> for Unauthenticated {
+    fn from(error: BearerError) -> Self {
+        match error {
+            BearerError::Missing | BearerError::NotBearer => Self::NoToken,
+            BearerError::Repeated => Self::Repeated,
+            BearerError::NotAscii => Self::Refused(Refused::from(Refusal::NotThreeParts)),
+        }
+    }
+}
+
 impl Verifier {
     /// A layer that lets only requests with an accepted token through, and gives them their [`Claims`].
     pub fn layer(&self) -> RequireLayer {
@@ -81,22 +101,12 @@ impl Verifier {
     /// # Errors
     /// [`Unauthenticated`].
     pub async fn authenticate(&self, headers: &HeaderMap) -> Result<Claims, Unauthenticated> {
-        let token = bearer(headers).ok_or(Unauthenticated::NoToken)?;
+        let values = headers.get_all(AUTHORIZATION).iter().map(HeaderValue::as_bytes);
+        let token = bearer::parse(values).map_err(Unauthenticated::from)?;
         let claims = self.verify(token).await.inspect_err(|refused| {
             tracing::debug!(reason = refused.code(), "an access token was refused");
         })?;
         Ok(Claims(claims))
-    }
-}
-
-/// The token of the only `Authorization` header: exactly two words of which the first is `Bearer` in any case (RFC 6750).
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let mut values = headers.get_all(AUTHORIZATION).iter();
-    let (value, None) = (values.next()?, values.next()) else { return None };
-    let mut words = value.to_str().ok()?.split_ascii_whitespace();
-    match (words.next(), words.next(), words.next()) {
-        (Some(scheme), Some(token), None) if scheme.eq_ignore_ascii_case("bearer") => Some(token),
-        _ => None,
     }
 }
 

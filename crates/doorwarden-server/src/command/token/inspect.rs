@@ -7,6 +7,7 @@ use doorwarden::core::flow::authenticate::AuthenticateError;
 use doorwarden::core::flow::introspect::introspect;
 use doorwarden::core::session::{Session, SessionId};
 use doorwarden::core::time::Timestamp;
+use doorwarden::core::token::bearer;
 use doorwarden::core::token::inspect::{Inspection, inspect};
 use doorwarden::core::token::{Refusal, access};
 use doorwarden::{Doorwarden, User, UserId};
@@ -36,11 +37,13 @@ pub(super) async fn run(accounts: &Doorwarden, token: Option<String>, out: Outpu
 fn bare(text: &str) -> &str {
     let text = text.trim().trim_matches(['"', '\'']);
     let text = text.strip_prefix("Authorization:").unwrap_or(text).trim_start();
-    match text.split_once(' ') {
-        Some((scheme, token)) if ["bearer", "token"].contains(&scheme.to_lowercase().as_str()) => {
-            token.trim()
-        }
-        _ => text,
+    // `Token` is the scheme of Django REST framework's own tokens.
+    match bearer::parse([text.as_bytes()]) {
+        Ok(token) => token,
+        Err(_) => match text.split_once(' ') {
+            Some((scheme, token)) if scheme.eq_ignore_ascii_case("token") => token.trim(),
+            _ => text,
+        },
     }
 }
 
