@@ -1,6 +1,6 @@
 //! The one secret that an installation has, and the keys that follow from it.
 
-use crate::mac::Mac;
+use aws_lc_rs::hkdf::{HKDF_SHA256, Salt};
 use std::fmt;
 use zeroize::Zeroizing;
 
@@ -34,12 +34,16 @@ impl SecretKey {
         &self.0
     }
 
-    /// A key of 256 bits for one purpose: HKDF-SHA256 (RFC 5869) with the label as `info`. Who knows it knows nothing about
+    /// A key of 256 bits for one purpose: HKDF-SHA256 (RFC 5869) with the label as `info`. Whoever knows it knows nothing about
     /// the secret key or about the key of another label.
     pub fn derive(&self, label: &str) -> Zeroizing<[u8; 32]> {
-        let extracted = Zeroizing::new(Mac::new(b"doorwarden").tag(&self.0));
-        // One block of HKDF-Expand: 32 bytes are as many as SHA-256 gives.
-        Zeroizing::new(Mac::new(&*extracted).tag(&[label.as_bytes(), &[1]].concat()))
+        let mut key = Zeroizing::new([0; 32]);
+        Salt::new(HKDF_SHA256, b"doorwarden")
+            .extract(&self.0)
+            .expand(&[label.as_bytes()], HKDF_SHA256)
+            .and_then(|output| output.fill(&mut *key))
+            .expect("one block of SHA-256 is never too much for HKDF");
+        key
     }
 }
 
