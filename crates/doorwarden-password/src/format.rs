@@ -1,8 +1,7 @@
 //! Django's hash strings, taken apart. Strict: what Django would not have written is not read.
 
 use crate::encoded::{Algorithm, PasswordHash};
-use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
+use base64_simd::{STANDARD, STANDARD_NO_PAD};
 use std::num::NonZeroU32;
 
 /// The longest string that is looked at. Django's column takes 128 characters.
@@ -78,8 +77,8 @@ fn argon2(rest: &str) -> Option<Argon2Hash> {
     let memory_kib = decimal(costs.next()?.strip_prefix("m=")?)?;
     let iterations = decimal(costs.next()?.strip_prefix("t=")?)?;
     let parallelism = decimal(costs.next()?.strip_prefix("p=")?)?;
-    let salt = STANDARD_NO_PAD.decode(parts.next()?).ok()?;
-    let tag = STANDARD_NO_PAD.decode(parts.next()?).ok()?;
+    let salt = STANDARD_NO_PAD.decode_to_vec(parts.next()?).ok()?;
+    let tag = STANDARD_NO_PAD.decode_to_vec(parts.next()?).ok()?;
     if costs.next().is_some() || parts.next().is_some() || salt.len() < argon2::MIN_SALT_LEN {
         return None;
     }
@@ -91,7 +90,7 @@ fn argon2(rest: &str) -> Option<Argon2Hash> {
 fn pbkdf2(digest: Pbkdf2Digest, rest: &str) -> Option<Parsed<'_>> {
     let [iterations, salt, tag] = fields(rest)?;
     let iterations = NonZeroU32::new(decimal(iterations)?)?;
-    let tag = STANDARD.decode(tag).ok()?;
+    let tag = STANDARD.decode_to_vec(tag).ok()?;
     (!salt.is_empty() && tag.len() == digest.tag_length()).then_some(Parsed::Pbkdf2 {
         digest,
         iterations,
@@ -110,7 +109,7 @@ fn bcrypt(prehash: bool, encoded: &str) -> Option<Parsed<'_>> {
 fn scrypt(rest: &str) -> Option<Parsed<'_>> {
     let [n, salt, r, p, tag] = fields(rest)?;
     let (n, r, p) = (decimal(n)?, decimal(r)?, decimal(p)?);
-    let tag = STANDARD.decode(tag).ok()?;
+    let tag = STANDARD.decode_to_vec(tag).ok()?;
     if !n.is_power_of_two() || n == 1 || salt.is_empty() || tag.len() != 64 {
         return None;
     }

@@ -4,8 +4,7 @@ use crate::format::{Argon2Hash, Parsed, Pbkdf2Digest, parse};
 use crate::secret::Password;
 use crate::settings::{Ceilings, HashSettings, HashSettingsError};
 use aws_lc_rs::{digest, pbkdf2};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD_NO_PAD;
+use base64_simd::STANDARD_NO_PAD;
 use md5::{Digest as _, Md5};
 use subtle::ConstantTimeEq as _;
 use zeroize::{Zeroize as _, Zeroizing};
@@ -157,8 +156,8 @@ impl Hasher {
             self.settings.memory_kib(),
             self.settings.iterations(),
             self.settings.parallelism(),
-            STANDARD_NO_PAD.encode(salt),
-            STANDARD_NO_PAD.encode(tag),
+            STANDARD_NO_PAD.encode_to_string(salt),
+            STANDARD_NO_PAD.encode_to_string(tag),
         ))
     }
 
