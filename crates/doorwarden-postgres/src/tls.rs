@@ -2,10 +2,10 @@
 
 use crate::options::OptionsError;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{DigitallySignedStruct, RootCertStore, SignatureScheme};
 use std::path::Path;
 use std::sync::Arc;
 use tokio_postgres::Socket;
@@ -42,24 +42,18 @@ impl TlsMode {
 /// The connector for a mode. `roots` is a PEM file; without one the operating system's certificates are trusted, and if it has none,
 /// Mozilla's.
 pub(crate) fn connector(mode: TlsMode, roots: Option<&Path>) -> Result<Tls, OptionsError> {
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider.clone())
-        .with_safe_default_protocol_versions()
-        .expect("the provider supports the default versions of TLS");
     let builder = if mode == TlsMode::VerifyFull {
-        builder.with_root_certificates(root_certificates(roots)?)
+        doorwarden_tls::client().with_root_certificates(root_certificates(roots)?)
     } else {
-        builder.dangerous().with_custom_certificate_verifier(Arc::new(Unverified(provider)))
+        let unverified = Arc::new(Unverified(doorwarden_tls::provider()));
+        doorwarden_tls::client().dangerous().with_custom_certificate_verifier(unverified)
     };
     Ok(MakeRustlsConnect::new(builder.with_no_client_auth()))
 }
 
 fn root_certificates(file: Option<&Path>) -> Result<RootCertStore, OptionsError> {
+    let Some(file) = file else { return Ok(doorwarden_tls::system_roots()) };
     let mut roots = RootCertStore::empty();
-    let Some(file) = file else {
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        return Ok(or_built_in(roots));
-    };
     let certificates = CertificateDer::pem_file_iter(file)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|error| OptionsError::RootCertificates(error.to_string()))?;
@@ -68,14 +62,6 @@ fn root_certificates(file: Option<&Path>) -> Result<RootCertStore, OptionsError>
         return Err(OptionsError::RootCertificates("there are none".to_owned()));
     }
     Ok(roots)
-}
-
-/// A container may hold nothing but the program: then Mozilla's roots, as of the build.
-fn or_built_in(mut system: RootCertStore) -> RootCertStore {
-    if system.is_empty() {
-        system.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-    }
-    system
 }
 
 /// `prefer` and `require` encrypt but, as in libpq, do not ask who answers.
@@ -114,19 +100,5 @@ impl ServerCertVerifier for Unverified {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_system_without_roots_trusts_mozillas_and_any_other_its_own() {
-        let built_in = or_built_in(RootCertStore::empty());
-        assert!(built_in.len() > 50);
-        let mut one = RootCertStore::empty();
-        one.extend(webpki_roots::TLS_SERVER_ROOTS.iter().take(1).cloned());
-        assert_eq!(or_built_in(one).len(), 1);
     }
 }

@@ -158,9 +158,6 @@ pub enum BuildError {
         "the issuer must be reached by https, because the keys come from there. hint: allow_http, on a network that you trust"
     )]
     Insecure,
-    /// The certificates that the system trusts cannot be read.
-    #[error("the system's trusted certificates cannot be read: {0}")]
-    Roots(String),
 }
 
 impl fmt::Debug for Builder {
