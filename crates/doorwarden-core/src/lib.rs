@@ -25,6 +25,7 @@ pub mod skew;
 pub mod store;
 pub mod time;
 pub mod user;
+pub mod view;
 
 pub use async_trait::async_trait;
 pub use doorwarden_password as password;

@@ -7,10 +7,10 @@ use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use doorwarden_core::flow::delete_account::delete_account;
-use doorwarden_core::flow::profile::{ProfileChange, change_profile, shown};
+use doorwarden_core::flow::profile::{ProfileChange, change_profile};
 use doorwarden_core::live::LiveUser;
+use doorwarden_core::view::AccountView;
 use http::{Method, StatusCode};
-use serde_json::Value;
 
 pub(super) fn resource() -> Resource {
     let get = Operation {
@@ -85,6 +85,9 @@ async fn delete(auth: Auth, request: Request) -> Result<Response, ApiError> {
 
 /// The answer for a user: rendered once, ready bytes afterwards.
 fn rendered(auth: &Auth, user: &LiveUser) -> Bytes {
-    let shown = || Value::Object(shown(&auth.context().fields, &user.account)).to_string().into();
-    user.rendered.get_or_init(shown).clone()
+    let render = || {
+        let view = AccountView::new(&auth.context().fields, &user.account);
+        serde_json::to_vec(&view).expect("texts, numbers and flags are JSON").into()
+    };
+    user.rendered.get_or_init(render).clone()
 }

@@ -9,7 +9,8 @@ use crate::flow::authenticate::Authenticated;
 use crate::live::LiveUser;
 use crate::store::Change;
 use crate::user::{Account, UserChange};
-use serde_json::{Map, Value};
+use crate::view::AccountView;
+use serde_json::Value;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -67,7 +68,7 @@ fn complain_about_fixed(
     others: &HashMap<String, Input<Raw>>,
     errors: &mut FieldErrors,
 ) {
-    let mut shown = shown(fields, account);
+    let mut shown = AccountView::new(fields, account).members();
     // These are never shown.
     shown.extend(["password", "metadata"].map(|name| (name.to_owned(), Value::Bool(false))));
     for (name, present) in &shown {
@@ -86,24 +87,4 @@ fn complain_about_fixed(
             errors.add(name.clone(), [FieldError::new("read_only", "This field cannot be changed here.")]);
         }
     }
-}
-
-/// An account as its owner sees it: the answer of `GET /me`.
-pub fn shown(fields: &Fields, account: &Account) -> Map<String, Value> {
-    let user = &account.user;
-    let mut body = Map::new();
-    body.insert("id".into(), user.id.0.into());
-    body.insert("username".into(), user.username.as_str().into());
-    body.insert("email".into(), user.email.as_str().into());
-    body.insert("is_active".into(), user.is_active.into());
-    body.insert("is_staff".into(), user.is_staff.into());
-    body.insert("is_superuser".into(), user.is_superuser.into());
-    body.insert("date_joined".into(), user.date_joined.to_string().into());
-    body.insert("last_login".into(), user.last_login.map(|at| at.to_string()).into());
-    body.insert("groups".into(), account.groups.clone().into());
-    body.insert("permissions".into(), account.permissions.clone().into());
-    for (name, value) in fields.shown(&user.metadata) {
-        body.insert(name.to_owned(), value.clone());
-    }
-    body
 }

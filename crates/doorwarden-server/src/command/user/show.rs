@@ -2,23 +2,16 @@ use crate::failure::Failure;
 use crate::output::{self, Output, line};
 use doorwarden::core::flow::log_out::{self, SessionPage};
 use doorwarden::core::session::Session;
+use doorwarden::core::view::{SessionView, UserView};
 use doorwarden::{Doorwarden, User};
 use serde_json::{Value, json};
 
 /// A user as programs read him. The password is shown only by the algorithm of its hash.
 pub(crate) fn value(user: &User) -> Value {
-    json!({
-        "id": user.id,
-        "username": user.username.as_str(),
-        "email": user.email.as_str(),
-        "is_active": user.is_active,
-        "is_staff": user.is_staff,
-        "is_superuser": user.is_superuser,
-        "date_joined": user.date_joined,
-        "last_login": user.last_login,
-        "metadata": user.metadata,
-        "password": user.password.algorithm().as_str(),
-    })
+    let mut shown = json!(UserView::from(user));
+    shown["metadata"] = json!(user.metadata);
+    shown["password"] = user.password.algorithm().as_str().into();
+    shown
 }
 
 /// What is special about a user, in words.
@@ -75,16 +68,9 @@ pub(super) async fn run(accounts: &Doorwarden, named: &str, out: Output) -> Resu
 
 /// A session as programs read it.
 pub(crate) fn session_value(session: &Session) -> Value {
-    json!({
-        "id": session.id,
-        "user_id": session.user,
-        "created_at": session.created_at,
-        "last_seen_at": session.last_seen_at,
-        "expires_at": session.expires_at,
-        "refresh_repeated_late_at": session.repeats.last_late_at,
-        "address": session.client.address,
-        "user_agent": session.client.user_agent,
-        "ended_at": session.ended.map(|(at, _)| at),
-        "end_reason": session.ended.map(|(_, reason)| reason),
-    })
+    let mut shown = json!(SessionView::from(session));
+    shown["user_id"] = json!(session.user);
+    shown["ended_at"] = json!(session.ended.map(|(at, _)| at));
+    shown["end_reason"] = json!(session.ended.map(|(_, reason)| reason));
+    shown
 }

@@ -1,0 +1,175 @@
+//! Users and sessions as JSON, described once: HTTP, the OpenAPI document and the command line all use these types.
+
+use crate::field::Fields;
+use crate::session::{Session, SessionId};
+use crate::time::Timestamp;
+use crate::user::{Account, User, UserId};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+/// The columns of a user that may be shown to whoever may see the user.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "UserColumns")]
+pub struct UserView<'a> {
+    /// The primary key.
+    pub id: UserId,
+    /// The name shown to people.
+    pub username: &'a str,
+    /// The e-mail address.
+    pub email: &'a str,
+    /// Whether the user may log in.
+    pub is_active: bool,
+    /// Whether the user may use the administration.
+    pub is_staff: bool,
+    /// Whether the user has every permission.
+    pub is_superuser: bool,
+    /// When the account was created.
+    pub date_joined: Timestamp,
+    /// When the user last logged in.
+    pub last_login: Option<Timestamp>,
+}
+
+impl<'a> From<&'a User> for UserView<'a> {
+    fn from(user: &'a User) -> Self {
+        Self {
+            id: user.id,
+            username: user.username.as_str(),
+            email: user.email.as_str(),
+            is_active: user.is_active,
+            is_staff: user.is_staff,
+            is_superuser: user.is_superuser,
+            date_joined: user.date_joined,
+            last_login: user.last_login,
+        }
+    }
+}
+
+/// An account as its owner sees it: the answer of `GET /me`.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "User", description = "A user, with the declared fields of the application.")]
+pub struct AccountView<'a> {
+    /// The columns of the user.
+    #[serde(flatten)]
+    pub user: UserView<'a>,
+    /// The names of the user's groups, sorted.
+    pub groups: &'a [String],
+    /// Every permission that the user has, sorted: direct, through groups, or all of them for a superuser.
+    pub permissions: &'a [String],
+    /// The declared fields that are returned. Not in the schema, because an application declares them at run time.
+    #[serde(flatten)]
+    #[schemars(skip)]
+    pub declared: BTreeMap<&'a str, &'a Value>,
+}
+
+impl<'a> AccountView<'a> {
+    /// This account, with these declared fields.
+    pub fn new(fields: &'a Fields, account: &'a Account) -> Self {
+        Self {
+            user: (&account.user).into(),
+            groups: &account.groups,
+            permissions: &account.permissions,
+            declared: fields.shown(&account.user.metadata).collect(),
+        }
+    }
+
+    /// The members of the JSON object.
+    pub fn members(&self) -> Map<String, Value> {
+        match serde_json::to_value(self) {
+            Ok(Value::Object(members)) => members,
+            _ => Map::new(),
+        }
+    }
+}
+
+/// A session, without what depends on who is looking.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "SessionColumns")]
+pub struct SessionView<'a> {
+    /// The id, which tokens carry as `sid`.
+    pub id: SessionId,
+    /// A name for the device that people recognise, such as "Firefox on Linux".
+    pub device: Option<String>,
+    /// The address from which the session was opened or last refreshed.
+    pub address: Option<&'a str>,
+    /// What the program of the client says of itself.
+    pub user_agent: Option<&'a str>,
+    /// When the session was opened.
+    pub created_at: Timestamp,
+    /// When the session was last used, up to a minute late.
+    pub last_seen_at: Timestamp,
+    /// When the session ends by itself.
+    pub expires_at: Timestamp,
+    /// When the user last authenticated.
+    pub auth_time: Timestamp,
+    /// How the user authenticated, as values of RFC 8176.
+    pub amr: Vec<&'a str>,
+    /// The assurance level of NIST SP 800-63B.
+    pub assurance_level: u8,
+    /// The OAuth client that the tokens are for.
+    pub client_id: Option<&'a str>,
+    /// When an old refresh token last came back after the grace period.
+    pub refresh_repeated_late_at: Option<Timestamp>,
+}
+
+impl<'a> From<&'a Session> for SessionView<'a> {
+    fn from(session: &'a Session) -> Self {
+        Self {
+            id: session.id,
+            device: session.client.device_name(),
+            address: session.client.address.as_deref(),
+            user_agent: session.client.user_agent.as_deref(),
+            created_at: session.created_at,
+            last_seen_at: session.last_seen_at,
+            expires_at: session.expires_at,
+            auth_time: session.auth_time,
+            amr: session.amr.split_ascii_whitespace().collect(),
+            assurance_level: session.assurance_level,
+            client_id: session.client_id.as_deref(),
+            refresh_repeated_late_at: session.repeats.last_late_at,
+        }
+    }
+}
+
+/// Types that are one JSON value: their schema is written in place.
+macro_rules! value_schema {
+    ($($type:ident: $schema:tt),+ $(,)?) => {$(
+        impl JsonSchema for $type {
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($type).into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!($schema)
+            }
+        }
+    )+};
+}
+
+value_schema! {
+    Timestamp: {"type": "string", "format": "date-time"},
+    UserId: {"type": "integer", "format": "int64"},
+    SessionId: {"type": "string", "format": "uuid"},
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::field::Field;
+
+    #[test]
+    fn no_declared_field_can_hide_a_member_of_a_user() {
+        let schema = schemars::schema_for!(AccountView<'_>);
+        let members = schema.get("properties").and_then(Value::as_object).unwrap();
+        assert_eq!(members.len(), 10);
+        for name in members.keys() {
+            assert!(Fields::new(vec![Field::boolean(name)]).is_err(), "{name} can be declared");
+        }
+    }
+}
