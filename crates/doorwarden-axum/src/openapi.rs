@@ -298,7 +298,7 @@ fn schemas(auth: &Auth) -> Value {
             ("created_at", &time),
             ("last_seen_at", &time),
             ("expires_at", &time),
-            ("auth_time", &time),
+            ("auth_time", &optional_time),
             ("amr", &texts),
             ("assurance_level", &json!({"type": "integer"})),
             ("client_id", &json!({"type": ["string", "null"]})),

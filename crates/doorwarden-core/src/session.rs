@@ -1,5 +1,6 @@
 //! A session: what a login opens and a token carries.
 
+use crate::authentication::AuthContext;
 use crate::refresh::Repeats;
 use crate::time::Timestamp;
 use crate::user::UserId;
@@ -145,12 +146,8 @@ pub struct Session {
     pub last_seen_at: Timestamp,
     /// When it ends by itself.
     pub expires_at: Timestamp,
-    /// How it was authenticated, RFC 8176 values (`pwd`), separated by blanks.
-    pub amr: String,
-    /// When the user last proved who he is.
-    pub auth_time: Timestamp,
-    /// The assurance level, NIST SP 800-63B: 1, 2 or 3.
-    pub assurance_level: u8,
+    /// How the user was authenticated; `None`: the application or an operator opened the session without any proof.
+    pub auth: Option<AuthContext>,
     /// The counter of the newest refresh token; `None` if the session has none.
     pub refresh_counter: Option<i64>,
     /// When the counter last became one more; `None` if it never did.
@@ -167,6 +164,13 @@ pub struct Session {
     pub client: ClientInfo,
     /// When and why it ended before its time.
     pub ended: Option<(Timestamp, EndReason)>,
+}
+
+impl Session {
+    /// The assurance level as tokens and lists say it.
+    pub fn assurance_level(&self) -> u8 {
+        self.auth.map_or(AuthContext::UNAUTHENTICATED, |auth| auth.assurance_level)
+    }
 }
 
 /// At most so many characters of a user agent are kept.

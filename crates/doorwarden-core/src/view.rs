@@ -102,11 +102,11 @@ pub struct SessionView<'a> {
     pub last_seen_at: Timestamp,
     /// When the session ends by itself.
     pub expires_at: Timestamp,
-    /// When the user last authenticated.
-    pub auth_time: Timestamp,
-    /// How the user authenticated, as values of RFC 8176.
+    /// When the user authenticated; `null` if the session was opened without a login.
+    pub auth_time: Option<Timestamp>,
+    /// How the user authenticated, as values of RFC 8176; empty if the session was opened without a login.
     pub amr: Vec<&'a str>,
-    /// The assurance level of NIST SP 800-63B.
+    /// The assurance level of NIST SP 800-63B; 0 if the session was opened without a login.
     pub assurance_level: u8,
     /// The OAuth client that the tokens are for.
     pub client_id: Option<&'a str>,
@@ -124,9 +124,9 @@ impl<'a> From<&'a Session> for SessionView<'a> {
             created_at: session.created_at,
             last_seen_at: session.last_seen_at,
             expires_at: session.expires_at,
-            auth_time: session.auth_time,
-            amr: session.amr.split_ascii_whitespace().collect(),
-            assurance_level: session.assurance_level,
+            auth_time: session.auth.map(|auth| auth.auth_time),
+            amr: session.auth.map_or_else(Vec::new, |auth| auth.methods.iter().collect()),
+            assurance_level: session.assurance_level(),
             client_id: session.client_id.as_deref(),
             refresh_repeated_late_at: session.repeats.last_late_at,
         }

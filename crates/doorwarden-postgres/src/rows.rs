@@ -2,6 +2,7 @@
 
 use crate::failure::Failure;
 use crate::values::At;
+use doorwarden_core::authentication::{Amr, AuthContext};
 use doorwarden_core::identity::{EmailAddress, Username};
 use doorwarden_core::password::PasswordHash;
 use doorwarden_core::refresh::Repeats;
@@ -93,15 +94,16 @@ pub(crate) fn session(row: &Row) -> Result<Session, Failure> {
         )),
         None => None,
     };
+    let (auth_time, assurance_level) = (instant(row, 6)?, small(row, 7)?);
+    let auth = Amr::from_stored(get(row, 5)?);
+    let auth = auth.map(|methods| AuthContext { methods, assurance_level, auth_time });
     Ok(Session {
         id: SessionId(get(row, 0)?),
         user: UserId(get(row, 1)?),
         created_at: instant(row, 2)?,
         last_seen_at: instant(row, 3)?,
         expires_at: instant(row, 4)?,
-        amr: get(row, 5)?,
-        auth_time: instant(row, 6)?,
-        assurance_level: small(row, 7)?,
+        auth,
         refresh_counter: get(row, 8)?,
         idle_seconds: get(row, 9)?,
         client_id: get(row, 10)?,

@@ -32,7 +32,8 @@ macro_rules! insert_session {
 }
 
 const OPEN: &str = insert_session!(
-    "SELECT id, sessions_generation FROM users WHERE id = $1 AND is_active FOR NO KEY UPDATE"
+    "SELECT id, sessions_generation FROM users WHERE id = $1 AND is_active AND ($23 IS NULL OR password = $23) \
+     FOR NO KEY UPDATE"
 );
 
 const LOG_IN: &str = insert_session!(
@@ -45,9 +46,11 @@ const LOG_IN: &str = insert_session!(
 #[async_trait]
 impl SessionStore for PostgresStore {
     async fn open_session(&self, open: OpenSession) -> Result<Option<Opened>, StoreError> {
-        let OpenSession { session, login, most } = open;
-        let verified = login.as_ref().map(|login| login.verified.as_str());
-        let rehashed = login.as_ref().and_then(|login| login.rehashed.as_ref()).map(PasswordHash::as_str);
+        let (session, password) = (open.session(), open.password());
+        let verified = password.map(|password| password.verified.as_str());
+        let rehashed = password.and_then(|password| password.rehashed.as_ref()).map(PasswordHash::as_str);
+        let amr = session.auth.map(|auth| auth.methods.to_string()).unwrap_or_default();
+        let auth_time = session.auth.map_or(session.created_at, |auth| auth.auth_time);
         let (ended_at, end_reason) = session.ended.map(|(at, reason)| (At(at), reason.as_str())).unzip();
         let params = [
             (&session.user.0 as _, Type::INT8),
@@ -55,9 +58,9 @@ impl SessionStore for PostgresStore {
             (&At(session.created_at) as _, Type::TIMESTAMPTZ),
             (&At(session.last_seen_at) as _, Type::TIMESTAMPTZ),
             (&At(session.expires_at) as _, Type::TIMESTAMPTZ),
-            (&session.amr as _, Type::TEXT),
-            (&At(session.auth_time) as _, Type::TIMESTAMPTZ),
-            (&i16::from(session.assurance_level) as _, Type::INT2),
+            (&amr as _, Type::TEXT),
+            (&At(auth_time) as _, Type::TIMESTAMPTZ),
+            (&i16::from(session.assurance_level()) as _, Type::INT2),
             (&session.refresh_counter as _, Type::INT8),
             (&session.idle_seconds as _, Type::INT8),
             (&session.client_id as _, Type::TEXT),
@@ -70,16 +73,16 @@ impl SessionStore for PostgresStore {
             (&session.repeats.last_at_counter as _, Type::INT8),
             (&session.repeats.last_late_at.map(At) as _, Type::TIMESTAMPTZ),
             (&session.audience as _, Type::TEXT),
-            (&most.map(i64::from) as _, Type::INT8),
+            (&open.most().map(i64::from) as _, Type::INT8),
             (&i64::from(Opened::MOST_ENDED) as _, Type::INT8),
             (&verified as _, Type::TEXT),
             (&rehashed as _, Type::TEXT),
-            (&login.as_ref().is_some_and(|login| login.is_untrimmed) as _, Type::BOOL),
+            (&password.is_some_and(|password| password.is_untrimmed) as _, Type::BOOL),
         ];
-        let row = if login.is_some() {
+        let row = if open.is_login() {
             self.database.row(Effort::Write, LOG_IN, &params).await?
         } else {
-            self.database.row(Effort::Write, OPEN, &params[..22]).await?
+            self.database.row(Effort::Write, OPEN, &params[..23]).await?
         };
         let opened = |row: &_| {
             let ended = get::<Vec<_>>(row, 1)?.into_iter().map(SessionId).collect();

@@ -1,6 +1,7 @@
 //! Rows as values, and the one way to run a statement that gives some.
 
 use crate::failure::Failure;
+use doorwarden_core::authentication::{Amr, AuthContext};
 use doorwarden_core::identity::{EmailAddress, Username};
 use doorwarden_core::password::PasswordHash;
 use doorwarden_core::refresh::Repeats;
@@ -179,15 +180,16 @@ pub(crate) fn user(row: &Row<'_>) -> Result<User, Failure> {
 pub(crate) fn session(row: &Row<'_>) -> Result<Session, Failure> {
     let row = Record { table: "doorwarden_sessions", row };
     let reason = row.parse_optional(14, EndReason::from_stored)?;
+    let (auth_time, assurance_level) = (row.instant(6)?, row.get(7)?);
+    let auth = row.parse(5, |words| Some(Amr::from_stored(words)))?;
+    let auth = auth.map(|methods| AuthContext { methods, assurance_level, auth_time });
     Ok(Session {
         id: SessionId(row.get(0)?),
         user: UserId(row.get(1)?),
         created_at: row.instant(2)?,
         last_seen_at: row.instant(3)?,
         expires_at: row.instant(4)?,
-        amr: row.get(5)?,
-        auth_time: row.instant(6)?,
-        assurance_level: row.get(7)?,
+        auth,
         refresh_counter: row.get(8)?,
         idle_seconds: row.get(9)?,
         client_id: row.get(10)?,

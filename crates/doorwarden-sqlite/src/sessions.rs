@@ -22,24 +22,26 @@ const PORTION: u32 = 500;
 impl SessionStore for SqliteStore {
     async fn open_session(&self, open: OpenSession) -> Result<Option<Opened>, StoreError> {
         self.write(move |connection| {
-            let session = &open.session;
-            if let Some(login) = &open.login {
+            let (session, password) = (open.session(), open.password());
+            if let Some(password) = password.filter(|_| open.is_login()) {
                 let sql = "UPDATE users SET last_login = ?3, password = coalesce(?4, password), \
                            password_trimmed = password_trimmed AND NOT ?5 WHERE id = ?1 AND is_active AND password = ?2";
-                let rehashed = login.rehashed.as_ref().map(PasswordHash::as_str);
+                let rehashed = password.rehashed.as_ref().map(PasswordHash::as_str);
                 let at = text(session.created_at);
-                let params = (session.user.0, login.verified.as_str(), at, rehashed, login.is_untrimmed);
+                let params = (session.user.0, password.verified.as_str(), at, rehashed, password.is_untrimmed);
                 let log_in = || Ok(run(connection, sql, params)? == 1);
-                if !with_own_password(connection, login.rehashed.as_ref(), log_in)? {
+                if !with_own_password(connection, password.rehashed.as_ref(), log_in)? {
                     return Ok(None);
                 }
             }
-            let sql = "SELECT sessions_generation FROM users WHERE id = ?1 AND is_active";
-            let Some(generation) = one(connection, sql, [session.user.0], |row| get(row, 0))? else {
+            // A login may just have stored a better hash of the same password.
+            let verified = password.filter(|_| !open.is_login()).map(|password| password.verified.as_str());
+            let sql = "SELECT sessions_generation FROM users WHERE id = ?1 AND is_active AND (?2 IS NULL OR password = ?2)";
+            let Some(generation) = one(connection, sql, (session.user.0, verified), |row| get(row, 0))? else {
                 return Ok(None);
             };
             insert(connection, session, generation)?;
-            let ended = match open.most {
+            let ended = match open.most() {
                 Some(most) => {
                     let new = Some(session.id);
                     end_surplus(connection, session.user, most, new, session.created_at, Opened::MOST_ENDED)?
@@ -372,9 +374,9 @@ fn insert(connection: &Connection, session: &Session, generation: i64) -> Result
         session.created_at.as_micros(),
         session.last_seen_at.as_micros(),
         session.expires_at.as_micros(),
-        session.amr,
-        session.auth_time.as_micros(),
-        session.assurance_level,
+        session.auth.map(|auth| auth.methods.to_string()).unwrap_or_default(),
+        session.auth.map_or(session.created_at, |auth| auth.auth_time).as_micros(),
+        session.assurance_level(),
         session.refresh_counter,
         session.idle_seconds,
         session.client_id,

@@ -1,9 +1,10 @@
+use doorwarden_core::authentication::{Next, PasswordProof, Proof, Purpose, next};
 use doorwarden_core::identity::{EmailAddress, Username};
 use doorwarden_core::password::PasswordHash;
 use doorwarden_core::random::{RandomSource, SystemRandom};
 use doorwarden_core::refresh::{Presented, Repeats};
 use doorwarden_core::session::{ClientInfo, Session, SessionId};
-use doorwarden_core::store::Renewal;
+use doorwarden_core::store::{OpenSession, Renewal};
 use doorwarden_core::time::Timestamp;
 use doorwarden_core::user::{NewUser, UserId};
 use serde_json::Map;
@@ -60,9 +61,7 @@ pub fn new_session(user: UserId, at: Timestamp) -> Session {
         created_at: at,
         last_seen_at: at,
         expires_at: at.after(seconds(14 * 24 * 3600)),
-        amr: "pwd".to_owned(),
-        auth_time: at,
-        assurance_level: 1,
+        auth: None,
         refresh_counter: Some(0),
         rotated_at: None,
         repeats: Repeats::default(),
@@ -72,5 +71,33 @@ pub fn new_session(user: UserId, at: Timestamp) -> Session {
         client: ClientInfo::default(),
         ended: None,
         generation: 0,
+    }
+}
+
+/// To open this session without any proof, for a user who may have any number.
+pub fn issued(session: Session) -> OpenSession {
+    opening(session, Purpose::Issue, None, None)
+}
+
+/// To open this session by a login with the password that has this hash, or by one that also stores a better hash of it.
+pub fn login(session: Session, verified: PasswordHash, rehashed: Option<PasswordHash>) -> OpenSession {
+    let password = PasswordProof { verified, rehashed, is_untrimmed: false };
+    opening(session, Purpose::LogIn, Some(password), None)
+}
+
+/// To open this session for a user who may have `most`.
+///
+/// # Panics
+/// If the purpose needs a password and none is given.
+pub fn opening(
+    session: Session,
+    purpose: Purpose,
+    password: Option<PasswordProof>,
+    most: Option<u32>,
+) -> OpenSession {
+    let proofs = password.map(Proof::Password).into_iter().collect();
+    match next(purpose, proofs, session.created_at) {
+        Next::Done(completed) => OpenSession::new(session, completed, most),
+        Next::Needs(factor) => panic!("{factor:?} is needed"),
     }
 }

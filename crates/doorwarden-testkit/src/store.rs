@@ -1,7 +1,7 @@
-use crate::{hash, new_session, new_user};
+use crate::{hash, issued, login, new_session, new_user};
 use async_trait::async_trait;
 use doorwarden_core::session::{Session, SessionId};
-use doorwarden_core::store::{LoginProof, OpenSession, Store};
+use doorwarden_core::store::{OpenSession, Store};
 use doorwarden_core::time::Timestamp;
 use doorwarden_core::user::{Account, User, UserId};
 use std::any::Any;
@@ -49,7 +49,12 @@ impl TestStore {
 
     /// Opens this session, without a login, and returns it.
     pub async fn open(&self, session: Session) -> Session {
-        let open = OpenSession { session: session.clone(), login: None, most: None };
+        self.opened(issued(session)).await
+    }
+
+    /// Opens this session and returns it.
+    pub async fn opened(&self, open: OpenSession) -> Session {
+        let session = open.session().clone();
         let opened = self.store.open_session(open).await.expect("a session can be opened");
         let generation = opened.expect("the user is there and active").generation;
         Session { generation, ..session }
@@ -57,9 +62,7 @@ impl TestStore {
 
     /// Tries to log in with the password [`hash`]`(verified)`; whether a session was opened.
     pub async fn log_in(&self, session: Session, verified: &str, rehashed: Option<&str>) -> bool {
-        let login =
-            LoginProof { verified: hash(verified), rehashed: rehashed.map(hash), is_untrimmed: false };
-        let open = OpenSession { session, login: Some(login), most: None };
+        let open = login(session, hash(verified), rehashed.map(hash));
         self.store.open_session(open).await.expect("the database answers").is_some()
     }
 

@@ -114,7 +114,7 @@ fn bearer(who: &Authenticated, issuer: &str) -> Value {
             known["jti"] = claims.jti.as_str().into();
             known["client_id"] = claims.client_id.as_str().into();
             known["acr"] = claims.acr.clone().into();
-            known["amr"] = claims.amr.clone().into();
+            known["amr"] = Some(claims.amr.clone()).filter(|amr| !amr.is_empty()).into();
             known["auth_time"] = claims.auth_time.into();
         }
     }
@@ -131,7 +131,7 @@ fn refresh(session: &Session, username: &str, issuer: &str) -> Value {
         "client_id": session.client_id,
         "sid": session.id,
         "exp": ends.as_seconds(),
-        "auth_time": session.auth_time.as_seconds(),
+        "auth_time": session.auth.map(|auth| auth.auth_time.as_seconds()),
     }))
 }
 

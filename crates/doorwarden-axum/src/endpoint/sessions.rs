@@ -81,9 +81,9 @@ fn shown(session: &Session, current: Option<SessionId>) -> Value {
         "created_at": session.created_at.to_string(),
         "last_seen_at": session.last_seen_at.to_string(),
         "expires_at": session.expires_at.to_string(),
-        "auth_time": session.auth_time.to_string(),
-        "amr": session.amr.split(' ').collect::<Vec<_>>(),
-        "assurance_level": session.assurance_level,
+        "auth_time": session.auth.map(|auth| auth.auth_time.to_string()),
+        "amr": session.auth.map_or_else(Vec::new, |auth| auth.methods.iter().collect()),
+        "assurance_level": session.assurance_level(),
         "client_id": session.client_id,
         "refresh_repeated_late_at": session.repeats.last_late_at.map(|at| at.to_string()),
     })

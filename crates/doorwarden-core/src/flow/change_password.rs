@@ -2,6 +2,7 @@
 
 use super::finish::finish;
 use super::{FlowError, IssuedToken, log_in, rules};
+use crate::authentication::{PasswordProof, Proof, Purpose};
 use crate::context::Context;
 use crate::error::{FieldError, FieldErrors, Input};
 use crate::event::Event;
@@ -76,6 +77,7 @@ async fn store(
     client: ClientInfo,
 ) -> Result<Option<IssuedToken>, FlowError> {
     let keep = change.keep_session;
+    let chosen = Proof::Password(PasswordProof::of_new(change.password.clone()));
     let forgetting = context.live.forgetting(Change::User(id));
     let changed = context.store.change_password(id, change).await;
     drop(forgetting);
@@ -87,7 +89,9 @@ async fn store(
         return Ok(None);
     }
     let session = context.new_session(id, client, context.settings.session.lifetime);
-    let session = context.open(session, None).await?;
+    // Somebody else may have changed it again.
+    let session = context.open(session, Purpose::NewPassword, vec![chosen]).await?;
+    let session = session.ok_or_else(|| wrong("current_password"))?;
     Ok(Some(context.session_token(&session)))
 }
 

@@ -2,13 +2,14 @@
 
 use super::finish::finish;
 use super::{FlowError, IssuedToken, rules};
+use crate::authentication::{PasswordProof, Proof, Purpose};
 use crate::context::Context;
 use crate::error::{FieldError, FieldErrors, Input};
 use crate::event::{Event, LoginFailure};
 use crate::identity::{EmailAddress, EmailKey, text};
 use crate::password::{Password, PasswordHash, Verdict};
 use crate::session::{ClientInfo, EndReason, Session};
-use crate::store::{Change, LoginProof};
+use crate::store::Change;
 use crate::user::User;
 use std::sync::Arc;
 
@@ -112,14 +113,11 @@ async fn open(
     context: &Context,
     user: User,
     session: Session,
-    proof: LoginProof,
+    proof: Proof,
 ) -> Result<Option<LoggedIn>, FlowError> {
-    let session = match context.open(session, Some(proof)).await {
-        Err(FlowError::WrongCredentials) => {
-            context.tell(Event::LoginFailed { user: Some(user.id), reason: LoginFailure::Raced }).await;
-            return Ok(None);
-        }
-        other => other?,
+    let Some(session) = context.open(session, Purpose::LogIn, vec![proof]).await? else {
+        context.tell(Event::LoginFailed { user: Some(user.id), reason: LoginFailure::Raced }).await;
+        return Ok(None);
     };
     context.live.forget(Change::User(user.id));
     for hook in &context.hooks {
@@ -141,7 +139,7 @@ async fn verify(
     context: &Context,
     email: &EmailKey,
     password: &Password,
-) -> Result<Result<(User, LoginProof), Failure>, FlowError> {
+) -> Result<Result<(User, Proof), Failure>, FlowError> {
     let Some(user) = context.store.user_by_email(email).await? else {
         context.pool.decoy(password).await?;
         if let Some(trimmed) = trimmed(password) {
@@ -161,8 +159,9 @@ async fn verify(
     } else {
         None
     };
-    let proof = LoginProof { verified: user.password.clone(), rehashed, is_untrimmed: matched.is_untrimmed };
-    Ok(Ok((user, proof)))
+    let verified = user.password.clone();
+    let proof = PasswordProof { verified, rehashed, is_untrimmed: matched.is_untrimmed };
+    Ok(Ok((user, Proof::Password(proof))))
 }
 
 /// The password in the form that matched.

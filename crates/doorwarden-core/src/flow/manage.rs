@@ -2,6 +2,7 @@
 //! goes with it. Errors say what is wrong in words for developers.
 
 use super::{FlowError, rules};
+use crate::authentication::Purpose;
 use crate::context::Context;
 use crate::error::{FieldError, FieldErrors, Input};
 use crate::event::Event;
@@ -236,7 +237,8 @@ pub async fn create_group(context: &Context, name: &str) -> Result<bool, FlowErr
     }
 }
 
-/// Opens a session for a user and makes its token, without a password: for the application's own ways in.
+/// Opens a session for a user and makes its token, without a password: for the application's own ways in. The session says that nobody
+/// was authenticated.
 ///
 /// # Errors
 /// [`FlowError::NotFound`] if the user is gone or inactive.
@@ -246,8 +248,6 @@ pub async fn issue_token(
     client: ClientInfo,
 ) -> Result<super::IssuedToken, FlowError> {
     let session = context.new_session(user, client, context.settings.session.lifetime);
-    match context.open(session, None).await {
-        Err(FlowError::WrongCredentials) => Err(FlowError::NotFound),
-        opened => Ok(context.session_token(&opened?)),
-    }
+    let session = context.open(session, Purpose::Issue, Vec::new()).await?.ok_or(FlowError::NotFound)?;
+    Ok(context.session_token(&session))
 }

@@ -4,6 +4,7 @@ use super::authenticate::{AuthenticateError, Authenticated, TokenClaims, TokenRe
 use super::finish::finish;
 use super::log_in::{LoggedIn, Login, open_session};
 use super::{FlowError, TokenPair};
+use crate::authentication::Purpose;
 use crate::context::Context;
 use crate::refresh;
 use crate::session::ClientInfo;
@@ -109,14 +110,13 @@ impl From<TokenRefused> for ExchangeError {
     }
 }
 
-/// Opens a session for a user and makes its token pair, without a password: for the application's own ways in.
+/// Opens a session for a user and makes its token pair, without a password: for the application's own ways in. The access tokens say that
+/// nobody was authenticated: they have no `amr` and no `auth_time`, and `acr` is `0`.
 ///
 /// # Errors
 /// [`FlowError::NotFound`] if the user is gone or inactive.
 pub async fn issue_pair(context: &Context, user: UserId, client: ClientInfo) -> Result<TokenPair, FlowError> {
     let session = context.new_pair_session(user, client, None);
-    match context.open(session, None).await {
-        Err(FlowError::WrongCredentials) => Err(FlowError::NotFound),
-        opened => context.token_pair(&opened?).await,
-    }
+    let session = context.open(session, Purpose::Issue, Vec::new()).await?.ok_or(FlowError::NotFound)?;
+    context.token_pair(&session).await
 }

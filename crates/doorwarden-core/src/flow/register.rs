@@ -2,6 +2,7 @@
 
 use super::finish::finish;
 use super::{FlowError, IssuedToken, rules};
+use crate::authentication::{PasswordProof, Proof, Purpose};
 use crate::context::Context;
 use crate::error::{FieldError, FieldErrors, Input};
 use crate::event::Event;
@@ -69,7 +70,9 @@ async fn create(context: &Context, new: NewUser, client: ClientInfo) -> Result<R
     }
 
     let session = context.new_session(user.id, client, context.settings.session.lifetime);
-    let session = context.open(session, None).await?;
+    let chosen = Proof::Password(PasswordProof::of_new(user.password.clone()));
+    let session = context.open(session, Purpose::NewPassword, vec![chosen]).await?;
+    let session = session.ok_or(FlowError::WrongCredentials)?;
     let token = context.session_token(&session);
     Ok(Registered { user, token })
 }

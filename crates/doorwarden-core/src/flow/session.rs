@@ -1,11 +1,11 @@
 //! The one place where a session is opened and its token made: every way in ends here.
 
-use super::FlowError;
+use crate::authentication::{Next, Proof, Purpose, next};
 use crate::context::Context;
 use crate::event::Event;
 use crate::refresh::Repeats;
 use crate::session::{ClientInfo, EndReason, Session, SessionId};
-use crate::store::{Change, LoginProof, OpenSession, Opened};
+use crate::store::{Change, OpenSession, Opened, StoreError};
 use crate::time::Timestamp;
 use crate::token::session::SessionClaims;
 use crate::user::UserId;
@@ -29,7 +29,7 @@ impl std::fmt::Debug for IssuedToken {
 }
 
 impl Context {
-    /// A session that is not stored yet.
+    /// A session that is not opened yet.
     pub(super) fn new_session(&self, user: UserId, client: ClientInfo, lifetime: Duration) -> Session {
         let now = self.now();
         Session {
@@ -38,9 +38,7 @@ impl Context {
             created_at: now,
             last_seen_at: now,
             expires_at: now.after(lifetime),
-            amr: "pwd".to_owned(),
-            auth_time: now,
-            assurance_level: 1,
+            auth: None,
             refresh_counter: None,
             rotated_at: None,
             repeats: Repeats::default(),
@@ -53,23 +51,23 @@ impl Context {
         }
     }
 
-    /// Stores a session. For a login `proof` says what was verified.
-    ///
-    /// # Errors
-    /// [`FlowError::WrongCredentials`] if the account was deleted, switched off or given another password meanwhile.
+    /// Opens a session. `None` if something that `purpose` needs is not proved, or the account was deleted, switched off or given
+    /// another password than the one that was verified.
     pub(super) async fn open(
         &self,
         session: Session,
-        proof: Option<LoginProof>,
-    ) -> Result<Session, FlowError> {
-        let most = self.settings.session.max_per_user;
-        let open = OpenSession { session: session.clone(), login: proof, most };
-        let opened = self.store.open_session(open).await?.ok_or(FlowError::WrongCredentials)?;
+        purpose: Purpose,
+        proofs: Vec<Proof>,
+    ) -> Result<Option<Session>, StoreError> {
+        let Next::Done(completed) = next(purpose, proofs, session.created_at) else { return Ok(None) };
+        let open = OpenSession::new(session, completed, self.settings.session.max_per_user);
+        let session = open.session().clone();
+        let Some(opened) = self.store.open_session(open).await? else { return Ok(None) };
         if opened.ended.len() >= Opened::MOST_ENDED as usize {
             self.duties.limit_sessions_of(session.user);
         }
         self.forget_surplus(session.user, opened.ended).await;
-        Ok(Session { generation: opened.generation, ..session })
+        Ok(Some(Session { generation: opened.generation, ..session }))
     }
 
     /// Forgets sessions that ended because a user had too many.

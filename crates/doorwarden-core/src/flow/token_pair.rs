@@ -77,9 +77,9 @@ impl Context {
             client_id: session.client_id.clone().unwrap_or_else(|| self.settings.access.client_id.clone()),
             id: Some(session.user.0),
             sid: Some(session.id.0),
-            amr: session.amr.split_ascii_whitespace().map(str::to_owned).collect(),
-            auth_time: Some(session.auth_time.as_seconds()),
-            acr: Some(session.assurance_level.to_string()),
+            amr: session.auth.map_or_else(Vec::new, |auth| auth.methods.iter().map(str::to_owned).collect()),
+            auth_time: session.auth.map(|auth| auth.auth_time.as_seconds()),
+            acr: Some(session.assurance_level().to_string()),
             extra: self.extra_claims(&user.account, session).await,
         };
         let access = self.keys.sign(&claims, now).inspect_err(|error| {

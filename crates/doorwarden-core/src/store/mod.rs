@@ -18,7 +18,7 @@ pub use facts::{DurabilitySetting, StoreFacts};
 pub use groups::{GrantError, GroupStore};
 pub use import::{ImportStore, ImportWriter, ImportedAccount, NewRights};
 pub use keys::{KeyStore, SigningKey};
-pub use sessions::{LoginProof, OpenSession, Opened, Renewal, Revocations, Rotation, SessionStore};
+pub use sessions::{OpenSession, Opened, Renewal, Revocations, Rotation, SessionStore};
 pub use users::{KeyCollision, PasswordChange, SignedOut, Taken, UserFilter, UserStore, WriteUserError};
 
 use crate::flow::restored::Restored;

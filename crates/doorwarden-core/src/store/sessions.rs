@@ -1,5 +1,5 @@
 use super::StoreError;
-use crate::password::PasswordHash;
+use crate::authentication::{Completed, PasswordProof, Purpose};
 use crate::refresh::{self, Presented, Repeat};
 use crate::session::{EndReason, Session, SessionCursor, SessionId};
 use crate::time::Timestamp;
@@ -89,15 +89,40 @@ pub trait SessionStore {
     async fn purge_changes(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError>;
 }
 
-/// A session to be opened.
+/// A session to be opened, for which everything was proved that its purpose needs.
 #[derive(Debug, Clone)]
 pub struct OpenSession {
-    /// The session; its generation is given by the store.
-    pub session: Session,
-    /// For a login: what was verified, and what to store with it.
-    pub login: Option<LoginProof>,
+    session: Session,
+    completed: Completed,
+    most: Option<u32>,
+}
+
+impl OpenSession {
+    /// To open `session`, which becomes authenticated as `completed` says and gets its generation from the store. The user may have `most`
+    /// sessions, this one included; `None`: any number.
+    pub fn new(session: Session, completed: Completed, most: Option<u32>) -> Self {
+        Self { session: Session { auth: completed.auth(), ..session }, completed, most }
+    }
+
+    /// The session as it is to be stored, but for its generation.
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// What was verified, and must still be the stored password.
+    pub fn password(&self) -> Option<&PasswordProof> {
+        self.completed.password()
+    }
+
+    /// Whether it is a login, which is recorded with the user.
+    pub fn is_login(&self) -> bool {
+        self.completed.purpose() == Purpose::LogIn
+    }
+
     /// How many sessions the user may have, this one included; `None`: any number.
-    pub most: Option<u32>,
+    pub fn most(&self) -> Option<u32> {
+        self.most
+    }
 }
 
 /// A session was opened.
@@ -112,19 +137,6 @@ pub struct Opened {
 impl Opened {
     /// How many sessions end at most when one is opened. If there are so many in [`ended`](Self::ended), there may be more to end.
     pub const MOST_ENDED: u32 = 10;
-}
-
-/// What a login proved, and what it leaves behind.
-#[derive(Debug, Clone)]
-pub struct LoginProof {
-    /// The hash that the password was verified against; it must still be the stored one.
-    pub verified: PasswordHash,
-    /// The same password hashed with the current settings, to be stored in its place. Not a password change: no token
-    /// ends.
-    pub rehashed: Option<PasswordHash>,
-    /// It is known not to have been trimmed before it was hashed: [`password_trimmed`](crate::user::User::password_trimmed) becomes
-    /// false.
-    pub is_untrimmed: bool,
 }
 
 /// What was revoked in a span of time, each list by instant.

@@ -7,7 +7,7 @@ use doorwarden_core::store::{
 };
 use doorwarden_core::user::{User, UserChange};
 use doorwarden_postgres::{PostgresOptions, PostgresStore};
-use doorwarden_testkit::presented;
+use doorwarden_testkit::{issued, presented};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
@@ -149,7 +149,7 @@ async fn a_closed_store_is_unavailable_and_has_finished_what_was_begun() {
     let anna = user(&store, "anna").await;
     let sessions: Vec<_> = (0..20).map(|_| session_of(&anna, Some(0))).collect();
     for session in &sessions {
-        let open = doorwarden_core::store::OpenSession { session: session.clone(), login: None, most: None };
+        let open = issued(session.clone());
         assert!(store.open_session(open).await.unwrap().is_some());
     }
     let rotations: Vec<_> = sessions

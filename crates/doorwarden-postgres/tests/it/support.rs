@@ -4,11 +4,11 @@ use doorwarden_core::identity::{EmailAddress, Username};
 use doorwarden_core::password::PasswordHash;
 use doorwarden_core::refresh::Repeats;
 use doorwarden_core::session::{ClientInfo, Session, SessionId};
-use doorwarden_core::store::{Change, ChangeSink, LoginProof, OpenSession, SessionStore, Store, UserStore};
+use doorwarden_core::store::{Change, ChangeSink, OpenSession, SessionStore, Store, UserStore};
 use doorwarden_core::time::{Clock, SystemClock, Timestamp};
 use doorwarden_core::user::{NewUser, User};
 use doorwarden_postgres::{PostgresOptions, PostgresStore};
-use doorwarden_testkit::PostgresDatabase;
+use doorwarden_testkit::{PostgresDatabase, issued};
 use serde_json::Map;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -83,9 +83,7 @@ pub(crate) fn session_of(user: &User, refresh_counter: Option<i64>) -> Session {
         created_at: now(),
         last_seen_at: now(),
         expires_at: now().after(Duration::from_hours(1)),
-        amr: "pwd".to_owned(),
-        auth_time: now(),
-        assurance_level: 1,
+        auth: None,
         refresh_counter,
         rotated_at: None,
         repeats: Repeats::default(),
@@ -101,19 +99,12 @@ pub(crate) fn session_of(user: &User, refresh_counter: Option<i64>) -> Session {
 /// Opens a session without a login.
 pub(crate) async fn session(store: &PostgresStore, user: &User, refresh_counter: Option<i64>) -> Session {
     let session = session_of(user, refresh_counter);
-    assert!(
-        store
-            .open_session(OpenSession { session: session.clone(), login: None, most: None })
-            .await
-            .unwrap()
-            .is_some()
-    );
+    assert!(store.open_session(issued(session.clone())).await.unwrap().is_some());
     session
 }
 
 pub(crate) fn login(user: &User) -> OpenSession {
-    let login = Some(LoginProof { verified: user.password.clone(), rehashed: None, is_untrimmed: false });
-    OpenSession { session: session_of(user, None), login, most: None }
+    doorwarden_testkit::login(session_of(user, None), user.password.clone(), None)
 }
 
 /// What a sink hears, and when.

@@ -88,7 +88,13 @@ fn signing_out_ends_every_session(site: &Site) {
     let id = site.user("ada");
     site.run(&["token", "issue", &id]).succeeds();
     site.run(&["token", "issue", &id]).succeeds();
-    assert_eq!(site.run(&["user", "show", &id]).json()["sessions"].as_array().map(Vec::len), Some(2));
+    let sessions = site.run(&["user", "show", &id]).json()["sessions"].clone();
+    assert_eq!(sessions.as_array().map(Vec::len), Some(2));
+    assert_eq!(
+        (&sessions[0]["amr"], &sessions[0]["auth_time"]),
+        (&json!([]), &Value::Null),
+        "nobody logged in"
+    );
     assert_eq!(site.run(&["user", "sign-out", &id]).json()["sessions_ended"], 2);
     let shown = site.run(&["user", "show", &id]).json();
     assert_eq!(shown["sessions"], json!([]));

@@ -2,24 +2,16 @@
 
 use crate::support::{Database, connection};
 use doorwarden_core::session::Session;
-use doorwarden_core::store::{
-    OpenSession, Rotation, SessionStore, Store, StoreError, UserStore, WriteUserError,
-};
+use doorwarden_core::store::{Rotation, SessionStore, Store, StoreError, UserStore, WriteUserError};
 use doorwarden_sqlite::{SqliteOptions, SqliteStore};
-use doorwarden_testkit::{NOON, new_session, new_user, presented};
+use doorwarden_testkit::{NOON, issued, new_session, new_user, presented};
 use std::sync::Arc;
 use tokio::task::JoinSet;
 
 async fn session(store: &SqliteStore, name: &str) -> Session {
     let user = store.create_user(new_user(name)).await.unwrap().id;
     let session = new_session(user, NOON);
-    assert!(
-        store
-            .open_session(OpenSession { session: session.clone(), login: None, most: None })
-            .await
-            .unwrap()
-            .is_some()
-    );
+    assert!(store.open_session(issued(session.clone())).await.unwrap().is_some());
     session
 }
 

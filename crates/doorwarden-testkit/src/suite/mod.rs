@@ -123,6 +123,7 @@ macro_rules! store_suite {
             nobody_has_no_password_to_change
             a_new_password_is_not_a_trimmed_one
             a_login_that_shows_that_a_password_was_not_trimmed_is_remembered
+            a_new_password_opens_a_session_while_it_is_the_stored_one
             a_better_hash_of_a_trimmed_password_is_a_trimmed_one
             signing_out_ends_the_sessions_and_dates_the_tokens
             signing_out_counts_what_it_ended
@@ -149,6 +150,7 @@ macro_rules! store_suite {
         $crate::store_suite!(@ $open sessions:
             an_opened_session_is_read_as_it_was
             a_login_is_recorded_with_the_session
+            how_a_session_was_authenticated_is_read_as_it_is_stored
             a_login_stores_the_better_hash_and_ends_no_token
             a_login_with_another_password_than_the_stored_one_opens_nothing
             an_inactive_user_opens_no_session

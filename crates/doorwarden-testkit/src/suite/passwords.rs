@@ -1,6 +1,7 @@
-use crate::{NOON, TestStore, hash, new_session, seconds};
+use crate::{NOON, TestStore, hash, new_session, opening, seconds};
+use doorwarden_core::authentication::{Amr, AuthContext, PasswordProof, Purpose};
 use doorwarden_core::session::{EndReason, Session};
-use doorwarden_core::store::{LoginProof, OpenSession, PasswordChange};
+use doorwarden_core::store::PasswordChange;
 use doorwarden_core::user::{User, UserId};
 
 fn to(word: &str) -> PasswordChange {
@@ -78,11 +79,24 @@ pub async fn a_login_that_shows_that_a_password_was_not_trimmed_is_remembered(t:
     let ada = t.user("ada").await.id;
     t.by_hand("UPDATE users SET password_trimmed = true").await;
     for (is_untrimmed, trimmed) in [(false, true), (true, false), (false, false)] {
-        let login = LoginProof { verified: hash("ada"), rehashed: None, is_untrimmed };
-        let open = OpenSession { session: new_session(ada, NOON), login: Some(login), most: None };
-        assert!(t.store.open_session(open).await.unwrap().is_some());
+        let password = PasswordProof { verified: hash("ada"), rehashed: None, is_untrimmed };
+        t.opened(opening(new_session(ada, NOON), Purpose::LogIn, Some(password), None)).await;
         assert_eq!(t.read(ada).await.password_trimmed, trimmed);
     }
+}
+
+pub async fn a_new_password_opens_a_session_while_it_is_the_stored_one(t: &TestStore) {
+    let ada = t.user("ada").await.id;
+    let open = || {
+        let password = PasswordProof::of_new(hash("ada"));
+        opening(new_session(ada, NOON), Purpose::NewPassword, Some(password), None)
+    };
+    let session = t.opened(open()).await;
+    let auth = Some(AuthContext { methods: Amr::PASSWORD, assurance_level: 1, auth_time: NOON });
+    assert_eq!((t.read_session(session.id).await, session.auth), (session, auth));
+    assert_eq!(t.read(ada).await.last_login, None, "it is no login");
+    assert!(t.store.change_password(ada, to("new")).await.unwrap());
+    assert_eq!(t.store.open_session(open()).await.unwrap(), None);
 }
 
 pub async fn a_better_hash_of_a_trimmed_password_is_a_trimmed_one(t: &TestStore) {

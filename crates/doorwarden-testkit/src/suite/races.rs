@@ -1,11 +1,13 @@
 use super::keys::key;
 use super::property::at_once;
-use crate::{NOON, TestStore, drill, hash, new_session, new_user, presented, renewal, seconds};
+use crate::{
+    NOON, TestStore, drill, hash, issued, login, new_session, new_user, presented, renewal, seconds,
+};
 use doorwarden_core::identity::{EmailAddress, Username};
 use doorwarden_core::permission::Permission;
 use doorwarden_core::refresh::Repeat;
 use doorwarden_core::session::{EndReason, Session};
-use doorwarden_core::store::{LoginProof, OpenSession, PasswordChange, Rotation, WriteUserError};
+use doorwarden_core::store::{PasswordChange, Rotation, WriteUserError};
 use doorwarden_core::user::{NewUser, UserChange};
 use serde_json::{Value, json};
 
@@ -131,12 +133,7 @@ pub async fn drill_no_session_outlives_a_login_that_raced_with_a_password_change
             reason: EndReason::PasswordChanged,
         };
         let changing = t.store.change_password(ada.id, change);
-        let proof = || LoginProof {
-            verified: ada.password.clone(),
-            rehashed: Some(hash("old, better")),
-            is_untrimmed: false,
-        };
-        let open = || OpenSession { session: new_session(ada.id, NOON), login: Some(proof()), most: None };
+        let open = || login(new_session(ada.id, NOON), ada.password.clone(), Some(hash("old, better")));
         let (first, second) = (t.store.open_session(open()), t.store.open_session(open()));
         let (a, changed, b) = tokio::join!(first, changing, second);
         assert!(changed.unwrap());
@@ -151,20 +148,17 @@ pub async fn drill_no_session_outlives_an_opening_that_raced_with_a_deactivation
         let ada = t.user(&format!("ada{round}")).await;
         let calls = (0..9).map(|n| {
             let (store, id) = (t.store.clone(), ada.id);
-            let login = (round % 4 < 2).then(|| LoginProof {
-                verified: ada.password.clone(),
-                rehashed: None,
-                is_untrimmed: false,
-            });
+            let session = new_session(id, NOON);
+            let open = match round % 4 < 2 {
+                true => login(session, ada.password.clone(), None),
+                false => issued(session),
+            };
             let off = UserChange { is_active: Some(false), ..UserChange::default() };
             async move {
                 match (n, round % 2) {
                     (4, 0) => store.update_user(id, off).await.unwrap().is_some(),
                     (4, _) => store.delete_user(id).await.unwrap(),
-                    _ => store
-                        .open_session(OpenSession { session: new_session(id, NOON), login, most: None })
-                        .await
-                        .is_ok(),
+                    _ => store.open_session(open).await.is_ok(),
                 }
             }
         });

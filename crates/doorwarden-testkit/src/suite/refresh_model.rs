@@ -2,10 +2,10 @@
 //! a client whose answers are lost, one with tabs, a laptop that sleeps, and a thief with any timing.
 
 use super::property::{at_once, for_all};
-use crate::{NOON, TestStore, drill, new_session, new_user, presented, seconds};
+use crate::{NOON, TestStore, drill, issued, new_session, new_user, presented, seconds};
 use doorwarden_core::refresh::Repeat;
 use doorwarden_core::session::{EndReason, Session, SessionId};
-use doorwarden_core::store::{OpenSession, Rotation, Store};
+use doorwarden_core::store::{Rotation, Store};
 use doorwarden_core::time::Timestamp;
 use doorwarden_core::user::{UserChange, UserId};
 use proptest::prelude::*;
@@ -150,9 +150,7 @@ impl Driven {
         let user = store.create_user(new_user(&id.to_string())).await.unwrap().id;
         let idle_seconds = Some(i64::try_from(IDLE).unwrap());
         let session = Session { user, idle_seconds, expires_at: instant(LIFETIME), ..session };
-        assert!(
-            store.open_session(OpenSession { session, login: None, most: None }).await.unwrap().is_some()
-        );
+        assert!(store.open_session(issued(session)).await.unwrap().is_some());
         Self { store, user, session: id }
     }
 

@@ -1,6 +1,9 @@
-use crate::{NOON, Recorder, TestStore, drill, hash, new_session, new_user, presented, renewal, seconds};
+use crate::{
+    NOON, Recorder, TestStore, drill, hash, new_session, new_user, opening, presented, renewal, seconds,
+};
+use doorwarden_core::authentication::Purpose;
 use doorwarden_core::session::{EndReason, Session, SessionCursor, SessionId};
-use doorwarden_core::store::{Change, OpenSession, Opened, PasswordChange, Revocations, Rotation, SignedOut};
+use doorwarden_core::store::{Change, Opened, PasswordChange, Revocations, Rotation, SignedOut};
 use doorwarden_core::time::Timestamp;
 use doorwarden_core::user::{UserChange, UserId};
 use std::time::{Duration, Instant};
@@ -249,7 +252,7 @@ pub async fn everybody_is_signed_out_in_portions(t: &TestStore) {
 
 /// Opens a session of a user who may have `most`.
 async fn open(t: &TestStore, session: &Session, most: u32) -> Opened {
-    let open = OpenSession { session: session.clone(), login: None, most: Some(most) };
+    let open = opening(session.clone(), Purpose::Issue, None, Some(most));
     t.store.open_session(open).await.unwrap().unwrap()
 }
 
@@ -301,7 +304,7 @@ pub async fn logins_that_come_together_keep_the_limit(t: &TestStore) {
     let calls = (0..12).map(|_| {
         let store = t.store.clone();
         tokio::spawn(async move {
-            let open = OpenSession { session: new_session(ada, NOON), login: None, most: Some(3) };
+            let open = opening(new_session(ada, NOON), Purpose::Issue, None, Some(3));
             store.open_session(open).await.unwrap().unwrap().ended.len()
         })
     });

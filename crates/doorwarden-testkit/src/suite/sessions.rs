@@ -1,6 +1,7 @@
-use crate::{NOON, TestStore, hash, new_session, new_user, seconds};
+use crate::{NOON, TestStore, hash, issued, login, new_session, new_user, seconds};
+use doorwarden_core::authentication::{Amr, AuthContext};
 use doorwarden_core::session::{EndReason, Session, SessionId};
-use doorwarden_core::store::{OpenSession, Revocations};
+use doorwarden_core::store::Revocations;
 use doorwarden_core::user::{User, UserChange, UserId};
 use uuid::Uuid;
 
@@ -19,8 +20,22 @@ pub async fn a_login_is_recorded_with_the_session(t: &TestStore) {
     let at = NOON.after(seconds(60));
     let session = new_session(ada.id, at);
     assert!(t.log_in(session.clone(), "ada", None).await);
-    assert_eq!(t.read_session(session.id).await, session);
+    let auth = Some(AuthContext { methods: Amr::PASSWORD, assurance_level: 1, auth_time: at });
+    assert_eq!(t.read_session(session.id).await, Session { auth, ..session });
     assert_eq!(t.read(ada.id).await, User { last_login: Some(at), ..ada });
+}
+
+pub async fn how_a_session_was_authenticated_is_read_as_it_is_stored(t: &TestStore) {
+    let ada = t.user("ada").await.id;
+    let session = t.opened(login(new_session(ada, NOON), hash("ada"), None)).await.id;
+    for (stored, methods) in
+        [("pwd otp", Some("otp pwd")), ("pwd unregistered", Some("pwd")), ("unregistered", None), ("", None)]
+    {
+        t.by_hand(&format!("UPDATE doorwarden_sessions SET amr = '{stored}', assurance_level = 2")).await;
+        let auth = t.read_session(session).await.auth;
+        let read = auth.map(|auth| (auth.methods.to_string(), auth.assurance_level, auth.auth_time));
+        assert_eq!(read, methods.map(|methods| (methods.to_owned(), 2, NOON)), "{stored}");
+    }
 }
 
 pub async fn a_login_stores_the_better_hash_and_ends_no_token(t: &TestStore) {
@@ -45,8 +60,7 @@ pub async fn an_inactive_user_opens_no_session(t: &TestStore) {
     let ada = t.store.create_user(new).await.unwrap();
     let session = new_session(ada.id, NOON);
     assert!(!t.log_in(session.clone(), "ada", Some("better")).await);
-    let open = OpenSession { session: session.clone(), login: None, most: None };
-    assert_eq!(t.store.open_session(open).await.unwrap(), None);
+    assert_eq!(t.store.open_session(issued(session.clone())).await.unwrap(), None);
     assert_eq!(t.store.session(session.id).await.unwrap(), None);
     assert_eq!(t.read(ada.id).await, ada);
 }
@@ -56,8 +70,7 @@ pub async fn a_deleted_user_opens_no_session(t: &TestStore) {
     t.store.delete_user(ada).await.unwrap();
     let session = new_session(ada, NOON);
     assert!(!t.log_in(session.clone(), "ada", None).await);
-    let open = OpenSession { session: session.clone(), login: None, most: None };
-    assert_eq!(t.store.open_session(open).await.unwrap(), None);
+    assert_eq!(t.store.open_session(issued(session.clone())).await.unwrap(), None);
     assert_eq!(t.store.session(session.id).await.unwrap(), None);
 }
 

@@ -6,7 +6,7 @@ use doorwarden::core::settings::WithoutSession;
 use doorwarden::core::time::Clock;
 use doorwarden::core::token::SecretKey;
 use doorwarden::core::token::session::{SessionClaims, SessionTokenKeys};
-use doorwarden::{HttpSettings, OauthClients};
+use doorwarden::{HttpSettings, OauthClients, UserId};
 use http::Request;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use serde_json::json;
@@ -88,6 +88,11 @@ async fn introspection_tells_what_a_token_says_while_it_counts(database: Databas
             "exp": now + 60, "iat": now, "sid": said["sid"],
         }),
     );
+
+    let issued = app.auth.tokens().issue_pair(UserId(1)).await.unwrap();
+    let known = app.introspect(&issued.access).await.json();
+    assert_eq!((known.get("amr"), known.get("auth_time"), &known["acr"]), (None, None, &json!("0")));
+    assert_eq!(app.introspect(&issued.refresh).await.json().get("auth_time"), None);
 
     let inactive = json!({"active": false});
     for token in ["nonsense", "dwr_nonsense", "a.b.c", "-----"] {

@@ -20,6 +20,7 @@ use std::time::Duration;
 
 on_both! {
     a_login_gives_an_access_token_of_rfc_9068_that_opens_every_endpoint
+    a_pair_without_a_login_says_that_nobody_was_authenticated
     a_wrong_login_is_401_in_simple_jwts_words
     no_two_access_tokens_are_alike_and_their_lifetimes_are_spread
     an_access_token_ends_with_its_exp_to_the_second
@@ -137,6 +138,30 @@ async fn a_login_gives_an_access_token_of_rfc_9068_that_opens_every_endpoint(dat
     assert_eq!((&current["id"], &current["client_id"]), (&sid, &json!("web")));
     assert_eq!(app.call("POST", "/logout", Some(&pair.access), None).await.status, 204);
     assert_eq!((app.me(&pair.access).await, app.refresh(&pair.refresh).await.status.as_u16()), (401, 401));
+}
+
+async fn a_pair_without_a_login_says_that_nobody_was_authenticated(database: Database) {
+    let app = database.app().await;
+    app.register("jane").await;
+    let login = app.obtain("jane").await;
+    let issued = app.auth.tokens().issue_pair(UserId(1)).await.unwrap();
+    let without = |claims: Value| {
+        let Value::Object(mut claims) = claims else { panic!("claims are an object") };
+        claims.retain(|name, _| !["amr", "auth_time"].contains(&name.as_str()));
+        claims.into_iter().map(|(name, _)| name).collect::<Vec<_>>()
+    };
+    let claims = claims(&issued.access);
+    assert_eq!((claims.get("amr"), claims.get("auth_time"), &claims["acr"]), (None, None, &json!("0")));
+    assert_eq!(without(claims.clone()), without(crate::pairs::claims(&login.access)), "the other claims");
+    let refreshed = Pair::of(&app.refresh(&issued.refresh).await);
+    assert_eq!(crate::pairs::claims(&refreshed.access).get("amr"), None, "a refresh proves nothing either");
+
+    let shown = app.get("/sessions", &issued.access).await.json();
+    let current = shown.as_array().unwrap().iter().find(|session| session["current"] == true).unwrap();
+    assert_eq!(
+        (&current["amr"], &current["auth_time"], &current["assurance_level"]),
+        (&json!([]), &Value::Null, &json!(0))
+    );
 }
 
 async fn a_wrong_login_is_401_in_simple_jwts_words(database: Database) {

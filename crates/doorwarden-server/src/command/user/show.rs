@@ -60,7 +60,9 @@ pub(super) async fn run(accounts: &Doorwarden, named: &str, out: Output) -> Resu
         let from = session.client.address.as_deref().unwrap_or("an unknown address");
         let late = session.repeats.last_late_at.map(|at| format!(", refresh token repeated late at {at}"));
         let late = late.unwrap_or_default();
-        let text = format!("  {}  {device} at {from}, last seen {}{late}", session.id, session.last_seen_at);
+        let issued = if session.auth.is_none() { ", opened without a login" } else { "" };
+        let text =
+            format!("  {}  {device} at {from}, last seen {}{issued}{late}", session.id, session.last_seen_at);
         line(&crate::output::clean_line(&text))?;
     }
     Ok(())
