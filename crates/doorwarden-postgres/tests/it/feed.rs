@@ -116,6 +116,31 @@ async fn more_changes_than_can_be_told_one_by_one_are_told_at_once() {
     assert_eq!(ear.rest().await, [Heard::Change(Change::Everything)]);
 }
 
+/// As when one table is put back from a backup while the service works.
+#[tokio::test]
+async fn when_the_log_is_another_table_everything_is_told_and_the_new_one_is_followed() {
+    let Some(database) = database().await else { return };
+    let store = database.migrated().await;
+    let anna = user(&store, "anna").await;
+    let mut ear = Ear::connected(&store).await;
+    let sql = database.sql().await;
+    sql.batch_execute(
+        "BEGIN; ALTER TABLE doorwarden_changes RENAME TO before; \
+         CREATE TABLE doorwarden_changes (LIKE before INCLUDING ALL); DROP TABLE before; \
+         CREATE TRIGGER doorwarden_notify AFTER INSERT ON doorwarden_changes \
+         FOR EACH STATEMENT EXECUTE FUNCTION doorwarden_notify(); COMMIT",
+    )
+    .await
+    .unwrap();
+    ear.until(Heard::Disconnected).await;
+    let (_, missed) = ear.until(Heard::Connected).await;
+    assert_eq!(missed, [Heard::Change(Change::Everything)]);
+    sql.batch_execute("UPDATE users SET is_staff = true").await.unwrap();
+    let committed = Instant::now();
+    let (told, _) = ear.until(Heard::Change(Change::User(anna.id))).await;
+    assert!(told.saturating_duration_since(committed) < SOON);
+}
+
 #[tokio::test]
 async fn behind_a_transaction_pool_the_log_is_read_without_notifications() {
     let Some(database) = database().await else { return };

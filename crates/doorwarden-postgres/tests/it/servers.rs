@@ -97,6 +97,36 @@ async fn when_another_server_is_found_the_feed_follows_it_at_once() {
     ear.until(Heard::Change(Change::User(doorwarden_core::user::UserId(1)))).await;
 }
 
+/// A server that says of itself whether it is a standby, as a proxy over which one is reached after a failover.
+#[tokio::test]
+async fn a_server_that_is_a_standby_is_neither_asked_nor_followed() {
+    let Some(database) = database().await else { return };
+    let anna = user(&database.migrated().await, "anna").await;
+    let sql = database.sql().await;
+    sql.batch_execute(
+        "CREATE SCHEMA standby; CREATE TABLE standby.state AS SELECT false AS is_standby; \
+         CREATE FUNCTION standby.pg_is_in_recovery() RETURNS boolean LANGUAGE sql \
+         AS 'SELECT is_standby FROM standby.state'",
+    )
+    .await
+    .unwrap();
+    let path = "options=-csearch_path%3Dstandby,pg_catalog,public";
+    for pool in ["", "pgbouncer=true&"] {
+        let url = format!("{}?{pool}{path}", database.url());
+        let connect = || PostgresStore::connect(&PostgresOptions::new(&url)).unwrap();
+        let store = connect();
+        let mut ear = Ear::connected(&store).await;
+        sql.batch_execute("UPDATE standby.state SET is_standby = true").await.unwrap();
+        ear.until(Heard::Disconnected).await;
+        assert_eq!(ear.rest().await, [], "it is not followed again");
+        let refused = connect().user(anna.id).await;
+        assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
+        sql.batch_execute("UPDATE standby.state SET is_standby = false").await.unwrap();
+        ear.until(Heard::Connected).await;
+        assert!(connect().user(anna.id).await.unwrap().is_some());
+    }
+}
+
 #[tokio::test]
 async fn an_answer_that_the_server_of_before_gave_is_not_believed() {
     let Some((one, other, proxy, store)) = two_behind_one_proxy().await else { return };

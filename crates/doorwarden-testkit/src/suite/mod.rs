@@ -173,6 +173,7 @@ macro_rules! store_suite {
             an_id_that_comes_back_does_not_bring_its_sessions_back
             rows_of_ended_sessions_are_settled_in_portions_and_silently
             only_sessions_with_refresh_tokens_are_revoked_one_by_one
+            of_more_revocations_than_a_list_may_have_the_older_ones_become_an_instant
             everybody_is_signed_out_in_portions
             one_session_too_many_ends_those_that_were_not_used_for_the_longest_time
             at_most_ten_sessions_end_when_one_is_opened_and_the_rest_later

@@ -231,6 +231,48 @@ pub async fn only_sessions_with_refresh_tokens_are_revoked_one_by_one(t: &TestSt
     assert_eq!(t.store.revocations(later).await.unwrap().sessions, [(kept, later, bob)]);
 }
 
+pub async fn of_more_revocations_than_a_list_may_have_the_older_ones_become_an_instant(t: &TestStore) {
+    let most = Revocations::MOST;
+    for (list, begin, insert) in [
+        (0, 0, "INSERT INTO doorwarden_deleted_sessions (id, user_id, ended_at) SELECT :id, 1, :at"),
+        (
+            1,
+            200_000,
+            "INSERT INTO users (username, email, password, tokens_valid_after) \
+             SELECT 'u' || i, 'u' || i || '@example.com', '!', :text",
+        ),
+        (
+            2,
+            400_000,
+            "INSERT INTO doorwarden_session_ends (user_id, former, generation, ended_at, reason, many, expires_at) \
+             SELECT 1, i, i + 1, :at, 'signed_out', TRUE, :at",
+        ),
+    ] {
+        // Two more than a list may have, a second apart, and later than those of the list before.
+        let second = format!("{} + i", 1_795_435_200 + begin);
+        let (id, at, text) = match t.store.kind() {
+            "sqlite" => (
+                "randomblob(16)",
+                format!("({second}) * 1000000"),
+                format!("strftime('%Y-%m-%dT%H:%M:%S.000000Z', {second}, 'unixepoch')"),
+            ),
+            _ => ("gen_random_uuid()", format!("to_timestamp({second})"), format!("to_timestamp({second})")),
+        };
+        let rows = insert.replace(":id", id).replace(":at", &at).replace(":text", &text);
+        let sql = format!(
+            "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {most} + 2) {rows} FROM n"
+        );
+        t.by_hand(&sql).await;
+        let place = |number: u64| NOON.after(seconds(begin + number));
+        let revoked = t.store.revocations(place(0)).await.unwrap();
+        let lengths = [revoked.sessions.len(), revoked.users.len(), revoked.all_of.len()];
+        assert_eq!(lengths[list], most as usize, "list {list}");
+        assert_eq!(revoked.before, Some(place(2)), "list {list}");
+        let listed = t.store.revocations(place(3)).await.unwrap();
+        assert_eq!(listed, Revocations { before: None, ..revoked }, "list {list} may have so many");
+    }
+}
+
 pub async fn everybody_is_signed_out_in_portions(t: &TestStore) {
     let mut users = Vec::new();
     for name in ["ada", "bob", "cleo"] {
