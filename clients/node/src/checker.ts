@@ -17,7 +17,7 @@ export interface Claims extends JWTPayload {
   sid?: string;
 }
 
-/** What a statement says: ids, each with a time. */
+/** The content of a revocation statement: ids, each with a time. */
 interface Statement {
   iat: number;
   window: number;
@@ -35,28 +35,34 @@ interface Key {
 
 const MAX_TOKEN = 8192;
 const MAX_STATEMENT = 4 << 20;
-/** How many seconds the clocks of two machines may differ. */
+/** Leeway for the difference between the clocks of two machines, in seconds. */
 const SKEW = 60;
 const ACCESS_TOKEN = "at+jwt";
-/** The former format of statements is refused. */
+/** The type of revocation statements. The previous format is refused. */
 const STATEMENT = "revocations.v2+jwt";
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 const ALGORITHMS = ["EdDSA", "ES256", "RS256"];
 const PRIVATE_MEMBERS = ["d", "dp", "dq", "k", "oth", "p", "q", "qi"];
-/** None of them is ever honoured: they change the rules of verifying, or bring a key along (RFC 8725, section 3.10). */
+/**
+ * Headers that are always refused: they change how a token is verified, or contain a key (RFC 8725, section
+ * 3.10).
+ */
 const FORBIDDEN_HEADERS = ["b64", "crit", "cty", "enc", "jku", "jwk", "x5c", "x5t", "x5t#S256", "x5u", "zip"];
 
-/** Decides about access tokens from what it is given: key set, revocation statements, token and time. Does no input or output. */
+/**
+ * Verifies access tokens from a key set, revocation statements and a time that are passed in. Does no I/O.
+ */
 export class Checker {
   #published = "";
   #keys = new Map<string, Key>();
-  /** `iat` of the newest statement, and when it came: by the wall clock, and by a clock that is never set. */
-  #asOf: number | undefined;
-  #heard: number | undefined;
-  #heardSteady: number | undefined;
+  /** `iat` of the newest statement, and when it was received: by the wall clock, and by a monotonic clock. */
+  #issuedAt: number | undefined;
+  #received: number | undefined;
+  #receivedMonotonic: number | undefined;
   /**
-   * When each session ended; since when tokens of each user that name no session count; until when no token of each user does, but for
-   * those of a session that is kept; until when no token of anybody does; when each revoked key was last named.
+   * Revocations: when each session ended; per user, from when on tokens without a session are valid; per
+   * user, up to when all tokens are revoked, except those of a kept session; up to when the tokens of all
+   * users are revoked; when each revoked key was last listed.
    */
   #sessions = new Map<string, number>();
   #users = new Map<string, number>();
@@ -74,7 +80,10 @@ export class Checker {
     this.#verified = new VerifiedTokens(remembered);
   }
 
-  /** Takes the issuer's key set (RFC 7517). One key that is weak, secret or malformed spoils it, and the keys of before stay. */
+  /**
+   * Replaces the key set (RFC 7517). If a key is weak, private or malformed, the whole set is rejected and
+   * the previous one stays.
+   */
   async setKeys(jwks: { keys: JWK[] }): Promise<void> {
     const published = JSON.stringify(jwks);
     if (published === this.#published) return;
@@ -82,7 +91,7 @@ export class Checker {
     for (const jwk of jwks.keys) {
       const { kid, alg } = jwk;
       if (!kid || !alg || !ALGORITHMS.includes(alg) || keys.has(kid) || (jwk.use ?? "sig") !== "sig") {
-        throw new TypeError("a key of the set has no kid of its own, or is of no accepted algorithm");
+        throw new TypeError("a key of the set has no unique kid, or no accepted algorithm");
       }
       if (PRIVATE_MEMBERS.some((member) => member in jwk)) throw new TypeError("a key of the set is not public");
       const key = await importJWK(jwk, alg);
@@ -91,46 +100,49 @@ export class Checker {
       if (modulusLength !== undefined && modulusLength < 2048) throw new TypeError("a key of the set is weak");
       keys.set(kid, { algorithm: alg, key });
     }
-    // Nothing verified survives a change of the keys.
+    // A change of the keys clears the cache of verified tokens.
     this.#published = published;
     this.#keys = keys;
     this.#verified = new VerifiedTokens(this.remembered);
   }
 
   /**
-   * Takes a signed revocation statement. True if it revokes a key that was not revoked before. `now` is in seconds since 1970 UTC,
-   * `steady`, if it is given, in seconds of a clock that is never set.
+   * Verifies and applies a signed revocation statement. Returns whether it revokes a key that was not revoked
+   * before. `now` is in seconds since 1970 UTC; `monotonic`, if given, in seconds of a monotonic clock.
    */
-  async hear(signed: string, now: number, steady?: number): Promise<boolean> {
+  async hear(signed: string, now: number, monotonic?: number): Promise<boolean> {
     if (signed.length > MAX_STATEMENT) throw new Refused("invalid", "too_long");
     const required = ["iat", "exp", "window", "sessions", "users", "keys"];
-    const said = statement(await this.#signed(signed, STATEMENT, now, SKEW, required), signed);
-    if (this.#asOf === undefined || said.iat > this.#asOf) {
-      this.#asOf = said.iat;
-      this.#heard = now;
-      this.#heardSteady = steady;
+    const statement = parseStatement(await this.#signed(signed, STATEMENT, now, SKEW, required), signed);
+    if (this.#issuedAt === undefined || statement.iat > this.#issuedAt) {
+      this.#issuedAt = statement.iat;
+      this.#received = now;
+      this.#receivedMonotonic = monotonic;
     }
-    // United, not replaced: of several instances one may know of a logout before another does.
-    const oldest = this.#asOf - said.window;
-    const revokesKey = said.keys.some(([kid]) => !this.#revokedKeys.has(kid));
-    unite(this.#sessions, said.sessions, oldest);
-    unite(this.#users, said.users, oldest);
-    unite(this.#revokedKeys, said.keys, oldest);
-    this.#before = Math.max(this.#before, said.before ?? -Infinity);
+    // Merged, not replaced: one instance of the issuer may know of a logout before another does.
+    const oldest = this.#issuedAt - statement.window;
+    const revokesKey = statement.keys.some(([kid]) => !this.#revokedKeys.has(kid));
+    merge(this.#sessions, statement.sessions, oldest);
+    merge(this.#users, statement.users, oldest);
+    merge(this.#revokedKeys, statement.keys, oldest);
+    this.#before = Math.max(this.#before, statement.before ?? -Infinity);
     for (const [user, ends] of this.#allOf) {
-      unite(ends, [], oldest);
+      merge(ends, [], oldest);
       if (ends.size === 0) this.#allOf.delete(user);
     }
-    for (const [user, kept, until] of said.allOf) {
+    for (const [user, kept, until] of statement.allOf) {
       const ends = this.#allOf.get(user) ?? new Map<string | null, number>();
       this.#allOf.set(user, ends);
-      unite(ends, [[kept, until]], oldest);
+      merge(ends, [[kept, until]], oldest);
     }
     if (revokesKey) this.#verified = new VerifiedTokens(this.remembered);
     return revokesKey;
   }
 
-  /** The claims of an access token that is valid at `now`, in seconds since 1970 UTC. Not to be changed: they are remembered. */
+  /**
+   * Returns the claims of an access token that is valid at `now`, in seconds since 1970 UTC. Do not modify
+   * them: they are cached.
+   */
   async verify(token: string, now: number): Promise<Claims> {
     if (token.length > MAX_TOKEN) throw new Refused("invalid", "too_long");
     const verified = this.#verified;
@@ -143,9 +155,9 @@ export class Checker {
         throw new Refused("invalid", "bad_claim");
       }
       if (claims.id !== undefined && !Number.isSafeInteger(claims.id)) {
-        // A number of JavaScript would be that of another user.
+        // Rounded by JavaScript, it could be the id of another user.
         const isNumber = typeof claims.id === "number";
-        throw new Refused("invalid", isNumber ? "unsafe_id" : "bad_claim", "the id of a user is beyond 2^53, where numbers are rounded");
+        throw new Refused("invalid", isNumber ? "unsafe_id" : "bad_claim", "the user id is above 2^53, where JavaScript rounds numbers");
       }
       verified.put(digest, claims);
     } else {
@@ -155,25 +167,31 @@ export class Checker {
     return claims;
   }
 
-  /** For how many seconds nothing was heard from the feed, by the clock that says more; `undefined`: nothing ever was. */
-  silence(now: number, steady?: number): number | undefined {
-    if (this.#heard === undefined) return undefined;
-    const bySteady = steady === undefined || this.#heardSteady === undefined ? 0 : steady - this.#heardSteady;
-    return Math.max(0, now - this.#heard, bySteady);
+  /**
+   * Seconds since the newest statement was received, by the clock that shows more; `undefined` if none was.
+   */
+  silence(now: number, monotonic?: number): number | undefined {
+    if (this.#received === undefined) return undefined;
+    const byMonotonic = monotonic === undefined || this.#receivedMonotonic === undefined ? 0 : monotonic - this.#receivedMonotonic;
+    return Math.max(0, now - this.#received, byMonotonic);
   }
 
   /**
-   * Whether nothing was heard from the feed for longer than `limit` seconds, or the newest that was is older than that by more than clocks
-   * may differ: a statement that came late says nothing of the time since it was made.
+   * Whether no statement was received for longer than `limit` seconds, or the newest one is older than that
+   * by more than the permitted clock difference: a delayed statement says nothing about the time since it was
+   * issued.
    */
-  isStale(limit: number, now: number, steady?: number): boolean {
-    const silence = this.silence(now, steady);
-    return silence === undefined || silence > limit || this.#asOf === undefined || now - this.#asOf > limit + SKEW;
+  isStale(limit: number, now: number, monotonic?: number): boolean {
+    const silence = this.silence(now, monotonic);
+    return silence === undefined || silence > limit || this.#issuedAt === undefined || now - this.#issuedAt > limit + SKEW;
   }
 
-  /** How many seconds this clock was ahead of the issuer's when the newest statement came; its way is part of it. */
+  /**
+   * Seconds by which this clock was ahead of the issuer's when the newest statement was received, including
+   * its transit time.
+   */
   clockDifference(): number | undefined {
-    return this.#heard === undefined || this.#asOf === undefined ? undefined : this.#heard - this.#asOf;
+    return this.#received === undefined || this.#issuedAt === undefined ? undefined : this.#received - this.#issuedAt;
   }
 
   get hasKeys(): boolean {
@@ -197,7 +215,7 @@ export class Checker {
     if (sid === undefined && iat < (this.#users.get(sub) ?? iat)) throw new Refused("revoked", "issued_before");
   }
 
-  /** The payload, if a key of the issuer's signed it as this type of token. */
+  /** Returns the payload, if the token has this type and is signed by a key of the issuer. */
   async #signed(
     token: string,
     typ: string,
@@ -208,7 +226,7 @@ export class Checker {
   ): Promise<JWTPayload> {
     const key = this.#keyOf(token);
     try {
-      // The algorithm is that of the key, never the token's choice.
+      // The algorithm follows from the key, never from the token.
       const { payload } = await jwtVerify(token, key.key, {
         algorithms: [key.algorithm],
         typ,
@@ -229,12 +247,12 @@ export class Checker {
 
   #detail(error: errors.JOSEError, now: number): string | undefined {
     if (error instanceof errors.JWTExpired && typeof error.payload.iat === "number") {
-      return `it was made ${(now - error.payload.iat).toFixed(0)} s ago: clocks differ by that, or it came late`;
+      return `issued ${(now - error.payload.iat).toFixed(0)} s ago: clocks differ by that, or it was delayed`;
     }
     if (!(error instanceof errors.JWTClaimValidationFailed)) return undefined;
     const { iss, aud } = error.payload;
-    if (error.claim === "iss") return `the issuer ${JSON.stringify(this.issuer)} was expected, and ${JSON.stringify(iss)} came`;
-    if (error.claim === "aud") return `the audience ${JSON.stringify(this.audience)} was expected, and ${JSON.stringify(aud)} came`;
+    if (error.claim === "iss") return `expected the issuer ${JSON.stringify(this.issuer)}, got ${JSON.stringify(iss)}`;
+    if (error.claim === "aud") return `expected the audience ${JSON.stringify(this.audience)}, got ${JSON.stringify(aud)}`;
     return undefined;
   }
 
@@ -256,31 +274,34 @@ export class Checker {
 }
 
 function inFuture(seconds: number): Refused {
-  return new Refused("invalid", "issued_in_future", `it is of ${seconds.toFixed(0)} s from now: clocks differ by ${seconds.toFixed(0)} s or more`);
+  return new Refused("invalid", "issued_in_future", `issued in the future: clocks differ by ${seconds.toFixed(0)} s or more`);
 }
 
-/** Further elements of entries are skipped, so that later versions can say more. */
-function statement(claims: JWTPayload, signed: string): Statement {
+/** Ignores further elements of entries, which later versions may add. */
+function parseStatement(claims: JWTPayload, signed: string): Statement {
   const { iat, window, sessions, users, before, keys } = exact(claims, signed);
-  const said: Statement = { iat: integer(iat), window: integer(window), sessions: [], users: [], allOf: [], before: undefined, keys: [] };
-  if (said.window < 0) throw new Refused("invalid", "bad_claim");
-  if (before !== undefined) said.before = integer(before);
-  for (const [sid, time] of entries(sessions)) said.sessions.push([session(sid), integer(time)]);
+  const statement: Statement = { iat: integer(iat), window: integer(window), sessions: [], users: [], allOf: [], before: undefined, keys: [] };
+  if (statement.window < 0) throw new Refused("invalid", "bad_claim");
+  if (before !== undefined) statement.before = integer(before);
+  for (const [sid, time] of entries(sessions)) statement.sessions.push([session(sid), integer(time)]);
   for (const [id, time, ...rest] of entries(users)) {
-    // A number that is too large for JavaScript is text here.
+    // A number that JavaScript would round is a string here.
     const user = typeof id === "string" && /^-?\d{16,}$/.test(id) ? id : String(integer(id));
-    if (rest.length === 0) said.users.push([user, integer(time)]);
-    else said.allOf.push([user, rest[0] === null ? null : session(rest[0]), integer(time)]);
+    if (rest.length === 0) statement.users.push([user, integer(time)]);
+    else statement.allOf.push([user, rest[0] === null ? null : session(rest[0]), integer(time)]);
   }
   if (!Array.isArray(keys)) throw new Refused("invalid", "bad_claim");
   for (const kid of keys) {
     if (typeof kid !== "string") throw new Refused("invalid", "bad_claim");
-    said.keys.push([kid, said.iat]);
+    statement.keys.push([kid, statement.iat]);
   }
-  return said;
+  return statement;
 }
 
-/** The claims once more if there are integers among them that JavaScript would round: those as text. */
+/**
+ * Parses the claims again if they contain integers that JavaScript would round, with those integers as
+ * strings.
+ */
 function exact(claims: JWTPayload, signed: string): JWTPayload {
   const json = Buffer.from(signed.split(".")[1] ?? "", "base64url").toString();
   if (!/\d{16}/.test(json)) return claims;
@@ -304,9 +325,9 @@ function session(value: unknown): string {
   return value.toLowerCase();
 }
 
-function unite<K>(known: Map<K, number>, said: [K, number][], oldest: number): void {
+function merge<K>(known: Map<K, number>, added: [K, number][], oldest: number): void {
   for (const [name, time] of known) if (time < oldest) known.delete(name);
-  for (const [name, time] of said) known.set(name, Math.max(time, known.get(name) ?? time));
+  for (const [name, time] of added) known.set(name, Math.max(time, known.get(name) ?? time));
 }
 
 function reason(error: errors.JOSEError): string {
@@ -320,10 +341,13 @@ function reason(error: errors.JOSEError): string {
   return "malformed";
 }
 
-/** Claims by the digest of their token, in two generations: when the young one is full it becomes the old one, which is forgotten. */
+/**
+ * Cache of claims by the digest of their token, in two generations: when the current one is full, it replaces
+ * the previous one.
+ */
 class VerifiedTokens {
-  #young = new Map<string, Claims>();
-  #old = new Map<string, Claims>();
+  #current = new Map<string, Claims>();
+  #previous = new Map<string, Claims>();
   readonly #size: number;
 
   constructor(capacity: number) {
@@ -331,18 +355,18 @@ class VerifiedTokens {
   }
 
   get(digest: string): Claims | undefined {
-    const young = this.#young.get(digest);
-    if (young !== undefined) return young;
-    const old = this.#old.get(digest);
-    if (old !== undefined) this.put(digest, old);
-    return old;
+    const current = this.#current.get(digest);
+    if (current !== undefined) return current;
+    const previous = this.#previous.get(digest);
+    if (previous !== undefined) this.put(digest, previous);
+    return previous;
   }
 
   put(digest: string, claims: Claims): void {
-    if (this.#young.size >= this.#size) {
-      this.#old = this.#young;
-      this.#young = new Map();
+    if (this.#current.size >= this.#size) {
+      this.#previous = this.#current;
+      this.#current = new Map();
     }
-    this.#young.set(digest, claims);
+    this.#current.set(digest, claims);
   }
 }

@@ -1,7 +1,7 @@
-/** How many milliseconds anybody waits for a fetch at most. */
+/** Maximum time that a caller waits for a fetch, in milliseconds. */
 export const WAIT = 2000;
 
-/** Resolves after so many milliseconds, or with `promise`, whichever is first. */
+/** Resolves when `promise` does, or after the given time. */
 export async function atMost(milliseconds: number, promise: Promise<unknown>): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, Math.max(0, milliseconds))));
@@ -10,22 +10,26 @@ export async function atMost(milliseconds: number, promise: Promise<unknown>): P
 }
 
 /**
- * Something that is fetched from time to time, and when somebody cannot do without; one fetch at a time, whoever asks.
+ * Fetches something periodically and on demand, one fetch at a time.
  *
- * `fetch` is told whether somebody asked, and gives the milliseconds until the next routine fetch. It must not throw.
+ * `fetch` gets whether the fetch is on demand, and returns the milliseconds until the next periodic fetch. It
+ * must not throw.
  */
 export class Fetcher {
-  readonly #fetch: (isAsked: boolean) => Promise<number>;
-  /** The fetch that is under way; and the one that those who ask share, which is that or the next: asked for, or the first. */
+  readonly #fetch: (onDemand: boolean) => Promise<number>;
+  /**
+   * The fetch in progress; and the one that callers share, which is that one or the next: the first fetch, or
+   * one on demand.
+   */
   #running: Promise<void> | undefined;
   #shared: Promise<void> | undefined;
-  #began = 0;
-  #answered = -Infinity;
-  #due = -Infinity;
+  #started = 0;
+  #lastOnDemand = -Infinity;
+  #nextAt = -Infinity;
   #timer: NodeJS.Timeout | undefined;
   #isStopped = false;
 
-  constructor(fetch: (isAsked: boolean) => Promise<number>) {
+  constructor(fetch: (onDemand: boolean) => Promise<number>) {
     this.#fetch = fetch;
   }
 
@@ -39,41 +43,42 @@ export class Fetcher {
   }
 
   /**
-   * Has it fetched, unless somebody had that less than `interval` milliseconds ago, and waits for the end at most `wait` milliseconds.
-   * Those who ask meanwhile share the fetch; nobody waits for one that has taken too long already.
+   * Fetches on demand, unless the last such fetch ended less than `interval` milliseconds ago, and waits at
+   * most `wait` milliseconds for it to end. Concurrent callers share the fetch; none waits for one that has
+   * already taken too long.
    */
-  async ask(interval: number, wait: number = WAIT): Promise<void> {
+  async request(interval: number, wait: number = WAIT): Promise<void> {
     if (this.#isStopped) return;
     const now = performance.now();
     if (this.#shared === undefined) {
-      if (now - this.#answered < interval) return;
-      // A routine fetch may have begun before there was anything to be learned.
+      if (now - this.#lastOnDemand < interval) return;
+      // A periodic fetch may have started before the change that the caller needs.
       this.#share(this.#running?.then(() => this.#run(true)) ?? this.#run(true));
     }
-    if (this.#running !== undefined) wait = Math.min(wait, this.#began + WAIT - now);
+    if (this.#running !== undefined) wait = Math.min(wait, this.#started + WAIT - now);
     await atMost(wait, this.#shared ?? Promise.resolve());
   }
 
-  /** How many milliseconds are left of `interval` since the last fetch that was asked for. */
-  rest(interval: number): number {
-    return Math.max(0, this.#answered + interval - performance.now());
+  /** Returns the milliseconds left of `interval` since the last fetch on demand. */
+  remaining(interval: number): number {
+    return Math.max(0, this.#lastOnDemand + interval - performance.now());
   }
 
-  /** The next routine fetch is not due before so many milliseconds. */
-  putOff(milliseconds: number): void {
-    this.#due = Math.max(this.#due, performance.now() + milliseconds);
+  /** Postpones the next periodic fetch by at least the given time. */
+  postpone(milliseconds: number): void {
+    this.#nextAt = Math.max(this.#nextAt, performance.now() + milliseconds);
   }
 
   #share(fetch: Promise<void>): void {
     this.#shared = fetch.then(() => (this.#shared = undefined));
   }
 
-  #run(isAsked: boolean): Promise<void> {
-    this.#began = performance.now();
-    this.#running = this.#fetch(isAsked).then((milliseconds) => {
+  #run(onDemand: boolean): Promise<void> {
+    this.#started = performance.now();
+    this.#running = this.#fetch(onDemand).then((milliseconds) => {
       this.#running = undefined;
-      if (isAsked) this.#answered = performance.now();
-      this.putOff(milliseconds);
+      if (onDemand) this.#lastOnDemand = performance.now();
+      this.postpone(milliseconds);
       this.#schedule();
     });
     return this.#running;
@@ -84,8 +89,8 @@ export class Fetcher {
     if (this.#isStopped) return;
     this.#timer = setTimeout(() => {
       if (this.#running !== undefined) return;
-      if (performance.now() < this.#due) this.#schedule();
+      if (performance.now() < this.#nextAt) this.#schedule();
       else void this.#run(false);
-    }, Math.max(0, this.#due - performance.now()));
+    }, Math.max(0, this.#nextAt - performance.now()));
   }
 }

@@ -3,17 +3,22 @@ import type { Claims } from "./checker.js";
 import { Refused } from "./refused.js";
 import type { Verifier } from "./verifier.js";
 
-/** A request of express with the claims of its token. */
+/** An express request with the claims of its token. */
 export type ExpressRequest<R = IncomingMessage> = R & { auth: Claims };
 
-/** The claims of a request behind {@link express}; throws where that does not stand before the handler. */
+/**
+ * Returns the claims of a request; throws if the middleware {@link express} did not run before the handler.
+ */
 export function claimsOf(request: object): Claims {
   const { auth } = request as Partial<ExpressRequest>;
-  if (auth === undefined) throw new TypeError("no verifier covers this route. hint: app.use(express(verifier)) before it");
+  if (auth === undefined) throw new TypeError("no verifier covers this route. hint: call app.use(express(verifier)) before it");
   return auth;
 }
 
-/** The token of an `Authorization` header: exactly two words of which the first is `Bearer` in any case (RFC 6750). */
+/**
+ * Returns the token of an `Authorization` header: exactly two words, of which the first is `Bearer` in any
+ * case (RFC 6750).
+ */
 export function bearer(authorization: string | null | undefined): string {
   const words = (authorization ?? "").trim().split(/\s+/);
   const [scheme, token] = words;
@@ -21,7 +26,10 @@ export function bearer(authorization: string | null | undefined): string {
   return token;
 }
 
-/** Middleware for express, and for everything else with `(request, response, next)`: puts the claims into `request.auth`, or answers. */
+/**
+ * Middleware for express and compatible frameworks: sets `request.auth` to the claims, or responds with the
+ * error.
+ */
 export function express(
   verifier: Verifier,
 ): (request: IncomingMessage, response: ServerResponse, next: (error?: unknown) => void) => Promise<void> {
@@ -37,7 +45,7 @@ export function express(
   };
 }
 
-/** A fetch handler that is only called with the claims of an accepted token. */
+/** Wraps a fetch handler, which is only called with the claims of a valid token. */
 export function protect<Rest extends unknown[]>(
   verifier: Verifier,
   handler: (request: Request, claims: Claims, ...rest: Rest) => Response | Promise<Response>,

@@ -1,4 +1,4 @@
-/** Something was not fetched. `status` is that of the answer, if there was one of an unexpected kind. */
+/** A fetch failed. `status` is that of the response, if there was an unexpected one. */
 export class FetchError extends Error {
   constructor(
     message: string,
@@ -9,10 +9,10 @@ export class FetchError extends Error {
 }
 
 /**
- * Ends what takes too long, or what `closing` ends.
+ * Aborts an operation after a timeout, or when `closing` is aborted.
  *
- * Own timer, own controller, and a promise that does not depend on what `fetch` makes of the signal: signals that were composed
- * of others may be collected as garbage before they fire.
+ * Uses its own timer, controller and promise, which does not depend on how `fetch` treats the signal:
+ * composed signals (`AbortSignal.any`) may be garbage-collected before they fire.
  */
 export class Deadline {
   readonly #controller = new AbortController();
@@ -38,19 +38,19 @@ export class Deadline {
     return this.signal.aborted;
   }
 
-  /** The whole time again. */
+  /** Starts the timeout again. */
   restart(): void {
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#end(new FetchError("there was no answer in time")), this.#milliseconds);
+    this.#timer = setTimeout(() => this.#end(new FetchError("timed out")), this.#milliseconds);
   }
 
-  /** What was begun is over. */
+  /** Stops the timeout: the operation is complete. */
   clear(): void {
     clearTimeout(this.#timer);
     this.#closing.removeEventListener("abort", this.#closed);
   }
 
-  /** What the promise gives, unless it is too late before. */
+  /** Resolves like `promise`, or rejects at the timeout. */
   wait<T>(promise: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       this.#reject = reject;
@@ -65,41 +65,41 @@ export class Deadline {
   }
 }
 
-/** The little of HTTP that is needed: GET from one host. No redirect is followed, to wherever it leads. */
+/** A minimal HTTP client: GET from one host. Redirects are never followed. */
 export class Issuer {
   readonly url: string;
 
   constructor(url: string, allowHttp: boolean) {
     const parsed = new URL(url);
     if (!["https:", "http:"].includes(parsed.protocol) || parsed.username || parsed.search || parsed.hash) {
-      throw new TypeError("the issuer must be a URL: https://, a host, and perhaps a port and a path");
+      throw new TypeError("the issuer must be a URL: https://, a host, and optionally a port and a path");
     }
     if (parsed.protocol === "http:" && !allowHttp && !/^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(parsed.hostname)) {
       throw new TypeError(
-        "the issuer must be reached by https, because the keys come from there. hint: allowHttp, on a network that you trust",
+        "the issuer must use https, because the keys are fetched from it. hint: set allowHttp on a network that you trust",
       );
     }
     this.url = url.replace(/\/+$/, "");
   }
 
-  /** The answer, if it is 200 and of one of these media types, or 304. `isFresh`: no cache in between may answer by itself. */
+  /** Returns the response if it is 200 with one of these media types, or 304. `isFresh` bypasses caches. */
   async get(path: string, accept: string[], deadline: Deadline, isFresh = false, etag?: string): Promise<Response> {
     const headers: Record<string, string> = { Accept: accept.join(", ") };
     if (isFresh) headers["Cache-Control"] = "no-cache";
     if (etag !== undefined) headers["If-None-Match"] = etag;
-    const answer = await deadline.wait(fetch(this.url + path, { headers, redirect: "manual", signal: deadline.signal }));
-    if (answer.status === 304 && etag !== undefined) return answer;
-    const mediaType = answer.headers.get("content-type")?.split(";")[0]?.trim().toLowerCase() ?? "";
-    if (answer.status === 200 && accept.includes(mediaType)) return answer;
-    void answer.body?.cancel().catch(() => {});
-    throw new FetchError(`the answer was ${answer.status} ${mediaType}`, answer.status);
+    const response = await deadline.wait(fetch(this.url + path, { headers, redirect: "manual", signal: deadline.signal }));
+    if (response.status === 304 && etag !== undefined) return response;
+    const mediaType = response.headers.get("content-type")?.split(";")[0]?.trim().toLowerCase() ?? "";
+    if (response.status === 200 && accept.includes(mediaType)) return response;
+    void response.body?.cancel().catch(() => {});
+    throw new FetchError(`the response was ${response.status} ${mediaType}`, response.status);
   }
 }
 
-/** The body as text, piece by piece. */
-export async function* pieces(answer: Response, deadline: Deadline): AsyncGenerator<string> {
-  if (answer.body === null) return;
-  const reader = answer.body.getReader();
+/** Yields the body as text, in chunks. */
+export async function* chunks(response: Response, deadline: Deadline): AsyncGenerator<string> {
+  if (response.body === null) return;
+  const reader = response.body.getReader();
   const decoder = new TextDecoder();
   try {
     for (;;) {
@@ -112,12 +112,12 @@ export async function* pieces(answer: Response, deadline: Deadline): AsyncGenera
   }
 }
 
-/** The whole body. */
-export async function text(answer: Response, limit: number, deadline: Deadline): Promise<string> {
+/** Returns the complete body. */
+export async function text(response: Response, limit: number, deadline: Deadline): Promise<string> {
   let whole = "";
-  for await (const piece of pieces(answer, deadline)) {
-    whole += piece;
-    if (whole.length > limit) throw new FetchError("the answer is too long");
+  for await (const chunk of chunks(response, deadline)) {
+    whole += chunk;
+    if (whole.length > limit) throw new FetchError("the response is too long");
   }
   return whole;
 }

@@ -1,5 +1,5 @@
 /**
- * Verify Doorwarden's access tokens offline, and still refuse the ones of a session that has ended.
+ * Verifies Doorwarden's access tokens offline, and still refuses tokens of ended sessions.
  *
  *     const verifier = new Verifier("https://id.example.com", { audience: "https://api.example.com" });
  *     const claims = await verifier.verify(token); // or throws Refused

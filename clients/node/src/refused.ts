@@ -1,6 +1,7 @@
 /**
- * Whose fault it is: there is no token; the token itself is wrong; it was right until its session ended, or its user's tokens or its
- * key were revoked; or nothing can be said at the moment, because the keys are not known yet or the feed was not heard for too long.
+ * Why a token is refused: there is none (`missing`); it is not valid (`invalid`); it, its session, its user's
+ * tokens or its key were revoked (`revoked`); or it cannot be verified at the moment, because there are no
+ * keys yet or the feed is stale (`unavailable`).
  */
 export type RefusedKind = "missing" | "invalid" | "revoked" | "unavailable";
 
@@ -12,8 +13,8 @@ const DETAILS: Record<RefusedKind, string> = {
 };
 
 /**
- * A token is not accepted. `code` is a stable word for logs; a client should learn only whether another token would help. `detail` is
- * for the operator: what was expected and what came.
+ * A token is refused. `code` is stable and meant for logs; a client should only learn whether another token
+ * would help. `detail` is for the operator: what was expected and what was received.
  */
 export class Refused extends Error {
   constructor(
@@ -25,12 +26,12 @@ export class Refused extends Error {
     this.name = "Refused";
   }
 
-  /** 401, or 503 where the fault is not the token's. */
+  /** 401, or 503 if the token is not at fault. */
   get status(): 401 | 503 {
     return this.kind === "unavailable" ? 503 : 401;
   }
 
-  /** The headers of an answer (RFC 6750). */
+  /** The headers of a response (RFC 6750). */
   get headers(): Record<string, string> {
     const json = { "Content-Type": "application/json" };
     if (this.kind === "unavailable") return { ...json, "Retry-After": "5" };
@@ -38,12 +39,12 @@ export class Refused extends Error {
     return { ...json, "WWW-Authenticate": `Bearer realm="api"${error}` };
   }
 
-  /** The body of an answer, in Doorwarden's own shape. */
+  /** The body of a response, in Doorwarden's format. */
   get body(): string {
     return JSON.stringify({ detail: DETAILS[this.kind] });
   }
 
-  /** The answer of a fetch handler. */
+  /** The response of a fetch handler. */
   response(): Response {
     return new Response(this.body, { status: this.status, headers: this.headers });
   }

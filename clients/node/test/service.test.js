@@ -71,7 +71,7 @@ test("silence is told and handled as chosen", async () => {
     if (whenStale === "refuse") await assert.rejects(one.verify(access), { status: 503, code: "stale" });
     else await one.verify(access);
     assert.ok(one.status().isStale);
-    assert.deepEqual(warnings, [`nothing is heard from the revocation feed of ${URL}`]);
+    assert.deepEqual(warnings, [`the revocation feed of ${URL} is stale`]);
   }
 });
 

@@ -1,4 +1,4 @@
-"""Verify Doorwarden's access tokens offline, and still refuse the ones of a session that has ended.
+"""Verifies Doorwarden's access tokens offline, and still refuses tokens of ended sessions.
 
     verifier = Verifier("https://id.example.com", audience="https://api.example.com")
     claims = verifier.verify(token)   # or raises Refused

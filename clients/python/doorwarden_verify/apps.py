@@ -1,4 +1,4 @@
-"""The application for `INSTALLED_APPS`, where users of the issuer become users of this database."""
+"""The Django application for `INSTALLED_APPS`, which maps users of the issuer to local users."""
 
 from django.apps import AppConfig
 

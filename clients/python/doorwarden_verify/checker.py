@@ -1,4 +1,4 @@
-"""The pure part: key set, revocation statements, token and time go in, claims come out."""
+"""The part without I/O: takes a key set, revocation statements, a token and a time, and returns claims."""
 
 import hashlib
 import re
@@ -11,31 +11,33 @@ from .refused import InvalidToken, Revoked, Unavailable
 
 MAX_TOKEN_CHARS = 8192
 MAX_STATEMENT_CHARS = 4 << 20
-# How far the clocks of two machines may differ.
+# Leeway for the difference between the clocks of two machines, in seconds.
 SKEW = 60
 ALGORITHMS = ("EdDSA", "ES256", "RS256")
-# The type of revocation statements; the former format is refused.
+# The type of revocation statements. The previous format is refused.
 STATEMENT = "revocations.v2+jwt"
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 REQUIRED = ("iss", "sub", "aud", "exp", "iat", "jti", "client_id")
 
-# None of them is ever honoured: they change the rules of verifying, or bring a key along (RFC 8725, section 3.10).
+# Headers that are always refused: they change how a token is verified, or contain a key (RFC 8725, section
+# 3.10).
 FORBIDDEN_HEADERS = frozenset(("b64", "crit", "cty", "enc", "jku", "jwk", "x5c", "x5t", "x5t#S256", "x5u", "zip"))
 PRIVATE_MEMBERS = frozenset(("d", "dp", "dq", "k", "oth", "p", "q", "qi"))
 
 
 class State(NamedTuple):
-    """What is known; replaced as a whole, so that readers need no lock."""
+    """Keys and revocations; replaced as a whole, so that readers need no lock."""
 
     # The key set as it was published, and its keys by `kid`.
     published: Any
     keys: dict[str, jwt.PyJWK]
-    # `iat` of the newest statement, and when it came: by the wall clock, and by a clock that is never set.
-    as_of: int | None
-    heard: float | None
-    heard_steady: float | None
-    # When each session ended; since when tokens of each user that name no session count; until when no token of each user does, but
-    # for those of a session that is kept; until when no token of anybody does; when each revoked key was last named.
+    # `iat` of the newest statement, and when it was received: by the wall clock, and by a monotonic clock.
+    issued_at: int | None
+    received: float | None
+    received_monotonic: float | None
+    # When each session ended; per user, from when on tokens without a session are valid; per user, up to when
+    # all tokens are revoked, except those of a kept session; up to when the tokens of all users are revoked;
+    # when each revoked key was last listed.
     sessions: dict[str, int]
     users: dict[str, int]
     all_of: dict[str, dict[str | None, int]]
@@ -59,7 +61,7 @@ class State(NamedTuple):
 
 
 class Statement(NamedTuple):
-    """What a statement says: ids, each with a time."""
+    """The content of a revocation statement: ids, each with a time."""
 
     iat: int
     window: int
@@ -71,7 +73,7 @@ class Statement(NamedTuple):
 
     @classmethod
     def of(cls, claims: dict[str, Any]) -> "Statement":
-        """Further elements of entries are skipped, so that later versions can say more."""
+        """Ignores further elements of entries, which later versions may add."""
         iat, window = _integer(claims["iat"]), _integer(claims["window"])
         if window < 0:
             raise InvalidToken("bad_claim")
@@ -91,7 +93,8 @@ class Statement(NamedTuple):
 
 
 class Checker:
-    """Decides about access tokens from what it is given. Reads no clock, and does no input or output."""
+    """Verifies access tokens from a key set, revocation statements and a time that are passed in. Does no
+    I/O."""
 
     def __init__(self, issuer: str, audience: str | None = None, *, leeway: int = 0, remembered: int = 20_000):
         self.issuer = issuer
@@ -102,8 +105,8 @@ class Checker:
         self._changing = threading.Lock()
 
     def set_keys(self, jwks: dict[str, Any]) -> None:
-        """Takes the issuer's key set (RFC 7517). One key that is weak, secret or malformed spoils it: `ValueError`, and the keys of
-        before stay."""
+        """Replaces the key set (RFC 7517). Raises `ValueError` if a key is weak, private or malformed; then
+        the previous set stays."""
         if jwks == self._state.published:
             return
         keys = [_public_key(jwk) for jwk in jwks["keys"]]
@@ -111,42 +114,44 @@ class Checker:
         if len(by_id) != len(keys):
             raise ValueError("two keys with the same kid")
         with self._changing:
-            # Nothing verified survives a change of the keys.
+            # A change of the keys clears the cache of verified tokens.
             verified = VerifiedTokens(self._remembered)
             self._state = self._state._replace(published=jwks, keys=by_id, verified=verified)
 
-    def hear(self, signed: str, now: float, steady: float | None = None) -> bool:
-        """Takes a signed revocation statement. True if it revokes a key that was not revoked before.
+    def hear(self, signed: str, now: float, monotonic: float | None = None) -> bool:
+        """Verifies and applies a signed revocation statement. Returns whether it revokes a key that was not
+        revoked before.
 
-        `now` is in seconds since 1970 UTC; `steady`, if it is given, in seconds of a clock that is never set.
+        `now` is in seconds since 1970 UTC; `monotonic`, if given, in seconds of a monotonic clock.
         """
         with self._changing:
             state = self._state
-            said = self._statement(state, signed, now)
-            is_news = state.as_of is None or said.iat > state.as_of
-            as_of = said.iat if state.as_of is None else max(said.iat, state.as_of)
-            # United, not replaced: of several instances one may know of a logout before another does.
-            oldest = as_of - said.window
-            revoked_keys = _united(state.revoked_keys, said.keys, oldest)
+            parsed = self._statement(state, signed, now)
+            is_news = state.issued_at is None or parsed.iat > state.issued_at
+            issued_at = parsed.iat if state.issued_at is None else max(parsed.iat, state.issued_at)
+            # Merged, not replaced: one instance of the issuer may know of a logout before another does.
+            oldest = issued_at - parsed.window
+            revoked_keys = _merged(state.revoked_keys, parsed.keys, oldest)
             revokes_key = not revoked_keys.keys() <= state.revoked_keys.keys()
-            all_of = {user: left for user, kept in state.all_of.items() if (left := _united(kept, (), oldest))}
-            for user, kept, until in said.all_of:
-                all_of[user] = _united(all_of.get(user, {}), ((kept, until),), oldest)
+            all_of = {user: left for user, kept in state.all_of.items() if (left := _merged(kept, (), oldest))}
+            for user, kept, until in parsed.all_of:
+                all_of[user] = _merged(all_of.get(user, {}), ((kept, until),), oldest)
             self._state = state._replace(
-                as_of=as_of,
-                heard=now if is_news else state.heard,
-                heard_steady=steady if is_news else state.heard_steady,
-                sessions=_united(state.sessions, said.sessions, oldest),
-                users=_united(state.users, said.users, oldest),
+                issued_at=issued_at,
+                received=now if is_news else state.received,
+                received_monotonic=monotonic if is_news else state.received_monotonic,
+                sessions=_merged(state.sessions, parsed.sessions, oldest),
+                users=_merged(state.users, parsed.users, oldest),
                 all_of=all_of,
-                before=max((time for time in (state.before, said.before) if time is not None), default=None),
+                before=max((time for time in (state.before, parsed.before) if time is not None), default=None),
                 revoked_keys=revoked_keys,
                 verified=VerifiedTokens(self._remembered) if revokes_key else state.verified,
             )
             return revokes_key
 
     def verify(self, token: str, now: float) -> dict[str, Any]:
-        """The claims of an access token that is valid at `now`. Not to be changed: they are remembered."""
+        """Returns the claims of an access token that is valid at `now`. Do not modify them: they are
+        cached."""
         if len(token) > MAX_TOKEN_CHARS:
             raise InvalidToken("too_long")
         if not token.isascii():
@@ -162,32 +167,34 @@ class Checker:
             self._check_times(claims, now, self._leeway)
             audience = claims["aud"]
             if self.audience not in (audience if isinstance(audience, list) else [audience]):
-                raise InvalidToken("wrong_audience", f"the audience {self.audience!r} was expected, and {audience!r} came")
+                raise InvalidToken("wrong_audience", f"expected the audience {self.audience!r}, got {audience!r}")
             state.verified.put(digest, claims)
         else:
             self._check_times(claims, now, self._leeway)
         state.check(claims)
         return claims
 
-    def silence(self, now: float, steady: float | None = None) -> float | None:
-        """For how many seconds nothing was heard from the feed, by the clock that says more; None: nothing ever was."""
+    def silence(self, now: float, monotonic: float | None = None) -> float | None:
+        """Seconds since the newest statement was received, by the clock that shows more; None if none was."""
         state = self._state
-        if state.heard is None:
+        if state.received is None:
             return None
-        by_steady = 0.0 if steady is None or state.heard_steady is None else steady - state.heard_steady
-        return max(0.0, now - state.heard, by_steady)
+        by_monotonic = 0.0 if monotonic is None or state.received_monotonic is None else monotonic - state.received_monotonic
+        return max(0.0, now - state.received, by_monotonic)
 
-    def is_stale(self, limit: float, now: float, steady: float | None = None) -> bool:
-        """Whether nothing was heard from the feed for longer than `limit` seconds, or the newest that was is older than that by more
-        than clocks may differ: a statement that came late says nothing of the time since it was made."""
+    def is_stale(self, limit: float, now: float, monotonic: float | None = None) -> bool:
+        """Whether no statement was received for longer than `limit` seconds, or the newest one is older than
+        that by more than the permitted clock difference: a delayed statement says nothing about the time
+        since it was issued."""
         state = self._state
-        silence = self.silence(now, steady)
-        return silence is None or silence > limit or state.as_of is None or now - state.as_of > limit + SKEW
+        silence = self.silence(now, monotonic)
+        return silence is None or silence > limit or state.issued_at is None or now - state.issued_at > limit + SKEW
 
     def clock_difference(self) -> float | None:
-        """How many seconds this clock was ahead of the issuer's when the newest statement came; its way is part of it."""
+        """Seconds by which this clock was ahead of the issuer's when the newest statement was received,
+        including its transit time."""
         state = self._state
-        return None if state.heard is None or state.as_of is None else state.heard - state.as_of
+        return None if state.received is None or state.issued_at is None else state.received - state.issued_at
 
     @property
     def has_keys(self) -> bool:
@@ -196,17 +203,17 @@ class Checker:
     def _statement(self, state: State, signed: str, now: float) -> "Statement":
         if len(signed) > MAX_STATEMENT_CHARS:
             raise InvalidToken("too_long")
-        said = self._signed(state, signed, STATEMENT)
-        _require(said, ("iss", "iat", "exp", "window", "sessions", "users", "keys"))
-        statement = Statement.of(said)
+        parsed = self._signed(state, signed, STATEMENT)
+        _require(parsed, ("iss", "iat", "exp", "window", "sessions", "users", "keys"))
+        statement = Statement.of(parsed)
         try:
-            self._check_times(said, now, SKEW)
+            self._check_times(parsed, now, SKEW)
         except InvalidToken as refused:
-            raise InvalidToken(refused.code, f"clocks differ by {abs(now - statement.iat):.0f} s, or it came late") from None
+            raise InvalidToken(refused.code, f"clocks differ by {abs(now - statement.iat):.0f} s, or it was delayed") from None
         return statement
 
     def _signed(self, state: State, token: str, typ: str) -> dict[str, Any]:
-        """The payload, if a key of the issuer's signed it as this type of token."""
+        """Returns the payload, if the token has this type and is signed by a key of the issuer."""
         try:
             header = jwt.get_unverified_header(token)
         except jwt.PyJWTError:
@@ -224,7 +231,8 @@ class Checker:
         if key is None:
             raise InvalidToken("unknown_key")
         try:
-            # The algorithm is that of the key, never the token's choice. Times and audience are judged elsewhere, by the given clock.
+            # The algorithm follows from the key, never from the token. Times and audience are checked by the
+            # caller, with its clock.
             claims = jwt.decode(
                 token,
                 key,
@@ -239,7 +247,7 @@ class Checker:
             raise InvalidToken("malformed") from None
         issuer = claims.get("iss")
         if issuer != self.issuer:
-            raise InvalidToken("wrong_issuer", f"the issuer {self.issuer!r} was expected, and {issuer!r} came")
+            raise InvalidToken("wrong_issuer", f"expected the issuer {self.issuer!r}, got {issuer!r}")
         return claims
 
     @staticmethod
@@ -248,11 +256,11 @@ class Checker:
             if name in claims and type(claims[name]) is not int:
                 raise InvalidToken("bad_claim")
         if now >= claims["exp"] + leeway:
-            raise InvalidToken("expired", f"it ended {now - claims['exp']:.0f} s ago")
+            raise InvalidToken("expired", f"it expired {now - claims['exp']:.0f} s ago")
         if claims.get("nbf", 0) > now + leeway:
-            raise InvalidToken("not_yet_valid", f"it begins in {claims['nbf'] - now:.0f} s")
+            raise InvalidToken("not_yet_valid", f"it becomes valid in {claims['nbf'] - now:.0f} s")
         if claims["iat"] > now + SKEW:
-            raise InvalidToken("issued_in_future", f"it is of {claims['iat'] - now:.0f} s from now: clocks differ by that or more")
+            raise InvalidToken("issued_in_future", f"issued in the future: clocks differ by {claims['iat'] - now:.0f} s or more")
 
 
 def _entries(value: Any) -> list[list[Any]]:
@@ -281,40 +289,41 @@ def _require(claims: dict[str, Any], names: tuple[str, ...]) -> None:
 
 def _public_key(jwk: dict[str, Any]) -> jwt.PyJWK:
     if PRIVATE_MEMBERS & jwk.keys() or jwk.get("use", "sig") != "sig" or not isinstance(jwk.get("kid"), str):
-        raise ValueError("a key of the set is not a public key for signatures with a kid")
+        raise ValueError("a key of the set is not a public signature key with a kid")
     try:
         key = jwt.PyJWK(jwk)
     except jwt.PyJWTError as error:
         raise ValueError("a key of the set cannot be used") from error
     if key.algorithm_name not in ALGORITHMS or (key.algorithm_name == "RS256" and key.key.key_size < 2048):
-        raise ValueError("a key of the set is of no accepted algorithm, or weak")
+        raise ValueError("a key of the set has no accepted algorithm, or is weak")
     return key
 
 
-def _united(old: dict[Any, int], new: Any, oldest: int) -> dict[Any, int]:
-    united = {name: time for name, time in old.items() if time >= oldest}
+def _merged(old: dict[Any, int], new: Any, oldest: int) -> dict[Any, int]:
+    merged = {name: time for name, time in old.items() if time >= oldest}
     for name, time in new:
-        united[name] = max(time, united.get(name, time))
-    return united
+        merged[name] = max(time, merged.get(name, time))
+    return merged
 
 
 class VerifiedTokens:
-    """Claims by the digest of their token, in two generations: when the young one is full it becomes the old one, which is forgotten."""
+    """Cache of claims by the digest of their token, in two generations: when the current one is full, it
+    replaces the previous one."""
 
     def __init__(self, capacity: int):
         self._size = max(1, capacity // 2)
-        self._young: dict[bytes, dict[str, Any]] = {}
-        self._old: dict[bytes, dict[str, Any]] = {}
+        self._current: dict[bytes, dict[str, Any]] = {}
+        self._previous: dict[bytes, dict[str, Any]] = {}
 
     def get(self, digest: bytes) -> dict[str, Any] | None:
-        claims = self._young.get(digest)
+        claims = self._current.get(digest)
         if claims is None:
-            claims = self._old.get(digest)
+            claims = self._previous.get(digest)
             if claims is not None:
                 self.put(digest, claims)
         return claims
 
     def put(self, digest: bytes, claims: dict[str, Any]) -> None:
-        if len(self._young) >= self._size:
-            self._old, self._young = self._young, {}
-        self._young[digest] = claims
+        if len(self._current) >= self._size:
+            self._previous, self._current = self._current, {}
+        self._current[digest] = claims

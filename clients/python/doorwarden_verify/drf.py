@@ -2,19 +2,19 @@
 
     REST_FRAMEWORK = {"DEFAULT_AUTHENTICATION_CLASSES": ["doorwarden_verify.drf.DoorwardenAuthentication"]}
 
-Settings, of which only the first is needed; the environment variable of the same name counts where the setting is missing:
+Settings, of which only the first is required. A missing setting is read from the environment variable of the same name:
 
-    DOORWARDEN_ISSUER      the URL of the issuer, as tokens have it in `iss`
+    DOORWARDEN_ISSUER      the URL of the issuer, exactly as in `iss` of the tokens
     DOORWARDEN_AUDIENCE    `aud` of the tokens; by default the issuer
-    DOORWARDEN_ADDRESS     where the issuer is reached, if at another URL
-    DOORWARDEN_WHEN_STALE  "refuse" (the default) or "accept": what to do while the revocation feed is silent
-    DOORWARDEN_STALE_LIMIT after how many seconds it counts as silent; by default 30
-    DOORWARDEN_ALLOW_HTTP  True to talk to an issuer on another machine without TLS
-    DOORWARDEN_USER        the function that makes a user of claims, by its dotted path:
-                           "doorwarden_verify.drf.TokenUser" (the default): `request.user` is the claims; no table is needed
-                           "doorwarden_verify.drf.get_or_create_user": a user of this database who was made for the issuer's
-                           "doorwarden_verify.drf.get_user": the same, but nobody is made
-                           "doorwarden_verify.drf.get_user_with_same_id": where all users are made at the issuer
+    DOORWARDEN_ADDRESS     the URL at which the issuer is reached, if it differs
+    DOORWARDEN_WHEN_STALE  "refuse" (the default) or "accept": what to do while the revocation feed is stale
+    DOORWARDEN_STALE_LIMIT seconds without a statement after which the feed is stale; by default 30
+    DOORWARDEN_ALLOW_HTTP  True to allow an issuer on another machine without TLS
+    DOORWARDEN_USER        the dotted path of the function that returns a user for the claims:
+                           "doorwarden_verify.drf.TokenUser" (the default): a user made of the claims; needs no table
+                           "doorwarden_verify.drf.get_or_create_user": a local user, created for the issuer's
+                           "doorwarden_verify.drf.get_user": the same, but users are never created
+                           "doorwarden_verify.drf.get_user_with_same_id": if only the issuer creates users
 """
 
 import functools
@@ -38,7 +38,7 @@ from .verifier import Verifier
 
 
 class CannotVerify(APIException):
-    """503: nothing can be said about the token at the moment."""
+    """503: the token cannot be verified at the moment."""
 
     status_code = 503
     default_detail = "Access tokens cannot be verified at the moment."
@@ -70,16 +70,17 @@ class DoorwardenAuthentication(BaseAuthentication):
 
 
 def get_user(claims: dict[str, Any]):
-    """The user of this database who belongs to the issuer's, or None: 401. Who belongs to whom stands in the table of `LocalUser`;
-    nothing follows from equal numbers, names or addresses."""
+    """Returns the local user that belongs to the issuer's user by the table of `LocalUser`, or None, which is
+    401. Equal ids, usernames or email addresses do not match users."""
     link = _links().filter(issuer=claims["iss"], subject=claims["sub"]).select_related("user").first()
     return link and link.user
 
 
 def get_or_create_user(claims: dict[str, Any]):
-    """The user of this database who belongs to the issuer's; made when they first come, without a password.
+    """Returns the local user that belongs to the issuer's user; creates it at the first request, without a
+    password.
 
-    An access token has neither address nor name, so fields that must be unique get a placeholder.
+    An access token contains neither email address nor username, so unique fields get a placeholder.
     """
     user = get_user(claims)
     if user is not None:
@@ -91,7 +92,7 @@ def get_or_create_user(claims: dict[str, Any]):
             _links().create(issuer=claims["iss"], subject=claims["sub"], user=user)
             return user
     except IntegrityError:
-        # Another request was faster.
+        # A concurrent request created the user.
         user = get_user(claims)
         if user is None:
             raise
@@ -99,10 +100,11 @@ def get_or_create_user(claims: dict[str, Any]):
 
 
 def get_user_with_same_id(claims: dict[str, Any]):
-    """The user of this database with the issuer's number, made when they first come: only where this database gives no numbers of its
-    own, because users are made at the issuer alone.
+    """Returns the local user with the issuer's user id, and creates it at the first request. Only for
+    databases that assign no ids of their own, because only the issuer creates users.
 
-    Who is staff or superuser here, has a usable password, or was made for somebody else at the issuer, is not them: None, 401.
+    Returns None, which is 401, if the local user is staff or superuser, has a usable password, or belongs to
+    another user of the issuer.
     """
     model = get_user_model()
     try:
@@ -119,10 +121,10 @@ def get_user_with_same_id(claims: dict[str, Any]):
                 user.save(force_insert=True)
         except IntegrityError:
             user = model._default_manager.filter(pk=pk).first()
-    return None if user is None or _is_somebody_else(user, claims) else user
+    return None if user is None or _is_other_user(user, claims) else user
 
 
-def _is_somebody_else(user, claims: dict[str, Any]) -> bool:
+def _is_other_user(user, claims: dict[str, Any]) -> bool:
     if getattr(user, "is_staff", False) or getattr(user, "is_superuser", False) or user.has_usable_password():
         return True
     others = _links().filter(user=user).exclude(issuer=claims["iss"], subject=claims["sub"]) if _has_table() else None
@@ -136,7 +138,7 @@ def _has_table() -> bool:
 def _links():
     if not _has_table():
         raise ImproperlyConfigured(
-            "add 'doorwarden_verify' to INSTALLED_APPS and run `manage.py migrate`: its table says which user belongs to whom at the issuer"
+            "add 'doorwarden_verify' to INSTALLED_APPS and run `manage.py migrate`: its table maps users of the issuer to local users"
         )
     return apps.get_model("doorwarden_verify", "LocalUser")._default_manager
 
@@ -154,7 +156,8 @@ def _new_user(claims: dict[str, Any], **known: Any):
 
 
 class TokenUser:
-    """A user who is nothing but the claims of their token. It may be compared, hashed and asked for permissions, and is no row."""
+    """A user made of the claims of a token, without a database row. It can be compared, hashed and checked
+    for permissions."""
 
     is_active = True
     is_authenticated = True
@@ -167,7 +170,7 @@ class TokenUser:
         self.id = self.pk = claims.get("id", claims["sub"])
 
     def get_all_permissions(self, obj: object = None) -> set[str]:
-        """By the claim `permissions`, which the issuer adds if it is configured to."""
+        """Returns the claim `permissions`, which the issuer includes if it is configured to."""
         permissions = self.claims.get("permissions")
         return set(permissions) if isinstance(permissions, list) and obj is None else set()
 
@@ -198,10 +201,10 @@ class TokenUser:
 
 @functools.cache
 def verifier() -> Verifier:
-    """The one verifier of this process."""
+    """Returns the verifier of this process."""
     issuer = _setting("ISSUER")
     if not issuer:
-        raise ImproperlyConfigured("DOORWARDEN_ISSUER is missing: the URL of the service that issues the access tokens")
+        raise ImproperlyConfigured("DOORWARDEN_ISSUER is not set. hint: set it to the URL of the service that issues the access tokens")
     return Verifier(
         issuer,
         audience=_setting("AUDIENCE"),
@@ -222,7 +225,7 @@ def _setting(name: str, default: Any = None) -> Any:
     return getattr(settings, name, None) or os.environ.get(name) or default
 
 
-def _forget(*, setting: str, **_: Any) -> None:
+def _reset(*, setting: str, **_: Any) -> None:
     if setting.startswith("DOORWARDEN_"):
         _user_function.cache_clear()
         if verifier.cache_info().currsize:
@@ -230,4 +233,4 @@ def _forget(*, setting: str, **_: Any) -> None:
         verifier.cache_clear()
 
 
-setting_changed.connect(_forget)
+setting_changed.connect(_reset)

@@ -1,56 +1,59 @@
-"""Something that is fetched from time to time, and when somebody cannot do without."""
+"""Fetches something periodically and on demand."""
 
 import threading
 import time
 from collections.abc import Callable
 
-# How many seconds anybody waits for a fetch at most.
+# Maximum time that a caller waits for a fetch, in seconds.
 WAIT = 2.0
 
 
 class Fetcher(threading.Thread):
-    """Fetches in a thread of its own, one fetch at a time, whoever asks.
+    """Fetches in its own thread, one fetch at a time.
 
-    `fetch` is told whether somebody asked, and returns after how many seconds the next routine fetch is due. It must not raise.
+    `fetch` gets whether the fetch is on demand, and returns the seconds until the next periodic fetch. It
+    must not raise.
     """
 
     def __init__(self, name: str, fetch: Callable[[bool], float]):
         super().__init__(name=name, daemon=True)
         self._fetch = fetch
         self._changed = threading.Condition()
-        self._due = time.monotonic()
-        self._is_asked = self._is_stopped = False
-        # When the one that is under way began; whether those who ask may share it, or the next: one that was asked for, or the first.
-        # When the last one that was asked for ended, and how many have that were shared.
-        self._began: float | None = None
+        self._next_at = time.monotonic()
+        self._on_demand = self._is_stopped = False
+        # When the fetch in progress started; whether callers share it (or the next one): true for the first
+        # fetch and those on demand. When the last fetch on demand ended, and how many shared fetches have
+        # ended.
+        self._started_at: float | None = None
         self._is_shared = True
-        self._answered: float | None = None
-        self._answers = 0
+        self._last_on_demand: float | None = None
+        self._shared_ended = 0
 
-    def ask(self, interval: float, wait: float = WAIT) -> None:
-        """Has it fetched, unless somebody had that less than `interval` seconds ago, and waits for the end at most `wait` seconds. Those
-        who ask meanwhile share the fetch; nobody waits for one that has taken too long already."""
+    def request(self, interval: float, wait: float = WAIT) -> None:
+        """Fetches on demand, unless the last such fetch ended less than `interval` seconds ago, and waits at
+        most `wait` seconds for it to end. Concurrent callers share the fetch; none waits for one that has
+        already taken too long."""
         with self._changed:
             now = time.monotonic()
-            # A routine fetch may have begun before there was anything to be learned.
+            # A periodic fetch may have started before the change that the caller needs.
             if not self._is_shared:
-                if self._answered is not None and now - self._answered < interval:
+                if self._last_on_demand is not None and now - self._last_on_demand < interval:
                     return
-                self._is_asked = True
+                self._on_demand = True
                 self._changed.notify_all()
-            if self._began is not None:
-                wait = min(wait, self._began + WAIT - now)
-            answers = self._answers
-            self._changed.wait_for(lambda: self._answers != answers or self._is_stopped, max(0.0, wait))
+            if self._started_at is not None:
+                wait = min(wait, self._started_at + WAIT - now)
+            ended = self._shared_ended
+            self._changed.wait_for(lambda: self._shared_ended != ended or self._is_stopped, max(0.0, wait))
 
-    def rest(self, interval: float) -> float:
-        """How many seconds are left of `interval` since the last fetch that was asked for."""
-        answered = self._answered
-        return 0.0 if answered is None else max(0.0, answered + interval - time.monotonic())
+    def remaining(self, interval: float) -> float:
+        """Returns the seconds left of `interval` since the last fetch on demand."""
+        last_on_demand = self._last_on_demand
+        return 0.0 if last_on_demand is None else max(0.0, last_on_demand + interval - time.monotonic())
 
-    def put_off(self, seconds: float) -> None:
-        """The next routine fetch is not due before."""
-        self._due = max(self._due, time.monotonic() + seconds)
+    def postpone(self, seconds: float) -> None:
+        """Postpones the next periodic fetch by at least this time."""
+        self._next_at = max(self._next_at, time.monotonic() + seconds)
 
     def stop(self) -> None:
         with self._changed:
@@ -60,21 +63,21 @@ class Fetcher(threading.Thread):
     def run(self) -> None:
         while True:
             with self._changed:
-                while not self._is_asked and not self._is_stopped and (left := self._due - time.monotonic()) > 0:
+                while not self._on_demand and not self._is_stopped and (left := self._next_at - time.monotonic()) > 0:
                     self._changed.wait(left)
                 if self._is_stopped:
                     return
-                is_asked, self._is_asked = self._is_asked, False
-                self._is_shared = self._is_shared or is_asked
-                self._began = time.monotonic()
-            seconds = self._fetch(is_asked)
+                on_demand, self._on_demand = self._on_demand, False
+                self._is_shared = self._is_shared or on_demand
+                self._started_at = time.monotonic()
+            seconds = self._fetch(on_demand)
             with self._changed:
                 now = time.monotonic()
-                self._began = None
-                self._due = max(self._due, now + seconds)
-                if is_asked:
-                    self._answered = now
+                self._started_at = None
+                self._next_at = max(self._next_at, now + seconds)
+                if on_demand:
+                    self._last_on_demand = now
                 if self._is_shared:
                     self._is_shared = False
-                    self._answers += 1
+                    self._shared_ended += 1
                 self._changed.notify_all()

@@ -1,4 +1,4 @@
-"""The little of an HTTP client that is needed: GET from one host. No redirect is followed, to wherever it leads."""
+"""A minimal HTTP client: GET from one host. Redirects are never followed."""
 
 import http.client
 import ipaddress
@@ -7,23 +7,23 @@ from urllib.parse import urlsplit
 
 
 class FetchError(Exception):
-    """Something was not fetched. `status` is that of the answer, if there was one of an unexpected kind."""
+    """A fetch failed. `status` is that of the response, if there was an unexpected one."""
 
-    def __init__(self, why: str, status: int | None = None):
-        super().__init__(why)
+    def __init__(self, message: str, status: int | None = None):
+        super().__init__(message)
         self.status = status
 
 
 class Issuer:
-    """Where the issuer is reached."""
+    """The server of the issuer."""
 
     def __init__(self, url: str, allow_http: bool = False):
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment or parts.username:
-            raise ValueError("the issuer must be a URL: https://, a host, and perhaps a port and a path")
+            raise ValueError("the issuer must be a URL: https://, a host, and optionally a port and a path")
         if parts.scheme == "http" and not allow_http and not _is_this_machine(parts.hostname):
             raise ValueError(
-                "the issuer must be reached by https, because the keys come from there. hint: allow_http, on a network that you trust"
+                "the issuer must use https, because the keys are fetched from it. hint: set allow_http on a network that you trust"
             )
         self.url = url.rstrip("/")
         self._host, self._port = parts.hostname, parts.port
@@ -31,8 +31,8 @@ class Issuer:
         self._tls = ssl.create_default_context() if parts.scheme == "https" else None
 
     def get(self, path: str, accept: str, timeout: float, etag: str | None = None, is_fresh: bool = False):
-        """Connection and answer, if that is 200 and of one of these media types, or 304. The caller closes the connection. `is_fresh`:
-        no cache in between may answer by itself."""
+        """Returns connection and response if it is 200 with one of these media types, or 304. The caller
+        closes the connection. `is_fresh` bypasses caches."""
         if self._tls is None:
             connection = http.client.HTTPConnection(self._host, self._port, timeout=timeout)
         else:
@@ -44,31 +44,31 @@ class Issuer:
             headers["Cache-Control"] = "no-cache"
         try:
             connection.request("GET", self._path + path, headers=headers)
-            answer = connection.getresponse()
-            if answer.status == 304 and etag:
-                return connection, answer
-            if answer.status != 200:
-                raise FetchError(f"the answer was {answer.status}", answer.status)
-            media_type = answer.headers.get_content_type()
+            response = connection.getresponse()
+            if response.status == 304 and etag:
+                return connection, response
+            if response.status != 200:
+                raise FetchError(f"the response was {response.status}", response.status)
+            media_type = response.headers.get_content_type()
             if media_type not in accept.split(", "):
-                raise FetchError(f"the answer is {media_type}", answer.status)
-            return connection, answer
+                raise FetchError(f"the response has the media type {media_type}", response.status)
+            return connection, response
         except BaseException:
             connection.close()
             raise
 
     def read(self, path: str, accept: str, limit: int, timeout: float = 5.0, etag: str | None = None, is_fresh: bool = False):
-        """The headers and the text of an answer; None for the text if it has not changed."""
-        connection, answer = self.get(path, accept, timeout, etag, is_fresh)
+        """Returns the headers and the text of the response; the text is None if it has not changed."""
+        connection, response = self.get(path, accept, timeout, etag, is_fresh)
         try:
-            if answer.status == 304:
-                return answer.headers, None
-            text = answer.read(limit + 1)
+            if response.status == 304:
+                return response.headers, None
+            text = response.read(limit + 1)
         finally:
             connection.close()
         if len(text) > limit:
-            raise FetchError("the answer is too long")
-        return answer.headers, text.decode()
+            raise FetchError("the response is too long")
+        return response.headers, text.decode()
 
 
 def _is_this_machine(host: str) -> bool:

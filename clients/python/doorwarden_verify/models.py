@@ -1,12 +1,12 @@
-"""Which user of this database belongs to which user of an issuer."""
+"""Maps users of an issuer to local users."""
 
 from django.conf import settings
 from django.db import models
 
 
 class LocalUser(models.Model):
-    """A user of this database who was made for a user of an issuer. Only `drf.get_or_create_user` writes it; an operator who adds a
-    row lets that user of the issuer be that user here."""
+    """A local user that belongs to a user of an issuer. Only `drf.get_or_create_user` creates rows; an
+    operator may add one to declare that two users are the same person."""
 
     issuer = models.CharField(max_length=255)
     subject = models.CharField(max_length=255)

@@ -1,9 +1,9 @@
-"""Why a token is not accepted."""
+"""The reasons why a token is refused."""
 
 
 class Refused(Exception):
-    """A token is not accepted. `code` is a stable word for logs; a client should learn only whether another token would help.
-    `detail` is for the operator: what was expected and what came."""
+    """A token is refused. `code` is stable and meant for logs; a client should only learn whether another
+    token would help. `detail` is for the operator: what was expected and what was received."""
 
     def __init__(self, code: str, detail: str | None = None):
         super().__init__(code)
@@ -12,12 +12,13 @@ class Refused(Exception):
 
 
 class InvalidToken(Refused):
-    """The token itself is wrong: its form, signature, time, issuer or audience. 401."""
+    """The token is not valid: its format, signature, times, issuer or audience. 401."""
 
 
 class Revoked(Refused):
-    """The token was right once: its session has ended, or its user's tokens or its key were revoked. 401."""
+    """The token was valid before: its session has ended, or its user's tokens or its key were revoked.
+    401."""
 
 
 class Unavailable(Refused):
-    """No fault of the token's: the keys are not known yet, or nothing was heard from the feed for too long. 503."""
+    """The token cannot be verified at the moment: there are no keys yet, or the feed is stale. 503."""

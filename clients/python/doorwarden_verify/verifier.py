@@ -24,40 +24,42 @@ JWKS = "/.well-known/jwks.json"
 FEED = "/.well-known/revocations"
 STREAM = "/.well-known/revocations/stream"
 
-# Seconds. Without an event of the stream for so long, more than a heartbeat, the statement is fetched.
+# All in seconds. Time without an event of the stream, longer than a heartbeat, after which the statement is
+# fetched.
 SILENCE = 7.0
-# Between two statements while there is no stream, and how long to do without one before it is tried again.
+# Interval of fetching the statement while there is no stream, and pause before the stream is tried again.
 POLL = 1.0
 WITHOUT_STREAM = 30.0
-# Between two fetches of the key set that the feed asks for.
+# Minimum interval between two fetches of the key set because of the feed.
 FEED_REFRESH = 0.25
-# How old the key set may become if its Cache-Control says nothing.
-USUAL_AGE = 300.0
-# Between two lines of one kind in the log.
+# Maximum age of the key set if it has no Cache-Control.
+DEFAULT_MAX_AGE = 300.0
+# Minimum interval between two warnings of the same kind.
 MINUTE = 60.0
-# From which difference on clocks are spoken of.
+# Clock difference from which on warnings mention it.
 NOTABLE_DIFFERENCE = 10.0
 
 ERRORS = (OSError, http.client.HTTPException, FetchError, Refused, ValueError, KeyError, TypeError)
 
 
 class Status(NamedTuple):
-    """What a verifier knows of its issuer, for health checks and metrics."""
+    """State of a verifier, for health checks and metrics."""
 
     has_keys: bool
-    # How many seconds ago the newest statement came; None: none came yet.
+    # Seconds since the newest statement was received; None if none was.
     heard_secs_ago: float | None
-    # Whether too little was heard for too long, so that `when_stale` applies.
+    # Whether the feed is stale, so that `when_stale` applies.
     is_stale: bool
 
 
 class Verifier:
-    """Verifies access tokens of one issuer. For every thread of a process; its own threads start with the first token, after a fork
-    again.
+    """Verifies access tokens of one issuer. May be used by all threads of a process. Its own threads start
+    with the first token, and again after a fork.
 
-    `issuer` is exactly what tokens have as `iss`, and `address` where the issuer is reached, if that is another URL. `audience` is by
-    default the issuer. After `stale_limit` seconds without a word from the feed (it has a heartbeat every 5) every token is refused
-    with `Unavailable`, or with `when_stale="accept"` accepted on its signature alone.
+    `issuer` is exactly the `iss` of the tokens, and `address` the URL at which the issuer is reached, if it
+    differs. `audience` is by default the issuer. After `stale_limit` seconds without a statement (the feed
+    has a heartbeat every 5) every token is refused with `Unavailable`, or with `when_stale="accept"` accepted
+    if it is correctly signed.
     """
 
     def __init__(
@@ -86,71 +88,73 @@ class Verifier:
         self._follower: Follower | None = None
         self._starting = threading.Lock()
         self._was_stale = False
-        os.register_at_fork(after_in_child=_forget_threads(weakref.ref(self)))
+        os.register_at_fork(after_in_child=_reset_threads(weakref.ref(self)))
 
     def verify(self, token: str) -> dict[str, Any]:
-        """The claims of an access token that counts now; not to be changed. Raises `Refused`.
+        """Returns the claims of a valid access token; do not modify them. Raises `Refused`.
 
-        If the token names a key that is not known, the key set is fetched again, at most once in each `refresh_interval`; and before
-        every token is refused because the feed is silent, its statement is fetched. No request waits for longer than two seconds.
+        If the token names an unknown key, the key set is fetched again, at most once per `refresh_interval`.
+        Before tokens are refused because the feed is stale, the statement is fetched. Neither waits longer
+        than two seconds.
         """
         follower = self._follow()
         deadline = time.monotonic() + WAIT
         if not follower.ready.is_set():
-            follower.ready.wait(max(0.0, follower.began + WAIT - time.monotonic()))
+            follower.ready.wait(max(0.0, follower.started + WAIT - time.monotonic()))
         try:
             claims = self.checker.verify(token, self._clock())
         except Refused as refused:
             if refused.code not in ("unknown_key", "no_keys"):
-                self._explain(refused)
+                self._warn_of_cause(refused)
                 raise
-            follower.keys.ask(self._refresh_interval, deadline - time.monotonic())
+            follower.keys.request(self._refresh_interval, deadline - time.monotonic())
             claims = self.checker.verify(token, self._clock())
         is_refusing = self._when_stale == "refuse"
         if is_refusing and self._is_stale():
-            follower.statements.ask(POLL, deadline - time.monotonic())
-            # It may have revoked this very token.
+            follower.statements.request(POLL, deadline - time.monotonic())
+            # The new statement may revoke this token.
             claims = self.checker.verify(token, self._clock())
         is_stale = self._is_stale()
         if is_stale != self._was_stale:
             self._was_stale = is_stale
             if is_stale:
-                log.warning("nothing is heard from the revocation feed of %s", self._issuer.url)
+                log.warning("the revocation feed of %s is stale", self._issuer.url)
             else:
-                log.info("the revocation feed of %s is heard again", self._issuer.url)
+                log.info("the revocation feed of %s is current again", self._issuer.url)
         if is_stale and is_refusing:
             raise Unavailable("stale")
         return claims
 
     def ready(self, timeout: float = 5.0) -> bool:
-        """Waits until the keys and a first statement have come; False, and a warning, if they do not within so many seconds."""
+        """Waits until the key set and a first statement were received. Returns False, and warns, if they were
+        not within `timeout` seconds."""
         follower = self._follow()
         is_ready = follower.ready.wait(timeout)
         if not is_ready:
             log.warning(
-                "%s was not heard within %g s%s. hint: see that it runs and can be reached from here; where it has another name here, "
-                "pass that as address",
+                "no keys and revocations from %s within %g s%s. hint: check that it runs and is reachable from here; if it has another name "
+                "here, pass that as address",
                 self._issuer.url,
                 timeout,
-                follower.trouble and f" ({follower.trouble})",
+                follower.last_error and f" ({follower.last_error})",
             )
         return is_ready
 
     def status(self) -> Status:
-        """What is known of the issuer at this moment."""
+        """Returns the current state."""
         self._follow()
         return Status(self.checker.has_keys, self.checker.silence(self._clock(), time.monotonic()), self._is_stale())
 
     def close(self) -> None:
-        """Ends the threads. What was heard still counts, until it is stale."""
+        """Ends the threads. Keys and statements received before remain in use until they are stale."""
         if self._follower is not None:
             self._follower.stop()
 
     def _is_stale(self) -> bool:
         return self.checker.is_stale(self._stale_limit, self._clock(), time.monotonic())
 
-    def _explain(self, refused: Refused) -> None:
-        """What is wrong with the configuration rather than with one token is said in the log."""
+    def _warn_of_cause(self, refused: Refused) -> None:
+        """Warns if the cause is the configuration or a clock, rather than one token."""
         if refused.code in ("wrong_audience", "wrong_issuer", "issued_in_future"):
             self._minutely.warn(refused.code, "tokens are refused: %.400s", refused.detail)
         elif refused.code in ("expired", "not_yet_valid"):
@@ -171,21 +175,21 @@ class Verifier:
             return self._follower
 
 
-def _forget_threads(reference: "weakref.ref[Verifier]") -> Callable[[], None]:
-    """Threads do not survive a fork, and locks may be held by one of them."""
+def _reset_threads(reference: "weakref.ref[Verifier]") -> Callable[[], None]:
+    """Threads do not survive a fork, and one of them may hold a lock."""
 
-    def forget() -> None:
+    def reset() -> None:
         verifier = reference()
         if verifier is not None:
             verifier._follower = None
             verifier._starting = threading.Lock()
             verifier.checker._changing = threading.Lock()
 
-    return forget
+    return reset
 
 
 class Minutely:
-    """Warns of one kind of thing once a minute."""
+    """Logs each kind of warning at most once a minute."""
 
     def __init__(self) -> None:
         self._last: dict[str, float] = {}
@@ -198,14 +202,14 @@ class Minutely:
 
 
 class Follower:
-    """Keeps a checker up to date: a thread each for the keys, for the stream of statements, and for the statement where the stream does
-    not come through."""
+    """Keeps a checker up to date, with a thread each for the keys, for the stream of statements, and for
+    fetching the statement if there is no stream."""
 
     def __init__(self, checker: Checker, issuer: Issuer, clock: Callable[[], float], minutely: Minutely):
         self.ready = threading.Event()
-        self.began = time.monotonic()
-        # What went wrong last, for whoever waits in vain.
-        self.trouble = ""
+        self.started = time.monotonic()
+        # The last error, for the warning of `ready`.
+        self.last_error = ""
         self.keys = Fetcher("doorwarden-keys", self._fetch_keys)
         self.statements = Fetcher("doorwarden-statements", self._fetch_statement)
         self._stream_thread = threading.Thread(name="doorwarden-stream", target=self._follow_stream, daemon=True)
@@ -237,33 +241,33 @@ class Follower:
             except OSError:
                 pass
 
-    def _fetch_keys(self, is_asked: bool) -> float:
-        """Past every cache, if somebody asked: he knows of something that the set of before does not have."""
+    def _fetch_keys(self, on_demand: bool) -> float:
+        """Bypasses caches on demand: the caller needs a key that a cached set may lack."""
         try:
             headers, text = self._issuer.read(
-                JWKS, "application/jwk-set+json, application/json", 256 << 10, is_fresh=is_asked
+                JWKS, "application/jwk-set+json, application/json", 256 << 10, is_fresh=on_demand
             )
             self._checker.set_keys(json.loads(text or ""))
         except ERRORS as error:
-            self._complain("the key set was not fetched", error)
+            self._report("could not fetch the key set", error)
             self._key_failures += 1
             return _backoff(self._key_failures)
         self._key_failures = 0
-        self._announce()
+        self._check_ready()
         found = re.search(r"max-age=(\d{1,9})", headers.get("Cache-Control", ""))
-        max_age = float(found[1]) if found else USUAL_AGE
+        max_age = float(found[1]) if found else DEFAULT_MAX_AGE
         return min(max(max_age, 10.0), 3600.0) * random.uniform(0.5, 1.0)
 
-    def _fetch_statement(self, is_asked: bool) -> float:
+    def _fetch_statement(self, on_demand: bool) -> float:
         try:
             headers, text = self._issuer.read(
-                FEED, "application/jwt", MAX_STATEMENT_CHARS, etag=self._etag, is_fresh=is_asked
+                FEED, "application/jwt", MAX_STATEMENT_CHARS, etag=self._etag, is_fresh=on_demand
             )
             if text is not None:
-                self._hear(text)
+                self._apply(text)
                 self._etag = headers.get("ETag")
         except ERRORS as error:
-            self._complain("the revocations were not fetched", error)
+            self._report("could not fetch the revocations", error)
             self._statement_failures += 1
             return max(POLL, _backoff(self._statement_failures))
         self._statement_failures = 0
@@ -271,61 +275,62 @@ class Follower:
 
     def _follow_stream(self) -> None:
         while not self._stopped.is_set():
-            has_heard, wait = False, 0.0
+            received, wait = False, 0.0
             try:
-                has_heard = self._stream()
+                received = self._stream()
             except ERRORS as error:
                 if self._stopped.is_set():
                     return
-                self._complain("the stream of revocations ended", error)
+                self._report("the stream of revocations ended", error)
                 if isinstance(error, FetchError) and error.status is not None:
                     wait = WITHOUT_STREAM
-            self._stream_failures = 0 if has_heard else self._stream_failures + 1
+            self._stream_failures = 0 if received else self._stream_failures + 1
             self._stopped.wait(max(wait * random.uniform(0.5, 1.0), _backoff(self._stream_failures)))
 
     def _stream(self) -> bool:
-        """Listens until the stream ends, which it does now and then; whether something came."""
-        connection, answer = self._issuer.get(STREAM, "text/event-stream", SILENCE)
+        """Reads the stream until it ends, as it does regularly. Returns whether an event was received."""
+        connection, response = self._issuer.get(STREAM, "text/event-stream", SILENCE)
         self._connection = connection
-        heard = time.monotonic()
-        has_heard = False
+        last_event = time.monotonic()
+        received = False
         try:
             data = ""
             while not self._stopped.is_set():
-                line = answer.readline(MAX_STATEMENT_CHARS + 1024)
+                line = response.readline(MAX_STATEMENT_CHARS + 1024)
                 if not line:
                     break
                 text = line.decode().rstrip("\r\n")
                 if text.startswith("data:"):
                     data = text[5:].strip()
                 elif not text and data:
-                    self._hear(data)
-                    self.statements.put_off(SILENCE)
-                    heard, has_heard, data = time.monotonic(), True, ""
-                # Somebody in between may keep the connection alive and the events to himself.
-                if time.monotonic() - heard > SILENCE:
+                    self._apply(data)
+                    self.statements.postpone(SILENCE)
+                    last_event, received, data = time.monotonic(), True, ""
+                # A proxy may keep the connection alive and hold the events back.
+                if time.monotonic() - last_event > SILENCE:
                     raise TimeoutError
         except TimeoutError:
-            raise FetchError("nothing comes through the stream", None if has_heard else answer.status) from None
+            raise FetchError("no events from the stream", None if received else response.status) from None
         finally:
             self._connection = None
             connection.close()
-        return has_heard
+        return received
 
-    def _hear(self, statement: str) -> None:
-        """Takes a statement; fetches the keys first if it is signed by a new one, and afterwards if it revokes one."""
+    def _apply(self, statement: str) -> None:
+        """Applies a statement; fetches the key set first if it is signed with an unknown key, and afterwards
+        if it revokes one."""
         try:
             revokes_key = self._checker.hear(statement, self._clock(), time.monotonic())
         except Refused as refused:
             if refused.code not in ("unknown_key", "no_keys"):
                 raise
-            self._stopped.wait(self.keys.rest(FEED_REFRESH))
-            self.keys.ask(FEED_REFRESH)
+            self._stopped.wait(self.keys.remaining(FEED_REFRESH))
+            self.keys.request(FEED_REFRESH)
             revokes_key = self._checker.hear(statement, self._clock(), time.monotonic())
-        self._announce()
+        self._check_ready()
         if revokes_key:
             log.warning("a key of %s was revoked", self._issuer.url)
-            self.keys.ask(FEED_REFRESH, wait=0.0)
+            self.keys.request(FEED_REFRESH, wait=0.0)
         difference = self._checker.clock_difference()
         if difference is not None and abs(difference) > NOTABLE_DIFFERENCE:
             self._minutely.warn(
@@ -336,17 +341,18 @@ class Follower:
                 self._issuer.url,
             )
 
-    def _announce(self) -> None:
+    def _check_ready(self) -> None:
         if self._checker.has_keys and self._checker.clock_difference() is not None:
             self.ready.set()
 
-    def _complain(self, what: str, error: Exception) -> None:
+    def _report(self, what: str, error: Exception) -> None:
         detail = getattr(error, "detail", None)
-        self.trouble = f"{what}: {error or type(error).__name__}{detail and f', {detail}' or ''}"
+        self.last_error = f"{what}: {error or type(error).__name__}{detail and f', {detail}' or ''}"
         if not self._stopped.is_set():
-            self._minutely.warn(what, "%s: %.400s", self._issuer.url, self.trouble)
+            self._minutely.warn(what, "%s: %.400s", self._issuer.url, self.last_error)
 
 
 def _backoff(failures: int) -> float:
-    """How many seconds to wait after so many failures in a row: not all at once, if there are many services."""
+    """Seconds to wait after this many failures in a row; random, so that many services do not retry at the
+    same time."""
     return min(10.0, 0.1 * 2 ** min(failures, 7)) * random.uniform(0.5, 1.0)

@@ -148,7 +148,7 @@ class Faults(unittest.TestCase):
         verifier = self.verifier(self.issuer("hang"))
         with self.assertLogs("doorwarden_verify", "WARNING") as logs:
             self.assertFalse(verifier.ready(0.1))
-        self.assertRegex(logs.output[-1], "was not heard within 0.1 s.*hint: ")
+        self.assertRegex(logs.output[-1], "no keys and revocations from .* within 0.1 s.*hint: ")
 
     def test_a_clock_that_is_set_back_hides_no_silence(self):
         issuer = self.issuer()
@@ -180,8 +180,8 @@ class Faults(unittest.TestCase):
         verifier = self.verifier(issuer, audience="https://api.example")
         self.assertTrue(verifier.ready())
         for changes, said in [
-            ({"aud": ["https://other.example"]}, "the audience 'https://api.example' was expected, and .'https://other.example'. came"),
-            ({"iss": "https://id.example"}, f"the issuer '{issuer.url}' was expected, and 'https://id.example' came"),
+            ({"aud": ["https://other.example"]}, "expected the audience 'https://api.example', got .'https://other.example'."),
+            ({"iss": "https://id.example"}, f"expected the issuer '{issuer.url}', got 'https://id.example'"),
             ({"iat": int(time.time()) + 100}, "clocks differ by"),
         ]:
             with self.subTest(said), self.assertLogs("doorwarden_verify", "WARNING") as logs:
@@ -197,7 +197,7 @@ class Faults(unittest.TestCase):
         self.addCleanup(verifier.close)
         with self.assertLogs("doorwarden_verify", "WARNING") as logs:
             self.assertFalse(verifier.ready(0.7))
-        said = f"the issuer 'https://id.example' was expected, and '{issuer.url}' came"
+        said = f"expected the issuer 'https://id.example', got '{issuer.url}'"
         self.assertIn(said, logs.output[0])
         self.assertIn(said, logs.output[-1])
 

@@ -97,4 +97,4 @@ class Forgeries(unittest.TestCase):
         for n in range(40):
             checker.verify(token(jti=str(n)), NOW)
         verified = checker._state.verified
-        self.assertLessEqual(len(verified._young) + len(verified._old), 10)
+        self.assertLessEqual(len(verified._current) + len(verified._previous), 10)
