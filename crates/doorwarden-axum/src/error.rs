@@ -12,8 +12,10 @@ use doorwarden_core::token::bearer::BearerError;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use parking_lot::Mutex;
-use serde_json::{Map, Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -37,6 +39,78 @@ pub struct ApiError {
 enum Complaint {
     Detail(Cow<'static, str>),
     Fields(FieldErrors),
+    /// In the shape of RFC 6749, section 5.2, whatever the client accepts.
+    Oauth(&'static str),
+}
+
+/// The shape of a [`Complaint::Detail`].
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Detail<'a> {
+    detail: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "&str")]
+    code: Option<&'a str>,
+}
+
+/// Complaints by field; `non_field_errors` for those of no single field, `detail` for the request as a whole.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(transparent)]
+#[schemars(rename = "FieldErrors")]
+pub(crate) struct ByField<'a>(BTreeMap<&'a str, TextOrTexts<'a>>);
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(inline)]
+enum TextOrTexts<'a> {
+    Texts(Vec<&'a str>),
+    #[expect(
+        dead_code,
+        reason = "the shape of Detail, which a client may meet where it expects complaints by field"
+    )]
+    Text(&'a str),
+}
+
+impl<'a> TextOrTexts<'a> {
+    fn of(errors: &'a [FieldError]) -> Self {
+        Self::Texts(errors.iter().map(|error| error.text.as_ref()).collect())
+    }
+}
+
+/// Problem details (RFC 9457).
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Problem")]
+pub(crate) struct ProblemDetails<'a> {
+    r#type: &'a str,
+    title: &'a str,
+    status: u16,
+    code: &'a str,
+    detail: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "&str")]
+    hint: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "BTreeMap<&str, Vec<ProblemOfField<'_>>>")]
+    errors: Option<BTreeMap<&'a str, Vec<ProblemOfField<'a>>>>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(inline)]
+struct ProblemOfField<'a> {
+    code: &'a str,
+    detail: &'a str,
+}
+
+impl<'a> From<&'a FieldError> for ProblemOfField<'a> {
+    fn from(error: &'a FieldError) -> Self {
+        Self { code: &error.code, detail: &error.text }
+    }
+}
+
+/// An error of OAuth (RFC 6749, section 5.2).
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct OauthError<'a> {
+    error: &'a str,
+    error_description: &'a str,
 }
 
 impl ApiError {
@@ -57,6 +131,15 @@ impl ApiError {
         let (status, code) = (StatusCode::BAD_REQUEST, Cow::Borrowed("invalid"));
         let complaint = Complaint::Fields(errors);
         Self { status, code, complaint, headers: Vec::new(), shows_code: false, hint: None }
+    }
+
+    /// An error of RFC 6749, section 5.2.
+    pub(crate) fn oauth(status: StatusCode, error: &'static str, description: &'static str) -> Self {
+        Self { complaint: Complaint::Oauth(description), ..Self::detail(status, error, "") }
+    }
+
+    pub(crate) fn is_oauth(&self) -> bool {
+        matches!(self.complaint, Complaint::Oauth(_))
     }
 
     /// 401 without a word about a token, because none was sent (RFC 6750, section 3.1).
@@ -193,7 +276,7 @@ impl ApiError {
     /// Whether a complaint about a field has this code.
     pub(crate) fn has_complaint(&self, code: &str) -> bool {
         match &self.complaint {
-            Complaint::Detail(_) => false,
+            Complaint::Detail(_) | Complaint::Oauth(_) => false,
             Complaint::Fields(errors) => errors.iter().any(|(_, list)| list.iter().any(|e| e.code == code)),
         }
     }
@@ -219,11 +302,11 @@ impl ApiError {
     }
 
     pub(crate) fn respond(self, problem: bool) -> Response {
-        let (content_type, body) = match problem {
+        let (content_type, body) = match problem && !self.is_oauth() {
             true => ("application/problem+json", self.problem()),
             false => ("application/json", self.drf()),
         };
-        let mut response = (self.status, body.to_string()).into_response();
+        let mut response = (self.status, body).into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -233,31 +316,45 @@ impl ApiError {
         response
     }
 
-    fn drf(&self) -> Value {
+    fn drf(&self) -> Vec<u8> {
         match &self.complaint {
-            Complaint::Detail(text) if self.shows_code => json!({"detail": text, "code": self.code}),
-            Complaint::Detail(text) => json!({"detail": text}),
-            Complaint::Fields(errors) => by_field(errors, |error| error.text.as_ref().into()),
+            Complaint::Detail(detail) => {
+                rendered(&Detail { detail, code: self.shows_code.then_some(&self.code) })
+            }
+            Complaint::Oauth(error_description) => {
+                rendered(&OauthError { error: &self.code, error_description })
+            }
+            Complaint::Fields(errors) => rendered(&ByField(
+                errors.iter().map(|(field, list)| (field, TextOrTexts::of(list))).collect(),
+            )),
         }
     }
 
-    fn problem(&self) -> Value {
-        let title = self.status.canonical_reason().unwrap_or("Error");
-        let mut body = json!({
-            "type": "about:blank", "title": title, "status": self.status.as_u16(), "code": self.code,
-        });
-        match &self.complaint {
-            Complaint::Detail(text) => body["detail"] = text.as_ref().into(),
+    fn problem(&self) -> Vec<u8> {
+        let (detail, errors) = match &self.complaint {
+            Complaint::Detail(text) => (text.as_ref(), None),
+            Complaint::Oauth(text) => (*text, None),
             Complaint::Fields(errors) => {
-                body["detail"] = "Some fields are invalid.".into();
-                body["errors"] = by_field(errors, |error| json!({"code": error.code, "detail": error.text}));
+                let by_field = errors
+                    .iter()
+                    .map(|(field, list)| (field, list.iter().map(ProblemOfField::from).collect()));
+                ("Some fields are invalid.", Some(by_field.collect()))
             }
-        }
-        if let Some(hint) = self.hint {
-            body["hint"] = hint.text().into();
-        }
-        body
+        };
+        rendered(&ProblemDetails {
+            r#type: "about:blank",
+            title: self.status.canonical_reason().unwrap_or("Error"),
+            status: self.status.as_u16(),
+            code: &self.code,
+            detail,
+            hint: self.hint.map(Hint::text),
+            errors,
+        })
     }
+}
+
+fn rendered(body: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(body).expect("texts and numbers are JSON")
 }
 
 /// A challenge that says why (RFC 6750, section 3).
@@ -265,11 +362,6 @@ fn challenge(error: &str, why: Hint) -> (http::HeaderName, HeaderValue) {
     let text = format!("Bearer realm=\"api\", error=\"{error}\", error_description=\"{}\"", why.text());
     let plain = HeaderValue::from_static("Bearer realm=\"api\"");
     (WWW_AUTHENTICATE, HeaderValue::from_str(&text).unwrap_or(plain))
-}
-
-fn by_field(errors: &FieldErrors, one: impl Fn(&FieldError) -> Value) -> Value {
-    let fields = errors.iter().map(|(field, list)| (field.to_owned(), list.iter().map(&one).collect()));
-    Value::Object(fields.collect::<Map<String, Value>>())
 }
 
 impl IntoResponse for ApiError {

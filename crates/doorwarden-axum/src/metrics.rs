@@ -1,7 +1,6 @@
 //! What is counted, and how Prometheus reads it.
 
 use crate::auth::Auth;
-use crate::endpoint::resources;
 use crate::error::ApiError;
 use crate::settings::Endpoint;
 use http::StatusCode;
@@ -76,9 +75,10 @@ impl Outcome {
     }
 
     pub(crate) fn of_error(error: &ApiError) -> Self {
-        match error.has_complaint("authorization") {
-            true => Self::named("wrong_credentials"),
-            false => Self::named(error.code()),
+        match error.code() {
+            _ if error.is_oauth() => Self::of_status(error.status()),
+            _ if error.has_complaint("authorization") => Self::named("wrong_credentials"),
+            code => Self::named(code),
         }
     }
 }
@@ -109,7 +109,7 @@ pub struct Metrics {
 
 impl Default for Metrics {
     fn default() -> Self {
-        let operations = resources().into_iter().flat_map(|resource| resource.operations);
+        let operations = Endpoint::ALL.into_iter().flat_map(Endpoint::operations);
         let flows = operations.map(|o| Outcomes { flow: o.id, counters: Default::default() }).collect();
         Self {
             begun: AtomicU64::default(),

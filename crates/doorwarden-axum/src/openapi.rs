@@ -1,31 +1,27 @@
-//! The OpenAPI 3.1 document, made from the same table as the router, so that it knows what was moved or left out and
-//! which fields the application declared.
+//! The OpenAPI 3.1 document, made from the table of endpoints, so that it knows what was moved or left out and which fields the
+//! application declared.
 
 use crate::auth::Auth;
-use crate::endpoint::{Operation, Resource, resources};
+use crate::endpoint::{Described, Endpoint, Operation, Permission, Problem, Shape, Types};
+use crate::error::{ByField, Detail, OauthError, ProblemDetails};
 use bytes::Bytes;
 use doorwarden_core::field::{Field, FieldKind, Writer};
 use doorwarden_core::user::METADATA_MAX_BYTES;
 use serde_json::{Map, Value, json};
 
 pub(crate) fn document(auth: &Auth) -> Bytes {
+    let mut types = Types::default();
     let mut paths = Map::new();
-    for resource in resources() {
-        let Some(path) = auth.settings().path(resource.endpoint) else { continue };
-        let mut operations: Map<String, Value> = resource
-            .operations
-            .iter()
-            .map(|o| (o.method.as_str().to_ascii_lowercase(), operation(auth, o)))
-            .collect();
-        if path.contains("{id}") {
-            let id = json!({
-                "name": "id", "in": "path", "required": true, "description": "The id of a session.",
-                "schema": {"type": "string", "format": "uuid"},
-            });
-            operations.insert("parameters".to_owned(), json!([id]));
+    for endpoint in Endpoint::ALL {
+        let Some(path) = auth.settings().path(endpoint) else { continue };
+        let mut described = Map::new();
+        for one in endpoint.operations() {
+            described.insert(one.method.as_str().to_ascii_lowercase(), operation(auth, &one, &mut types));
         }
-        paths.insert(path.to_owned(), Value::Object(operations));
+        paths.insert(path.to_owned(), Value::Object(described));
     }
+    let responses = common_responses(&mut types);
+    adapt(auth, &mut types);
     let document = json!({
         "openapi": "3.1.0",
         "info": {
@@ -39,8 +35,8 @@ pub(crate) fn document(auth: &Auth) -> Bytes {
         "servers": [{"url": server(auth), "description": "This service."}],
         "paths": paths,
         "components": {
-            "schemas": schemas(auth),
-            "responses": common_answers(),
+            "schemas": types.into_definitions(),
+            "responses": responses,
             "headers": headers(),
             "securitySchemes": {
                 "bearer": {
@@ -66,44 +62,107 @@ fn server(auth: &Auth) -> &str {
 }
 
 /// The members that the body of an operation must have.
-pub(crate) fn required(auth: &Auth, resource: &Resource, operation: Option<usize>) -> Vec<String> {
-    let body = operation.and_then(|operation| resource.operations[operation].body);
-    let schemas = schemas(auth);
-    let required = body.and_then(|name| schemas[name]["required"].as_array());
+pub(crate) fn required(auth: &Auth, operation: &Operation) -> Vec<String> {
+    let schema = body(auth, operation);
+    let required = schema["required"].as_array();
     required.into_iter().flatten().filter_map(|name| name.as_str().map(str::to_owned)).collect()
 }
 
-/// Answers that any operation may give, by status: the name under `components/responses`, what it means, a header of its own.
-const COMMON: [(u16, &str, &str, Option<&str>); 9] = [
-    (401, "Unauthorized", "No token was sent, or it is refused.", Some("WWW-Authenticate")),
-    (408, "RequestTimeout", "The body took more than 30 s.", None),
-    (413, "ContentTooLarge", "The body is larger than 64 KiB.", None),
-    (414, "UriTooLong", "The address is longer than 8 KiB.", None),
-    (
-        415,
-        "UnsupportedMediaType",
-        "The body is neither JSON nor a form, or it is compressed.",
-        Some("Accept"),
-    ),
-    (
-        431,
-        "HeaderFieldsTooLarge",
-        "There are more than 100 header fields, or more than 16 KiB of them.",
-        None,
-    ),
-    (405, "MethodNotAllowed", "Another method than those of the endpoint.", Some("Allow")),
-    (500, "InternalServerError", "A fault of the service; its log has it under the request id.", None),
-    (503, "ServiceUnavailable", "Too busy, or the database is not available.", Some("Retry-After")),
+/// Whether the body of an operation must have any members.
+fn needs_members(auth: &Auth, operation: &Operation) -> bool {
+    let schema = body(auth, operation);
+    schema.get("required").is_some() || schema.get("minProperties").is_some()
+}
+
+/// The whole schema of the body of an operation.
+fn body(auth: &Auth, operation: &Operation) -> Value {
+    let mut types = Types::default();
+    let schema = (operation.body)(&mut types).unwrap_or_default();
+    adapt(auth, &mut types);
+    types.resolved(&schema).clone()
+}
+
+fn operation(auth: &Auth, operation: &Operation, types: &mut Types) -> Value {
+    let mut described = json!({
+        "operationId": operation.id,
+        "summary": operation.summary,
+        "security": match operation.permission {
+            Permission::Anybody => json!([]),
+            Permission::AnybodyOrUser => json!([{}, {"bearer": []}]),
+            Permission::User => json!([{"bearer": []}]),
+            Permission::Service => json!([{"basic": []}, {}]),
+        },
+        "responses": responses(operation, types),
+    });
+    let parameters: Vec<Value> = operation
+        .parameters
+        .iter()
+        .map(|one| {
+            json!({
+                "name": one.name, "in": one.place, "required": one.place == "path",
+                "description": one.text, "schema": (one.schema)(types),
+            })
+        })
+        .collect();
+    if !parameters.is_empty() {
+        described["parameters"] = parameters.into();
+    }
+    if let Some(schema) = (operation.body)(types) {
+        let kind = match operation.is_form {
+            true => "application/x-www-form-urlencoded",
+            false => "application/json",
+        };
+        let is_required = !operation.is_body_optional && needs_members(auth, operation);
+        described["requestBody"] = json!({"required": is_required, "content": {kind: {"schema": schema}}});
+    }
+    described
+}
+
+/// The answers by status: those of the operation's own type, then its errors.
+fn responses(operation: &Operation, types: &mut Types) -> Value {
+    let mut all = Map::new();
+    for (described, meaning) in (operation.answers)(types).into_iter().zip(operation.meanings) {
+        all.insert(described.status.to_string(), answer(described, meaning));
+    }
+    let errors: Vec<&Problem> = operation.all_errors().collect();
+    for status in errors.iter().map(|error| error.status) {
+        let name = status.to_string();
+        let of_status: Vec<&Problem> =
+            errors.iter().copied().filter(|error| error.status == status).collect();
+        let described = match COMMON.iter().find(|(common, ..)| *common == status) {
+            Some((_, name, errors)) if errors().len() == of_status.len() => {
+                json!({"$ref": format!("#/components/responses/{name}")})
+            }
+            _ => failure(&of_status, types),
+        };
+        // A status that is no error here, as 503 of the readiness is none, stays what it is.
+        all.entry(name).or_insert(described);
+    }
+    Value::Object(all)
+}
+
+/// A response to errors that many operations have: its status, its name under `components/responses`, the errors.
+type CommonResponse = (u16, &'static str, fn() -> Vec<&'static Problem>);
+
+fn of_status(status: u16) -> Vec<&'static Problem> {
+    Problem::implied().filter(|error| error.status == status).collect()
+}
+
+const COMMON: [CommonResponse; 9] = [
+    (401, "Unauthorized", || of_status(401)),
+    (405, "MethodNotAllowed", || of_status(405)),
+    (408, "RequestTimeout", || of_status(408)),
+    (413, "ContentTooLarge", || of_status(413)),
+    (414, "UriTooLong", || of_status(414)),
+    (415, "UnsupportedMediaType", || of_status(415)),
+    (431, "HeaderFieldsTooLarge", || of_status(431)),
+    (500, "InternalServerError", || of_status(500)),
+    (503, "ServiceUnavailable", || of_status(503)),
 ];
 
-/// The statuses of [`COMMON`] that only an operation with a body answers.
-const WITH_BODY: [u16; 3] = [408, 413, 415];
-
-fn common_answers() -> Value {
-    let one = |(status, name, description, header): (u16, &str, &str, Option<&str>)| {
-        (name.to_owned(), answer(status, description, Some("Detail"), header))
-    };
-    Value::Object(COMMON.into_iter().map(one).collect())
+fn common_responses(types: &mut Types) -> Value {
+    let all = COMMON.into_iter().map(|(_, name, errors)| (name.to_owned(), failure(&errors(), types)));
+    Value::Object(all.collect())
 }
 
 fn headers() -> Value {
@@ -116,305 +175,102 @@ fn headers() -> Value {
         "Allow": {"description": "The methods of the endpoint.", "schema": text},
         "ETag": {"description": "Changes with the answer.", "schema": text},
         "Cache-Control": {"description": "For how long the answer may be kept.", "schema": text},
+        "Link": {"description": "The next page, as `<…>; rel=\"next\"`, if there is one.", "schema": text},
     })
 }
 
-fn operation(auth: &Auth, operation: &Operation) -> Value {
-    let mut answers = Map::new();
-    for (status, name, ..) in COMMON {
-        let is_possible = match status {
-            401 => operation.authenticated,
-            status if WITH_BODY.contains(&status) => operation.body.is_some(),
-            _ => true,
+fn header_references(names: &[&str]) -> Value {
+    let all = ["X-Request-Id"].iter().chain(names);
+    let one = |name: &&str| ((*name).to_owned(), json!({"$ref": format!("#/components/headers/{name}")}));
+    Value::Object(all.map(one).collect())
+}
+
+fn answer(described: Described, meaning: &str) -> Value {
+    let mut answer = json!({"description": meaning, "headers": header_references(described.headers)});
+    if let Some((kind, schema)) = described.content {
+        answer["content"] = match schema {
+            Some(schema) => json!({kind: {"schema": schema}}),
+            None => json!({kind: {}}),
         };
-        if is_possible {
-            answers.insert(status.to_string(), json!({"$ref": format!("#/components/responses/{name}")}));
-        }
     }
-    if operation.authenticated {
-        let text = "More than one token was sent.";
-        answers.insert("400".to_owned(), answer(400, text, Some("Detail"), None));
-    }
-    for (status, description, schema) in operation.answers {
-        let common = COMMON.iter().find(|(common, ..)| common == status).and_then(|(.., header)| *header);
-        answers.insert(status.to_string(), answer(*status, description, *schema, common));
-    }
-    let mut described = json!({
-        "operationId": operation.id,
-        "summary": operation.summary,
-        "security": if operation.authenticated { json!([{"bearer": []}]) } else { json!([]) },
-    });
-    if let Some(body) = operation.body {
-        let (kind, security) = match body {
-            "TokenInForm" => ("application/x-www-form-urlencoded", Some(json!([{"basic": []}, {}]))),
-            _ => ("application/json", None),
-        };
-        let content = json!({kind: {"schema": reference(body)}});
-        described["requestBody"] = json!({"required": is_body_required(auth, operation), "content": content});
-        if let Some(security) = security {
-            described["security"] = security;
-        }
-    }
-    if operation.id == "create_token" {
-        described["security"] = json!([{}, {"bearer": []}]);
-    }
-    if operation.id == "list_sessions" {
-        described["parameters"] = json!([{"name": "cursor", "in": "query", "schema": {"type": "string"}}]);
-        let schema = json!({"type": "string"});
-        let link = json!({"description": "The next page, as `<…>; rel=\"next\"`, if there is one.", "schema": schema});
-        answers["200"]["headers"] = json!({"Link": link});
-    }
-    if operation.id == "delete_login" {
-        described["parameters"] = json!([{
-            "name": "scope", "in": "query", "description": "Which sessions end.",
-            "schema": {"type": "string", "enum": ["this", "others", "all"], "default": "this"},
-        }]);
-    }
-    described["responses"] = Value::Object(answers);
-    described
+    answer
 }
 
-/// A session token is exchanged without a body, the refresh cookie takes the place of one, and a profile may be left as it is.
-fn is_body_required(auth: &Auth, operation: &Operation) -> bool {
-    match operation.body {
-        Some("Refresh" | "Revocation") => !auth.settings().refresh_cookie,
-        _ => !["create_token", "update_me"].contains(&operation.id),
-    }
-}
-
-fn answer(status: u16, description: &str, schema: Option<&str>, header: Option<&str>) -> Value {
-    let names = ["X-Request-Id"].into_iter().chain(header);
-    let cached = (status == 304 || matches!(schema, Some("KeySet" | "Statement" | "OpenApi" | "Metadata")))
-        .then_some(["ETag", "Cache-Control"]);
-    let names = names.chain(cached.into_iter().flatten());
-    let headers: Map<String, Value> = names
-        .map(|name| (name.to_owned(), json!({"$ref": format!("#/components/headers/{name}")})))
-        .collect();
-    let mut described = json!({"description": description, "headers": headers});
-    let Some(name) = schema else { return described };
-    let (kind, is_text) = match name {
-        "Html" => ("text/html", true),
-        "Statement" => ("application/jwt", true),
-        "Events" => ("text/event-stream", true),
-        "KeySet" => ("application/jwk-set+json", false),
-        _ => ("application/json", false),
+/// What errors of one status are answered with.
+fn failure(errors: &[&Problem], types: &mut Types) -> Value {
+    let headers: &[&str] = match errors.first().map(|error| error.status) {
+        Some(401 | 403) => &["WWW-Authenticate"],
+        Some(405) => &["Allow"],
+        Some(415) => &["Accept"],
+        Some(503) => &["Retry-After"],
+        _ => &[],
     };
-    described["content"] = match name {
-        // Neither JSON nor text: no schema could say more than the media type does.
-        "Statement" => json!({kind: {}}),
-        _ if is_text => json!({kind: {"schema": {"type": "string"}}}),
-        "OpenApi" => json!({kind: {"schema": {"type": "object"}}}),
-        name => json!({kind: {"schema": reference(name)}}),
-    };
-    if ["Detail", "FieldErrors"].contains(&name) {
-        described["content"]["application/problem+json"] = json!({"schema": reference("Problem")});
+    let has = |shape| errors.iter().any(|error| error.shape == shape);
+    let mut schemas = Vec::new();
+    if has(Shape::Oauth) {
+        schemas.push(types.output::<OauthError<'_>>());
     }
-    described
+    // The shape of fields has room for that of a detail.
+    if has(Shape::Fields) {
+        schemas.push(types.output::<ByField<'_>>());
+    } else if has(Shape::Detail) {
+        schemas.push(types.output::<Detail<'_>>());
+    }
+    let schema = match schemas.len() {
+        1 => schemas.remove(0),
+        _ => json!({"anyOf": schemas}),
+    };
+    let mut content = json!({"application/json": {"schema": schema}});
+    if has(Shape::Fields) || has(Shape::Detail) {
+        content["application/problem+json"] = json!({"schema": types.output::<ProblemDetails<'_>>()});
+    }
+    let lines: Vec<String> =
+        errors.iter().map(|error| format!("`{}`: {}", error.code, error.meaning)).collect();
+    json!({"description": lines.join("\n\n"), "headers": header_references(headers), "content": content})
 }
 
-fn reference(name: &str) -> Value {
-    json!({"$ref": format!("#/components/schemas/{name}")})
-}
-
-fn schemas(auth: &Auth) -> Value {
+/// Adds to the schemas what is decided at run time: the declared fields, the rules for passwords, whether refresh tokens are cookies.
+fn adapt(auth: &Auth, types: &mut Types) {
     let context = auth.context();
     let policy = &context.settings.password_policy;
-    let email = json!({"type": "string", "format": "email", "maxLength": 254});
-    let username = json!({
-        "type": ["string", "number"], "minLength": 1, "maxLength": 255,
-        "description": "A number counts as the text it is written as.",
-    });
-    let typed = json!({"type": "string", "format": "password", "minLength": 1});
-    let new_password = json!({
-        "type": "string", "format": "password", "minLength": policy.min_length, "maxLength": policy.max_length,
-    });
-    let time = json!({"type": "string", "format": "date-time"});
-    let texts = json!({"type": "array", "items": {"type": "string"}});
-
-    let mut registration = object(
-        &[("email", &email), ("username", &username), ("password", &new_password)],
-        &["email", "username", "password"],
-    );
-    let mut profile = object(&[("username", &username)], &[]);
-    let optional_time = json!({"type": ["string", "null"], "format": "date-time"});
-    let flag = json!({"type": "boolean"});
-    let id = json!({"type": "integer", "format": "int64"});
-    let mut user = object(
-        &[
-            ("id", &id),
-            ("username", &json!({"type": "string"})),
-            ("email", &json!({"type": "string"})),
-            ("is_active", &flag),
-            ("is_staff", &flag),
-            ("is_superuser", &flag),
-            ("date_joined", &time),
-            ("last_login", &optional_time),
-            ("groups", &texts),
-            ("permissions", &texts),
-        ],
-        &[
-            "id",
-            "username",
-            "email",
-            "is_active",
-            "is_staff",
-            "is_superuser",
-            "date_joined",
-            "last_login",
-            "groups",
-            "permissions",
-        ],
-    );
-    for field in context.fields.iter() {
-        let schema = field_schema(field);
-        if field.writer == Writer::User {
-            registration["properties"][&field.name] = schema.clone();
-            profile["properties"][&field.name] = schema.clone();
-            if field.required
-                && let Some(required) = registration["required"].as_array_mut()
-            {
-                required.push(field.name.clone().into());
-            }
-        }
-        if field.returned {
-            user["properties"][&field.name] = schema;
+    if let Some(password) = types.named("NewPassword") {
+        password.insert("minLength".to_owned(), policy.min_length.into());
+        password.insert("maxLength".to_owned(), policy.max_length.into());
+    }
+    let fields: Vec<&Field> = context.fields.iter().collect();
+    let writable = || fields.iter().copied().filter(|field| field.writer == Writer::User);
+    for (name, fields, are_required) in [
+        ("Registration", writable().collect::<Vec<_>>(), true),
+        ("WholeProfile", writable().collect(), true),
+        ("Profile", writable().collect(), false),
+        ("User", fields.iter().copied().filter(|field| field.returned).collect(), false),
+    ] {
+        if let Some(schema) = types.named(name) {
+            declare(schema, &fields, are_required);
         }
     }
-    if context.fields.iter().next().is_some() {
+    if !fields.is_empty()
+        && let Some(registration) = types.named("Registration")
+    {
         let note = format!("The declared fields of an account may take at most {METADATA_MAX_BYTES} bytes.");
-        registration["description"] = note.into();
+        registration.insert("description".to_owned(), note.into());
     }
-
-    let mut whole_profile = profile.clone();
-    whole_profile["required"] = required_of_profile(&registration);
-
-    let session = object(
-        &[
-            ("id", &json!({"type": "string", "format": "uuid"})),
-            ("current", &flag),
-            ("device", &json!({"type": ["string", "null"]})),
-            ("address", &json!({"type": ["string", "null"]})),
-            ("user_agent", &json!({"type": ["string", "null"]})),
-            ("created_at", &time),
-            ("last_seen_at", &time),
-            ("expires_at", &time),
-            ("auth_time", &optional_time),
-            ("amr", &texts),
-            ("assurance_level", &json!({"type": "integer"})),
-            ("client_id", &json!({"type": ["string", "null"]})),
-            ("refresh_repeated_late_at", &optional_time),
-        ],
-        &["id", "current", "created_at", "expires_at"],
-    );
-    let text = json!({"type": "string"});
-    let seconds = json!({"type": "integer", "format": "int64"});
-    let pair = object(
-        &[
-            ("access", &text),
-            ("refresh", &text),
-            ("token_type", &json!({"const": "Bearer"})),
-            ("expires_in", &seconds),
-            ("refresh_expires_in", &seconds),
-        ],
-        &["access", "token_type", "expires_in", "refresh_expires_in"],
-    );
-    let complaint = object(&[("code", &text), ("detail", &text)], &["code", "detail"]);
-    let given = json!({"type": "string", "minLength": 1});
-    let login = [("email", &email), ("password", &typed)];
-    let resource = json!({"anyOf": [given, {"type": "array", "items": given}]});
-    let token_login = object(&[login[0], login[1], ("resource", &resource)], &["email", "password"]);
-    let mut revocation = object(&[("refresh", &given), ("token", &given)], &[]);
-    revocation["additionalProperties"] = false.into();
-    if !auth.settings().refresh_cookie {
-        revocation["minProperties"] = 1.into();
+    if auth.settings().refresh_cookie {
+        for (name, rule) in [("Refresh", "required"), ("Revocation", "minProperties")] {
+            types.named(name).and_then(|schema| schema.remove(rule));
+        }
     }
-    json!({
-        "Registration": registration,
-        "Login": object(&login, &["email", "password"]),
-        "TokenLogin": token_login,
-        "TokenPair": pair,
-        "Refresh": object(&[("refresh", &given)], if auth.settings().refresh_cookie { &[] } else { &["refresh"] }),
-        "TokenInBody": object(&[("token", &given)], &["token"]),
-        "TokenInForm": object(
-            &[("token", &given), ("token_type_hint", &text), ("client_id", &text), ("client_secret", &text)],
-            &["token"],
-        ),
-        "Revocation": revocation,
-        "Nothing": {"type": "object"},
-        "KeySet": object(&[("keys", &json!({"type": "array", "items": {"type": "object"}}))], &["keys"]),
-        "Metadata": object(
-            &[
-                ("issuer", &text),
-                ("jwks_uri", &text),
-                ("token_endpoint", &text),
-                ("token_endpoint_auth_methods_supported", &texts),
-                ("introspection_endpoint", &text),
-                ("introspection_endpoint_auth_methods_supported", &texts),
-                ("revocation_endpoint", &text),
-                ("revocation_endpoint_auth_methods_supported", &texts),
-                ("response_types_supported", &texts),
-                ("grant_types_supported", &texts),
-                ("subject_types_supported", &texts),
-                ("id_token_signing_alg_values_supported", &texts),
-            ],
-            &["issuer", "response_types_supported", "grant_types_supported"],
-        ),
-        "Introspection": object(
-            &[
-                ("active", &flag),
-                ("sub", &text),
-                ("username", &text),
-                ("client_id", &text),
-                ("token_type", &text),
-                ("iss", &text),
-                ("aud", &texts),
-                ("exp", &seconds),
-                ("iat", &seconds),
-                ("jti", &text),
-                ("sid", &json!({"type": "string", "format": "uuid"})),
-                ("acr", &text),
-                ("amr", &texts),
-                ("auth_time", &seconds),
-            ],
-            &["active"],
-        ),
-        "OauthError": object(&[("error", &text), ("error_description", &text)], &["error"]),
-        "Token": object(&[("token", &json!({"type": "string"}))], &["token"]),
-        "User": user,
-        "Profile": profile,
-        "WholeProfile": whole_profile,
-        "Confirmation": object(&[("password", &typed)], &["password"]),
-        "PasswordChange": object(
-            &[("current_password", &typed), ("new_password", &new_password)],
-            &["current_password", "new_password"],
-        ),
-        "Sessions": {"type": "array", "items": session},
-        "FieldErrors": {
-            "type": "object",
-            "description": "Complaints by field; `non_field_errors` for those of no single field, `detail` for the request as a whole.",
-            "additionalProperties": {"anyOf": [texts, {"type": "string"}]},
-        },
-        "Problem": object(
-            &[
-                ("type", &text),
-                ("title", &text),
-                ("status", &json!({"type": "integer"})),
-                ("code", &text),
-                ("detail", &text),
-                ("hint", &text),
-                ("errors", &json!({"type": "object", "additionalProperties": {"type": "array", "items": complaint}})),
-            ],
-            &["type", "title", "status", "code", "detail"],
-        ),
-        "Detail": object(&[("detail", &json!({"type": "string"})), ("code", &json!({"type": "string"}))], &["detail"]),
-        "Status": object(&[("status", &json!({"type": "string"}))], &["status"]),
-    })
 }
 
-/// What a registration must give and a profile has.
-fn required_of_profile(registration: &Value) -> Value {
-    let required = registration["required"].as_array().into_iter().flatten();
-    required.filter(|name| *name != "email" && *name != "password").cloned().collect()
+/// Adds declared fields to the schema of an object.
+fn declare(schema: &mut Map<String, Value>, fields: &[&Field], are_required: bool) {
+    for field in fields {
+        schema.entry("properties").or_insert_with(|| json!({}))[&field.name] = field_schema(field);
+        if are_required && field.required {
+            let required = schema.entry("required").or_insert_with(|| json!([]));
+            required.as_array_mut().into_iter().for_each(|list| list.push(field.name.as_str().into()));
+        }
+    }
 }
 
 fn field_schema(field: &Field) -> Value {
@@ -432,10 +288,4 @@ fn field_schema(field: &Field) -> Value {
         schema["description"] = description.as_str().into();
     }
     schema
-}
-
-fn object(properties: &[(&str, &Value)], required: &[&str]) -> Value {
-    let properties: Map<String, Value> =
-        properties.iter().map(|(name, schema)| ((*name).to_owned(), (*schema).clone())).collect();
-    json!({"type": "object", "properties": properties, "required": required})
 }

@@ -1,12 +1,14 @@
 //! Request bodies as Django REST framework reads them: JSON, a form or multipart, all giving named fields.
 
+mod data;
 mod form;
 mod json;
+
+pub(crate) use data::{Email, NewPassword, Password, Text, Texts, Username, Word};
 
 use crate::error::ApiError;
 use crate::hint::Hint;
 use axum::body::Body;
-use axum::extract::Request;
 use bytes::Bytes;
 use doorwarden_core::error::{FieldError, FieldErrors, Input, NON_FIELD_ERRORS};
 use doorwarden_core::field::Raw;
@@ -40,41 +42,39 @@ const CODINGS: [&str; 12] = [
     "pack200-gzip",
 ];
 
-/// The fields of a body. A member that occurs twice in a form counts with its last value, as in Django; in JSON it is
+/// The untyped fields of a body, as `request.data` in Django REST framework. A member that occurs twice in a form counts with its last value, as in Django; in JSON it is
 /// refused.
 #[derive(Debug, Default)]
-pub(crate) struct Fields(HashMap<String, Input<Raw>>);
+pub(crate) struct RequestData(HashMap<String, Input<Raw>>);
 
-impl Fields {
+impl RequestData {
     /// Reads the body of a request.
-    pub(crate) async fn read(request: Request) -> Result<Self, ApiError> {
-        Self::parse(request).await?.ok_or_else(|| {
+    pub(crate) async fn read(headers: &HeaderMap, body: Body) -> Result<Self, ApiError> {
+        Self::parse(headers, body).await?.ok_or_else(|| {
             let complaint = FieldError::new("null", "No data provided");
             ApiError::fields(FieldErrors::one(NON_FIELD_ERRORS, complaint))
         })
     }
 
     /// Reads the body of a request that needs none. `null`, which some clients send where they have nothing to say, is none.
-    pub(crate) async fn read_optional(request: Request) -> Result<Self, ApiError> {
-        Ok(Self::parse(request).await?.unwrap_or_default())
+    pub(crate) async fn read_optional(headers: &HeaderMap, body: Body) -> Result<Self, ApiError> {
+        Ok(Self::parse(headers, body).await?.unwrap_or_default())
     }
 
     /// The fields; `None` for the JSON value `null`.
-    async fn parse(request: Request) -> Result<Option<Self>, ApiError> {
-        let (parts, body) = request.into_parts();
-        let Some(kind) = Kind::of(&parts.headers) else {
+    async fn parse(headers: &HeaderMap, body: Body) -> Result<Option<Self>, ApiError> {
+        let Some(kind) = Kind::of(headers) else {
             // Nothing at all: every field is missing.
-            let is_empty =
-                http_body::Body::is_end_stream(&body) || collect(&parts.headers, body).await?.is_empty();
-            return if is_empty { Ok(Some(Self::default())) } else { Err(unsupported(&parts.headers)) };
+            let is_empty = http_body::Body::is_end_stream(&body) || collect(headers, body).await?.is_empty();
+            return if is_empty { Ok(Some(Self::default())) } else { Err(unsupported(headers)) };
         };
-        if let Some(coding) = content_coding(&parts.headers) {
+        if let Some(coding) = content_coding(headers) {
             let text = format!("Unsupported content coding \"{coding}\" in request.");
             let error =
                 ApiError::detail(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_content_coding", text);
             return Err(error.header(ACCEPT_ENCODING, HeaderValue::from_static("identity")));
         }
-        let bytes = collect(&parts.headers, body).await?;
+        let bytes = collect(headers, body).await?;
         match kind {
             Kind::Json => Self::from_json(&bytes),
             Kind::Form if bytes.trim_ascii_start().starts_with(b"{") => {
@@ -114,35 +114,6 @@ impl Fields {
         };
         let text = format!("Invalid data. Expected a dictionary, but got {kind}.");
         Err(ApiError::fields(FieldErrors::one(NON_FIELD_ERRORS, FieldError::new("invalid", text))))
-    }
-
-    /// A field that holds text. A number counts as the text it is written as.
-    pub(crate) fn text(&mut self, name: &str) -> Input<String> {
-        match self.0.remove(name) {
-            None | Some(Input::Missing) => Input::Missing,
-            Some(Input::Null) => Input::Null,
-            Some(Input::Given(Raw::Text(text) | Raw::Json(Value::String(text)))) => Input::Given(text),
-            Some(Input::Given(Raw::Json(Value::Number(number)))) => Input::Given(number.to_string()),
-            Some(Input::Given(Raw::Json(_)) | Input::NotText) => Input::NotText,
-        }
-    }
-
-    /// A field that holds one text, or in JSON a list of some; `None` if it holds anything else.
-    pub(crate) fn texts(&mut self, name: &str) -> Option<Vec<String>> {
-        match self.0.remove(name) {
-            None | Some(Input::Missing | Input::Null) => Some(Vec::new()),
-            Some(Input::Given(Raw::Text(text) | Raw::Json(Value::String(text)))) => Some(vec![text]),
-            Some(Input::Given(Raw::Json(Value::Array(list)))) => list
-                .into_iter()
-                .map(|item| if let Value::String(text) = item { Some(text) } else { None })
-                .collect(),
-            Some(Input::Given(Raw::Json(_)) | Input::NotText) => None,
-        }
-    }
-
-    /// Whether every field was taken.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
     }
 
     /// All fields that were not taken yet.

@@ -1,9 +1,9 @@
-use super::{Answer, Served, served};
+use super::route::{Route, RouteFuture, router, routes};
 use crate::auth::Auth;
 use axum::Router;
 use axum::extract::Request;
 use axum::response::Response;
-use axum::routing::future::RouteFuture;
+use axum::routing::future;
 use futures_util::FutureExt;
 use futures_util::future::{Either, Map};
 use std::collections::HashMap;
@@ -18,21 +18,24 @@ use tower_service::Service;
 pub(crate) struct Direct(Arc<Paths>);
 
 struct Paths {
-    fixed: HashMap<String, Arc<Served>>,
+    fixed: HashMap<String, Arc<Route>>,
     router: Router,
 }
 
 impl Direct {
     pub(crate) fn new(auth: &Auth) -> Self {
-        let fixed = served(auth).into_iter().filter(|(path, _)| !path.contains('{')).collect();
-        Self(Arc::new(Paths { fixed, router: super::router(auth) }))
+        let fixed = routes(auth).into_iter().filter(|(path, _)| !path.contains('{')).collect();
+        Self(Arc::new(Paths { fixed, router: router(auth) }))
     }
 }
 
 impl Service<Request> for Direct {
     type Response = Response;
     type Error = Infallible;
-    type Future = Either<Map<Answer, fn(Response) -> Result<Response, Infallible>>, RouteFuture<Infallible>>;
+    type Future = Either<
+        Map<RouteFuture, fn(Response) -> Result<Response, Infallible>>,
+        future::RouteFuture<Infallible>,
+    >;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
@@ -40,7 +43,7 @@ impl Service<Request> for Direct {
 
     fn call(&mut self, request: Request) -> Self::Future {
         match self.0.fixed.get(request.uri().path()) {
-            Some(served) => Either::Left(Arc::clone(served).answer(request).map(Ok)),
+            Some(route) => Either::Left(Arc::clone(route).answer(request).map(Ok)),
             None => Either::Right(self.0.router.clone().call(request)),
         }
     }

@@ -1,9 +1,13 @@
-use super::{Operation, Resource, document};
-use crate::settings::Endpoint;
-use axum::response::IntoResponse;
+use super::Endpoint;
+use super::answer::{Answer, Described, Document, Media};
+use super::operation::{Anybody, Call};
+use super::types::Types;
+use crate::error::ApiError;
+use axum::response::{IntoResponse, Response};
 use doorwarden_core::feed::etag;
+use http::HeaderValue;
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
-use http::{HeaderValue, Method};
+use serde_json::{Value, json};
 use std::time::Duration;
 
 /// One file, nothing from elsewhere: it works without an internet.
@@ -16,48 +20,48 @@ const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 
 /// How long anybody may keep the document.
 const MAX_AGE: Duration = Duration::from_mins(1);
 
-pub(super) fn openapi() -> Resource {
-    let operation = Operation {
-        method: Method::GET,
-        id: "read_openapi",
-        summary: "This document.",
-        authenticated: false,
-        body: None,
-        answers: &[(200, "The OpenAPI document.", Some("OpenApi")), (304, "It has not changed.", None)],
-        handler: |auth, request| {
-            Box::pin(async move {
-                let openapi = auth.openapi();
-                Ok(document(request.headers(), "application/json", MAX_AGE, &etag(&openapi), openapi))
-            })
-        },
-    };
-    Resource { endpoint: Endpoint::OpenApi, operations: vec![operation] }
+/// The OpenAPI document.
+#[derive(Debug)]
+pub(super) struct OpenApi;
+
+impl Media for OpenApi {
+    const CONTENT_TYPE: &'static str = "application/json";
+
+    fn schema(_: &mut Types) -> Option<Value> {
+        Some(json!({"type": "object"}))
+    }
 }
 
-pub(super) fn page() -> Resource {
-    let operation = Operation {
-        method: Method::GET,
-        id: "read_docs",
-        summary: "An interactive page about this interface.",
-        authenticated: false,
-        body: None,
-        answers: &[(200, "The page.", Some("Html"))],
-        handler: |auth, request| {
-            Box::pin(async move {
-                let root = root(request.uri().path());
-                let openapi = auth.settings().path(Endpoint::OpenApi).unwrap_or_default();
-                let openapi = format!("{root}{}", openapi.trim_start_matches('/'));
-                let page = PAGE.replace("{{openapi}}", &openapi).replace("{{root}}", &root);
-                let headers = [
-                    (CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
-                    (CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
-                    (CACHE_CONTROL, HeaderValue::from_static("no-cache")),
-                ];
-                Ok((headers, page).into_response())
-            })
-        },
-    };
-    Resource { endpoint: Endpoint::Docs, operations: vec![operation] }
+pub(super) async fn openapi(call: Call<Anybody>) -> Result<Document<OpenApi>, ApiError> {
+    let openapi = call.auth.openapi();
+    Ok(Document::new(&call.parts.headers, MAX_AGE, &etag(&openapi), openapi))
+}
+
+/// A page for a browser.
+#[derive(Debug)]
+pub(super) struct Page(String);
+
+impl Answer for Page {
+    fn describe(_: &mut Types) -> Vec<Described> {
+        let content = Some(("text/html", Some(json!({"type": "string"}))));
+        vec![Described { status: 200, content, headers: &[] }]
+    }
+
+    fn respond(self) -> Response {
+        let headers = [
+            (CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
+            (CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
+            (CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+        ];
+        (headers, self.0).into_response()
+    }
+}
+
+pub(super) async fn page(call: Call<Anybody>) -> Result<Page, ApiError> {
+    let root = root(call.parts.uri.path());
+    let openapi = call.auth.settings().path(Endpoint::OpenApi).unwrap_or_default();
+    let openapi = format!("{root}{}", openapi.trim_start_matches('/'));
+    Ok(Page(PAGE.replace("{{openapi}}", &openapi).replace("{{root}}", &root)))
 }
 
 /// The way from a page to where the paths begin, as a relative reference: it is right behind a proxy that takes a prefix away, too.

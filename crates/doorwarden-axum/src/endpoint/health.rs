@@ -1,12 +1,11 @@
-use super::{Operation, Resource, json, json_value};
-use crate::auth::Auth;
+use super::answer::{Answer, Described, Json};
+use super::operation::{Anybody, Call};
+use super::types::Types;
 use crate::error::ApiError;
-use crate::settings::Endpoint;
-use axum::extract::Request;
 use axum::response::Response;
 use doorwarden_core::store::Store;
-use http::{Method, StatusCode};
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
@@ -17,39 +16,39 @@ const PATIENCE: Duration = Duration::from_millis(1500);
 /// How long an answer is good for everybody.
 const KEPT: Duration = Duration::from_millis(250);
 
-pub(super) fn alive() -> Resource {
-    let operation = Operation {
-        method: Method::GET,
-        id: "read_health",
-        summary: "Whether the process answers.",
-        authenticated: false,
-        body: None,
-        answers: &[(200, "It does.", Some("Status"))],
-        handler: |_, _| Box::pin(async { Ok(json(StatusCode::OK, r#"{"status":"ok"}"#)) }),
-    };
-    Resource { endpoint: Endpoint::Health, operations: vec![operation] }
+/// `ok`, or what is wrong.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Status {
+    status: &'static str,
 }
 
-pub(super) fn ready() -> Resource {
-    let operation = Operation {
-        method: Method::GET,
-        id: "read_readiness",
-        summary: "Whether the service can work: the database answers, and holds what requests need. An answer is up to 250 ms old.",
-        authenticated: false,
-        body: None,
-        answers: &[(200, "It can.", Some("Status")), (503, "It cannot.", Some("Status"))],
-        handler: |auth, request| Box::pin(readiness(auth, request)),
-    };
-    Resource { endpoint: Endpoint::Ready, operations: vec![operation] }
+const OK: Status = Status { status: "ok" };
+
+pub(super) async fn alive(_: Call<Anybody>) -> Result<Json<Status>, ApiError> {
+    Ok(Json(OK))
 }
 
-async fn readiness(auth: Auth, _: Request) -> Result<Response, ApiError> {
-    Ok(match auth.readiness().ask(auth.context().store.as_ref()).await {
-        true => json_value(StatusCode::OK, &json!({"status": "ok"})),
-        false => {
-            json_value(StatusCode::SERVICE_UNAVAILABLE, &json!({"status": "the database does not answer"}))
+/// Whether requests can be answered.
+#[derive(Debug)]
+pub(super) struct Ready(bool);
+
+impl Answer for Ready {
+    fn describe(types: &mut Types) -> Vec<Described> {
+        let mut both = Json::<Status>::describe(types);
+        both.extend(Json::<Status, 503>::describe(types));
+        both
+    }
+
+    fn respond(self) -> Response {
+        match self.0 {
+            true => Json::<_>(OK).respond(),
+            false => Json::<_, 503>(Status { status: "the database does not answer" }).respond(),
         }
-    })
+    }
+}
+
+pub(super) async fn ready(call: Call<Anybody>) -> Result<Ready, ApiError> {
+    Ok(Ready(call.auth.readiness().ask(call.auth.context().store.as_ref()).await))
 }
 
 /// What the database last answered, so that whoever asks for it often does not keep the database from working.

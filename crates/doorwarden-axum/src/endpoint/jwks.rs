@@ -1,24 +1,28 @@
-use super::{Operation, Resource, document};
-use crate::settings::Endpoint;
+use super::answer::{Document, Media};
+use super::operation::{Anybody, Call};
+use super::types::Types;
+use crate::error::ApiError;
 use doorwarden_core::feed::etag;
-use http::Method;
+use schemars::JsonSchema;
+use serde_json::{Map, Value};
 
-pub(super) fn resource() -> Resource {
-    let operation = Operation {
-        method: Method::GET,
-        id: "read_keys",
-        summary: "The public keys that access tokens and revocation statements are verified with (RFC 7517).",
-        authenticated: false,
-        body: None,
-        answers: &[(200, "The key set.", Some("KeySet")), (304, "It has not changed.", None)],
-        handler: |auth, request| {
-            Box::pin(async move {
-                let context = auth.context();
-                let keys = context.keys.jwks(context.now());
-                let (etag, max_age) = (etag(&keys), context.settings.keys.cache);
-                Ok(document(request.headers(), "application/jwk-set+json", max_age, &etag, keys))
-            })
-        },
-    };
-    Resource { endpoint: Endpoint::Jwks, operations: vec![operation] }
+/// A set of public keys (RFC 7517).
+#[derive(Debug, JsonSchema)]
+pub(super) struct KeySet {
+    #[expect(dead_code, reason = "only the schema is needed: the core renders key sets")]
+    keys: Vec<Map<String, Value>>,
+}
+
+impl Media for KeySet {
+    const CONTENT_TYPE: &'static str = "application/jwk-set+json";
+
+    fn schema(types: &mut Types) -> Option<Value> {
+        Some(types.output::<Self>())
+    }
+}
+
+pub(super) async fn get(call: Call<Anybody>) -> Result<Document<KeySet>, ApiError> {
+    let context = call.auth.context();
+    let keys = context.keys.jwks(context.now());
+    Ok(Document::new(&call.parts.headers, context.settings.keys.cache, &etag(&keys), keys))
 }

@@ -1,33 +1,34 @@
-use super::{Operation, Resource, json_value, read};
-use crate::auth::Auth;
+use super::answer::Json;
+use super::operation::{Anybody, Call, Data};
+use crate::body::{Email, Password};
 use crate::error::ApiError;
-use crate::settings::Endpoint;
-use axum::extract::Request;
-use axum::response::Response;
-use doorwarden_core::flow::log_in::{Login, log_in};
-use http::{Method, StatusCode};
-use serde_json::json;
+use doorwarden_core::flow::IssuedToken;
+use doorwarden_core::flow::log_in::{self, log_in};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-pub(super) fn resource() -> Resource {
-    let operation = Operation {
-        method: Method::POST,
-        id: "create_login",
-        summary: "Log in with an e-mail address and a password.",
-        authenticated: false,
-        body: Some("Login"),
-        answers: &[
-            (200, "Logged in.", Some("Token")),
-            (400, "Address and password do not belong together, or a field is wrong.", Some("FieldErrors")),
-            (503, "Too busy, or the database is not available.", Some("Detail")),
-        ],
-        handler: |auth, request| Box::pin(post(auth, request)),
-    };
-    Resource { endpoint: Endpoint::Login, operations: vec![operation] }
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(super) struct Login {
+    email: Email,
+    password: Password,
 }
 
-async fn post(auth: Auth, request: Request) -> Result<Response, ApiError> {
-    let (client, mut fields) = read(&auth, request).await?;
-    let login = Login { email: fields.text("email"), password: fields.text("password"), client };
-    let (_, issued) = log_in(auth.context(), login).await?;
-    Ok(json_value(StatusCode::OK, &json!({"token": issued.token})))
+/// A session token.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Token {
+    token: String,
+}
+
+impl From<IssuedToken> for Token {
+    fn from(issued: IssuedToken) -> Self {
+        Self { token: issued.token }
+    }
+}
+
+pub(super) async fn post(call: Call<Anybody, Data<Login>>) -> Result<Json<Token>, ApiError> {
+    let client = call.client();
+    let Login { email, password } = call.body.fields;
+    let login = log_in::Login { email: email.0, password: password.0, client };
+    let (_, issued) = log_in(call.auth.context(), login).await?;
+    Ok(Json(issued.into()))
 }

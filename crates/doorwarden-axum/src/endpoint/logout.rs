@@ -1,44 +1,32 @@
-use super::{Operation, Resource, user};
-use crate::auth::Auth;
+use super::answer::NoContent;
+use super::operation::Call;
 use crate::error::ApiError;
-use crate::settings::Endpoint;
-use axum::extract::Request;
-use axum::response::{IntoResponse, Response};
+use crate::extract::CurrentUser;
 use doorwarden_core::flow::log_out::{LogoutScope, log_out};
-use http::{Method, StatusCode};
+use http::StatusCode;
+use schemars::JsonSchema;
+use serde::Deserialize;
 
-pub(super) fn resource() -> Resource {
-    let operation = Operation {
-        method: Method::POST,
-        id: "delete_login",
-        summary: "End this session, or with ?scope=others or ?scope=all the others or all.",
-        authenticated: true,
-        body: None,
-        answers: &[
-            (204, "Ended.", None),
-            (400, "The scope is none of this, others and all.", Some("Detail")),
-        ],
-        handler: |auth, request| Box::pin(post(auth, request)),
+/// Which sessions end.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline, extend("default" = "this"))]
+pub(super) enum Scope {
+    This,
+    Others,
+    All,
+}
+
+pub(super) async fn post(call: Call<CurrentUser>) -> Result<NoContent, ApiError> {
+    let refused = || {
+        let text = "The scope must be this, others or all.";
+        ApiError::detail(StatusCode::BAD_REQUEST, "invalid_scope", text)
     };
-    Resource { endpoint: Endpoint::Logout, operations: vec![operation] }
-}
-
-async fn post(auth: Auth, request: Request) -> Result<Response, ApiError> {
-    let user = user(&auth, &request).await?;
-    let scope = scope(request.uri().query().unwrap_or_default())?;
-    log_out(auth.context(), user.authenticated(), scope).await?;
-    Ok(StatusCode::NO_CONTENT.into_response())
-}
-
-fn scope(query: &str) -> Result<LogoutScope, ApiError> {
-    let given = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "scope");
-    match given.as_ref().map(|(_, value)| value.as_ref()) {
-        None | Some("this") => Ok(LogoutScope::This),
-        Some("others") => Ok(LogoutScope::Others),
-        Some("all") => Ok(LogoutScope::All),
-        Some(_) => {
-            let text = "The scope must be this, others or all.";
-            Err(ApiError::detail(StatusCode::BAD_REQUEST, "invalid_scope", text))
-        }
-    }
+    let scope = match call.query::<Scope>("scope", refused)? {
+        None | Some(Scope::This) => LogoutScope::This,
+        Some(Scope::Others) => LogoutScope::Others,
+        Some(Scope::All) => LogoutScope::All,
+    };
+    log_out(call.auth.context(), call.caller.authenticated(), scope).await?;
+    Ok(NoContent)
 }

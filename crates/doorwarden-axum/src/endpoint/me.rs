@@ -1,93 +1,76 @@
-use super::{Operation, Resource, json, user};
+use super::answer::{NoContent, Rendered};
+use super::operation::{Call, Data};
 use crate::auth::Auth;
-use crate::body::Fields;
+use crate::body::{Password, Username};
 use crate::error::ApiError;
-use crate::settings::Endpoint;
-use axum::extract::Request;
-use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
+use crate::extract::CurrentUser;
+use doorwarden_core::error::Input;
+use doorwarden_core::field::Raw;
 use doorwarden_core::flow::delete_account::delete_account;
 use doorwarden_core::flow::profile::{ProfileChange, change_profile};
 use doorwarden_core::live::LiveUser;
 use doorwarden_core::view::AccountView;
-use http::{Method, StatusCode};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::collections::HashMap;
 
-pub(super) fn resource() -> Resource {
-    let get = Operation {
-        method: Method::GET,
-        id: "read_me",
-        summary: "The user of the token.",
-        authenticated: true,
-        body: None,
-        answers: &[(200, "The user.", Some("User"))],
-        handler: |auth, request| Box::pin(get(auth, request)),
-    };
-    let patch = Operation {
-        method: Method::PATCH,
-        id: "update_me",
-        summary: "Change the user name or the fields that a user may write. What is not sent stays as it is.",
-        authenticated: true,
-        body: Some("Profile"),
-        answers: &[
-            (200, "The user as they now are.", Some("User")),
-            (
-                400,
-                "Something about the fields is wrong, or one of them cannot be changed.",
-                Some("FieldErrors"),
-            ),
-        ],
-        handler: |auth, request| Box::pin(change(auth, request)),
-    };
-    let put = Operation {
-        method: Method::PUT,
-        id: "replace_me",
-        summary: "As PATCH, with everything that a registration must give.",
-        authenticated: true,
-        body: Some("WholeProfile"),
-        answers: patch.answers,
-        handler: patch.handler,
-    };
-    let delete = Operation {
-        method: Method::DELETE,
-        id: "delete_me",
-        summary: "Delete the account. Asks for the password.",
-        authenticated: true,
-        body: Some("Confirmation"),
-        answers: &[
-            (204, "The account is gone.", None),
-            (400, "The password is wrong or missing.", Some("FieldErrors")),
-        ],
-        handler: |auth, request| Box::pin(delete(auth, request)),
-    };
-    Resource { endpoint: Endpoint::Me, operations: vec![get, put, patch, delete] }
+pub(super) type User = AccountView<'static>;
+
+/// Changes of a profile.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(super) struct Profile {
+    #[serde(default)]
+    username: Username,
 }
 
-async fn get(auth: Auth, request: Request) -> Result<Response, ApiError> {
-    let user = user(&auth, &request).await?;
-    Ok(json(StatusCode::OK, rendered(&auth, &user.authenticated().user)))
+/// A profile with everything that a registration must give.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(super) struct WholeProfile {
+    username: Username,
 }
 
-async fn change(auth: Auth, request: Request) -> Result<Response, ApiError> {
-    let is_whole = request.method() == Method::PUT;
-    let user = user(&auth, &request).await?;
-    let mut fields = Fields::read(request).await?;
-    let change = ProfileChange { is_whole, username: fields.text("username"), others: fields.others() };
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(super) struct Confirmation {
+    password: Password,
+}
+
+pub(super) async fn get(call: Call<CurrentUser>) -> Result<Rendered<User>, ApiError> {
+    Ok(render(&call.auth, &call.caller.authenticated().user))
+}
+
+pub(super) async fn patch(call: Call<CurrentUser, Data<Profile>>) -> Result<Rendered<User>, ApiError> {
+    let Data { fields: Profile { username }, others } = call.body;
+    change(&call.auth, &call.caller, false, username, others).await
+}
+
+pub(super) async fn put(call: Call<CurrentUser, Data<WholeProfile>>) -> Result<Rendered<User>, ApiError> {
+    let Data { fields: WholeProfile { username }, others } = call.body;
+    change(&call.auth, &call.caller, true, username, others).await
+}
+
+async fn change(
+    auth: &Auth,
+    user: &CurrentUser,
+    is_whole: bool,
+    username: Username,
+    others: HashMap<String, Input<Raw>>,
+) -> Result<Rendered<User>, ApiError> {
+    let change = ProfileChange { is_whole, username: username.0, others };
     let changed = change_profile(auth.context(), user.authenticated(), change).await?;
-    Ok(json(StatusCode::OK, rendered(&auth, &changed)))
+    Ok(render(auth, &changed))
 }
 
-async fn delete(auth: Auth, request: Request) -> Result<Response, ApiError> {
-    let user = user(&auth, &request).await?;
-    let mut fields = Fields::read(request).await?;
-    delete_account(auth.context(), user.authenticated(), fields.text("password")).await?;
-    Ok(StatusCode::NO_CONTENT.into_response())
+pub(super) async fn delete(call: Call<CurrentUser, Data<Confirmation>>) -> Result<NoContent, ApiError> {
+    let Confirmation { password } = call.body.fields;
+    delete_account(call.auth.context(), call.caller.authenticated(), password.0).await?;
+    Ok(NoContent)
 }
 
 /// The answer for a user: rendered once, ready bytes afterwards.
-fn rendered(auth: &Auth, user: &LiveUser) -> Bytes {
+fn render(auth: &Auth, user: &LiveUser) -> Rendered<User> {
     let render = || {
         let view = AccountView::new(&auth.context().fields, &user.account);
         serde_json::to_vec(&view).expect("texts, numbers and flags are JSON").into()
     };
-    user.rendered.get_or_init(render).clone()
+    Rendered::new(user.rendered.get_or_init(render).clone())
 }

@@ -1,78 +1,80 @@
 //! Where everything lies, for libraries that are told the issuer alone: authorization server metadata (RFC 8414), and the same at the
 //! place where OpenID Connect has it. It says only what is there: there is no authorization endpoint, and no grant of OAuth.
 
-use super::{Operation, Resource, document};
+use super::Endpoint;
+use super::answer::{Document, Media};
+use super::operation::{Anybody, Call};
+use super::types::Types;
 use crate::auth::Auth;
-use crate::settings::Endpoint;
-use axum::extract::Request;
-use axum::response::Response;
+use crate::error::ApiError;
 use bytes::Bytes;
 use doorwarden_core::feed::etag;
 use doorwarden_core::token::Algorithm;
-use http::Method;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
 
-pub(super) fn oauth() -> Resource {
-    let operation = operation("read_metadata", "Where the endpoints lie, and what they can (RFC 8414).");
-    Resource { endpoint: Endpoint::Metadata, operations: vec![operation] }
+/// How services show their secret.
+const OF_SERVICES: &[&str] = &["client_secret_basic", "client_secret_post"];
+
+/// Authorization server metadata. What is not served is left out.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Metadata {
+    issuer: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    jwks_uri: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_endpoint: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_endpoint_auth_methods_supported: Option<&'static [&'static str]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    introspection_endpoint: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    introspection_endpoint_auth_methods_supported: Option<&'static [&'static str]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revocation_endpoint: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revocation_endpoint_auth_methods_supported: Option<&'static [&'static str]>,
+    response_types_supported: &'static [&'static str],
+    grant_types_supported: &'static [&'static str],
+    subject_types_supported: &'static [&'static str],
+    id_token_signing_alg_values_supported: Vec<&'static str>,
 }
 
-pub(super) fn openid() -> Resource {
-    let operation = operation("read_openid_configuration", "The same where OpenID Connect looks for it.");
-    Resource { endpoint: Endpoint::OpenIdConfiguration, operations: vec![operation] }
-}
+impl Media for Metadata {
+    const CONTENT_TYPE: &'static str = "application/json";
 
-fn operation(id: &'static str, summary: &'static str) -> Operation {
-    Operation {
-        method: Method::GET,
-        id,
-        summary,
-        authenticated: false,
-        body: None,
-        answers: &[(200, "The metadata.", Some("Metadata")), (304, "It has not changed.", None)],
-        handler: |auth, request| Box::pin(async move { Ok(get(&auth, &request)) }),
+    fn schema(types: &mut Types) -> Option<Value> {
+        Some(types.output::<Self>())
     }
 }
 
-fn get(auth: &Auth, request: &Request) -> Response {
-    let metadata = Bytes::from(metadata(auth).to_string());
-    let max_age = auth.context().settings.keys.cache;
-    document(request.headers(), "application/json", max_age, &etag(&metadata), metadata)
+pub(super) async fn get(call: Call<Anybody>) -> Result<Document<Metadata>, ApiError> {
+    let metadata = serde_json::to_vec(&metadata(&call.auth)).expect("texts are JSON");
+    let max_age = call.auth.context().settings.keys.cache;
+    Ok(Document::new(&call.parts.headers, max_age, &etag(&metadata), Bytes::from(metadata)))
 }
 
-fn metadata(auth: &Auth) -> Value {
+fn metadata(auth: &Auth) -> Metadata {
     let context = auth.context();
     let issuer = context.settings.access.issuer.as_str();
-    let mut metadata = json!({
-        "issuer": issuer,
-        "response_types_supported": ["none"],
+    let url = |endpoint| Some(format!("{}{}", issuer.trim_end_matches('/'), auth.settings().path(endpoint)?));
+    let has = |endpoint| auth.settings().path(endpoint).is_some();
+    Metadata {
+        issuer: issuer.to_owned(),
+        jwks_uri: url(Endpoint::Jwks),
+        token_endpoint: url(Endpoint::Token),
+        token_endpoint_auth_methods_supported: has(Endpoint::Token).then_some(&["none"]),
+        introspection_endpoint: url(Endpoint::OauthIntrospect),
+        introspection_endpoint_auth_methods_supported: has(Endpoint::OauthIntrospect).then_some(OF_SERVICES),
+        revocation_endpoint: url(Endpoint::OauthRevoke),
+        revocation_endpoint_auth_methods_supported: has(Endpoint::OauthRevoke).then_some(OF_SERVICES),
+        response_types_supported: &["none"],
         // Without it, two grants would be taken for granted.
-        "grant_types_supported": [],
-        "subject_types_supported": ["public"],
-        "id_token_signing_alg_values_supported": names(&context.keys.algorithms(context.now())),
-    });
-    let of_services = json!(["client_secret_basic", "client_secret_post"]);
-    for (endpoint, name, methods) in [
-        (Endpoint::Jwks, "jwks_uri", None),
-        (Endpoint::Token, "token_endpoint", Some(("token_endpoint_auth_methods_supported", json!(["none"])))),
-        (
-            Endpoint::OauthIntrospect,
-            "introspection_endpoint",
-            Some(("introspection_endpoint_auth_methods_supported", of_services.clone())),
-        ),
-        (
-            Endpoint::OauthRevoke,
-            "revocation_endpoint",
-            Some(("revocation_endpoint_auth_methods_supported", of_services)),
-        ),
-    ] {
-        let Some(path) = auth.settings().path(endpoint) else { continue };
-        metadata[name] = format!("{}{path}", issuer.trim_end_matches('/')).into();
-        if let Some((name, methods)) = methods {
-            metadata[name] = methods;
-        }
+        grant_types_supported: &[],
+        subject_types_supported: &["public"],
+        id_token_signing_alg_values_supported: names(&context.keys.algorithms(context.now())),
     }
-    metadata
 }
 
 /// As `alg` may name them: what is `EdDSA` in a token's header is `Ed25519` to those who want it named fully (RFC 9864).

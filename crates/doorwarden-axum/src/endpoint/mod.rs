@@ -1,6 +1,10 @@
-//! The endpoints: one file each. A file says what its endpoint is called, where it lies, what it takes and answers (for the OpenAPI
-//! document), and turns a request into a call of a flow.
+//! The table of endpoints, one row each. From it come the router, [`Endpoint`], the default paths, the OpenAPI document, the table of
+//! docs/http.md and the requests of deploy/postman.json.
+//!
+//! A row says where the endpoint lies and what each of its methods does: the function, whose type says who may call it, what it
+//! takes and what it answers; what the answers mean; and the errors, beside those that follow from the caller and the body.
 
+mod answer;
 mod direct;
 mod docs;
 mod health;
@@ -10,308 +14,293 @@ mod logout;
 mod me;
 mod metadata;
 mod oauth;
+mod operation;
 mod password;
+mod problem;
 mod registration;
 mod revocations;
+mod route;
 mod sessions;
 mod token;
 mod token_refresh;
 mod token_revoke;
 mod token_verify;
+mod types;
 
+pub(crate) use answer::Described;
 pub(crate) use direct::Direct;
 pub(crate) use health::Readiness;
+pub(crate) use operation::{Operation, Permission};
+pub(crate) use problem::{Problem, Shape};
+pub(crate) use route::router;
+pub(crate) use types::Types;
 
-use crate::auth::Auth;
-use crate::body::Fields;
-use crate::client::client_info;
-use crate::cors::Grant;
-use crate::error::ApiError;
 use crate::extract::CurrentUser;
-use crate::metrics::Outcome;
-use crate::openapi;
-use crate::settings::Endpoint;
-use axum::Router;
-use axum::body::Body;
-use axum::extract::Request;
-use axum::response::{IntoResponse, Response};
-use axum::routing::any;
-use bytes::Bytes;
-use doorwarden_core::flow::authenticate::{AuthenticateError, ShownTo};
-use doorwarden_core::session::ClientInfo;
-use doorwarden_core::store::patience::one_request;
-use futures_util::future::BoxFuture;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
-use serde_json::Value;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use answer::{Created, Document, Json, NoContent, Page, Rendered, WithCookie};
+use doorwarden_core::session::SessionId;
+use http::Method;
+use operation::{Anybody, AnybodyOrUser, Data, Service, Unread, operation};
 
-const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+macro_rules! endpoints {
+    ($($name:ident, $label:literal, $path:literal: [$($operation:expr),+ $(,)?];)+) => {
+        /// The endpoints that [`Auth::router`](crate::Auth::router) offers. Each can be left out or moved.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[non_exhaustive]
+        pub enum Endpoint {
+            $(#[doc = concat!("`", $path, "`")] $name),+
+        }
 
-/// An endpoint with its operations.
-pub(crate) struct Resource {
-    pub(crate) endpoint: Endpoint,
-    pub(crate) operations: Vec<Operation>,
-}
+        impl Endpoint {
+            /// Every endpoint.
+            pub const ALL: [Self; [$($label),+].len()] = [$(Self::$name),+];
 
-/// What one method of an endpoint does.
-pub(crate) struct Operation {
-    pub(crate) method: Method,
-    /// The stable name for generated clients: `verb_resource`.
-    pub(crate) id: &'static str,
-    pub(crate) summary: &'static str,
-    /// Whether it needs a user.
-    pub(crate) authenticated: bool,
-    /// The schema of the body, if it takes one; a name under `components/schemas`.
-    pub(crate) body: Option<&'static str>,
-    /// Status, what it means, and the name of the schema of the answer.
-    pub(crate) answers: &'static [(u16, &'static str, Option<&'static str>)],
-    pub(crate) handler: Handler,
-}
-
-pub(crate) type Handler = fn(Auth, Request) -> BoxFuture<'static, Result<Response, ApiError>>;
-
-/// Every endpoint there is.
-pub(crate) fn resources() -> Vec<Resource> {
-    vec![
-        registration::resource(),
-        login::resource(),
-        me::resource(),
-        logout::resource(),
-        password::resource(),
-        sessions::list(),
-        sessions::one(),
-        token::resource(),
-        token_refresh::resource(),
-        token_verify::resource(),
-        token_revoke::resource(),
-        oauth::revoke(),
-        oauth::introspect(),
-        jwks::resource(),
-        metadata::oauth(),
-        metadata::openid(),
-        revocations::statement(),
-        revocations::stream(),
-        docs::openapi(),
-        docs::page(),
-        health::alive(),
-        health::ready(),
-    ]
-}
-
-pub(crate) fn router<S: Clone + Send + Sync + 'static>(auth: &Auth) -> Router<S> {
-    let mut router = Router::new();
-    for (path, served) in served(auth) {
-        router = router.route(&path, any(async move |request| served.clone().answer(request).await));
-    }
-    router
-}
-
-/// A resource that is not left out, with what it works with.
-struct Served {
-    auth: Auth,
-    resource: Resource,
-    /// The number of the first operation among those of all resources.
-    first: usize,
-}
-
-/// Every path that is served, also with a slash at its end.
-fn served(auth: &Auth) -> Vec<(String, Arc<Served>)> {
-    let mut all = Vec::new();
-    let mut next = 0;
-    for resource in resources() {
-        let first = next;
-        next += resource.operations.len();
-        let Some(path) = auth.settings().path(resource.endpoint).map(str::to_owned) else { continue };
-        // One pointer, because it is cloned for every request.
-        let served = Arc::new(Served { auth: auth.clone(), resource, first });
-        let for_issuer =
-            path_of_issuer(auth, served.resource.endpoint).map(|behind| format!("{path}{behind}"));
-        for path in [Some(path), for_issuer].into_iter().flatten() {
-            if !path.ends_with('/') {
-                all.push((format!("{path}/"), Arc::clone(&served)));
+            /// Where it lies unless it is moved.
+            pub const fn default_path(self) -> &'static str {
+                match self {
+                    $(Self::$name => $path),+
+                }
             }
-            all.push((path, Arc::clone(&served)));
-        }
-    }
-    all
-}
 
-/// The path of an issuer that has one, which stands behind that of its metadata (RFC 8414, section 3.1).
-fn path_of_issuer(auth: &Auth, endpoint: Endpoint) -> Option<&str> {
-    if !matches!(endpoint, Endpoint::Metadata | Endpoint::OpenIdConfiguration) {
-        return None;
-    }
-    let (_, rest) = auth.context().settings.access.issuer.split_once("://")?;
-    let path = rest[rest.find('/')?..].trim_end_matches('/');
-    // What a router would take for a parameter is none of ours.
-    (!path.is_empty() && !path.contains(['{', '}', '?', '#'])).then_some(path)
-}
-
-impl Served {
-    fn answer(self: Arc<Self>, request: Request) -> Answer {
-        let problem = ApiError::is_problem_wanted(request.headers());
-        let grant = match self.resource.endpoint.is_for_everybody() {
-            true => Some(Grant::Everybody),
-            false => Grant::of(self.auth.settings(), request.headers()),
-        };
-        // HEAD is answered as GET; hyper leaves the body away.
-        let wanted = match *request.method() {
-            Method::HEAD => &Method::GET,
-            ref method => method,
-        };
-        let operation = self.resource.operations.iter().position(|o| o.method == wanted);
-        let result: BoxFuture<'static, _> = match operation {
-            Some(operation) => {
-                let handler = self.resource.operations[operation].handler;
-                Box::pin(one_request(handler(self.auth.clone(), request)))
+            /// The value of the label `endpoint` of the metrics, which stays the same where the endpoint is moved.
+            pub(crate) const fn label(self) -> &'static str {
+                match self {
+                    $(Self::$name => $label),+
+                }
             }
-            None => Box::pin(std::future::ready(self.without_operation(&request, grant.as_ref()))),
-        };
-        Answer { served: self, operation, result, grant, problem }
-    }
 
-    fn without_operation(&self, request: &Request, grant: Option<&Grant>) -> Result<Response, ApiError> {
-        let allow = allowed(&self.resource);
-        if request.method() != Method::OPTIONS {
-            return Err(ApiError::method_not_allowed(request.method(), &allow));
+            /// What its methods do.
+            pub(crate) fn operations(self) -> Vec<Operation> {
+                match self {
+                    $(Self::$name => vec![$($operation),+]),+
+                }
+            }
         }
-        let allow = HeaderValue::from_str(&allow).unwrap_or(HeaderValue::from_static("OPTIONS"));
-        if let Some(grant) = grant.filter(|grant| grant.is_preflight(request)) {
-            return Ok(grant.preflight(&allow));
-        }
-        Ok((StatusCode::NO_CONTENT, [(ALLOW, allow)]).into_response())
-    }
-
-    /// Counts what was answered, says what was wrong with the request, and lets other origins read it, if they may.
-    fn end(
-        &self,
-        operation: Option<usize>,
-        result: Result<Response, ApiError>,
-        grant: Option<&Grant>,
-        problem: bool,
-    ) -> Response {
-        let outcome = match &result {
-            Ok(response) => Outcome::of_status(response.status()),
-            Err(error) => Outcome::of_error(error),
-        };
-        let mut response = result.unwrap_or_else(|error| {
-            let error = error.among(|| openapi::required(&self.auth, &self.resource, operation));
-            self.auth.note(&error);
-            error.respond(problem)
-        });
-        let metrics = self.auth.metrics();
-        metrics.answered(self.resource.endpoint, response.status());
-        if let Some(operation) = operation {
-            metrics.ended(self.first + operation, outcome);
-        }
-        if let Some(grant) = grant {
-            grant.write(response.headers_mut());
-        }
-        response
-    }
-}
-
-/// What an operation will answer, its error rendered as the client wants it.
-pub(crate) struct Answer {
-    served: Arc<Served>,
-    operation: Option<usize>,
-    result: BoxFuture<'static, Result<Response, ApiError>>,
-    grant: Option<Grant>,
-    problem: bool,
-}
-
-impl Future for Answer {
-    type Output = Response;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Response> {
-        let result = ready!(self.result.as_mut().poll(context));
-        Poll::Ready(self.served.end(self.operation, result, self.grant.as_ref(), self.problem))
-    }
-}
-
-fn allowed(resource: &Resource) -> String {
-    let mut methods: Vec<&str> = resource.operations.iter().map(|o| o.method.as_str()).collect();
-    if methods.contains(&"GET") {
-        methods.push("HEAD");
-    }
-    methods.push("OPTIONS");
-    methods.join(", ")
-}
-
-/// A JSON answer that nobody may keep.
-fn json(status: StatusCode, body: impl Into<Bytes>) -> Response {
-    let mut response = Response::new(Body::from(body.into()));
-    *response.status_mut() = status;
-    // Room also for what the shell adds, so that the map need not grow.
-    let headers = response.headers_mut();
-    *headers = HeaderMap::with_capacity(2 + crate::shell::HEADERS);
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
-}
-
-fn json_value(status: StatusCode, body: &Value) -> Response {
-    json(status, body.to_string())
-}
-
-/// An answer that anybody may keep for `max_age`, and need not fetch again while its tag is the same (RFC 9110, section 13.1.2).
-fn document(
-    request: &HeaderMap,
-    content_type: &'static str,
-    max_age: Duration,
-    etag: &str,
-    body: Bytes,
-) -> Response {
-    let tag = format!("\"{etag}\"");
-    // As bytes: an entry that is no text hides no other.
-    let known =
-        request.get_all(IF_NONE_MATCH).iter().flat_map(|value| value.as_bytes().split(|b| *b == b','));
-    let is_known =
-        known.map(<[u8]>::trim_ascii).any(|one| one.strip_prefix(b"W/").unwrap_or(one) == tag.as_bytes());
-    let cache = format!("public, max-age={}", max_age.as_secs());
-    let mut response = match is_known {
-        true => StatusCode::NOT_MODIFIED.into_response(),
-        false => ([(CONTENT_TYPE, HeaderValue::from_static(content_type))], body).into_response(),
     };
-    // Anybody may put it into a page, too.
-    response.headers_mut().insert(RESOURCE_POLICY, HeaderValue::from_static("cross-origin"));
-    for (name, text) in [(ETAG, tag), (CACHE_CONTROL, cache)] {
-        if let Ok(value) = HeaderValue::from_str(&text) {
-            response.headers_mut().insert(name, value);
+}
+
+endpoints! {
+    Registration, "registration", "/registration": [
+        operation::<Anybody, Data<registration::Registration>, Created<login::Token>>(
+            Method::POST, "create_account", "Create an account and log in to it.", registration::post,
+        )
+        .answers(&["The account was created."])
+        .errors(&[problem::BUSY, problem::STOPPING]),
+    ];
+    Login, "login", "/login": [
+        operation::<Anybody, Data<login::Login>, Json<login::Token>>(
+            Method::POST, "create_login", "Log in with an e-mail address and a password.", login::post,
+        )
+        .answers(&["Logged in."])
+        .errors(&[problem::WRONG_CREDENTIALS, problem::BUSY, problem::STOPPING]),
+    ];
+    Me, "me", "/me": [
+        operation::<CurrentUser, (), Rendered<me::User>>(
+            Method::GET, "read_me", "The user of the token.", me::get,
+        )
+        .answers(&["The user."]),
+        operation::<CurrentUser, Data<me::WholeProfile>, Rendered<me::User>>(
+            Method::PUT, "replace_me", "As PATCH, with everything that a registration must give.", me::put,
+        )
+        .answers(&["The updated user."])
+        .errors(&[problem::READ_ONLY]),
+        operation::<CurrentUser, Data<me::Profile>, Rendered<me::User>>(
+            Method::PATCH,
+            "update_me",
+            "Change the username or the fields that a user may write. What is not sent stays as it is.",
+            me::patch,
+        )
+        .answers(&["The updated user."])
+        .errors(&[problem::READ_ONLY]),
+        operation::<CurrentUser, Data<me::Confirmation>, NoContent>(
+            Method::DELETE, "delete_me", "Delete the account. Asks for the password.", me::delete,
+        )
+        .answers(&["The account was deleted."])
+        .errors(&[problem::WRONG_PASSWORD, problem::BUSY, problem::STOPPING]),
+    ];
+    Logout, "logout", "/logout": [
+        operation::<CurrentUser, (), NoContent>(
+            Method::POST,
+            "delete_login",
+            "End this session, or with ?scope=others or ?scope=all the others or all.",
+            logout::post,
+        )
+        .query::<logout::Scope>("scope", "Which sessions end.")
+        .answers(&["The sessions have ended."])
+        .errors(&[problem::INVALID_SCOPE]),
+    ];
+    PasswordChange, "password_change", "/password/change": [
+        operation::<CurrentUser, Data<password::PasswordChange>, Option<Json<login::Token>>>(
+            Method::POST, "update_password", "Change the password. Ends the other sessions.", password::post,
+        )
+        .answers(&["Changed; the caller's own session has ended too, so here is a new token.", "Changed."])
+        .errors(&[problem::WRONG_PASSWORD, problem::BUSY, problem::STOPPING]),
+    ];
+    Sessions, "sessions", "/sessions": [
+        operation::<CurrentUser, (), Page<sessions::UserSession<'static>>>(
+            Method::GET,
+            "list_sessions",
+            "The sessions of the user, the newest 100; the one of the token is marked. The header `Link` leads to the next page.",
+            sessions::get,
+        )
+        .query::<String>("cursor", "Where the page begins, of the header `Link`.")
+        .answers(&["The sessions."])
+        .errors(&[problem::INVALID_CURSOR]),
+    ];
+    Session, "session", "/sessions/{id}": [
+        operation::<CurrentUser, (), NoContent>(
+            Method::DELETE, "delete_session", "End a session of the user.", sessions::delete,
+        )
+        .path::<SessionId>("id", "The id of a session.")
+        .answers(&["The session has ended."])
+        .errors(&[problem::NO_SESSION]),
+    ];
+    Token, "token", "/token": [
+        operation::<AnybodyOrUser, Unread<token::TokenLogin>, WithCookie<Json<token::TokenPair>>>(
+            Method::POST,
+            "create_token",
+            "Log in for an access token and a refresh token. With a session token and no body: a pair for its session, whose refresh token is newer than any before.",
+            token::post,
+        )
+        .body_optional()
+        .answers(&["Logged in."])
+        .errors(&[
+            problem::INVALID_TARGET, problem::COOKIE_CROSS_SITE, problem::NO_ACTIVE_ACCOUNT, problem::TOKEN_NOT_EXCHANGED, problem::CSRF_FAILED, problem::BUSY, problem::STOPPING,
+        ]),
+    ];
+    TokenRefresh, "token_refresh", "/token/refresh": [
+        operation::<Anybody, Unread<token_refresh::Refresh>, WithCookie<Json<token::TokenPair>>>(
+            Method::POST,
+            "update_token",
+            "Exchange a refresh token for a new pair. The one before the newest gives the newest again, free within the grace; the third late one and an older one end the session.",
+            token_refresh::post,
+        )
+        .answers(&["The new pair."])
+        .errors(&[problem::TOKEN_NOT_VALID, problem::REFRESH_REUSED, problem::COOKIE_MISSING, problem::CSRF_FAILED, problem::STOPPING]),
+    ];
+    TokenVerify, "token_verify", "/token/verify": [
+        operation::<Anybody, Data<token_verify::TokenInBody>, Json<token_verify::Nothing>>(
+            Method::POST, "verify_token", "Whether a token of any kind is valid at this moment.", token_verify::post,
+        )
+        .answers(&["The token is valid."])
+        .errors(&[problem::TOKEN_NOT_VALID]),
+    ];
+    TokenRevoke, "token_revoke", "/token/revoke": [
+        operation::<Anybody, Unread<token_revoke::Revocation>, WithCookie<NoContent>>(
+            Method::POST,
+            "delete_token",
+            "End the session of a token: refresh, access or session token.",
+            token_revoke::post,
+        )
+        .answers(&["The session has ended, now or before."])
+        .errors(&[problem::TOKEN_WITHOUT_SESSION, problem::TOKEN_NOT_VALID, problem::COOKIE_MISSING, problem::CSRF_FAILED]),
+    ];
+    OauthRevoke, "oauth_revoke", "/oauth/revoke": [
+        operation::<Service, Unread<oauth::TokenInForm>, Json<token_verify::Nothing>>(
+            Method::POST, "revoke_for_client", "Revoke a token and its session (RFC 7009).", oauth::revoke,
+        )
+        .form()
+        .answers(&["The token is not valid, whether it was before or not."])
+        .errors(&[problem::OAUTH_INVALID_REQUEST, problem::OAUTH_UNSUPPORTED_TOKEN, problem::OAUTH_INVALID_CLIENT]),
+    ];
+    OauthIntrospect, "oauth_introspect", "/oauth/introspect": [
+        operation::<Service, Unread<oauth::TokenInForm>, Json<oauth::Introspection>>(
+            Method::POST,
+            "introspect_for_client",
+            "Whether a token is valid at this moment, and what it says (RFC 7662).",
+            oauth::introspect,
+        )
+        .form()
+        .answers(&["What is known of the token, or only that it is not active."])
+        .errors(&[problem::OAUTH_INVALID_REQUEST, problem::OAUTH_INVALID_CLIENT]),
+    ];
+    Jwks, "jwks", "/.well-known/jwks.json": [
+        operation::<Anybody, (), Document<jwks::KeySet>>(
+            Method::GET,
+            "read_keys",
+            "The public keys that access tokens and revocation statements are verified with (RFC 7517).",
+            jwks::get,
+        )
+        .answers(&["The key set.", "It has not changed."]),
+    ];
+    Metadata, "metadata", "/.well-known/oauth-authorization-server": [
+        operation::<Anybody, (), Document<metadata::Metadata>>(
+            Method::GET, "read_metadata", "Where the endpoints lie, and what they can do (RFC 8414).", metadata::get,
+        )
+        .answers(&["The metadata.", "It has not changed."]),
+    ];
+    OpenIdConfiguration, "openid_configuration", "/.well-known/openid-configuration": [
+        operation::<Anybody, (), Document<metadata::Metadata>>(
+            Method::GET, "read_openid_configuration", "The same where OpenID Connect looks for it.", metadata::get,
+        )
+        .answers(&["The metadata.", "It has not changed."]),
+    ];
+    Revocations, "revocations", "/.well-known/revocations": [
+        operation::<Anybody, (), Document<revocations::Statement>>(
+            Method::GET, "read_revocations", "What was revoked lately, as a signed statement.", revocations::get,
+        )
+        .answers(&["The statement, a compact JWS.", "It has not changed."]),
+    ];
+    RevocationStream, "revocation_stream", "/.well-known/revocations/stream": [
+        operation::<Anybody, (), revocations::EventStream>(
+            Method::GET,
+            "stream_revocations",
+            "The statement now, and a new one whenever something is revoked, at least every five seconds.",
+            revocations::stream,
+        )
+        .answers(&["Server-sent events named `revocations`."])
+        .errors(&[problem::TOO_MANY_STREAMS]),
+    ];
+    OpenApi, "openapi", "/openapi.json": [
+        operation::<Anybody, (), Document<docs::OpenApi>>(
+            Method::GET, "read_openapi", "This document.", docs::openapi,
+        )
+        .answers(&["The OpenAPI document.", "It has not changed."]),
+    ];
+    Docs, "docs", "/docs": [
+        operation::<Anybody, (), docs::Page>(
+            Method::GET, "read_docs", "An interactive page about this interface.", docs::page,
+        )
+        .answers(&["The page."]),
+    ];
+    Health, "health", "/healthz": [
+        operation::<Anybody, (), Json<health::Status>>(
+            Method::GET, "read_health", "Whether the process answers.", health::alive,
+        )
+        .answers(&["The process is up."]),
+    ];
+    Ready, "ready", "/readyz": [
+        operation::<Anybody, (), health::Ready>(
+            Method::GET,
+            "read_readiness",
+            "Whether the service can work: the database answers, and holds what requests need. An answer is up to 250 ms old.",
+            health::ready,
+        )
+        .answers(&["Ready.", "Not ready."]),
+    ];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn each_answer_of_an_operation_has_a_meaning() {
+        for operation in Endpoint::ALL.into_iter().flat_map(Endpoint::operations) {
+            let described = (operation.answers)(&mut Types::default());
+            assert_eq!(described.len(), operation.meanings.len(), "{}", operation.id);
         }
     }
-    response
-}
 
-/// The user of a request about their own account, or 401. Not an `async fn`, which would hold on to the body.
-fn user<'a>(
-    auth: &'a Auth,
-    request: &'a Request,
-) -> impl Future<Output = Result<CurrentUser, ApiError>> + Send + 'a {
-    user_of(auth, CurrentUser::found(request.extensions(), auth), request.headers())
-}
-
-/// The same for a request that has been taken apart: the user that a layer found, if one did, and the headers.
-async fn user_of(
-    auth: &Auth,
-    known: Option<CurrentUser>,
-    headers: &HeaderMap,
-) -> Result<CurrentUser, ApiError> {
-    let Some(user) = known else { return auth.authenticate_for(ShownTo::Account, headers).await };
-    // A layer of the application let it through, which lets others through as well.
-    let judged = user.authenticated().counts_for(ShownTo::Account, &auth.context().settings.access);
-    judged.map_err(AuthenticateError::from)?;
-    Ok(user)
-}
-
-/// Where a request came from, and the fields of its body.
-async fn read(auth: &Auth, request: Request) -> Result<(ClientInfo, Fields), ApiError> {
-    let (parts, body) = request.into_parts();
-    let client = client_info(&parts, auth.settings());
-    let fields = Fields::read(Request::from_parts(parts, body)).await?;
-    Ok((client, fields))
+    #[test]
+    fn names_and_paths_are_unique() {
+        let ids = Endpoint::ALL.into_iter().flat_map(Endpoint::operations).map(|o| o.id);
+        for names in [
+            ids.collect::<Vec<_>>(),
+            Endpoint::ALL.map(Endpoint::label).to_vec(),
+            Endpoint::ALL.map(Endpoint::default_path).to_vec(),
+        ] {
+            assert_eq!(names.iter().collect::<HashSet<_>>().len(), names.len(), "{names:?}");
+        }
+    }
 }

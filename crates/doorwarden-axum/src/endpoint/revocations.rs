@@ -1,18 +1,18 @@
-use super::{Operation, Resource, document};
+use super::answer::{Answer, Described, Document, Media};
+use super::operation::{Anybody, Call};
+use super::types::Types;
 use crate::auth::Auth;
-use crate::client::client_info;
 use crate::error::ApiError;
-use crate::settings::Endpoint;
 use crate::streams::{Holder, LIFETIME, Place};
 use axum::body::Body;
-use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use doorwarden_core::feed::{self, FeedError, HEARTBEAT};
 use doorwarden_core::live::Counters;
 use futures_util::stream;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderName, HeaderValue, Method};
+use http::{HeaderName, HeaderValue};
+use serde_json::{Value, json};
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -22,51 +22,29 @@ const MAX_AGE: Duration = Duration::from_secs(1);
 /// Between two looks while changes are not heard, or the last one failed.
 const DEAF: Duration = Duration::from_secs(1);
 
-pub(super) fn statement() -> Resource {
-    let operation = Operation {
-        method: Method::GET,
-        id: "read_revocations",
-        summary: "What was revoked lately, as a signed statement.",
-        authenticated: false,
-        body: None,
-        answers: &[
-            (200, "The statement, a compact JWS.", Some("Statement")),
-            (304, "It has not changed.", None),
-        ],
-        handler: |auth, request| Box::pin(get(auth, request)),
-    };
-    Resource { endpoint: Endpoint::Revocations, operations: vec![operation] }
+/// A signed statement of what was revoked.
+#[derive(Debug)]
+pub(super) struct Statement;
+
+impl Media for Statement {
+    const CONTENT_TYPE: &'static str = "application/jwt";
+
+    fn schema(_: &mut Types) -> Option<Value> {
+        None
+    }
 }
 
-pub(super) fn stream() -> Resource {
-    let operation = Operation {
-        method: Method::GET,
-        id: "stream_revocations",
-        summary: "The statement now, and a new one whenever something is revoked, at least every five seconds.",
-        authenticated: false,
-        body: None,
-        answers: &[
-            (200, "Server-sent events named `revocations`.", Some("Events")),
-            (503, "There are too many streams, or the database is not available.", Some("Detail")),
-        ],
-        handler: |auth, request| Box::pin(open(auth, request)),
-    };
-    Resource { endpoint: Endpoint::RevocationStream, operations: vec![operation] }
+pub(super) async fn get(call: Call<Anybody>) -> Result<Document<Statement>, ApiError> {
+    let published = feed::current(call.auth.context()).await?;
+    Ok(Document::new(&call.parts.headers, MAX_AGE, &published.etag, published.statement.clone()))
 }
 
-async fn get(auth: Auth, request: Request) -> Result<Response, ApiError> {
-    let headers = request.headers().clone();
-    let published = feed::current(auth.context()).await?;
-    Ok(document(&headers, "application/jwt", MAX_AGE, &published.etag, published.statement.clone()))
-}
-
-async fn open(auth: Auth, request: Request) -> Result<Response, ApiError> {
-    let settings = auth.settings();
-    let (parts, _) = request.into_parts();
-    let holder = if settings.oauth_clients.authenticate(&parts.headers).is_some() {
+pub(super) async fn stream(call: Call<Anybody>) -> Result<EventStream, ApiError> {
+    let auth = &call.auth;
+    let holder = if auth.settings().oauth_clients.authenticate(&call.parts.headers).is_some() {
         Holder::Known
     } else {
-        let address = client_info(&parts, settings).address;
+        let address = call.client().address;
         Holder::Stranger(address.and_then(|address| address.parse().ok()))
     };
     let Some(place) = auth.streams().place(holder) else {
@@ -75,24 +53,39 @@ async fn open(auth: Auth, request: Request) -> Result<Response, ApiError> {
     };
     // What cannot begin is refused with a status, as long as there can be one.
     feed::current(auth.context()).await?;
-    let events = Events {
+    Ok(EventStream(Events {
         changes: auth.context().live.watch(),
         ended: auth.streams().ended(),
         until: Instant::now() + LIFETIME,
         sent: String::new(),
-        auth,
+        auth: call.auth,
         _place: place,
-    };
-    let body = Body::from_stream(stream::unfold(events, |mut events| async move {
-        events.next().await.map(|event| (Ok::<_, Infallible>(event), events))
-    }));
-    let headers = [
-        (CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
-        (CACHE_CONTROL, HeaderValue::from_static("no-store")),
-        // nginx would gather events into blocks.
-        (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
-    ];
-    Ok((headers, body).into_response())
+    }))
+}
+
+/// Server-sent events, each a statement.
+pub(super) struct EventStream(Events);
+
+impl Answer for EventStream {
+    const IS_PUBLIC: bool = true;
+
+    fn describe(_: &mut Types) -> Vec<Described> {
+        let content = Some(("text/event-stream", Some(json!({"type": "string"}))));
+        vec![Described { status: 200, content, headers: &[] }]
+    }
+
+    fn respond(self) -> Response {
+        let body = Body::from_stream(stream::unfold(self.0, |mut events| async move {
+            events.next().await.map(|event| (Ok::<_, Infallible>(event), events))
+        }));
+        let headers = [
+            (CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
+            (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+            // nginx would gather events into blocks.
+            (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
+        ];
+        (headers, body).into_response()
+    }
 }
 
 /// One client's stream.

@@ -1,90 +1,49 @@
-use super::{Operation, Resource, json_value, user};
-use crate::auth::Auth;
+use super::answer::{NoContent, Page, Rendered};
+use super::operation::Call;
 use crate::error::ApiError;
-use crate::settings::Endpoint;
-use axum::RequestExt;
-use axum::extract::{Path, Request};
-use axum::response::{IntoResponse, Response};
+use crate::extract::CurrentUser;
+use axum::RequestPartsExt;
+use axum::extract::Path;
 use doorwarden_core::flow::log_out;
-use doorwarden_core::session::{EndReason, Session, SessionCursor, SessionId};
-use http::header::LINK;
-use http::{HeaderValue, Method, StatusCode};
-use serde_json::{Value, json};
+use doorwarden_core::session::{EndReason, SessionCursor, SessionId};
+use doorwarden_core::view::SessionView;
+use http::{HeaderValue, StatusCode};
+use schemars::JsonSchema;
+use serde::Serialize;
 
-pub(super) fn list() -> Resource {
-    let operation = Operation {
-        method: Method::GET,
-        id: "list_sessions",
-        summary: "The sessions of the user, the newest 100; the one of the token is marked. The header `Link` leads to the next page.",
-        authenticated: true,
-        body: None,
-        answers: &[
-            (200, "The sessions.", Some("Sessions")),
-            (400, "The cursor is not one of a `Link`.", Some("Detail")),
-        ],
-        handler: |auth, request| Box::pin(get(auth, request)),
-    };
-    Resource { endpoint: Endpoint::Sessions, operations: vec![operation] }
+/// A session, as its user sees it.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Session")]
+pub(super) struct UserSession<'a> {
+    /// Whether it is the session of the token.
+    current: bool,
+    #[serde(flatten)]
+    session: SessionView<'a>,
 }
 
-pub(super) fn one() -> Resource {
-    let operation = Operation {
-        method: Method::DELETE,
-        id: "delete_session",
-        summary: "End a session of the user.",
-        authenticated: true,
-        body: None,
-        answers: &[(204, "Ended.", None), (404, "There is no such session that lives.", Some("Detail"))],
-        handler: |auth, request| Box::pin(delete(auth, request)),
-    };
-    Resource { endpoint: Endpoint::Session, operations: vec![operation] }
-}
-
-async fn get(auth: Auth, request: Request) -> Result<Response, ApiError> {
-    let user = user(&auth, &request).await?;
-    let after = cursor(request.uri().query().unwrap_or_default())?;
-    let page = log_out::sessions(auth.context(), user.authenticated(), after).await?;
-    let sessions: Vec<Value> = page.sessions.iter().map(|s| shown(s, user.session())).collect();
-    let mut response = json_value(StatusCode::OK, &Value::Array(sessions));
+pub(super) async fn get(call: Call<CurrentUser>) -> Result<Page<UserSession<'static>>, ApiError> {
+    let refused = || ApiError::detail(StatusCode::BAD_REQUEST, "invalid_cursor", "Invalid cursor.");
+    let after = call.query::<String>("cursor", refused)?;
+    let after: Option<SessionCursor> = after.map(|text| text.parse().map_err(|_| refused())).transpose()?;
+    let page = log_out::sessions(call.auth.context(), call.caller.authenticated(), after).await?;
+    let current = call.caller.session();
+    let shown = page
+        .sessions
+        .iter()
+        .map(|session| UserSession { current: Some(session.id) == current, session: session.into() });
+    let body = serde_json::to_vec(&shown.collect::<Vec<_>>()).expect("texts, numbers and flags are JSON");
     // Relative to the address that was asked, whatever a proxy has made of it.
-    let next = page.next.map(|next| HeaderValue::try_from(format!("<?cursor={next}>; rel=\"next\"")));
-    if let Some(Ok(next)) = next {
-        response.headers_mut().insert(LINK, next);
-    }
-    Ok(response)
+    let next =
+        page.next.and_then(|next| HeaderValue::try_from(format!("<?cursor={next}>; rel=\"next\"")).ok());
+    Ok(Page(Rendered::new(body.into()), next))
 }
 
-fn cursor(query: &str) -> Result<Option<SessionCursor>, ApiError> {
-    let given = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "cursor");
-    let refused = |_| ApiError::detail(StatusCode::BAD_REQUEST, "invalid_cursor", "Invalid cursor.");
-    given.map(|(_, value)| value.parse().map_err(refused)).transpose()
-}
-
-async fn delete(auth: Auth, mut request: Request) -> Result<Response, ApiError> {
-    let user = user(&auth, &request).await?;
-    let Ok(Path(id)) = request.extract_parts::<Path<SessionId>>().await else {
+pub(super) async fn delete(mut call: Call<CurrentUser>) -> Result<NoContent, ApiError> {
+    let Ok(Path(id)) = call.parts.extract::<Path<SessionId>>().await else {
         return Err(ApiError::not_found());
     };
-    match log_out::end(auth.context(), user.authenticated(), id, EndReason::Revoked).await? {
-        true => Ok(StatusCode::NO_CONTENT.into_response()),
+    match log_out::end(call.auth.context(), call.caller.authenticated(), id, EndReason::Revoked).await? {
+        true => Ok(NoContent),
         false => Err(ApiError::not_found()),
     }
-}
-
-fn shown(session: &Session, current: Option<SessionId>) -> Value {
-    json!({
-        "id": session.id,
-        "current": Some(session.id) == current,
-        "device": session.client.device_name(),
-        "address": session.client.address,
-        "user_agent": session.client.user_agent,
-        "created_at": session.created_at.to_string(),
-        "last_seen_at": session.last_seen_at.to_string(),
-        "expires_at": session.expires_at.to_string(),
-        "auth_time": session.auth.map(|auth| auth.auth_time.to_string()),
-        "amr": session.auth.map_or_else(Vec::new, |auth| auth.methods.iter().collect()),
-        "assurance_level": session.assurance_level(),
-        "client_id": session.client_id,
-        "refresh_repeated_late_at": session.repeats.last_late_at.map(|at| at.to_string()),
-    })
 }

@@ -1,0 +1,225 @@
+//! The typed fields of a body. Each field's type says how its text is read and what the OpenAPI document says of it.
+
+use super::RequestData;
+use super::json;
+use doorwarden_core::error::Input;
+use doorwarden_core::field::Raw;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::value::{Error, MapDeserializer, SeqDeserializer};
+use serde::de::{Deserialize, Deserializer, IntoDeserializer, SeqAccess, Visitor};
+use serde::forward_to_deserialize_any;
+use serde_json::Value;
+use std::borrow::Cow;
+use std::fmt;
+
+/// Declares types of text fields: how each is called, and its schema.
+macro_rules! text_fields {
+    ($($(#[$doc:meta])* $name:ident, inline $inline:literal, $schema:tt;)+) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, Default)]
+        pub(crate) struct $name(pub(crate) Input<String>);
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                // `Option`, because serde gives that to a field that is missing.
+                deserializer.deserialize_option(TextVisitor).map(Self)
+            }
+        }
+
+        impl JsonSchema for $name {
+            fn inline_schema() -> bool {
+                $inline
+            }
+
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!($schema)
+            }
+        }
+    )+};
+}
+
+text_fields! {
+    /// An e-mail address.
+    Email, inline true, {"type": "string", "format": "email", "maxLength": 254};
+    /// A username, which may be written as a number.
+    Username, inline true, {
+        "type": ["string", "number"], "minLength": 1, "maxLength": 255,
+        "description": "A number counts as the text it is written as.",
+    };
+    /// A password that an account has.
+    Password, inline true, {"type": "string", "format": "password", "minLength": 1};
+    /// A password that an account is to have. The document adds the limits of the settings.
+    NewPassword, inline false, {"type": "string", "format": "password", "description": "A password to be set."};
+    /// A token or another word.
+    Word, inline true, {"type": "string", "minLength": 1};
+    /// Text that may be empty.
+    Text, inline true, {"type": "string"};
+}
+
+/// One text or, in JSON, a list of texts; `None` if it is anything else.
+#[derive(Debug, Clone)]
+pub(crate) struct Texts(pub(crate) Option<Vec<String>>);
+
+impl Default for Texts {
+    fn default() -> Self {
+        Self(Some(Vec::new()))
+    }
+}
+
+impl<'de> Deserialize<'de> for Texts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(TextsVisitor)
+    }
+}
+
+impl JsonSchema for Texts {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Texts".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let one = generator.subschema_for::<Word>();
+        json_schema!({"anyOf": [one, {"type": "array", "items": one}]})
+    }
+}
+
+struct TextVisitor;
+
+impl<'de> Visitor<'de> for TextVisitor {
+    type Value = Input<String>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a field")
+    }
+
+    fn visit_none<E>(self) -> Result<Self::Value, E> {
+        Ok(Input::Missing)
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Input::Null)
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Input::Given(text.to_owned()))
+    }
+
+    fn visit_string<E>(self, text: String) -> Result<Self::Value, E> {
+        Ok(Input::Given(text))
+    }
+
+    fn visit_bytes<E>(self, _: &[u8]) -> Result<Self::Value, E> {
+        Ok(Input::NotText)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, _: A) -> Result<Self::Value, A::Error> {
+        Ok(Input::NotText)
+    }
+}
+
+struct TextsVisitor;
+
+impl<'de> Visitor<'de> for TextsVisitor {
+    type Value = Texts;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text or a list of texts")
+    }
+
+    fn visit_none<E>(self) -> Result<Texts, E> {
+        Ok(Texts::default())
+    }
+
+    fn visit_unit<E>(self) -> Result<Texts, E> {
+        Ok(Texts::default())
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Texts, E> {
+        Ok(Texts(Some(vec![text.to_owned()])))
+    }
+
+    fn visit_bytes<E>(self, _: &[u8]) -> Result<Texts, E> {
+        Ok(Texts(None))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Texts, A::Error> {
+        let mut texts = Vec::new();
+        while let Some(Text(item)) = access.next_element()? {
+            let Input::Given(text) = item else { return Ok(Texts(None)) };
+            texts.push(text);
+        }
+        Ok(Texts(Some(texts)))
+    }
+}
+
+impl RequestData {
+    /// Takes the fields that a type names; the others stay. A field that is missing, `null` or no text is for the field's type to judge.
+    pub(crate) fn take<T: for<'de> Deserialize<'de>>(&mut self) -> T {
+        T::deserialize(self).expect("fields of bodies take every value")
+    }
+}
+
+/// Gives a struct the fields that it names.
+impl<'de> Deserializer<'de> for &mut RequestData {
+    type Error = Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        self.deserialize_struct("", &[], visitor)
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        names: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        let given = names.iter().filter_map(|name| Some((*name, FieldValue(self.0.remove(*name)?))));
+        visitor.visit_map(MapDeserializer::new(given))
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct newtype_struct seq
+        tuple tuple_struct map enum identifier ignored_any
+    }
+}
+
+/// The value of a field. What has no text is bytes, which no field of a body otherwise is.
+struct FieldValue(Input<Raw>);
+
+impl<'de> Deserializer<'de> for FieldValue {
+    type Error = Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        match self.0 {
+            Input::Missing => visitor.visit_none(),
+            Input::Null => visitor.visit_unit(),
+            Input::Given(Raw::Text(text) | Raw::Json(Value::String(text))) => visitor.visit_string(text),
+            Input::Given(Raw::Json(Value::Number(number))) => visitor.visit_string(number.to_string()),
+            Input::Given(Raw::Json(Value::Array(list))) => {
+                visitor.visit_seq(SeqDeserializer::new(list.into_iter().map(|item| Self(json::input(item)))))
+            }
+            Input::Given(Raw::Json(_)) | Input::NotText => visitor.visit_bytes(&[]),
+        }
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct newtype_struct seq
+        tuple tuple_struct map struct enum identifier ignored_any
+    }
+}
+
+impl IntoDeserializer<'_, Error> for FieldValue {
+    type Deserializer = Self;
+
+    fn into_deserializer(self) -> Self {
+        self
+    }
+}

@@ -1,0 +1,160 @@
+//! From a request to the operation that answers it.
+
+use super::{Endpoint, Operation};
+use crate::auth::Auth;
+use crate::cors::Grant;
+use crate::error::ApiError;
+use crate::metrics::Outcome;
+use crate::openapi;
+use axum::Router;
+use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
+use axum::routing::any;
+use futures_util::future::BoxFuture;
+use http::header::ALLOW;
+use http::{HeaderValue, Method, StatusCode};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+pub(crate) fn router<S: Clone + Send + Sync + 'static>(auth: &Auth) -> Router<S> {
+    let mut router = Router::new();
+    for (path, route) in routes(auth) {
+        router = router.route(&path, any(async move |request| route.clone().answer(request).await));
+    }
+    router
+}
+
+/// An endpoint that is not left out, with what it works with.
+pub(crate) struct Route {
+    auth: Auth,
+    endpoint: Endpoint,
+    operations: Vec<Operation>,
+    /// The number of the first operation among those of all endpoints.
+    first: usize,
+    /// Whether pages of every origin may read the answers.
+    is_public: bool,
+}
+
+/// Every path that is served, also with a slash at its end.
+pub(super) fn routes(auth: &Auth) -> Vec<(String, Arc<Route>)> {
+    let mut all = Vec::new();
+    let mut next = 0;
+    for endpoint in Endpoint::ALL {
+        let operations = endpoint.operations();
+        let first = next;
+        next += operations.len();
+        let Some(path) = auth.settings().path(endpoint).map(str::to_owned) else { continue };
+        let is_public = operations.iter().all(|operation| operation.is_public);
+        // One pointer, because it is cloned for every request.
+        let route = Arc::new(Route { auth: auth.clone(), endpoint, operations, first, is_public });
+        let for_issuer = path_of_issuer(auth, endpoint).map(|behind| format!("{path}{behind}"));
+        for path in [Some(path), for_issuer].into_iter().flatten() {
+            if !path.ends_with('/') {
+                all.push((format!("{path}/"), Arc::clone(&route)));
+            }
+            all.push((path, Arc::clone(&route)));
+        }
+    }
+    all
+}
+
+/// The path of an issuer that has one, which stands behind that of its metadata (RFC 8414, section 3.1).
+fn path_of_issuer(auth: &Auth, endpoint: Endpoint) -> Option<&str> {
+    if !matches!(endpoint, Endpoint::Metadata | Endpoint::OpenIdConfiguration) {
+        return None;
+    }
+    let (_, rest) = auth.context().settings.access.issuer.split_once("://")?;
+    let path = rest[rest.find('/')?..].trim_end_matches('/');
+    // What a router would take for a parameter is none of ours.
+    (!path.is_empty() && !path.contains(['{', '}', '?', '#'])).then_some(path)
+}
+
+impl Route {
+    pub(super) fn answer(self: Arc<Self>, request: Request) -> RouteFuture {
+        let problem = ApiError::is_problem_wanted(request.headers());
+        let grant = match self.is_public {
+            true => Some(Grant::Everybody),
+            false => Grant::of(self.auth.settings(), request.headers()),
+        };
+        // HEAD is answered as GET; hyper leaves the body away.
+        let wanted = match *request.method() {
+            Method::HEAD => &Method::GET,
+            ref method => method,
+        };
+        let operation = self.operations.iter().position(|o| o.method == wanted);
+        let result = match operation {
+            Some(operation) => (self.operations[operation].handler)(self.auth.clone(), request),
+            None => Box::pin(std::future::ready(self.without_operation(&request, grant.as_ref()))),
+        };
+        RouteFuture { route: self, operation, result, grant, problem }
+    }
+
+    fn without_operation(&self, request: &Request, grant: Option<&Grant>) -> Result<Response, ApiError> {
+        let allow = self.allowed();
+        if request.method() != Method::OPTIONS {
+            return Err(ApiError::method_not_allowed(request.method(), &allow));
+        }
+        let allow = HeaderValue::from_str(&allow).unwrap_or(HeaderValue::from_static("OPTIONS"));
+        if let Some(grant) = grant.filter(|grant| grant.is_preflight(request)) {
+            return Ok(grant.preflight(&allow));
+        }
+        Ok((StatusCode::NO_CONTENT, [(ALLOW, allow)]).into_response())
+    }
+
+    fn allowed(&self) -> String {
+        let mut methods: Vec<&str> = self.operations.iter().map(|o| o.method.as_str()).collect();
+        if methods.contains(&"GET") {
+            methods.push("HEAD");
+        }
+        methods.push("OPTIONS");
+        methods.join(", ")
+    }
+
+    /// Counts what was answered, says what was wrong with the request, and lets other origins read it, if they may.
+    fn end(
+        &self,
+        operation: Option<usize>,
+        result: Result<Response, ApiError>,
+        grant: Option<&Grant>,
+        problem: bool,
+    ) -> Response {
+        let outcome = match &result {
+            Ok(response) => Outcome::of_status(response.status()),
+            Err(error) => Outcome::of_error(error),
+        };
+        let mut response = result.unwrap_or_else(|error| {
+            let operation = operation.map(|operation| &self.operations[operation]);
+            let error = error.among(|| operation.map_or_else(Vec::new, |o| openapi::required(&self.auth, o)));
+            self.auth.note(&error);
+            error.respond(problem)
+        });
+        let metrics = self.auth.metrics();
+        metrics.answered(self.endpoint, response.status());
+        if let Some(operation) = operation {
+            metrics.ended(self.first + operation, outcome);
+        }
+        if let Some(grant) = grant {
+            grant.write(response.headers_mut());
+        }
+        response
+    }
+}
+
+/// What an operation will answer, its error rendered as the client wants it.
+pub(crate) struct RouteFuture {
+    route: Arc<Route>,
+    operation: Option<usize>,
+    result: BoxFuture<'static, Result<Response, ApiError>>,
+    grant: Option<Grant>,
+    problem: bool,
+}
+
+impl Future for RouteFuture {
+    type Output = Response;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Response> {
+        let result = ready!(self.result.as_mut().poll(context));
+        Poll::Ready(self.route.end(self.operation, result, self.grant.as_ref(), self.problem))
+    }
+}
