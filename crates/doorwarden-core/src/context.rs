@@ -1,5 +1,6 @@
 //! What every flow is given.
 
+use crate::audit::{Effects, Origin};
 use crate::event::Event;
 use crate::feed::RevocationFeed;
 use crate::field::Fields;
@@ -51,6 +52,30 @@ impl Context {
     /// The present instant.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// These events, with who causes them, at the present instant.
+    pub(crate) fn effects(&self, origin: &Origin, events: impl IntoIterator<Item = Event>) -> Effects {
+        Effects::new(self.now(), origin, events)
+    }
+
+    /// Logs events that were written, and tells the hooks.
+    pub(crate) async fn notify(&self, effects: &Effects) {
+        for event in &effects.events {
+            event.log();
+            for hook in &self.hooks {
+                hook.on_event(event).await;
+            }
+        }
+    }
+
+    /// Writes what happened without a change, and tells. What was asked for was not done either way, so that a database that does not write
+    /// it is only logged.
+    pub(crate) async fn record(&self, effects: Effects) {
+        if let Err(error) = self.store.record(effects.clone()).await {
+            tracing::error!(%error, "an event could not be written to the audit log");
+        }
+        self.notify(&effects).await;
     }
 
     /// Logs an event and tells the hooks.

@@ -1,7 +1,9 @@
-//! What happened that matters to security: one typed event for each, for the log, hooks and audit.
+//! What happened that matters to security: one typed event for each, for the log, hooks and the [audit log](crate::audit).
 
+use crate::audit::{Found, Outcome};
 use crate::session::{EndReason, SessionId};
 use crate::user::UserId;
+use serde_json::{Map, Value, json};
 
 /// Something that matters to security happened. Holds no secret, no address and nothing that a client typed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +19,13 @@ pub enum Event {
         /// Who.
         user: UserId,
         /// The session that it opened.
+        session: SessionId,
+    },
+    /// A session was opened without a login: after a registration or a change of the password, or by the application.
+    SessionOpened {
+        /// Whose.
+        user: UserId,
+        /// The session.
         session: SessionId,
     },
     /// Somebody did not get in.
@@ -93,6 +102,16 @@ pub enum RepeatSign {
     Elsewhere,
 }
 
+impl RepeatSign {
+    /// The word that is stored.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Late => "late",
+            Self::Elsewhere => "elsewhere",
+        }
+    }
+}
+
 /// Why a login failed. Told to the log, never to the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LoginFailure {
@@ -114,12 +133,29 @@ pub enum LoginFailure {
     Raced,
 }
 
+impl LoginFailure {
+    /// The word that is stored.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::UnknownEmail => "unknown_email",
+            Self::WrongPassword => "wrong_password",
+            Self::Inactive => "inactive",
+            Self::UnusablePassword => "unusable_password",
+            Self::UnreadableHash => "unreadable_hash",
+            Self::ExpensiveHash => "expensive_hash",
+            Self::Refused => "refused",
+            Self::Raced => "raced",
+        }
+    }
+}
+
 impl Event {
     /// A stable name, in snake case.
     pub fn name(&self) -> &'static str {
         match self {
             Self::UserCreated { .. } => "user_created",
             Self::LoggedIn { .. } => "logged_in",
+            Self::SessionOpened { .. } => "session_opened",
             Self::LoginFailed { .. } => "login_failed",
             Self::SessionEnded { .. } => "session_ended",
             Self::SessionsEnded { .. } => "sessions_ended",
@@ -132,6 +168,84 @@ impl Event {
         }
     }
 
+    /// The ends of sessions of a user who had more than a user may have.
+    pub fn surplus(user: UserId, ended: &[SessionId]) -> impl Iterator<Item = Self> {
+        ended.iter().map(move |session| Self::SessionEnded {
+            user,
+            session: *session,
+            reason: EndReason::Limit,
+        })
+    }
+
+    /// Whose account it is about, if it is about one.
+    pub fn user(&self) -> Option<UserId> {
+        match self {
+            Self::UserCreated { user }
+            | Self::LoggedIn { user, .. }
+            | Self::SessionOpened { user, .. }
+            | Self::SessionEnded { user, .. }
+            | Self::SessionsEnded { user, .. }
+            | Self::RefreshRepeated { user, .. }
+            | Self::RefreshReused { user, .. }
+            | Self::PasswordChanged { user }
+            | Self::ProfileChanged { user }
+            | Self::UserDeleted { user } => Some(*user),
+            Self::LoginFailed { user, .. } => *user,
+            Self::EverybodySignedOut { .. } => None,
+        }
+    }
+
+    /// The session that it is about, if it is about one.
+    pub fn session(&self) -> Option<SessionId> {
+        match self {
+            Self::LoggedIn { session, .. }
+            | Self::SessionOpened { session, .. }
+            | Self::SessionEnded { session, .. }
+            | Self::RefreshRepeated { session, .. }
+            | Self::RefreshReused { session, .. } => Some(*session),
+            _ => None,
+        }
+    }
+
+    /// Whether what was tried was done.
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            Self::LoginFailed { .. } | Self::RefreshReused { .. } => Outcome::Failure,
+            _ => Outcome::Success,
+        }
+    }
+
+    /// What the event says besides its name, user and session, as JSON.
+    pub fn data(&self) -> Map<String, Value> {
+        let data = match self {
+            Self::LoginFailed { reason, .. } => json!({"reason": reason.as_str()}),
+            Self::SessionEnded { reason, .. } => json!({"reason": reason.as_str()}),
+            Self::SessionsEnded { count, reason, .. } => json!({"count": count, "reason": reason.as_str()}),
+            Self::EverybodySignedOut { users, sessions } => json!({"users": users, "sessions": sessions}),
+            Self::RefreshRepeated { sign, .. } => json!({"sign": sign.as_str()}),
+            Self::UserCreated { .. }
+            | Self::LoggedIn { .. }
+            | Self::SessionOpened { .. }
+            | Self::RefreshReused { .. }
+            | Self::PasswordChanged { .. }
+            | Self::ProfileChanged { .. }
+            | Self::UserDeleted { .. } => return Map::new(),
+        };
+        match data {
+            Value::Object(members) => members,
+            _ => Map::new(),
+        }
+    }
+
+    /// Takes what only the database knows.
+    pub(crate) fn fill(&mut self, found: Found) {
+        match (self, found) {
+            (Self::UserCreated { user }, Found::User(id)) if *user == UserId::NEW => *user = id,
+            (Self::SessionsEnded { count, .. }, Found::Count(n)) => *count = n,
+            _ => {}
+        }
+    }
+
     /// Writes the event to the log: a sentence and fields.
     pub(crate) fn log(&self) {
         use tracing::{info, warn};
@@ -139,6 +253,9 @@ impl Event {
             Self::UserCreated { user } => info!(user.id = user.0, "an account was created"),
             Self::LoggedIn { user, session } => {
                 info!(user.id = user.0, session.id = %session, "a user logged in");
+            }
+            Self::SessionOpened { user, session } => {
+                info!(user.id = user.0, session.id = %session, "a session was opened");
             }
             Self::LoginFailed {
                 user: Some(user),

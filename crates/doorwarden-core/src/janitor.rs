@@ -1,5 +1,6 @@
 //! Work in the background: what is written behind, and what is thrown away.
 
+use crate::audit::Actor;
 use crate::context::Context;
 use crate::skew::may_delete;
 use crate::store::StoreError;
@@ -136,7 +137,8 @@ async fn limit_sessions(context: &Arc<Context>) -> Result<bool, StoreError> {
     if ended.len() < BATCH as usize {
         context.duties.over_limit.lock().remove(&user);
     }
-    context.forget_surplus(user, ended).await;
+    let cause = context.effects(&Actor::System.into(), []);
+    context.forget_surplus(&cause, user, &ended).await;
     Ok(!context.duties.over_limit.lock().is_empty())
 }
 

@@ -5,6 +5,7 @@
 //! Nothing here knows HTTP, SQL, files or the environment. `doorwarden-sqlite` and `doorwarden-postgres` implement
 //! [`store::Store`]; `doorwarden-axum` and the command line call the functions in [`flow`].
 
+pub mod audit;
 pub mod authentication;
 pub mod context;
 pub mod error;

@@ -14,6 +14,9 @@ use uuid::Uuid;
 pub struct SessionId(pub Uuid);
 
 impl SessionId {
+    /// A session that only the database knows, in [`Effects`](crate::audit::Effects). No session has it.
+    pub const UNKNOWN: Self = Self(Uuid::nil());
+
     /// A new id from the present instant and ten random bytes.
     pub fn new(now: Timestamp, random: [u8; 10]) -> Self {
         let millis = u64::try_from(now.as_micros() / 1000).unwrap_or(0);

@@ -18,6 +18,9 @@ pub struct UserId(pub i64);
 impl UserId {
     /// The highest: 2^53 - 1, the highest integer that every reader of JSON takes for itself.
     pub const MAX: Self = Self((1 << 53) - 1);
+
+    /// The user who is created by the write that an event goes with, in [`Effects`](crate::audit::Effects). No user has it.
+    pub const NEW: Self = Self(0);
 }
 
 impl fmt::Display for UserId {

@@ -21,6 +21,7 @@
 //!
 //! [`StoreError::Unavailable`]: doorwarden_core::store::StoreError::Unavailable
 
+mod audit;
 mod client;
 mod copy;
 mod database;

@@ -1,10 +1,13 @@
 //! Sessions.
 
+use crate::audit::{self, write_effects};
 use crate::database::Effort;
 use crate::rows::{all, get, judged_session_columns, optional, session, session_columns};
 use crate::store::PostgresStore;
 use crate::values::At;
 use async_trait::async_trait;
+use doorwarden_core::audit::Effects;
+use doorwarden_core::event::Event;
 use doorwarden_core::password::PasswordHash;
 use doorwarden_core::refresh::Presented;
 use doorwarden_core::session::{EndReason, Session, SessionCursor, SessionId};
@@ -25,32 +28,43 @@ macro_rules! insert_session {
              rotated_at, late_repeats, repeated_at_counter, late_repeat_at, audience, generation) \
              SELECT $2, id, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, \
              sessions_generation FROM owner \
-             RETURNING generation) SELECT generation, CASE WHEN $21 IS NULL THEN '{}' \
-             ELSE doorwarden_end_surplus($1, generation, $21, $2, $3, $22) END FROM opened"
+             RETURNING generation), done AS (SELECT generation, CASE WHEN $21 IS NULL THEN '{}' \
+             ELSE doorwarden_end_surplus($1, generation, $21, $2, $3, $22) END AS ended FROM opened), audited AS (",
+            write_effects!("$23", from: "done"),
+            "), surplus AS (",
+            write_effects!(
+                "$24",
+                from: "done CROSS JOIN unnest(done.ended) AS session (id)",
+                user: "NULL",
+                session: "session.id",
+                found: "'{}'"
+            ),
+            ") SELECT generation, ended FROM done"
         )
     };
 }
 
 const OPEN: &str = insert_session!(
-    "SELECT id, sessions_generation FROM users WHERE id = $1 AND is_active AND ($23 IS NULL OR password = $23) \
+    "SELECT id, sessions_generation FROM users WHERE id = $1 AND is_active AND ($25 IS NULL OR password = $25) \
      FOR NO KEY UPDATE"
 );
 
 const LOG_IN: &str = insert_session!(
-    "UPDATE users SET last_login = $3, password = coalesce($24, password), \
-     password_trimmed = password_trimmed AND NOT $25 \
+    "UPDATE users SET last_login = $3, password = coalesce($26, password), \
+     password_trimmed = password_trimmed AND NOT $27 \
      FROM (SELECT set_config('doorwarden.password', 'rehashed', true) AS said) AS setting \
-     WHERE id = $1 AND is_active AND password = $23 AND setting.said = 'rehashed' RETURNING id, sessions_generation"
+     WHERE id = $1 AND is_active AND password = $25 AND setting.said = 'rehashed' RETURNING id, sessions_generation"
 );
 
 #[async_trait]
 impl SessionStore for PostgresStore {
-    async fn open_session(&self, open: OpenSession) -> Result<Option<Opened>, StoreError> {
+    async fn open_session(&self, open: OpenSession, effects: Effects) -> Result<Option<Opened>, StoreError> {
         let (session, password) = (open.session(), open.password());
         let verified = password.map(|password| password.verified.as_str());
         let rehashed = password.and_then(|password| password.rehashed.as_ref()).map(PasswordHash::as_str);
         let amr = session.auth.map(|auth| auth.methods.to_string()).unwrap_or_default();
         let auth_time = session.auth.map_or(session.created_at, |auth| auth.auth_time);
+        let surplus = Event::surplus(session.user, &[SessionId::UNKNOWN]);
         let (ended_at, end_reason) = session.ended.map(|(at, reason)| (At(at), reason.as_str())).unzip();
         let params = [
             (&session.user.0 as _, Type::INT8),
@@ -75,6 +89,8 @@ impl SessionStore for PostgresStore {
             (&session.audience as _, Type::TEXT),
             (&open.most().map(i64::from) as _, Type::INT8),
             (&i64::from(Opened::MOST_ENDED) as _, Type::INT8),
+            (&audit::parameter(&effects) as _, Type::TEXT),
+            (&audit::parameter(&effects.causing(surplus)) as _, Type::TEXT),
             (&verified as _, Type::TEXT),
             (&rehashed as _, Type::TEXT),
             (&password.is_some_and(|password| password.is_untrimmed) as _, Type::BOOL),
@@ -82,7 +98,7 @@ impl SessionStore for PostgresStore {
         let row = if open.is_login() {
             self.database.row(Effort::Write, LOG_IN, &params).await?
         } else {
-            self.database.row(Effort::Write, OPEN, &params[..23]).await?
+            self.database.row(Effort::Write, OPEN, &params[..25]).await?
         };
         let opened = |row: &_| {
             let ended = get::<Vec<_>>(row, 1)?.into_iter().map(SessionId).collect();

@@ -1,10 +1,12 @@
 //! Users.
 
+use crate::audit::{self, write_effects};
 use crate::database::{Effort, Param};
 use crate::rows::{all, get, optional, user, user_columns};
 use crate::store::PostgresStore;
 use crate::values::At;
 use async_trait::async_trait;
+use doorwarden_core::audit::Effects;
 use doorwarden_core::identity::{EmailAddress, EmailKey, Username, UsernameKey};
 use doorwarden_core::password::PasswordHash;
 use doorwarden_core::session::EndReason;
@@ -24,13 +26,17 @@ const PENDING_TRIES: usize = 10;
 
 #[async_trait]
 impl UserStore for PostgresStore {
-    async fn create_user(&self, new: NewUser) -> Result<User, WriteUserError> {
+    async fn create_user(&self, new: NewUser, effects: Effects) -> Result<User, WriteUserError> {
         let sql = concat!(
-            "INSERT INTO users AS u (username, username_key, email, email_key, password, is_active, is_staff, \
+            "WITH u AS (INSERT INTO users (username, username_key, email, email_key, password, is_active, is_staff, \
              is_superuser, date_joined, metadata) SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10::json \
-             WHERE NOT EXISTS (SELECT FROM doorwarden_pending_keys) RETURNING ",
-            user_columns!()
+             WHERE NOT EXISTS (SELECT FROM doorwarden_pending_keys) RETURNING *), audited AS (",
+            write_effects!("$11", from: "u", user: "u.id", session: "NULL", found: "'{}'"),
+            ") SELECT ",
+            user_columns!(),
+            " FROM u"
         );
+        let effects = audit::parameter(&effects);
         let metadata = metadata_text(&new.metadata)?;
         let (username_key, email_key) = (new.username.key(), new.email.key());
         let params = [
@@ -44,6 +50,7 @@ impl UserStore for PostgresStore {
             (&new.is_superuser as _, Type::BOOL),
             (&At(new.date_joined) as _, Type::TIMESTAMPTZ),
             (&metadata as _, Type::TEXT),
+            (&effects as _, Type::TEXT),
         ];
         for _ in 0..PENDING_TRIES {
             if let Some(user) = self.write_user(sql, &params).await? {

@@ -6,7 +6,7 @@ use doorwarden_core::session::{Session, SessionId};
 use doorwarden_core::store::{Rotation, SessionStore, Store, UserStore};
 use doorwarden_core::user::UserId;
 use doorwarden_sqlite::{SqliteOptions, SqliteStore};
-use doorwarden_testkit::{NOON, new_session, new_user, presented, sqlite_path};
+use doorwarden_testkit::{NOON, new_session, new_user, no_effects, presented, sqlite_path};
 use rusqlite::Connection;
 use std::io::Write;
 use std::path::Path;
@@ -22,7 +22,7 @@ async fn main() {
     let (_folder, path) = sqlite_path();
     let store = Arc::new(SqliteStore::open(&SqliteOptions::new(&path)).unwrap());
     store.migrate().await.unwrap();
-    let user = store.create_user(new_user("ada")).await.unwrap().id;
+    let user = store.create_user(new_user("ada"), no_effects()).await.unwrap().id;
     let sessions = Arc::new(fill(&path, user));
 
     for callers in [1, 8, 32, 128] {
@@ -47,7 +47,10 @@ async fn main() {
         measure(&name, callers, &store.clone(), move |caller, n| {
             let store = store.clone();
             async move {
-                store.create_user(new_user(&format!("user-{callers}-{caller}-{n}"))).await.unwrap();
+                store
+                    .create_user(new_user(&format!("user-{callers}-{caller}-{n}")), no_effects())
+                    .await
+                    .unwrap();
             }
         })
         .await;

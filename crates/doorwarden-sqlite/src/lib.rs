@@ -28,6 +28,7 @@
 //!
 //! [`StoreError::Unavailable`]: doorwarden_core::store::StoreError::Unavailable
 
+mod audit;
 mod backup;
 mod connection;
 mod failure;

@@ -18,7 +18,7 @@ struct Migration {
 }
 
 /// In order; the number of a migration is its place, from 1.
-const MIGRATIONS: [Migration; 6] = [
+const MIGRATIONS: [Migration; 7] = [
     Migration { name: "0001_tables", sql: include_str!("../migrations/0001_tables.sql") },
     Migration { name: "0002_triggers", sql: include_str!("../migrations/0002_triggers.sql") },
     Migration {
@@ -28,6 +28,7 @@ const MIGRATIONS: [Migration; 6] = [
     Migration { name: "0004_refresh_grace", sql: include_str!("../migrations/0004_refresh_grace.sql") },
     Migration { name: "0005_key_chains", sql: include_str!("../migrations/0005_key_chains.sql") },
     Migration { name: "0006_by_hand", sql: include_str!("../migrations/0006_by_hand.sql") },
+    Migration { name: "0007_audit", sql: include_str!("../migrations/0007_audit.sql") },
 ];
 
 impl Migration {

@@ -1,5 +1,6 @@
 //! Sessions.
 
+use crate::audit;
 use crate::failure::Failure;
 use crate::rows::{
     Record, all, count, get, instant, judged_session_columns, one, run, session, session_columns, text,
@@ -7,6 +8,8 @@ use crate::rows::{
 use crate::store::SqliteStore;
 use crate::users::with_own_password;
 use async_trait::async_trait;
+use doorwarden_core::audit::Effects;
+use doorwarden_core::event::Event;
 use doorwarden_core::password::PasswordHash;
 use doorwarden_core::refresh::{self, Decision, Presented};
 use doorwarden_core::session::{EndReason, Session, SessionCursor, SessionId};
@@ -20,7 +23,7 @@ const PORTION: u32 = 500;
 
 #[async_trait]
 impl SessionStore for SqliteStore {
-    async fn open_session(&self, open: OpenSession) -> Result<Option<Opened>, StoreError> {
+    async fn open_session(&self, open: OpenSession, effects: Effects) -> Result<Option<Opened>, StoreError> {
         self.write(move |connection| {
             let (session, password) = (open.session(), open.password());
             if let Some(password) = password.filter(|_| open.is_login()) {
@@ -48,6 +51,8 @@ impl SessionStore for SqliteStore {
                 }
                 None => Vec::new(),
             };
+            audit::write(connection, &effects)?;
+            audit::write(connection, &effects.causing(Event::surplus(session.user, &ended)))?;
             Ok(Some(Opened { generation, ended }))
         })
         .await

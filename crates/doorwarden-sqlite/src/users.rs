@@ -1,11 +1,13 @@
 //! Users.
 
+use crate::audit;
 use crate::failure::Failure;
 use crate::identities;
 use crate::rows::{all, count, get, one, run, text, user, user_columns};
 use crate::sessions::end_all;
 use crate::store::SqliteStore;
 use async_trait::async_trait;
+use doorwarden_core::audit::{Effects, Found};
 use doorwarden_core::identity::{EmailAddress, EmailKey, Username, UsernameKey};
 use doorwarden_core::password::PasswordHash;
 use doorwarden_core::session::EndReason;
@@ -20,7 +22,7 @@ use serde_json::{Map, Value};
 
 #[async_trait]
 impl UserStore for SqliteStore {
-    async fn create_user(&self, new: NewUser) -> Result<User, WriteUserError> {
+    async fn create_user(&self, new: NewUser, effects: Effects) -> Result<User, WriteUserError> {
         let sql = concat!(
             "INSERT INTO users (username, username_key, email, email_key, password, is_active, is_staff, is_superuser, \
              date_joined, metadata) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) RETURNING ",
@@ -43,7 +45,9 @@ impl UserStore for SqliteStore {
                 metadata,
             ];
             let created = one(connection, sql, params, user)?;
-            created.ok_or_else(|| StoreError::failed("a new user was not returned").into())
+            let created = created.ok_or_else(|| StoreError::failed("a new user was not returned"))?;
+            audit::write(connection, &effects.with(Found::User(created.id)))?;
+            Ok(created)
         })
         .await
     }

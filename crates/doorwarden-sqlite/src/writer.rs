@@ -263,7 +263,7 @@ mod tests {
     use crate::rows::run;
     use crate::{SqliteOptions, SqliteStore};
     use doorwarden_core::store::{Store, StoreError, UserStore};
-    use doorwarden_testkit::{new_user, sqlite_path};
+    use doorwarden_testkit::{new_user, no_effects, sqlite_path};
 
     #[tokio::test]
     async fn a_panic_undoes_its_own_write_and_nothing_else() {
@@ -274,7 +274,7 @@ mod tests {
             run(connection, "INSERT INTO doorwarden_groups (name) VALUES ('half')", ())?;
             panic!("on purpose")
         });
-        let (failed, created) = tokio::join!(panics, store.create_user(new_user("ada")));
+        let (failed, created) = tokio::join!(panics, store.create_user(new_user("ada"), no_effects()));
         assert!(matches!(failed, Err(StoreError::Failed(_))), "{failed:?}");
         assert_eq!(store.user(created.as_ref().unwrap().id).await.unwrap(), created.ok());
         let groups = doorwarden_core::store::GroupStore::groups(&store).await.unwrap();
@@ -292,10 +292,10 @@ mod tests {
             run(connection, "ROLLBACK", ())?;
             Ok::<_, StoreError>(())
         });
-        let (created, lost) = tokio::join!(store.create_user(new_user("ada")), lost);
+        let (created, lost) = tokio::join!(store.create_user(new_user("ada"), no_effects()), lost);
         assert!(matches!(lost, Err(StoreError::Unavailable(_))), "{lost:?}");
         assert_eq!(store.count_users().await.unwrap(), u64::from(created.is_ok()));
-        store.create_user(new_user("bob")).await.unwrap();
+        store.create_user(new_user("bob"), no_effects()).await.unwrap();
         store.close().await;
         assert!(matches!(store.count_users().await, Err(StoreError::Unavailable(_))));
     }

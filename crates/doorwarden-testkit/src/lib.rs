@@ -17,7 +17,9 @@ pub use database::{PostgresDatabase, TempDir, postgres_database, sqlite_path};
 pub use drill::{Drill, drill};
 pub use random::SeededRandom;
 pub use recorder::Recorder;
-pub use sample::{NOON, hash, issued, login, new_session, new_user, opening, presented, renewal, seconds};
+pub use sample::{
+    NOON, hash, issued, login, new_session, new_user, no_effects, opening, presented, renewal, seconds,
+};
 pub use skip::skip;
 pub use store::{RawSql, TestStore};
 pub use wait::wait_until;

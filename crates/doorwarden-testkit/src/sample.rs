@@ -1,3 +1,4 @@
+use doorwarden_core::audit::{Actor, Effects};
 use doorwarden_core::authentication::{Next, PasswordProof, Proof, Purpose, next};
 use doorwarden_core::identity::{EmailAddress, Username};
 use doorwarden_core::password::PasswordHash;
@@ -35,6 +36,11 @@ pub fn new_user(name: &str) -> NewUser {
         date_joined: NOON,
         metadata: Map::new(),
     }
+}
+
+/// No effects: nothing is written beside the change.
+pub fn no_effects() -> Effects {
+    Effects::new(NOON, &Actor::System.into(), [])
 }
 
 /// A refresh token of this session that is shown at `at`, where the grace is 60 seconds.

@@ -1,4 +1,4 @@
-use crate::{hash, issued, login, new_session, new_user};
+use crate::{hash, issued, login, new_session, new_user, no_effects};
 use async_trait::async_trait;
 use doorwarden_core::session::{Session, SessionId};
 use doorwarden_core::store::{OpenSession, Store};
@@ -39,7 +39,7 @@ impl TestStore {
 
     /// Creates the user [`new_user`]`(name)`.
     pub async fn user(&self, name: &str) -> User {
-        self.store.create_user(new_user(name)).await.expect("a sample user can be created")
+        self.store.create_user(new_user(name), no_effects()).await.expect("a sample user can be created")
     }
 
     /// Opens the session [`new_session`]`(user, at)`, without a login.
@@ -55,7 +55,7 @@ impl TestStore {
     /// Opens this session and returns it.
     pub async fn opened(&self, open: OpenSession) -> Session {
         let session = open.session().clone();
-        let opened = self.store.open_session(open).await.expect("a session can be opened");
+        let opened = self.store.open_session(open, no_effects()).await.expect("a session can be opened");
         let generation = opened.expect("the user is there and active").generation;
         Session { generation, ..session }
     }
@@ -63,7 +63,7 @@ impl TestStore {
     /// Tries to log in with the password [`hash`]`(verified)`; whether a session was opened.
     pub async fn log_in(&self, session: Session, verified: &str, rehashed: Option<&str>) -> bool {
         let open = login(session, hash(verified), rehashed.map(hash));
-        self.store.open_session(open).await.expect("the database answers").is_some()
+        self.store.open_session(open, no_effects()).await.expect("the database answers").is_some()
     }
 
     /// The user as stored now.

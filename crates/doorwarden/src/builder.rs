@@ -3,6 +3,7 @@ use crate::database_url::{DatabaseUrl, DatabaseUrlError};
 use crate::secret::{self, SecretKeyError};
 use doorwarden_axum::settings::EndpointPathError;
 use doorwarden_axum::{Auth, CorsSettings, Endpoint, HttpSettings};
+use doorwarden_core::audit::{Actor, Origin};
 use doorwarden_core::context::Context;
 use doorwarden_core::feed::RevocationFeed;
 use doorwarden_core::field::{Field, FieldNameError, Fields};
@@ -61,6 +62,7 @@ pub struct Builder {
     hooks: Vec<Arc<dyn Hooks>>,
     migrate: bool,
     background: bool,
+    origin: Origin,
     clock: Arc<dyn Clock>,
     random: Arc<dyn RandomSource>,
 }
@@ -82,6 +84,7 @@ impl Default for Builder {
             hooks: Vec::new(),
             migrate: true,
             background: true,
+            origin: Actor::Application.into(),
             clock: Arc::new(SystemClock),
             random: Arc::new(SystemRandom),
         }
@@ -117,6 +120,14 @@ impl Builder {
     #[must_use]
     pub fn old_secret_key(mut self, key: impl Into<String>, good_for: OldSecretKey) -> Self {
         self.old_secret_keys.push((key.into(), good_for));
+        self
+    }
+
+    /// Who makes the changes of the program itself, which the audit log says; the application if nothing is said. See
+    /// [`Doorwarden::acting_as`].
+    #[must_use]
+    pub fn acting_as(mut self, origin: impl Into<Origin>) -> Self {
+        self.origin = origin.into();
         self
     }
 
@@ -328,7 +339,7 @@ impl Builder {
         if self.background && !self.without_keys {
             tokio::spawn(doorwarden_core::keys::rotation::run(Arc::downgrade(&context)));
         }
-        Ok(Doorwarden { auth: Auth::new(context, self.http) })
+        Ok(Doorwarden { auth: Auth::new(context, self.http), origin: self.origin })
     }
 }
 

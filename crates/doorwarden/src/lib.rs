@@ -40,6 +40,7 @@ pub use doorwarden_axum::{
 };
 pub use doorwarden_core as core;
 pub use doorwarden_core::async_trait;
+pub use doorwarden_core::audit::{Actor, Origin};
 pub use doorwarden_core::error::{FieldError, FieldErrors};
 pub use doorwarden_core::event::Event;
 pub use doorwarden_core::field::Field;
@@ -85,6 +86,7 @@ mod documents {
 #[derive(Debug, Clone)]
 pub struct Doorwarden {
     auth: Auth,
+    origin: Origin,
 }
 
 impl Doorwarden {
@@ -93,14 +95,36 @@ impl Doorwarden {
         Builder::default()
     }
 
+    /// The same accounts, whose changes the audit log says somebody else has made than [`Actor::Application`]: the user who asked for one,
+    /// say, from where that was.
+    ///
+    /// ```no_run
+    /// # async fn run(auth: doorwarden::Doorwarden, admin: doorwarden::UserId, jane: doorwarden::UserId)
+    /// # -> Result<(), Box<dyn std::error::Error>> {
+    /// use doorwarden::Actor;
+    ///
+    /// auth.acting_as(Actor::User(admin)).users().sign_out(jane).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn acting_as(&self, origin: impl Into<Origin>) -> Self {
+        Self { auth: self.auth.clone(), origin: origin.into() }
+    }
+
+    /// Who makes the changes.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
     /// The manager: creates and changes accounts, groups and permissions.
     pub fn users(&self) -> Users {
-        Users::new(self.auth.context().clone())
+        Users::new(self.auth.context().clone(), self.origin.clone())
     }
 
     /// Makes and checks tokens.
     pub fn tokens(&self) -> Tokens {
-        Tokens::new(self.auth.context().clone())
+        Tokens::new(self.auth.context().clone(), self.origin.clone())
     }
 
     /// Looks after the keys of access tokens.

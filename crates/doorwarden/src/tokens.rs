@@ -1,9 +1,9 @@
+use doorwarden_core::audit::Origin;
 use doorwarden_core::context::Context;
 use doorwarden_core::flow::authenticate::{AuthenticateError, Authenticated, ShownTo, authenticate};
 use doorwarden_core::flow::manage;
 use doorwarden_core::flow::obtain_tokens;
 use doorwarden_core::flow::{FlowError, IssuedToken, TokenPair};
-use doorwarden_core::session::ClientInfo;
 use doorwarden_core::user::UserId;
 use std::sync::Arc;
 
@@ -21,11 +21,12 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 pub struct Tokens {
     context: Arc<Context>,
+    origin: Origin,
 }
 
 impl Tokens {
-    pub(crate) fn new(context: Arc<Context>) -> Self {
-        Self { context }
+    pub(crate) fn new(context: Arc<Context>, origin: Origin) -> Self {
+        Self { context, origin }
     }
 
     /// Opens a session for a user and makes its token, without asking for a password: for an application's own ways in.
@@ -33,7 +34,7 @@ impl Tokens {
     /// # Errors
     /// [`FlowError::NotFound`] if the user is gone or inactive.
     pub async fn issue(&self, user: UserId) -> Result<IssuedToken, FlowError> {
-        manage::issue_token(&self.context, user, ClientInfo::default()).await
+        manage::issue_token(&self.context, user, &self.origin).await
     }
 
     /// Opens a session for a user and makes its access token and refresh token, without asking for a password.
@@ -41,7 +42,7 @@ impl Tokens {
     /// # Errors
     /// [`FlowError::NotFound`] if the user is gone or inactive.
     pub async fn issue_pair(&self, user: UserId) -> Result<TokenPair, FlowError> {
-        obtain_tokens::issue_pair(&self.context, user, ClientInfo::default()).await
+        obtain_tokens::issue_pair(&self.context, user, &self.origin).await
     }
 
     /// Whose session token or access token this is, as fresh as [`CurrentUser`](crate::CurrentUser). An access token must be for the application.

@@ -1,3 +1,4 @@
+use doorwarden_core::audit::Origin;
 use doorwarden_core::context::Context;
 use doorwarden_core::flow::FlowError;
 use doorwarden_core::flow::manage::{self, CreateUserError, NewAccount};
@@ -26,11 +27,12 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 pub struct Users {
     context: Arc<Context>,
+    origin: Origin,
 }
 
 impl Users {
-    pub(crate) fn new(context: Arc<Context>) -> Self {
-        Self { context }
+    pub(crate) fn new(context: Arc<Context>, origin: Origin) -> Self {
+        Self { context, origin }
     }
 
     /// Creates an account. Without a password it gets an unusable one.
@@ -43,7 +45,7 @@ impl Users {
         email: &str,
         password: Option<&str>,
     ) -> Result<User, CreateUserError> {
-        manage::create_user(&self.context, account(username, email, password)).await
+        manage::create_user(&self.context, account(username, email, password), &self.origin).await
     }
 
     /// Creates an account that has every permission.
@@ -56,7 +58,7 @@ impl Users {
         email: &str,
         password: &str,
     ) -> Result<User, CreateUserError> {
-        manage::create_superuser(&self.context, account(username, email, Some(password))).await
+        manage::create_superuser(&self.context, account(username, email, Some(password)), &self.origin).await
     }
 
     /// Creates an account with everything that can be said of one.
@@ -64,7 +66,7 @@ impl Users {
     /// # Errors
     /// [`CreateUserError`].
     pub async fn create(&self, account: NewAccount) -> Result<User, CreateUserError> {
-        manage::create_user(&self.context, account).await
+        manage::create_user(&self.context, account, &self.origin).await
     }
 
     /// The user of this id.

@@ -2,6 +2,7 @@
 
 use super::finish::finish;
 use super::{FlowError, IssuedToken, log_in, rules};
+use crate::audit::{Actor, Origin};
 use crate::authentication::{PasswordProof, Proof, Purpose};
 use crate::context::Context;
 use crate::error::{FieldError, FieldErrors, Input};
@@ -88,9 +89,10 @@ async fn store(
     if keep.is_some() {
         return Ok(None);
     }
+    let origin = Origin::new(Actor::User(id), client.clone());
     let session = context.new_session(id, client, context.settings.session.lifetime);
     // Somebody else may have changed it again.
-    let session = context.open(session, Purpose::NewPassword, vec![chosen]).await?;
+    let session = context.open(session, Purpose::NewPassword, vec![chosen], &origin).await?;
     let session = session.ok_or_else(|| wrong("current_password"))?;
     Ok(Some(context.session_token(&session)))
 }

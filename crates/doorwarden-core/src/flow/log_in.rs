@@ -2,6 +2,7 @@
 
 use super::finish::finish;
 use super::{FlowError, IssuedToken, rules};
+use crate::audit::{Actor, Origin};
 use crate::authentication::{PasswordProof, Proof, Purpose};
 use crate::context::Context;
 use crate::error::{FieldError, FieldErrors, Input};
@@ -88,23 +89,26 @@ pub(super) async fn open_session(
         }
     };
 
+    let stranger = Origin::new(Actor::Anonymous, request.client.clone());
     let (user, proof) = match verify(context, &EmailKey::of(&email), &password).await? {
         Ok(verified) => verified,
         Err((user, reason)) => {
-            context.tell(Event::LoginFailed { user, reason }).await;
+            context.record(context.effects(&stranger, [Event::LoginFailed { user, reason }])).await;
             return Err(failure);
         }
     };
     for hook in &context.hooks {
         if let Err(refused) = hook.before_login(&user, &request.client).await {
-            context.tell(Event::LoginFailed { user: Some(user.id), reason: LoginFailure::Refused }).await;
+            let event = Event::LoginFailed { user: Some(user.id), reason: LoginFailure::Refused };
+            context.record(context.effects(&stranger, [event])).await;
             return Err(refused.into());
         }
     }
 
     let session = session(context, &user, request.client);
     let context = Arc::clone(context);
-    let opened = finish(async move { open(&context, user, session, proof).await }).await?;
+    let origin = Origin { actor: Actor::User(user.id), ..stranger };
+    let opened = finish(async move { open(&context, user, session, proof, &origin).await }).await?;
     opened.ok_or(failure)
 }
 
@@ -114,9 +118,11 @@ async fn open(
     user: User,
     session: Session,
     proof: Proof,
+    origin: &Origin,
 ) -> Result<Option<LoggedIn>, FlowError> {
-    let Some(session) = context.open(session, Purpose::LogIn, vec![proof]).await? else {
-        context.tell(Event::LoginFailed { user: Some(user.id), reason: LoginFailure::Raced }).await;
+    let Some(session) = context.open(session, Purpose::LogIn, vec![proof], origin).await? else {
+        let event = Event::LoginFailed { user: Some(user.id), reason: LoginFailure::Raced };
+        context.record(context.effects(origin, [event])).await;
         return Ok(None);
     };
     context.live.forget(Change::User(user.id));
@@ -127,7 +133,6 @@ async fn open(
             return Err(refused.into());
         }
     }
-    context.tell(Event::LoggedIn { user: user.id, session: session.id }).await;
     Ok(Some(LoggedIn { user, session }))
 }
 

@@ -2,13 +2,14 @@
 //! goes with it. Errors say what is wrong in words for developers.
 
 use super::{FlowError, rules};
+use crate::audit::{Found, Origin};
 use crate::authentication::Purpose;
 use crate::context::Context;
 use crate::error::{FieldError, FieldErrors, Input};
 use crate::event::Event;
 use crate::password::{Password, PasswordHash};
 use crate::permission::Group;
-use crate::session::{ClientInfo, EndReason};
+use crate::session::EndReason;
 use crate::store::{Change, PasswordChange, SignedOut, StoreError};
 use crate::user::{NewUser, User, UserChange, UserId};
 use serde_json::{Map, Value};
@@ -59,7 +60,11 @@ pub enum CreateUserError {
 ///
 /// # Errors
 /// [`CreateUserError`].
-pub async fn create_user(context: &Context, account: NewAccount) -> Result<User, CreateUserError> {
+pub async fn create_user(
+    context: &Context,
+    account: NewAccount,
+    origin: &Origin,
+) -> Result<User, CreateUserError> {
     if account.username.is_empty() {
         return Err(CreateUserError::UsernameNotSet);
     }
@@ -89,8 +94,10 @@ pub async fn create_user(context: &Context, account: NewAccount) -> Result<User,
         date_joined: context.now(),
         metadata: account.metadata,
     };
-    let user = context.store.create_user(new).await.map_err(super::register::write_error)?;
-    context.tell(Event::UserCreated { user: user.id }).await;
+    let effects = context.effects(origin, [Event::UserCreated { user: UserId::NEW }]);
+    let created = context.store.create_user(new, effects.clone()).await;
+    let user = created.map_err(super::register::write_error)?;
+    context.notify(&effects.with(Found::User(user.id))).await;
     Ok(user)
 }
 
@@ -98,14 +105,18 @@ pub async fn create_user(context: &Context, account: NewAccount) -> Result<User,
 ///
 /// # Errors
 /// [`CreateUserError`].
-pub async fn create_superuser(context: &Context, mut account: NewAccount) -> Result<User, CreateUserError> {
+pub async fn create_superuser(
+    context: &Context,
+    mut account: NewAccount,
+    origin: &Origin,
+) -> Result<User, CreateUserError> {
     if !*account.is_staff.get_or_insert(true) {
         return Err(CreateUserError::SuperuserNotStaff);
     }
     if !*account.is_superuser.get_or_insert(true) {
         return Err(CreateUserError::SuperuserNotSuperuser);
     }
-    create_user(context, account).await
+    create_user(context, account, origin).await
 }
 
 /// Judges a password that somebody wants for an account of this name and address.
@@ -245,9 +256,9 @@ pub async fn create_group(context: &Context, name: &str) -> Result<bool, FlowErr
 pub async fn issue_token(
     context: &Context,
     user: UserId,
-    client: ClientInfo,
+    origin: &Origin,
 ) -> Result<super::IssuedToken, FlowError> {
-    let session = context.new_session(user, client, context.settings.session.lifetime);
-    let session = context.open(session, Purpose::Issue, Vec::new()).await?.ok_or(FlowError::NotFound)?;
-    Ok(context.session_token(&session))
+    let session = context.new_session(user, origin.client.clone(), context.settings.session.lifetime);
+    let session = context.open(session, Purpose::Issue, Vec::new(), origin).await?;
+    Ok(context.session_token(&session.ok_or(FlowError::NotFound)?))
 }

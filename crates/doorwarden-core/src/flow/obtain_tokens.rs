@@ -4,10 +4,10 @@ use super::authenticate::{AuthenticateError, Authenticated, TokenClaims, TokenRe
 use super::finish::finish;
 use super::log_in::{LoggedIn, Login, open_session};
 use super::{FlowError, TokenPair};
+use crate::audit::Origin;
 use crate::authentication::Purpose;
 use crate::context::Context;
 use crate::refresh;
-use crate::session::ClientInfo;
 use crate::settings::AccessSettings;
 use crate::store::{Change, Renewal};
 use crate::token::Refusal;
@@ -115,8 +115,8 @@ impl From<TokenRefused> for ExchangeError {
 ///
 /// # Errors
 /// [`FlowError::NotFound`] if the user is gone or inactive.
-pub async fn issue_pair(context: &Context, user: UserId, client: ClientInfo) -> Result<TokenPair, FlowError> {
-    let session = context.new_pair_session(user, client, None);
-    let session = context.open(session, Purpose::Issue, Vec::new()).await?.ok_or(FlowError::NotFound)?;
-    context.token_pair(&session).await
+pub async fn issue_pair(context: &Context, user: UserId, origin: &Origin) -> Result<TokenPair, FlowError> {
+    let session = context.new_pair_session(user, origin.client.clone(), None);
+    let session = context.open(session, Purpose::Issue, Vec::new(), origin).await?;
+    context.token_pair(&session.ok_or(FlowError::NotFound)?).await
 }

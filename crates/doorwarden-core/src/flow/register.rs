@@ -2,6 +2,7 @@
 
 use super::finish::finish;
 use super::{FlowError, IssuedToken, rules};
+use crate::audit::{Actor, Found, Origin};
 use crate::authentication::{PasswordProof, Proof, Purpose};
 use crate::context::Context;
 use crate::error::{FieldError, FieldErrors, Input};
@@ -11,7 +12,7 @@ use crate::identity::{EmailAddress, Username};
 use crate::password::Password;
 use crate::session::ClientInfo;
 use crate::store::{Change, WriteUserError};
-use crate::user::{NewUser, User};
+use crate::user::{NewUser, User, UserId};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
@@ -58,8 +59,11 @@ pub async fn register(context: &Arc<Context>, request: Registration) -> Result<R
 
 /// What begins with the account: nobody gets past a hook by hanging up.
 async fn create(context: &Context, new: NewUser, client: ClientInfo) -> Result<Registered, FlowError> {
-    let user = context.store.create_user(new).await.map_err(write_error)?;
-    context.tell(Event::UserCreated { user: user.id }).await;
+    let origin = Origin::new(Actor::Anonymous, client.clone());
+    let effects = context.effects(&origin, [Event::UserCreated { user: UserId::NEW }]);
+    let user = context.store.create_user(new, effects.clone()).await.map_err(write_error)?;
+    context.notify(&effects.with(Found::User(user.id))).await;
+    let origin = Origin { actor: Actor::User(user.id), ..origin };
     for hook in &context.hooks {
         if let Err(refused) = hook.after_registration(&user).await {
             context.store.delete_user(user.id).await?;
@@ -71,7 +75,7 @@ async fn create(context: &Context, new: NewUser, client: ClientInfo) -> Result<R
 
     let session = context.new_session(user.id, client, context.settings.session.lifetime);
     let chosen = Proof::Password(PasswordProof::of_new(user.password.clone()));
-    let session = context.open(session, Purpose::NewPassword, vec![chosen]).await?;
+    let session = context.open(session, Purpose::NewPassword, vec![chosen], &origin).await?;
     let session = session.ok_or(FlowError::WrongCredentials)?;
     let token = context.session_token(&session);
     Ok(Registered { user, token })

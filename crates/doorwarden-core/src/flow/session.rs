@@ -1,10 +1,11 @@
 //! The one place where a session is opened and its token made: every way in ends here.
 
+use crate::audit::{Effects, Origin};
 use crate::authentication::{Next, Proof, Purpose, next};
 use crate::context::Context;
 use crate::event::Event;
 use crate::refresh::Repeats;
-use crate::session::{ClientInfo, EndReason, Session, SessionId};
+use crate::session::{ClientInfo, Session, SessionId};
 use crate::store::{Change, OpenSession, Opened, StoreError};
 use crate::time::Timestamp;
 use crate::token::session::SessionClaims;
@@ -51,33 +52,39 @@ impl Context {
         }
     }
 
-    /// Opens a session. `None` if something that `purpose` needs is not proved, or the account was deleted, switched off or given
-    /// another password than the one that was verified.
+    /// Opens a session for `origin`. `None` if something that `purpose` needs is not proved, or the account was deleted, switched off or
+    /// given another password than the one that was verified.
     pub(super) async fn open(
         &self,
         session: Session,
         purpose: Purpose,
         proofs: Vec<Proof>,
+        origin: &Origin,
     ) -> Result<Option<Session>, StoreError> {
         let Next::Done(completed) = next(purpose, proofs, session.created_at) else { return Ok(None) };
         let open = OpenSession::new(session, completed, self.settings.session.max_per_user);
         let session = open.session().clone();
-        let Some(opened) = self.store.open_session(open).await? else { return Ok(None) };
+        let user = session.user;
+        let event = match purpose {
+            Purpose::LogIn => Event::LoggedIn { user, session: session.id },
+            Purpose::NewPassword | Purpose::Issue => Event::SessionOpened { user, session: session.id },
+        };
+        let effects = self.effects(origin, [event]);
+        let Some(opened) = self.store.open_session(open, effects.clone()).await? else { return Ok(None) };
         if opened.ended.len() >= Opened::MOST_ENDED as usize {
-            self.duties.limit_sessions_of(session.user);
+            self.duties.limit_sessions_of(user);
         }
-        self.forget_surplus(session.user, opened.ended).await;
+        self.notify(&effects).await;
+        self.forget_surplus(&effects, user, &opened.ended).await;
         Ok(Some(Session { generation: opened.generation, ..session }))
     }
 
     /// Forgets sessions that ended because a user had too many.
-    pub(crate) async fn forget_surplus(&self, user: UserId, ended: Vec<SessionId>) {
-        for session in &ended {
+    pub(crate) async fn forget_surplus(&self, cause: &Effects, user: UserId, ended: &[SessionId]) {
+        for session in ended {
             self.live.forget(Change::Session(*session));
         }
-        for session in ended {
-            self.tell(Event::SessionEnded { user, session, reason: EndReason::Limit }).await;
-        }
+        self.notify(&cause.causing(Event::surplus(user, ended))).await;
     }
 
     /// The article's token for a session.

@@ -4,6 +4,7 @@
 //! `doorwarden-sqlite` and `doorwarden-postgres` implement these traits; every sentence here that says what must hold is
 //! a test in `doorwarden-testkit`, run on both.
 
+mod audit;
 mod changes;
 mod facts;
 mod groups;
@@ -13,6 +14,7 @@ pub mod patience;
 mod sessions;
 mod users;
 
+pub use audit::AuditStore;
 pub use changes::{Change, ChangeFeed, ChangeSink, Look};
 pub use facts::{DurabilitySetting, StoreFacts};
 pub use groups::{GrantError, GroupStore};
@@ -34,6 +36,7 @@ pub trait Store:
     + SessionStore
     + KeyStore
     + ImportStore
+    + AuditStore
     + ChangeFeed
     + Send
     + Sync

@@ -1,4 +1,5 @@
 use super::StoreError;
+use crate::audit::Effects;
 use crate::authentication::{Completed, PasswordProof, Purpose};
 use crate::refresh::{self, Presented, Repeat};
 use crate::session::{EndReason, Session, SessionCursor, SessionId};
@@ -14,8 +15,9 @@ pub trait SessionStore {
     /// deactivation opens nothing.
     ///
     /// Of more sessions than [`OpenSession::most`] at most [`Opened::MOST_ENDED`] end with [`EndReason::Limit`] in the same step,
-    /// those that were not used for the longest time. What has ended or expired does not count.
-    async fn open_session(&self, open: OpenSession) -> Result<Option<Opened>, StoreError>;
+    /// those that were not used for the longest time. What has ended or expired does not count. Each of these ends is an event with the cause
+    /// of `effects`.
+    async fn open_session(&self, open: OpenSession, effects: Effects) -> Result<Option<Opened>, StoreError>;
 
     /// Ends with [`EndReason::Limit`] at most `limit` of the sessions that a user has beyond `most`, those that were not used for
     /// the longest time; which. Looks at 10,000 of the user's sessions at most.

@@ -1,4 +1,5 @@
 use super::StoreError;
+use crate::audit::Effects;
 use crate::identity::{EmailKey, UsernameKey};
 use crate::password::PasswordHash;
 use crate::session::{EndReason, SessionId};
@@ -9,13 +10,13 @@ use async_trait::async_trait;
 /// Users in the store.
 #[async_trait]
 pub trait UserStore {
-    /// Creates a user and returns it with its id.
+    /// Creates a user and returns it with its id, which is also that of the user in `effects`.
     ///
     /// # Errors
     /// [`WriteUserError::EmailTaken`] or [`WriteUserError::UsernameTaken`] if another user has the address or the name in its folded
     /// form, decided by the database's constraints, so that of many simultaneous calls exactly one succeeds;
     /// [`WriteUserError::MetadataTooLarge`].
-    async fn create_user(&self, user: NewUser) -> Result<User, WriteUserError>;
+    async fn create_user(&self, user: NewUser, effects: Effects) -> Result<User, WriteUserError>;
 
     /// The user of this id; `None` if there is none.
     async fn user(&self, id: UserId) -> Result<Option<User>, StoreError>;

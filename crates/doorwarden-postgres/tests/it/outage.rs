@@ -7,7 +7,7 @@ use doorwarden_core::store::{
 };
 use doorwarden_core::user::{User, UserChange};
 use doorwarden_postgres::{PostgresOptions, PostgresStore};
-use doorwarden_testkit::{issued, presented};
+use doorwarden_testkit::{issued, no_effects, presented};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
@@ -38,7 +38,7 @@ async fn everything_is_unavailable(store: &PostgresStore, anna: &User) {
         async { unavailable(&store.count_users().await) },
         async { unavailable(&store.users(&UserFilter::default(), None, 10).await) },
         async { unavailable(&store.delete_user(anna.id).await) },
-        async { unavailable(&store.open_session(login(anna)).await) },
+        async { unavailable(&store.open_session(login(anna), no_effects()).await) },
         async { unavailable(&store.session(id).await) },
         async { unavailable(&store.rotate_refresh(presented(id, 0, now())).await) },
         async { unavailable(&store.touch_sessions(&[(id, now())]).await) },
@@ -46,7 +46,7 @@ async fn everything_is_unavailable(store: &PostgresStore, anna: &User) {
         async { unavailable(&store.groups().await) },
         async { unavailable(&store.signing_keys().await) },
         async {
-            let created = store.create_user(new_user("bert")).await;
+            let created = store.create_user(new_user("bert"), no_effects()).await;
             assert!(matches!(created, Err(WriteUserError::Store(StoreError::Unavailable(_)))), "{created:?}");
             let changed = store.update_user(anna.id, change()).await;
             assert!(matches!(changed, Err(WriteUserError::Store(StoreError::Unavailable(_)))), "{changed:?}");
@@ -67,7 +67,7 @@ async fn a_server_that_refuses_is_unavailable_at_once_and_comes_back() {
     everything_is_unavailable(&store, &anna).await;
     proxy.set(Network::Up);
     assert!(store.user(anna.id).await.unwrap().is_some());
-    assert!(store.open_session(login(&anna)).await.unwrap().is_some());
+    assert!(store.open_session(login(&anna), no_effects()).await.unwrap().is_some());
 }
 
 #[tokio::test]
@@ -150,7 +150,7 @@ async fn a_closed_store_is_unavailable_and_has_finished_what_was_begun() {
     let sessions: Vec<_> = (0..20).map(|_| session_of(&anna, Some(0))).collect();
     for session in &sessions {
         let open = issued(session.clone());
-        assert!(store.open_session(open).await.unwrap().is_some());
+        assert!(store.open_session(open, no_effects()).await.unwrap().is_some());
     }
     let rotations: Vec<_> = sessions
         .iter()

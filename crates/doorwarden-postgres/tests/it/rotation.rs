@@ -2,7 +2,7 @@ use crate::support::{database, now, session, session_of, user};
 use doorwarden_core::session::{EndReason, SessionId};
 use doorwarden_core::store::{Rotation, SessionStore, StoreError};
 use doorwarden_postgres::PostgresStore;
-use doorwarden_testkit::{issued, presented};
+use doorwarden_testkit::{issued, no_effects, presented};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -50,7 +50,7 @@ async fn each_of_a_mixed_batch_gets_what_it_deserves() {
     let open = async |change: fn(&mut doorwarden_core::session::Session)| {
         let mut session = session_of(&anna, Some(5));
         change(&mut session);
-        assert!(store.open_session(issued(session.clone())).await.unwrap().is_some());
+        assert!(store.open_session(issued(session.clone()), no_effects()).await.unwrap().is_some());
         session.id
     };
     let plain = open(|_| {}).await;

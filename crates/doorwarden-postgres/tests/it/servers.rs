@@ -4,6 +4,7 @@ use crate::proxy::{Network, Proxy};
 use crate::support::{Database, Ear, Heard, database, login, now, session, user};
 use doorwarden_core::store::{Change, SessionStore, Store, StoreError, UserStore};
 use doorwarden_postgres::{PostgresOptions, PostgresStore};
+use doorwarden_testkit::no_effects;
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 
@@ -76,7 +77,7 @@ async fn when_the_feed_finds_another_server_nothing_is_read_from_the_one_of_befo
     for _ in 0..8 {
         assert!(!store.user(id).await.unwrap().unwrap().is_active);
     }
-    assert!(store.open_session(login(&user_of(&store).await)).await.unwrap().is_none());
+    assert!(store.open_session(login(&user_of(&store).await), no_effects()).await.unwrap().is_none());
 }
 
 async fn user_of(store: &PostgresStore) -> doorwarden_core::user::User {
@@ -166,7 +167,7 @@ async fn commits_that_do_not_end_leave_room_for_reads_and_for_later_writes() {
         let opening: Vec<_> = (0..12)
             .map(|_| {
                 let (store, login) = (store.clone(), login(&anna));
-                tokio::spawn(async move { store.open_session(login).await })
+                tokio::spawn(async move { store.open_session(login, no_effects()).await })
             })
             .collect();
         for opening in opening {
@@ -181,7 +182,7 @@ async fn commits_that_do_not_end_leave_room_for_reads_and_for_later_writes() {
     }
     sql.batch_execute("SELECT pg_advisory_unlock_all()").await.unwrap();
     let began = Instant::now();
-    while !store.open_session(login(&anna)).await.is_ok_and(|opened| opened.is_some()) {
+    while !store.open_session(login(&anna), no_effects()).await.is_ok_and(|opened| opened.is_some()) {
         assert!(began.elapsed() < Duration::from_secs(5), "places come free when the server has ended");
     }
 }

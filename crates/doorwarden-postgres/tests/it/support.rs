@@ -8,7 +8,7 @@ use doorwarden_core::store::{Change, ChangeSink, OpenSession, SessionStore, Stor
 use doorwarden_core::time::{Clock, SystemClock, Timestamp};
 use doorwarden_core::user::{NewUser, User};
 use doorwarden_postgres::{PostgresOptions, PostgresStore};
-use doorwarden_testkit::{PostgresDatabase, issued};
+use doorwarden_testkit::{PostgresDatabase, issued, no_effects};
 use serde_json::Map;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -71,7 +71,7 @@ pub(crate) fn new_user(name: &str) -> NewUser {
 }
 
 pub(crate) async fn user(store: &PostgresStore, name: &str) -> User {
-    store.create_user(new_user(name)).await.unwrap()
+    store.create_user(new_user(name), no_effects()).await.unwrap()
 }
 
 pub(crate) fn session_of(user: &User, refresh_counter: Option<i64>) -> Session {
@@ -99,7 +99,7 @@ pub(crate) fn session_of(user: &User, refresh_counter: Option<i64>) -> Session {
 /// Opens a session without a login.
 pub(crate) async fn session(store: &PostgresStore, user: &User, refresh_counter: Option<i64>) -> Session {
     let session = session_of(user, refresh_counter);
-    assert!(store.open_session(issued(session.clone())).await.unwrap().is_some());
+    assert!(store.open_session(issued(session.clone()), no_effects()).await.unwrap().is_some());
     session
 }
 

@@ -6,6 +6,7 @@ use doorwarden_core::session::EndReason;
 use doorwarden_core::store::{SessionStore, UserStore};
 use doorwarden_core::time::{Clock, SystemClock};
 use doorwarden_core::user::UserChange;
+use doorwarden_testkit::no_effects;
 
 #[tokio::test]
 async fn an_address_changed_by_hand_changes_its_key() {
@@ -32,7 +33,7 @@ async fn a_new_spelling_with_the_old_key_keeps_the_key() {
     let mut new = new_user("x");
     (new.username, new.email) =
         (Username::from_stored("Änne"), EmailAddress::from_stored("Änne@example.com"));
-    let anna = store.create_user(new).await.unwrap();
+    let anna = store.create_user(new, no_effects()).await.unwrap();
     let change = UserChange { username: Some(Username::from_stored("ÄNNE")), ..UserChange::default() };
     store.update_user(anna.id, change).await.unwrap().unwrap();
     let key: String = sql.query_one("SELECT username_key FROM users", &[]).await.unwrap().get(0);

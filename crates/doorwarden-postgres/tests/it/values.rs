@@ -3,6 +3,7 @@
 use crate::support::{database, new_user, user};
 use doorwarden_core::identity::{EmailAddress, EmailKey, Username, UsernameKey};
 use doorwarden_core::store::{StoreError, UserFilter, UserStore, WriteUserError};
+use doorwarden_testkit::no_effects;
 use serde_json::{Map, Value, json};
 
 fn object(value: Value) -> Map<String, Value> {
@@ -19,7 +20,7 @@ async fn metadata_comes_back_as_it_was() {
         "": null, "nul\u{0}": "\u{0}", "float": 1.0, "big": 1e16, "huge": 1e300, "small": 5e-324,
         "max": u64::MAX, "min": i64::MIN, "deep": [[[{"x": {}}]]], "text": "\u{1F600}\"\\\n\u{FFFF}",
     }));
-    let created = store.create_user(new.clone()).await.unwrap();
+    let created = store.create_user(new.clone(), no_effects()).await.unwrap();
     assert_eq!(created.metadata, new.metadata);
     assert_eq!(store.user(created.id).await.unwrap(), Some(created));
 }
@@ -31,7 +32,7 @@ async fn text_that_cannot_be_stored_is_an_error_to_write_and_absent_to_read() {
     user(&store, "anna").await;
     let mut new = new_user("x");
     (new.username, new.email) = (Username::from_stored("a\0b"), EmailAddress::from_stored("a\0@b"));
-    let refused = store.create_user(new).await;
+    let refused = store.create_user(new, no_effects()).await;
     assert!(matches!(refused, Err(WriteUserError::Store(StoreError::Failed(_)))), "{refused:?}");
     let (email, name) = (EmailKey::of("anna\0@example.com"), UsernameKey::of("anna\0"));
     assert_eq!(store.user_by_email(&email).await.unwrap(), None);

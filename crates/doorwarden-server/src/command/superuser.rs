@@ -63,7 +63,7 @@ async fn create(
         true => given(accounts, arguments, environment)?,
         false => asked(accounts, arguments).await?,
     };
-    let user = manage::create_superuser(accounts.context(), account).await?;
+    let user = manage::create_superuser(accounts.context(), account, accounts.origin()).await?;
     out.done("Superuser created successfully.", &super::user::value(&user))
 }
 

@@ -17,7 +17,7 @@ use crate::failure::Failure;
 use doorwarden::core::password::{Ceilings, HashSettings, Hasher, PoolSettings};
 use doorwarden::core::permission::Permission;
 use doorwarden::core::settings::LiveSettings;
-use doorwarden::{Builder, DatabaseUrl, Doorwarden, Field, HttpSettings, OldSecretKey, Settings};
+use doorwarden::{Actor, Builder, DatabaseUrl, Doorwarden, Field, HttpSettings, OldSecretKey, Settings};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -101,6 +101,7 @@ impl Config {
             .accounts()?
             .pool(pool)
             .settings(|settings| settings.live = live)
+            .acting_as(Actor::Operator)
             .migrate(false)
             .background(false))
     }

@@ -6,7 +6,7 @@ use doorwarden_core::permission::Permission;
 use doorwarden_core::session::EndReason;
 use doorwarden_core::store::Change;
 use doorwarden_core::user::{UserChange, UserId};
-use doorwarden_testkit::{NOON, Recorder, new_user, seconds};
+use doorwarden_testkit::{NOON, Recorder, new_user, no_effects, seconds};
 
 #[tokio::test]
 async fn what_is_deleted_takes_its_grants_along() {
@@ -142,7 +142,7 @@ async fn a_new_spelling_with_the_old_key_keeps_the_key() {
     let mut new = new_user("x");
     new.username = Username::from_stored("Änne");
     new.email = EmailAddress::from_stored("Änne@example.com");
-    let anna = t.store.create_user(new).await.unwrap();
+    let anna = t.store.create_user(new, no_effects()).await.unwrap();
     let change = UserChange {
         username: Some(Username::from_stored("ÄNNE")),
         email: Some(EmailAddress::from_stored("ÄNNE@example.com")),

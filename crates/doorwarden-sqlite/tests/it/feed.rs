@@ -3,7 +3,7 @@
 use crate::support::Database;
 use doorwarden_core::store::{Change, ChangeFeed, Store, UserStore};
 use doorwarden_core::user::UserChange;
-use doorwarden_testkit::{Recorder, new_user, wait_until};
+use doorwarden_testkit::{Recorder, new_user, no_effects, wait_until};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,7 @@ async fn what_was_missed_while_the_file_was_gone_is_told_when_it_is_back() {
     let database = Database::new();
     let store = database.store();
     store.migrate().await.unwrap();
-    let ada = store.create_user(new_user("ada")).await.unwrap().id;
+    let ada = store.create_user(new_user("ada"), no_effects()).await.unwrap().id;
     let heard = Recorder::new();
     store.follow(heard.clone());
     heard.until_connected().await;
@@ -53,7 +53,7 @@ async fn a_log_that_was_purged_past_the_follower_means_everything() {
     let database = Database::new();
     let store = database.store();
     store.migrate().await.unwrap();
-    let ada = store.create_user(new_user("ada")).await.unwrap().id;
+    let ada = store.create_user(new_user("ada"), no_effects()).await.unwrap().id;
     let heard = Recorder::new();
     store.follow(heard.clone());
     heard.until_connected().await;
@@ -72,7 +72,7 @@ async fn numbers_that_begin_anew_mean_everything() {
     let database = Database::new();
     let store = database.store();
     store.migrate().await.unwrap();
-    let ada = store.create_user(new_user("ada")).await.unwrap().id;
+    let ada = store.create_user(new_user("ada"), no_effects()).await.unwrap().id;
     store.update_user(ada, staff(true)).await.unwrap();
     let heard = Recorder::new();
     store.follow(heard.clone());
@@ -154,7 +154,7 @@ async fn another_file_in_its_place_means_everything() {
     let database = Database::new();
     let store = database.store();
     store.migrate().await.unwrap();
-    store.create_user(new_user("ada")).await.unwrap();
+    store.create_user(new_user("ada"), no_effects()).await.unwrap();
     let heard = Recorder::new();
     store.follow(heard.clone());
     heard.until_connected().await;

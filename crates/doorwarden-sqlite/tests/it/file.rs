@@ -3,7 +3,7 @@
 use crate::support::{Database, connection};
 use doorwarden_core::store::{MigrateError, Store, StoreError, UserStore};
 use doorwarden_sqlite::{SqliteOptions, SqliteStore};
-use doorwarden_testkit::{hash, new_user};
+use doorwarden_testkit::{hash, new_user, no_effects};
 use std::time::{Duration, Instant};
 
 #[cfg(unix)]
@@ -38,7 +38,7 @@ async fn a_closed_database_is_one_file() {
     let database = Database::new();
     let store = database.store();
     store.migrate().await.unwrap();
-    let ada = store.create_user(new_user("ada")).await.unwrap();
+    let ada = store.create_user(new_user("ada"), no_effects()).await.unwrap();
     store.close().await;
     let beside: Vec<_> = std::fs::read_dir(database.path.parent().unwrap())
         .unwrap()
@@ -67,7 +67,7 @@ async fn a_database_that_is_moved_away_and_back_is_unavailable_meanwhile() {
     let database = Database::new();
     let store = database.store();
     store.migrate().await.unwrap();
-    let ada = store.create_user(new_user("ada")).await.unwrap();
+    let ada = store.create_user(new_user("ada"), no_effects()).await.unwrap();
     let away = database.path.with_extension("away");
     std::fs::rename(&database.path, &away).unwrap();
     assert!(matches!(store.ping().await, Err(StoreError::Unavailable(_))));
@@ -87,17 +87,17 @@ async fn a_backup_that_is_put_in_place_is_read_and_written() {
     let database = Database::new();
     let store = database.store();
     store.migrate().await.unwrap();
-    let ada = store.create_user(new_user("ada")).await.unwrap();
+    let ada = store.create_user(new_user("ada"), no_effects()).await.unwrap();
     let backup = database.path.with_extension("backup");
     database.connection().execute("VACUUM INTO ?1", [backup.to_str()]).unwrap();
-    store.create_user(new_user("bob")).await.unwrap();
+    store.create_user(new_user("bob"), no_effects()).await.unwrap();
     for beside in ["-wal", "-shm"] {
         std::fs::remove_file(format!("{}{beside}", database.path.display())).unwrap();
     }
     std::fs::rename(&backup, &database.path).unwrap();
     assert_eq!(store.count_users().await.unwrap(), 1);
     assert_eq!(store.user(ada.id).await.unwrap(), Some(ada));
-    store.create_user(new_user("eve")).await.unwrap();
+    store.create_user(new_user("eve"), no_effects()).await.unwrap();
     store.close().await;
     let names = connection(&database.path)
         .query_row("SELECT group_concat(username ORDER BY id) FROM users", [], |row| row.get::<_, String>(0))
@@ -110,23 +110,23 @@ async fn whoever_locks_the_database_makes_it_unavailable_within_two_seconds() {
     let database = Database::new();
     let store = database.store();
     store.migrate().await.unwrap();
-    let ada = store.create_user(new_user("ada")).await.unwrap();
+    let ada = store.create_user(new_user("ada"), no_effects()).await.unwrap();
     let other = database.connection();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     assert_eq!(store.user(ada.id).await.unwrap(), Some(ada.clone()), "who writes does not disturb who reads");
     let begun = Instant::now();
-    let first = store.create_user(new_user("bob"));
+    let first = store.create_user(new_user("bob"), no_effects());
     // It waits behind the first, but not for its own turn to wait as long again.
     let second = async {
         tokio::time::sleep(Duration::from_millis(700)).await;
         let begun = Instant::now();
-        (store.create_user(new_user("eve")).await, begun.elapsed())
+        (store.create_user(new_user("eve"), no_effects()).await, begun.elapsed())
     };
     let (first, (second, waited)) = tokio::join!(first, second);
     assert!(first.is_err() && second.is_err(), "{first:?} {second:?}");
     assert!(begun.elapsed() < Duration::from_millis(2900) && waited < Duration::from_secs(2), "{waited:?}");
     other.execute_batch("ROLLBACK").unwrap();
-    store.create_user(new_user("bob")).await.unwrap();
+    store.create_user(new_user("bob"), no_effects()).await.unwrap();
     assert_eq!(store.count_users().await.unwrap(), 2);
     store.close().await;
 }
@@ -142,7 +142,7 @@ async fn a_write_waits_for_another_program_that_is_soon_done() {
         tokio::time::sleep(Duration::from_millis(200)).await;
         other.execute_batch("COMMIT").unwrap();
     };
-    let (created, ()) = tokio::join!(store.create_user(new_user("ada")), release);
+    let (created, ()) = tokio::join!(store.create_user(new_user("ada"), no_effects()), release);
     assert_eq!(created.unwrap().password, hash("ada"));
     store.close().await;
 }
@@ -197,20 +197,20 @@ async fn a_log_that_is_removed_while_in_use_loses_nothing() {
         let database = Database::new();
         let store = database.store();
         store.migrate().await.unwrap();
-        let ada = store.create_user(new_user("ada")).await.unwrap();
+        let ada = store.create_user(new_user("ada"), no_effects()).await.unwrap();
         // A connection of the readers' is open, too.
         assert!(store.user(ada.id).await.unwrap().is_some());
         for suffix in suffixes {
             std::fs::remove_file(doorwarden_sqlite::beside(&database.path, suffix)).unwrap();
         }
         let began = Instant::now();
-        let mut written = store.create_user(new_user("bob")).await;
+        let mut written = store.create_user(new_user("bob"), no_effects()).await;
         while written.is_err() {
             assert!(began.elapsed() < Duration::from_secs(10), "{written:?}");
             // Reading gives up what the readers have.
             let _ = store.user(ada.id).await;
             tokio::time::sleep(Duration::from_millis(50)).await;
-            written = store.create_user(new_user("bob")).await;
+            written = store.create_user(new_user("bob"), no_effects()).await;
         }
         assert_eq!(store.count_users().await.unwrap(), 2);
         // What a process that is killed leaves behind: nobody has closed anything.
@@ -237,18 +237,18 @@ async fn a_file_that_is_put_beside_the_log_of_another_is_not_mixed_with_it() {
     let database = Database::new();
     let store = database.store();
     store.migrate().await.unwrap();
-    store.create_user(new_user("ada")).await.unwrap();
+    store.create_user(new_user("ada"), no_effects()).await.unwrap();
     let backup = database.path.with_extension("backup");
     database.connection().execute("VACUUM INTO ?1", [backup.to_str()]).unwrap();
-    store.create_user(new_user("bob")).await.unwrap();
+    store.create_user(new_user("bob"), no_effects()).await.unwrap();
     std::fs::rename(&backup, &database.path).unwrap();
     assert!(matches!(store.count_users().await, Err(StoreError::Unavailable(_))));
-    assert!(store.create_user(new_user("eve")).await.is_err());
+    assert!(store.create_user(new_user("eve"), no_effects()).await.is_err());
     for suffix in ["-wal", "-shm"] {
         std::fs::remove_file(doorwarden_sqlite::beside(&database.path, suffix)).unwrap();
     }
     assert_eq!(store.count_users().await.unwrap(), 1, "the copy, as it was made");
-    store.create_user(new_user("eve")).await.unwrap();
+    store.create_user(new_user("eve"), no_effects()).await.unwrap();
     store.close().await;
 }
 
@@ -261,7 +261,7 @@ async fn the_log_shrinks_when_nobody_reads_the_past_any_more() {
     reader.execute_batch("BEGIN; SELECT count(*) FROM users").unwrap();
     let write = "CREATE TABLE big (data BLOB); INSERT INTO big VALUES (zeroblob(8000000))";
     database.connection().execute_batch(write).unwrap();
-    store.create_user(new_user("ada")).await.unwrap();
+    store.create_user(new_user("ada"), no_effects()).await.unwrap();
     let size = || std::fs::metadata(doorwarden_sqlite::beside(&database.path, "-wal")).unwrap().len();
     assert!(size() > 8_000_000);
     reader.execute_batch("COMMIT").unwrap();

@@ -1,7 +1,7 @@
 use crate::support::Database;
 use doorwarden_core::store::{MigrateError, Store, UserStore};
 use doorwarden_sqlite::{SqliteOptions, SqliteStore};
-use doorwarden_testkit::new_user;
+use doorwarden_testkit::{new_user, no_effects};
 
 #[tokio::test]
 async fn running_them_twice_does_nothing() {
@@ -11,7 +11,7 @@ async fn running_them_twice_does_nothing() {
     assert_eq!(pending[..3], ["0001_tables", "0002_triggers", "0003_session_generations"]);
     assert_eq!(store.pending_migrations().await.unwrap(), pending, "asking runs nothing");
     store.migrate().await.unwrap();
-    let ada = store.create_user(new_user("ada")).await.unwrap();
+    let ada = store.create_user(new_user("ada"), no_effects()).await.unwrap();
     store.migrate().await.unwrap();
     assert!(store.pending_migrations().await.unwrap().is_empty());
     assert_eq!(store.user(ada.id).await.unwrap(), Some(ada));

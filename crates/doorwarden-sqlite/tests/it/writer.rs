@@ -4,14 +4,14 @@ use crate::support::{Database, connection};
 use doorwarden_core::session::Session;
 use doorwarden_core::store::{Rotation, SessionStore, Store, StoreError, UserStore, WriteUserError};
 use doorwarden_sqlite::{SqliteOptions, SqliteStore};
-use doorwarden_testkit::{NOON, issued, new_session, new_user, presented};
+use doorwarden_testkit::{NOON, issued, new_session, new_user, no_effects, presented};
 use std::sync::Arc;
 use tokio::task::JoinSet;
 
 async fn session(store: &SqliteStore, name: &str) -> Session {
-    let user = store.create_user(new_user(name)).await.unwrap().id;
+    let user = store.create_user(new_user(name), no_effects()).await.unwrap().id;
     let session = new_session(user, NOON);
-    assert!(store.open_session(issued(session.clone())).await.unwrap().is_some());
+    assert!(store.open_session(issued(session.clone()), no_effects()).await.unwrap().is_some());
     session
 }
 
@@ -63,7 +63,9 @@ async fn writes_that_wait_together_share_a_commit() {
     let mut running = JoinSet::new();
     for n in 0..200 {
         let store = Arc::clone(&store);
-        running.spawn(async move { store.create_user(new_user(&format!("user{n}"))).await.unwrap() });
+        running.spawn(async move {
+            store.create_user(new_user(&format!("user{n}")), no_effects()).await.unwrap()
+        });
     }
     tokio::time::sleep(std::time::Duration::from_millis(200)).await;
     other.execute_batch("ROLLBACK").unwrap();
@@ -85,9 +87,9 @@ async fn what_is_refused_in_a_shared_commit_undoes_nothing_of_the_others() {
         other.execute_batch("ROLLBACK").unwrap();
     };
     let (ada, again, bob, ()) = tokio::join!(
-        store.create_user(new_user("ada")),
-        store.create_user(new_user("ADA")),
-        store.create_user(new_user("bob")),
+        store.create_user(new_user("ada"), no_effects()),
+        store.create_user(new_user("ADA"), no_effects()),
+        store.create_user(new_user("bob"), no_effects()),
         release
     );
     assert!(matches!(again, Err(WriteUserError::EmailTaken | WriteUserError::UsernameTaken)), "{again:?}");
@@ -130,7 +132,9 @@ async fn what_was_begun_is_finished_before_the_store_closes() {
     let mut running = JoinSet::new();
     for n in 0..50 {
         let store = store.clone();
-        running.spawn(async move { store.create_user(new_user(&format!("user{n}"))).await.is_ok() });
+        running.spawn(
+            async move { store.create_user(new_user(&format!("user{n}")), no_effects()).await.is_ok() },
+        );
     }
     tokio::task::yield_now().await;
     store.close().await;
@@ -146,7 +150,7 @@ async fn a_store_that_is_only_dropped_finishes_too() {
     let database = Database::new();
     let store = database.store();
     store.migrate().await.unwrap();
-    store.create_user(new_user("ada")).await.unwrap();
+    store.create_user(new_user("ada"), no_effects()).await.unwrap();
     drop(store);
     let wal = std::path::PathBuf::from(format!("{}-wal", database.path.display()));
     let gone = doorwarden_testkit::wait_until(std::time::Duration::from_secs(10), || !wal.exists()).await;

@@ -1,4 +1,4 @@
-use crate::{NOON, TestStore, hash, new_session, new_user, seconds};
+use crate::{NOON, TestStore, hash, new_session, new_user, no_effects, seconds};
 use doorwarden_core::identity::{EmailAddress, EmailKey, UsernameKey};
 use doorwarden_core::session::{EndReason, Session};
 use doorwarden_core::store::{KeyCollision, PasswordChange, WriteUserError};
@@ -50,7 +50,7 @@ pub async fn a_row_without_keys_is_unique_without_regard_to_case(t: &TestStore) 
     assert_eq!(t.store.count_users().await.unwrap(), 1);
 
     t.by_hand(&format!("{insert} ('BOB', 'BOB@EXAMPLE.COM', '!')")).await;
-    let result = t.store.create_user(crate::new_user("bob")).await;
+    let result = t.store.create_user(crate::new_user("bob"), no_effects()).await;
     assert!(matches!(result, Err(WriteUserError::EmailTaken | WriteUserError::UsernameTaken)), "{result:?}");
 }
 
@@ -160,7 +160,7 @@ pub async fn nobody_gets_the_address_of_a_row_by_hand(t: &TestStore) {
     insert(t, 7, "sql", "sql@müller.de").await;
     let mut same = new_user("other");
     same.email = EmailAddress::from_stored("sql@xn--mller-kva.de");
-    let created = t.store.create_user(same).await;
+    let created = t.store.create_user(same, no_effects()).await;
     assert!(matches!(created, Err(WriteUserError::EmailTaken)), "{created:?}");
     insert(t, 8, "sql2", "sql@bücher.example").await;
     let taken = t.store.taken(Some(&EmailKey::of("sql@xn--bcher-kva.example")), None, None).await.unwrap();
@@ -175,7 +175,7 @@ pub async fn nobody_gets_the_address_of_a_row_by_hand(t: &TestStore) {
 pub async fn of_two_with_one_key_the_older_keeps_it(t: &TestStore) {
     let mut older = new_user("older");
     older.email = EmailAddress::from_stored("jane@xn--mller-kva.de");
-    let older = t.store.create_user(older).await.unwrap().id;
+    let older = t.store.create_user(older, no_effects()).await.unwrap().id;
     insert(t, 50, "younger", "Jane@müller.de").await;
     insert(t, 51, "ｏｌｄｅｒ", "third@example.com").await;
     assert_eq!(found(t, "jane@müller.de").await, Some(older.0));

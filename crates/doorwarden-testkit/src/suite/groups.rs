@@ -1,4 +1,4 @@
-use crate::{TestStore, new_user};
+use crate::{TestStore, new_user, no_effects};
 use doorwarden_core::permission::{Group, Permission, PermissionName};
 use doorwarden_core::store::GrantError;
 use doorwarden_core::user::{UserChange, UserId};
@@ -200,7 +200,7 @@ pub async fn accounts_do_not_mix(t: &TestStore) {
     t.store.create_group("editors").await.unwrap();
     t.store.add_to_group(ada, "editors").await.unwrap();
     t.store.grant_to_user(ada, &name("blog.add")).await.unwrap();
-    let bob = t.store.create_user(new_user("bob")).await.unwrap().id;
+    let bob = t.store.create_user(new_user("bob"), no_effects()).await.unwrap().id;
     let account = t.account(bob).await;
     assert!(account.groups.is_empty() && account.permissions.is_empty());
     assert!(t.store.user_permissions(bob).await.unwrap().is_empty());

@@ -1,4 +1,4 @@
-use crate::{NOON, TestStore, new_user};
+use crate::{NOON, TestStore, new_user, no_effects};
 use doorwarden_core::store::{StoreError, WriteUserError};
 use doorwarden_core::time::{Clock as _, SystemClock};
 use doorwarden_core::user::UserId;
@@ -31,7 +31,7 @@ pub async fn a_closed_store_is_unavailable(t: &TestStore) {
     assert!(matches!(t.store.ping().await, Err(StoreError::Unavailable(_))));
     assert!(matches!(t.store.user(ada).await, Err(StoreError::Unavailable(_))));
     assert!(matches!(t.store.delete_user(UserId(1)).await, Err(StoreError::Unavailable(_))));
-    let refused = t.store.create_user(new_user("bob")).await;
+    let refused = t.store.create_user(new_user("bob"), no_effects()).await;
     assert!(matches!(refused, Err(WriteUserError::Store(StoreError::Unavailable(_)))), "{refused:?}");
     t.store.close().await;
 }

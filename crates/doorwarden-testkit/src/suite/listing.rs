@@ -1,4 +1,4 @@
-use crate::{TestStore, new_user};
+use crate::{TestStore, new_user, no_effects};
 use doorwarden_core::identity::EmailAddress;
 use doorwarden_core::password::PasswordHash;
 use doorwarden_core::permission::Permission;
@@ -14,7 +14,7 @@ async fn names(t: &TestStore, filter: UserFilter) -> Vec<String> {
 async fn create(t: &TestStore, name: &str, is_active: bool, is_staff: bool, is_superuser: bool) -> UserId {
     let mut new = new_user(name);
     (new.is_active, new.is_staff, new.is_superuser) = (is_active, is_staff, is_superuser);
-    t.store.create_user(new).await.unwrap().id
+    t.store.create_user(new, no_effects()).await.unwrap().id
 }
 
 async fn declare(t: &TestStore, name: &str) -> Permission {
@@ -128,7 +128,7 @@ pub async fn a_beginning_filters_names_and_addresses_without_regard_to_case(t: &
     for (name, email) in [("Ada", "x@example.com"), ("bob", "ADAM@example.com"), ("100%", "y@example.com")] {
         let mut new = new_user(name);
         new.email = EmailAddress::from_stored(email);
-        t.store.create_user(new).await.unwrap();
+        t.store.create_user(new, no_effects()).await.unwrap();
     }
     t.user("under_score").await;
     t.user("underXscore").await;
@@ -160,7 +160,7 @@ pub async fn users_are_counted_by_algorithm(t: &TestStore) {
     for (n, hash) in hashes.into_iter().enumerate() {
         let mut new = new_user(&format!("user{n}"));
         new.password = PasswordHash::from_stored(hash.to_owned());
-        t.store.create_user(new).await.unwrap();
+        t.store.create_user(new, no_effects()).await.unwrap();
     }
     let mut counted = t.store.count_users_by_algorithm().await.unwrap();
     counted.sort();

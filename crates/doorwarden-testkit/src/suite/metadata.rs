@@ -1,4 +1,4 @@
-use crate::{TestStore, new_user};
+use crate::{TestStore, new_user, no_effects};
 use doorwarden_core::store::WriteUserError;
 use doorwarden_core::user::{METADATA_MAX_BYTES, UserChange, UserId};
 use serde_json::{Map, Value, json};
@@ -29,7 +29,7 @@ async fn patch(t: &TestStore, id: UserId, value: Value) -> Map<String, Value> {
 pub async fn a_patch_sets_and_removes_members_at_the_top_level(t: &TestStore) {
     let mut new = new_user("ada");
     new.metadata = object(json!({"theme": {"dark": true, "size": 3}, "plan": "free", "n": 1}));
-    let ada = t.store.create_user(new).await.unwrap().id;
+    let ada = t.store.create_user(new, no_effects()).await.unwrap().id;
 
     let after = patch(t, ada, json!({"theme": {"dark": false}, "new": [1, null]})).await;
     assert_eq!(after, object(json!({"theme": {"dark": false}, "plan": "free", "n": 1, "new": [1, null]})));
@@ -53,19 +53,19 @@ pub async fn names_of_members_are_taken_literally(t: &TestStore) {
 pub async fn metadata_may_take_16_kib_and_not_a_byte_more(t: &TestStore) {
     let mut new = new_user("ada");
     new.metadata = of_size(METADATA_MAX_BYTES + 1);
-    let refused = t.store.create_user(new.clone()).await;
+    let refused = t.store.create_user(new.clone(), no_effects()).await;
     assert!(matches!(refused, Err(WriteUserError::MetadataTooLarge)), "{refused:?}");
     assert_eq!(t.store.count_users().await.unwrap(), 0);
 
     new.metadata = of_size(METADATA_MAX_BYTES);
-    let user = t.store.create_user(new).await.unwrap();
+    let user = t.store.create_user(new, no_effects()).await.unwrap();
     assert_eq!(t.read(user.id).await.metadata, of_size(METADATA_MAX_BYTES));
 }
 
 pub async fn a_patch_may_fill_16_kib_and_not_a_byte_more(t: &TestStore) {
     let mut new = new_user("ada");
     new.metadata = object(json!({"old": "x".repeat(1000)}));
-    let before = t.store.create_user(new).await.unwrap();
+    let before = t.store.create_user(new, no_effects()).await.unwrap();
     let room =
         METADATA_MAX_BYTES - serde_json::to_string(&before.metadata).unwrap().len() - r#","z":"""#.len();
 

@@ -6,6 +6,8 @@
 use crate::TestStore;
 
 #[doc(hidden)]
+pub mod audit;
+#[doc(hidden)]
 pub mod by_hand;
 #[doc(hidden)]
 pub mod changes;
@@ -218,6 +220,13 @@ macro_rules! store_suite {
             only_a_key_that_signs_no_more_is_deleted
             a_key_is_deleted_once
         );
+        $crate::store_suite!(@ $open audit:
+            what_happened_without_a_change_is_recorded_as_it_was
+            events_are_listed_by_number_behind_a_place
+            a_user_who_is_created_is_an_event_and_one_who_is_refused_is_none
+            a_session_that_is_opened_is_an_event_and_one_that_is_refused_is_none
+            sessions_that_end_because_there_are_too_many_are_events
+        );
         $crate::store_suite!(@ $open changes:
             whatever_changes_a_user_is_told
             whatever_changes_what_a_group_may_do_is_told_for_all_users
@@ -285,36 +294,40 @@ macro_rules! store_suite {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+    use std::fs;
+    use std::path::Path;
+
     /// A behaviour that is written but not listed would never run.
     #[test]
     fn every_behaviour_is_in_the_macro() {
-        let listed = include_str!("mod.rs");
-        let modules = [
-            include_str!("lifecycle.rs"),
-            include_str!("users.rs"),
-            include_str!("metadata.rs"),
-            include_str!("listing.rs"),
-            include_str!("passwords.rs"),
-            include_str!("groups.rs"),
-            include_str!("sessions.rs"),
-            include_str!("refresh.rs"),
-            include_str!("refresh_model.rs"),
-            include_str!("keys.rs"),
-            include_str!("changes.rs"),
-            include_str!("by_hand.rs"),
-            include_str!("races.rs"),
-            include_str!("round_trip.rs"),
-        ];
-        for module in modules {
-            for line in module.lines() {
+        let listed = listed(include_str!("mod.rs"));
+        let mut written = BTreeSet::new();
+        for file in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/suite")).unwrap() {
+            let file = file.unwrap().path();
+            let module = file.file_stem().unwrap().to_str().unwrap().to_owned();
+            for line in fs::read_to_string(&file).unwrap().lines() {
                 if let Some(rest) = line.strip_prefix("pub async fn ") {
                     let name = rest.split('(').next().unwrap();
-                    assert!(
-                        listed.contains(&format!("            {name}\n")),
-                        "{name} is not in store_suite!"
-                    );
+                    written.insert(format!("{module}::{name}"));
                 }
             }
         }
+        assert!(written.len() > 100, "the modules were not found");
+        assert_eq!(written.difference(&listed).collect::<Vec<_>>(), [""; 0], "not in store_suite!");
+    }
+
+    /// What the macro lists, as `module::behaviour`.
+    fn listed(text: &str) -> BTreeSet<String> {
+        let mut module = "";
+        let mut listed = BTreeSet::new();
+        for line in text.lines() {
+            if let Some(rest) = line.strip_prefix("        $crate::store_suite!(@ $open ") {
+                module = rest.trim_end_matches(':');
+            } else if let Some(name) = line.strip_prefix("            ") {
+                listed.insert(format!("{module}::{name}"));
+            }
+        }
+        listed
     }
 }

@@ -1,4 +1,4 @@
-use crate::{NOON, TestStore, hash, new_session, opening, seconds};
+use crate::{NOON, TestStore, hash, new_session, no_effects, opening, seconds};
 use doorwarden_core::authentication::{Amr, AuthContext, PasswordProof, Purpose};
 use doorwarden_core::session::{EndReason, Session};
 use doorwarden_core::store::PasswordChange;
@@ -96,7 +96,7 @@ pub async fn a_new_password_opens_a_session_while_it_is_the_stored_one(t: &TestS
     assert_eq!((t.read_session(session.id).await, session.auth), (session, auth));
     assert_eq!(t.read(ada).await.last_login, None, "it is no login");
     assert!(t.store.change_password(ada, to("new")).await.unwrap());
-    assert_eq!(t.store.open_session(open()).await.unwrap(), None);
+    assert_eq!(t.store.open_session(open(), no_effects()).await.unwrap(), None);
 }
 
 pub async fn a_better_hash_of_a_trimmed_password_is_a_trimmed_one(t: &TestStore) {

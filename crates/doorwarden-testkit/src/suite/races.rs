@@ -1,7 +1,8 @@
 use super::keys::key;
 use super::property::at_once;
 use crate::{
-    NOON, TestStore, drill, hash, issued, login, new_session, new_user, presented, renewal, seconds,
+    NOON, TestStore, drill, hash, issued, login, new_session, new_user, no_effects, presented, renewal,
+    seconds,
 };
 use doorwarden_core::identity::{EmailAddress, Username};
 use doorwarden_core::permission::Permission;
@@ -28,7 +29,7 @@ where
 async fn register_at_once(t: &TestStore, users: Vec<NewUser>) -> (usize, Vec<WriteUserError>) {
     let calls = users.into_iter().map(|user| {
         let store = t.store.clone();
-        async move { store.create_user(user).await }
+        async move { store.create_user(user, no_effects()).await }
     });
     let results = at_once(calls).await;
     let created = results.iter().filter(|r| r.is_ok()).count();
@@ -134,7 +135,8 @@ pub async fn drill_no_session_outlives_a_login_that_raced_with_a_password_change
         };
         let changing = t.store.change_password(ada.id, change);
         let open = || login(new_session(ada.id, NOON), ada.password.clone(), Some(hash("old, better")));
-        let (first, second) = (t.store.open_session(open()), t.store.open_session(open()));
+        let (first, second) =
+            (t.store.open_session(open(), no_effects()), t.store.open_session(open(), no_effects()));
         let (a, changed, b) = tokio::join!(first, changing, second);
         assert!(changed.unwrap());
         a.and(b).unwrap();
@@ -158,7 +160,7 @@ pub async fn drill_no_session_outlives_an_opening_that_raced_with_a_deactivation
                 match (n, round % 2) {
                     (4, 0) => store.update_user(id, off).await.unwrap().is_some(),
                     (4, _) => store.delete_user(id).await.unwrap(),
-                    _ => store.open_session(open).await.is_ok(),
+                    _ => store.open_session(open, no_effects()).await.is_ok(),
                 }
             }
         });

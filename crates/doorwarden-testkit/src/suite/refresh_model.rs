@@ -2,7 +2,7 @@
 //! a client whose answers are lost, one with tabs, a laptop that sleeps, and a thief with any timing.
 
 use super::property::{at_once, for_all};
-use crate::{NOON, TestStore, drill, issued, new_session, new_user, presented, seconds};
+use crate::{NOON, TestStore, drill, issued, new_session, new_user, no_effects, presented, seconds};
 use doorwarden_core::refresh::Repeat;
 use doorwarden_core::session::{EndReason, Session, SessionId};
 use doorwarden_core::store::{Rotation, Store};
@@ -147,10 +147,10 @@ impl Driven {
     async fn new(store: Arc<dyn Store>) -> Self {
         let session = new_session(UserId(0), NOON);
         let id = session.id;
-        let user = store.create_user(new_user(&id.to_string())).await.unwrap().id;
+        let user = store.create_user(new_user(&id.to_string()), no_effects()).await.unwrap().id;
         let idle_seconds = Some(i64::try_from(IDLE).unwrap());
         let session = Session { user, idle_seconds, expires_at: instant(LIFETIME), ..session };
-        assert!(store.open_session(issued(session)).await.unwrap().is_some());
+        assert!(store.open_session(issued(session), no_effects()).await.unwrap().is_some());
         Self { store, user, session: id }
     }
 

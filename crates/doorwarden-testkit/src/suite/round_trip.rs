@@ -1,5 +1,5 @@
 use super::property::for_all;
-use crate::{NOON, TestStore, drill, hash, issued, login, new_session, new_user};
+use crate::{NOON, TestStore, drill, hash, issued, login, new_session, new_user, no_effects};
 use doorwarden_core::identity::{EmailAddress, Username};
 use doorwarden_core::password::PasswordHash;
 use doorwarden_core::permission::Permission;
@@ -132,7 +132,7 @@ pub async fn drill_any_user_is_read_as_written(t: &TestStore) {
         let n = number();
         new.username = Username::from_stored(format!("{n}-{}", new.username.as_str()));
         new.email = EmailAddress::from_stored(format!("{n}-{}@example.com", new.email.as_str()));
-        let created = t.store.create_user(new.clone()).await.unwrap();
+        let created = t.store.create_user(new.clone(), no_effects()).await.unwrap();
         let expected = User {
             id: created.id,
             username: new.username,
@@ -236,7 +236,8 @@ pub async fn drill_any_group_and_label_are_read_as_written(t: &TestStore) {
     let number = numbers();
     for_all(cases(), (text(100), text(100)), async |(group, label)| {
         let group = format!("{group}{}", number());
-        let user = t.store.create_user(new_user(&format!("user{}", number()))).await.unwrap().id;
+        let user =
+            t.store.create_user(new_user(&format!("user{}", number())), no_effects()).await.unwrap().id;
         assert!(t.store.create_group(&group).await.unwrap());
         assert!(t.store.add_to_group(user, &group).await.unwrap());
         assert_eq!(t.account(user).await.groups, std::slice::from_ref(&group));

@@ -1,5 +1,6 @@
 use crate::{
-    NOON, Recorder, TestStore, drill, hash, new_session, new_user, opening, presented, renewal, seconds,
+    NOON, Recorder, TestStore, drill, hash, new_session, new_user, no_effects, opening, presented, renewal,
+    seconds,
 };
 use doorwarden_core::authentication::Purpose;
 use doorwarden_core::session::{EndReason, Session, SessionCursor, SessionId};
@@ -295,7 +296,7 @@ pub async fn everybody_is_signed_out_in_portions(t: &TestStore) {
 /// Opens a session of a user who may have `most`.
 async fn open(t: &TestStore, session: &Session, most: u32) -> Opened {
     let open = opening(session.clone(), Purpose::Issue, None, Some(most));
-    t.store.open_session(open).await.unwrap().unwrap()
+    t.store.open_session(open, no_effects()).await.unwrap().unwrap()
 }
 
 pub async fn one_session_too_many_ends_those_that_were_not_used_for_the_longest_time(t: &TestStore) {
@@ -347,7 +348,7 @@ pub async fn logins_that_come_together_keep_the_limit(t: &TestStore) {
         let store = t.store.clone();
         tokio::spawn(async move {
             let open = opening(new_session(ada, NOON), Purpose::Issue, None, Some(3));
-            store.open_session(open).await.unwrap().unwrap().ended.len()
+            store.open_session(open, no_effects()).await.unwrap().unwrap().ended.len()
         })
     });
     let mut ended = 0;
@@ -414,6 +415,6 @@ pub async fn the_log_of_changes_is_purged_in_portions(t: &TestStore) {
         purged.push(t.store.purge_changes(far, 500).await.unwrap());
     }
     assert_eq!(purged, [500, 500, 200, 0], "and what is new stays");
-    let user = t.store.create_user(new_user("ada")).await.unwrap();
+    let user = t.store.create_user(new_user("ada"), no_effects()).await.unwrap();
     assert_eq!(t.read(user.id).await, user);
 }

@@ -1,4 +1,4 @@
-use crate::{NOON, TestStore, hash, issued, login, new_session, new_user, seconds};
+use crate::{NOON, TestStore, hash, issued, login, new_session, new_user, no_effects, seconds};
 use doorwarden_core::authentication::{Amr, AuthContext};
 use doorwarden_core::session::{EndReason, Session, SessionId};
 use doorwarden_core::store::Revocations;
@@ -57,10 +57,10 @@ pub async fn a_login_with_another_password_than_the_stored_one_opens_nothing(t: 
 pub async fn an_inactive_user_opens_no_session(t: &TestStore) {
     let mut new = new_user("ada");
     new.is_active = false;
-    let ada = t.store.create_user(new).await.unwrap();
+    let ada = t.store.create_user(new, no_effects()).await.unwrap();
     let session = new_session(ada.id, NOON);
     assert!(!t.log_in(session.clone(), "ada", Some("better")).await);
-    assert_eq!(t.store.open_session(issued(session.clone())).await.unwrap(), None);
+    assert_eq!(t.store.open_session(issued(session.clone()), no_effects()).await.unwrap(), None);
     assert_eq!(t.store.session(session.id).await.unwrap(), None);
     assert_eq!(t.read(ada.id).await, ada);
 }
@@ -70,7 +70,7 @@ pub async fn a_deleted_user_opens_no_session(t: &TestStore) {
     t.store.delete_user(ada).await.unwrap();
     let session = new_session(ada, NOON);
     assert!(!t.log_in(session.clone(), "ada", None).await);
-    assert_eq!(t.store.open_session(issued(session.clone())).await.unwrap(), None);
+    assert_eq!(t.store.open_session(issued(session.clone()), no_effects()).await.unwrap(), None);
     assert_eq!(t.store.session(session.id).await.unwrap(), None);
 }
 

@@ -1,4 +1,4 @@
-use crate::{NOON, TestStore, new_user, seconds};
+use crate::{NOON, TestStore, new_user, no_effects, seconds};
 use doorwarden_core::identity::{EmailAddress, EmailKey, Username, UsernameKey};
 use doorwarden_core::session::EndReason;
 use doorwarden_core::store::{Taken, WriteUserError};
@@ -6,7 +6,7 @@ use doorwarden_core::user::{User, UserChange, UserId};
 
 pub async fn a_created_user_is_returned_as_it_is_stored(t: &TestStore) {
     let new = new_user("ada");
-    let user = t.store.create_user(new.clone()).await.unwrap();
+    let user = t.store.create_user(new.clone(), no_effects()).await.unwrap();
     assert_eq!(t.read(user.id).await, user);
     let expected = User {
         id: user.id,
@@ -38,7 +38,7 @@ pub async fn an_address_is_unique_without_regard_to_case(t: &TestStore) {
     t.user("ada").await;
     let mut other = new_user("other");
     other.email = EmailAddress::from_stored("ADA@Example.COM");
-    assert!(matches!(t.store.create_user(other).await, Err(WriteUserError::EmailTaken)));
+    assert!(matches!(t.store.create_user(other, no_effects()).await, Err(WriteUserError::EmailTaken)));
     assert_eq!(t.store.count_users().await.unwrap(), 1);
 }
 
@@ -46,7 +46,7 @@ pub async fn a_user_name_is_unique_in_its_folded_form(t: &TestStore) {
     t.user("ärger").await;
     let mut other = new_user("other");
     other.username = Username::from_stored("ÄRGER");
-    assert!(matches!(t.store.create_user(other).await, Err(WriteUserError::UsernameTaken)));
+    assert!(matches!(t.store.create_user(other, no_effects()).await, Err(WriteUserError::UsernameTaken)));
     assert_eq!(t.store.count_users().await.unwrap(), 1);
 }
 

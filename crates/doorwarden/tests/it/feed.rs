@@ -8,7 +8,7 @@ use doorwarden::core::token::access::{self, AccessClaims};
 use doorwarden::core::token::feed::{Statement, TYPE, sign_statement, verify_statement};
 use doorwarden::core::token::{KeyPair, KeySet};
 use doorwarden::{Doorwarden, UserId};
-use doorwarden_testkit::{issued, new_session};
+use doorwarden_testkit::{issued, new_session, no_effects};
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use http::Request;
@@ -259,7 +259,7 @@ async fn many_sessions_that_end_together_are_told_as_one_and_the_next_token_coun
     let user = UserId(1);
     let open = |_| {
         let session = Session { refresh_counter: Some(0), ..new_session(user, NOON) };
-        app.auth.context().store.open_session(issued(session))
+        app.auth.context().store.open_session(issued(session), no_effects())
     };
     for _ in 0..11 {
         assert!(join_all((0..100).map(open)).await.into_iter().all(|opened| opened.unwrap().is_some()));

@@ -103,9 +103,9 @@ async fn the_manager_speaks_django(database: Database) {
         is_superuser: superuser,
         ..NewAccount::default()
     };
-    let refused = said(create_superuser(context, superuser(Some(false), None)).await);
+    let refused = said(create_superuser(context, superuser(Some(false), None), app.auth.origin()).await);
     assert_eq!(refused, "Superuser must have is_staff=True.");
-    let refused = said(create_superuser(context, superuser(None, Some(false))).await);
+    let refused = said(create_superuser(context, superuser(None, Some(false)), app.auth.origin()).await);
     assert_eq!(refused, "Superuser must have is_superuser=True.");
 
     let root = users.create_superuser("root", "Root@EXAMPLE.com", PASSWORD).await.unwrap();

@@ -52,8 +52,8 @@ pub(super) async fn run(accounts: &Doorwarden, arguments: Arguments, out: Output
         metadata: metadata.unwrap_or_default(),
     };
     let user = match arguments.superuser {
-        true => manage::create_superuser(accounts.context(), account).await?,
-        false => manage::create_user(accounts.context(), account).await?,
+        true => manage::create_superuser(accounts.context(), account, accounts.origin()).await?,
+        false => manage::create_user(accounts.context(), account, accounts.origin()).await?,
     };
     out.done(&format!("User {} has the id {}.", user.email, user.id), &value(&user))
 }

@@ -1,0 +1,116 @@
+//! The audit log.
+//!
+//! What a write causes travels as one parameter, a JSON text, and is written by a part of the statement that makes the change.
+
+use crate::database::Effort;
+use crate::failure::Failure;
+use crate::rows::{all, get};
+use crate::store::PostgresStore;
+use crate::values::At;
+use async_trait::async_trait;
+use doorwarden_core::audit::{Actor, AuditRecord, Effects, Outcome};
+use doorwarden_core::session::{ClientInfo, SessionId};
+use doorwarden_core::store::{AuditStore, StoreError};
+use doorwarden_core::time::Timestamp;
+use doorwarden_core::user::UserId;
+use serde_json::{Value, json};
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+
+/// The statement that writes the effects in this parameter, once for each row of `from`. Where an event names no user or session, it takes
+/// those that are given; `found` goes into its data.
+macro_rules! write_effects {
+    ($effects:literal, from: $from:literal, user: $user:literal, session: $session:literal, found: $found:literal) => {
+        concat!(
+            "INSERT INTO doorwarden_audit \
+             (at, kind, actor, actor_id, user_id, session_id, address, user_agent, result, data) \
+             SELECT cause.at, event.kind, cause.actor, cause.actor_id, coalesce(event.user_id, ",
+            $user,
+            "), coalesce(event.session_id, ",
+            $session,
+            "), cause.address, cause.user_agent, event.result, (event.data || ",
+            $found,
+            ")::text FROM ",
+            $from,
+            " CROSS JOIN json_to_record(",
+            $effects,
+            "::json) AS cause (at timestamptz, actor text, actor_id text, address text, user_agent text, events json) \
+             CROSS JOIN LATERAL json_to_recordset(cause.events) \
+             AS event (kind text, user_id bigint, session_id uuid, result text, data jsonb)"
+        )
+    };
+    ($effects:literal, from: $from:literal, found: $found:literal) => {
+        $crate::audit::write_effects!($effects, from: $from, user: "NULL", session: "NULL", found: $found)
+    };
+    ($effects:literal, from: $from:literal) => {
+        $crate::audit::write_effects!($effects, from: $from, found: "'{}'")
+    };
+}
+
+pub(crate) use write_effects;
+
+/// The years 0 to 9999 in microseconds, which can be written as text that every reader understands.
+const FIRST: i64 = -62_167_219_200_000_000;
+const LAST: i64 = 253_402_300_799_999_999;
+
+/// The parameter for [`write_effects`].
+pub(crate) fn parameter(effects: &Effects) -> String {
+    let Effects { at, origin, events } = effects;
+    // PostgreSQL can hold no NUL.
+    let text = |text: &str| text.replace('\0', "");
+    let events: Vec<Value> = events
+        .iter()
+        .map(|event| {
+            json!({
+                "kind": event.name(),
+                "user_id": event.user().filter(|user| *user != UserId::NEW),
+                "session_id": event.session().filter(|session| *session != SessionId::UNKNOWN),
+                "result": event.outcome().as_str(),
+                "data": event.data(),
+            })
+        })
+        .collect();
+    json!({
+        "at": Timestamp::from_micros(at.as_micros().clamp(FIRST, LAST)).to_string(),
+        "actor": origin.actor.kind(),
+        "actor_id": origin.actor.id().as_deref().map(text),
+        "address": origin.client.address.as_deref().map(text),
+        "user_agent": origin.client.user_agent.as_deref().map(text),
+        "events": events,
+    })
+    .to_string()
+}
+
+#[async_trait]
+impl AuditStore for PostgresStore {
+    async fn record(&self, effects: Effects) -> Result<(), StoreError> {
+        let sql = write_effects!("$1", from: "(SELECT) AS always");
+        self.database.rows(Effort::Write, sql, &[(&parameter(&effects), Type::TEXT)]).await?;
+        Ok(())
+    }
+
+    async fn audit_records(&self, after: Option<i64>, limit: u32) -> Result<Vec<AuditRecord>, StoreError> {
+        let sql = "SELECT id, at, kind, actor, actor_id, user_id, session_id, address, user_agent, result, data \
+                   FROM doorwarden_audit WHERE $1 IS NULL OR id > $1 ORDER BY id LIMIT $2";
+        let params = [(&after as _, Type::INT8), (&i64::from(limit) as _, Type::INT8)];
+        Ok(all(&self.database.rows(Effort::Long, sql, &params).await?, record)?)
+    }
+}
+
+fn record(row: &Row) -> Result<AuditRecord, Failure> {
+    let id: i64 = get(row, 0)?;
+    let damaged =
+        |column| Failure::Unreadable(format!("doorwarden_audit.{column} of id {id} cannot be read"));
+    let actor = Actor::from_stored(get(row, 3)?, get(row, 4)?);
+    Ok(AuditRecord {
+        id,
+        at: get::<At>(row, 1)?.0,
+        kind: get(row, 2)?,
+        actor: actor.ok_or_else(|| damaged("actor"))?,
+        user: get::<Option<_>>(row, 5)?.map(UserId),
+        session: get::<Option<_>>(row, 6)?.map(SessionId),
+        client: ClientInfo { address: get(row, 7)?, user_agent: get(row, 8)? },
+        outcome: Outcome::from_stored(get(row, 9)?).ok_or_else(|| damaged("result"))?,
+        data: serde_json::from_str(get(row, 10)?).map_err(|_| damaged("data"))?,
+    })
+}

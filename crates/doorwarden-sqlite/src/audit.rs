@@ -1,0 +1,65 @@
+//! The audit log.
+
+use crate::failure::Failure;
+use crate::rows::{Record, all, run};
+use crate::store::SqliteStore;
+use async_trait::async_trait;
+use doorwarden_core::audit::{Actor, AuditRecord, Effects, Outcome};
+use doorwarden_core::session::{ClientInfo, SessionId};
+use doorwarden_core::store::{AuditStore, StoreError};
+use doorwarden_core::user::UserId;
+use rusqlite::{Connection, Row, params};
+use serde_json::Value;
+
+#[async_trait]
+impl AuditStore for SqliteStore {
+    async fn record(&self, effects: Effects) -> Result<(), StoreError> {
+        self.write(move |connection| Ok(write(connection, &effects)?)).await
+    }
+
+    async fn audit_records(&self, after: Option<i64>, limit: u32) -> Result<Vec<AuditRecord>, StoreError> {
+        let sql = "SELECT id, at, kind, actor, actor_id, user_id, session_id, address, user_agent, result, data \
+                   FROM doorwarden_audit WHERE ?1 IS NULL OR id > ?1 ORDER BY id LIMIT ?2";
+        self.scan(move |connection| all(connection, sql, (after, limit), record)).await
+    }
+}
+
+/// Writes what a change causes, in the transaction of the change.
+pub(crate) fn write(connection: &Connection, effects: &Effects) -> Result<(), Failure> {
+    let sql = "INSERT INTO doorwarden_audit \
+               (at, kind, actor, actor_id, user_id, session_id, address, user_agent, result, data) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+    let origin = &effects.origin;
+    for event in &effects.events {
+        let params = params![
+            effects.at.as_micros(),
+            event.name(),
+            origin.actor.kind(),
+            origin.actor.id(),
+            event.user().map(|user| user.0),
+            event.session().map(|session| session.0),
+            origin.client.address,
+            origin.client.user_agent,
+            event.outcome().as_str(),
+            Value::Object(event.data()).to_string(),
+        ];
+        run(connection, sql, params)?;
+    }
+    Ok(())
+}
+
+fn record(row: &Row<'_>) -> Result<AuditRecord, Failure> {
+    let row = Record { table: "doorwarden_audit", row };
+    let actor_id: Option<String> = row.get(4)?;
+    Ok(AuditRecord {
+        id: row.get(0)?,
+        at: row.instant(1)?,
+        kind: row.get(2)?,
+        actor: row.parse(3, |kind| Actor::from_stored(kind, actor_id.as_deref()))?,
+        user: row.get::<Option<_>>(5)?.map(UserId),
+        session: row.get::<Option<_>>(6)?.map(SessionId),
+        client: ClientInfo { address: row.get(7)?, user_agent: row.get(8)? },
+        outcome: row.parse(9, Outcome::from_stored)?,
+        data: row.parse(10, |text| serde_json::from_str(text).ok())?,
+    })
+}
