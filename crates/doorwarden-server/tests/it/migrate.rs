@@ -1,7 +1,7 @@
 use crate::site::{SECRET_KEY, Site};
 use rusqlite::Connection;
 use serde_json::json;
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 use std::time::Instant;
 
 #[test]
@@ -55,24 +55,52 @@ fn a_table_of_another_program_is_named_and_nothing_is_changed() {
 
 #[test]
 fn a_migration_that_is_killed_at_any_moment_is_finished_by_the_next() {
-    for site in [Some(Site::empty()), Site::empty_postgres()].into_iter().flatten() {
-        let began = Instant::now();
-        Site::empty().run(&["migrate"]).succeeds();
-        let whole = began.elapsed();
-        for moment in 0..20 {
-            let mut command = site.command(&["migrate"]);
-            let mut child =
-                command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-            std::thread::sleep(whole * moment / 20);
+    for make in [|| Some(Site::empty()), Site::empty_postgres] {
+        let Some(site) = make() else { continue };
+        let (mut child, begun) = begin_to_migrate(&site);
+        assert!(child.wait().unwrap().success());
+        let whole = begun.elapsed();
+        let mut met = 0;
+        for moment in 0..8 {
+            let site = make().unwrap();
+            let (mut child, _) = begin_to_migrate(&site);
+            // Closer together at the beginning: after the transaction there is still the way out.
+            std::thread::sleep(whole * (moment * moment) / 64);
             child.kill().unwrap();
             child.wait().unwrap();
+            let applied = site.run(&["migrate"]).json()["applied"].as_array().unwrap().len();
+            assert!(applied == 0 || applied == 6, "all or nothing: {applied}");
+            met += usize::from(applied > 0);
+            assert_eq!(site.run(&["migrate", "--check"]).json(), json!({"pending": []}));
+            site.user("jane");
+            let again = site.run(&["user", "create", "--no-password", "JANE@example.com", "other"]);
+            assert_ne!(again.code, Some(0), "the constraints are there: {again:?}");
         }
-        site.run(&["migrate"]).succeeds();
-        assert_eq!(site.run(&["migrate", "--check"]).json(), json!({"pending": []}));
-        site.user("jane");
-        let again = site.run(&["user", "create", "--no-password", "JANE@example.com", "other"]);
-        assert_ne!(again.code, Some(0), "the constraints are there: {again:?}");
+        assert!(met >= 2, "only {met} kills met a migration, which takes {whole:?}");
     }
+}
+
+/// Starts a migration, and waits until it is at work on the database.
+fn begin_to_migrate(site: &Site) -> (Child, Instant) {
+    let log = site.path("doorwarden.db-wal");
+    let mut lock = site.environment().get("DOORWARDEN_DATABASE_URL").map(|url| {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let client = runtime.block_on(doorwarden_postgres::PostgresOptions::new(url).client()).unwrap();
+        move || {
+            let held = "SELECT FROM pg_locks JOIN pg_database d ON d.oid = database \
+                        WHERE datname = current_database() AND locktype = 'advisory'";
+            !runtime.block_on(client.query(held, &[])).unwrap().is_empty()
+        }
+    });
+    let mut command = site.command(&["migrate"]);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    // Where the processors are busy, it may come and go unseen.
+    while child.try_wait().unwrap().is_none()
+        && !lock.as_mut().map_or_else(|| log.exists(), |is_held| is_held())
+    {}
+    (child, Instant::now())
 }
 
 /// SQL on a PostgreSQL server.
