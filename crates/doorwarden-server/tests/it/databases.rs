@@ -179,33 +179,41 @@ fn a_copy_that_is_put_beside_the_log_of_a_killed_service_is_noticed() {
     assert_eq!(again.status("POST", "/login", JANE), Some(200));
 }
 
-/// Somebody else has a lock, a migration of the application perhaps.
-fn a_lock(site: &Site, lock: impl FnOnce(), release: impl FnOnce()) {
+/// While somebody else has a lock, perhaps a migration of the application, `unknown` is what a user gets who is not in memory yet.
+fn a_lock(site: &Site, unknown: u16, lock: impl FnOnce(), release: impl FnOnce()) {
     let service = Service::start(site, free_port());
-    let (status, answer) = service.call("POST", "/registration", "", JANE).unwrap();
-    assert_eq!(status, 201);
-    let token = answer.split('"').nth_back(1).unwrap().to_owned();
-    assert_eq!(service.call("GET", "/me", &token, "").unwrap().0, 200);
+    let me = |token: &str| service.call("GET", "/me", token, "").unwrap().0;
+    let issue = |name: &str| {
+        site.run(&["token", "issue", &site.user(name)]).json()["token"].as_str().unwrap().to_owned()
+    };
+    let (known, other) = (issue("known"), issue("other"));
+    assert_eq!(me(&known), 200);
     lock();
-    let began = Instant::now();
-    assert_eq!(service.status("POST", "/registration", &JANE.replace("jane", "joan")), Some(503));
-    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
-    assert_eq!(service.call("GET", "/me", &token, "").unwrap().0, 200, "memory goes on");
+    let register = || {
+        let began = Instant::now();
+        assert_eq!(service.status("POST", "/registration", JANE), Some(503));
+        began.elapsed() < Duration::from_secs(2)
+    };
+    assert!((0..3).any(|_| register()), "not even once of three times, which a busy machine may need");
+    assert_eq!(me(&known), 200, "from memory");
+    assert_eq!(me(&other), unknown, "from the database");
     assert_eq!(service.status("GET", "/healthz", ""), Some(200));
     release();
     let began = Instant::now();
-    while service.status("POST", "/registration", &JANE.replace("jane", "jack")) != Some(201) {
+    while service.status("POST", "/registration", JANE) != Some(201) {
         assert!(began.elapsed() < Duration::from_secs(20), "it does not recover");
     }
-    assert_eq!(service.status("GET", "/readyz", ""), Some(200));
+    assert_eq!((me(&other), service.status("GET", "/readyz", "")), (200, Some(200)));
 }
 
+/// In the write-ahead log no lock of another program keeps anybody from reading.
 #[test]
-fn a_lock_on_sqlite_delays_nobody_for_long_and_ends_with_it() {
+fn a_lock_on_sqlite_delays_no_writer_for_long_and_ends_with_it() {
     let site = Site::sqlite();
     let other = rusqlite::Connection::open(site.path("doorwarden.db")).unwrap();
     a_lock(
         &site,
+        200,
         || other.execute_batch("BEGIN EXCLUSIVE").unwrap(),
         || other.execute_batch("ROLLBACK").unwrap(),
     );
@@ -218,5 +226,5 @@ fn a_lock_on_postgres_delays_nobody_for_long_and_ends_with_it() {
     let url = site.environment()["DOORWARDEN_DATABASE_URL"].clone();
     let client = runtime.block_on(doorwarden_postgres::PostgresOptions::new(url).client()).unwrap();
     let run = |sql: &str| runtime.block_on(client.batch_execute(sql)).unwrap();
-    a_lock(&site, || run("BEGIN; LOCK TABLE users IN ACCESS EXCLUSIVE MODE"), || run("ROLLBACK"));
+    a_lock(&site, 503, || run("BEGIN; LOCK TABLE users IN ACCESS EXCLUSIVE MODE"), || run("ROLLBACK"));
 }
