@@ -26,12 +26,12 @@ impl Keys {
         Ok(self.context.keys.list(self.context.now()))
     }
 
-    /// Lets the announced key of the first algorithm sign before its time: as soon as verifiers have had the time to learn of it, which is
-    /// at once if it was announced long enough ago. Its `kid`.
+    /// Lets the announced key of each offered algorithm sign before its time: as soon as verifiers have had the time to learn of it, which
+    /// is at once if it was announced long enough ago. Their `kid`s, in the order in which the algorithms are offered.
     ///
     /// # Errors
     /// [`KeysError`].
-    pub async fn rotate(&self) -> Result<String, KeysError> {
+    pub async fn rotate(&self) -> Result<Vec<String>, KeysError> {
         rotation::rotate(&self.context).await
     }
 

@@ -114,30 +114,36 @@ async fn take_steps(context: &Context, is_due: fn(&Step) -> bool) -> Result<(), 
     reload(context).await
 }
 
-/// Lets the announced key sign before its time: as soon as every verifier has had the time to learn of it, which is at once if it was
-/// announced long enough ago. Its `kid`.
+/// Lets the announced key of each offered algorithm sign before its time: as soon as every verifier has had the time to learn of it, which
+/// is at once if it was announced long enough ago. Their `kid`s, in the order in which the algorithms are offered.
 ///
 /// # Errors
 /// [`KeysError`].
-pub async fn rotate(context: &Context) -> Result<String, KeysError> {
+pub async fn rotate(context: &Context) -> Result<Vec<String>, KeysError> {
     maintain(context).await?;
     let now = context.now();
     let settings = &context.settings.keys;
     let (keys, _) = context.keys.look();
     let states = states(&keys, now, context.keys.keep);
-    let algorithm = settings.algorithms.first().map_or("", |first| first.as_str());
-    let is_next = |(key, state): &(&SigningKey, &KeyState)| {
-        key.algorithm == algorithm && **state == KeyState::Announced
-    };
-    let Some((next, _)) = keys.iter().zip(&states).find(is_next) else { return Ok(String::new()) };
-    let soonest = now.max(next.created_at.after(settings.announcement()));
-    if soonest < next.signs_from {
-        context.store.schedule_signing_key(next, soonest, next.signs_until).await?;
-        context.live.forget(Change::Keys);
-        tracing::info!(key.id = next.kid, signs_from = %soonest, "a signing key was brought forward");
-        maintain(context).await?;
+    let mut kids = Vec::new();
+    for algorithm in &settings.algorithms {
+        let is_next = |(key, state): &(&SigningKey, &KeyState)| {
+            key.algorithm == algorithm.as_str() && **state == KeyState::Announced
+        };
+        let Some((next, _)) = keys.iter().zip(&states).find(is_next) else { continue };
+        if kids.contains(&next.kid) {
+            continue;
+        }
+        let soonest = now.max(next.created_at.after(settings.announcement()));
+        if soonest < next.signs_from {
+            context.store.schedule_signing_key(next, soonest, next.signs_until).await?;
+            context.live.forget(Change::Keys);
+            tracing::info!(key.id = next.kid, signs_from = %soonest, "a signing key was brought forward");
+        }
+        kids.push(next.kid.clone());
     }
-    Ok(next.kid.clone())
+    maintain(context).await?;
+    Ok(kids)
 }
 
 /// Revokes a key in an emergency: whatever it signed is refused at once here, within a second by every instance on the same

@@ -12,7 +12,7 @@ use serde_json::json;
 pub(crate) enum Subcommands {
     /// List the keys and what each may do at this moment
     List,
-    /// Let the announced key sign before its time, once every verifier has had the time to learn of it
+    /// Let the announced key of each algorithm sign before its time, once every verifier has had the time to learn of it
     Rotate,
     /// Revoke a key that may have leaked: every token that it signed is refused at once, and the announced key takes its place
     Revoke {
@@ -46,8 +46,9 @@ pub(super) async fn run(accounts: &Doorwarden, command: Subcommands, out: Output
             list.end("There are no keys.")
         }
         Subcommands::Rotate => {
-            let kid = keys.rotate().await?;
-            out.done(&format!("The next key is {kid}."), &json!({ "kid": kid }))
+            let kids = keys.rotate().await?;
+            let are = if kids.len() == 1 { "key is" } else { "keys are" };
+            out.done(&format!("The next {are} {}.", kids.join(" and ")), &json!({ "kids": kids }))
         }
         Subcommands::Revoke { kid, yes } => {
             prompt::confirm(yes, &format!("Revoke the key {kid}, and refuse every token that it signed?"))?;

@@ -122,7 +122,7 @@ fn looking_at_a_token_does_not_use_its_session(site: &Site) {
 fn signing_keys_are_listed_rotated_and_revoked(site: &Site) {
     let keys = || site.run(&["key", "list"]).json();
     assert_eq!(keys(), Value::Array(vec![]), "looking makes none");
-    let next = site.run(&["key", "rotate"]).json()["kid"].clone();
+    let next = site.run(&["key", "rotate"]).json()["kids"][0].clone();
     let first = keys()[0]["kid"].as_str().unwrap().to_owned();
     assert_eq!(keys()[0]["state"], "signing");
     assert_eq!((&keys()[1]["kid"], keys()[1]["state"].as_str()), (&next, Some("announced")));

@@ -28,6 +28,7 @@ on_both! {
     a_key_damaged_while_it_is_in_use_harms_nothing
     an_upgrade_to_another_algorithm_refuses_no_token
     two_algorithms_are_offered_side_by_side
+    each_algorithm_has_its_next_key_brought_forward
     an_algorithm_that_is_taken_off_the_list_verifies_until_its_last_token_has_expired
     an_algorithm_that_comes_back_before_it_is_over_goes_on
     a_key_is_announced_for_five_minutes_at_least
@@ -55,6 +56,12 @@ impl App {
     async fn published(&self) -> KeySet {
         let answer = self.call("GET", "/.well-known/jwks.json", None, None).await;
         KeySet::from_jwks(std::str::from_utf8(&answer.body).unwrap()).unwrap()
+    }
+
+    /// Brings the key of the only algorithm forward.
+    async fn rotate(&self) -> String {
+        let [kid] = <[String; 1]>::try_from(self.auth.keys().rotate().await.unwrap()).unwrap();
+        kid
     }
 
     async fn states(&self) -> Vec<KeyState> {
@@ -140,7 +147,7 @@ async fn of_instances_that_rotate_at_once_one_makes_the_key(database: Database) 
         let announced = states.iter().filter(|state| **state == KeyState::Announced);
         assert_eq!(announced.count(), 1, "{states:?} in hour {hour}");
         let next = join_all(apps.iter().map(async |app| app.auth.keys().rotate().await.unwrap())).await;
-        assert!(next.iter().all(|kid| *kid == next[0]), "{next:?}");
+        assert!(next.iter().all(|kids| *kids == next[0]), "{next:?}");
     }
 }
 
@@ -270,14 +277,14 @@ async fn only_the_key_that_signs_needs_a_successor_when_it_is_revoked(database: 
     let app = database.app_with(hourly).await;
     app.register("jane").await;
     let keys = app.auth.keys();
-    let announced = keys.rotate().await.unwrap();
-    assert_eq!(keys.rotate().await.unwrap(), announced, "one at a time");
+    let announced = app.rotate().await;
+    assert_eq!(app.rotate().await, announced, "one at a time");
     let signing = kid(&access(&app.auth).await);
     assert!(keys.revoke(&announced).await.unwrap());
     let count = async |state| app.states().await.into_iter().filter(|s| *s == state).count();
     assert_eq!((count(KeyState::Signing).await, count(KeyState::Announced).await), (1, 1));
     assert_eq!(kid(&access(&app.auth).await), signing);
-    let next = keys.rotate().await.unwrap();
+    let next = app.rotate().await;
     assert_ne!(next, announced);
     assert!(keys.revoke(&signing).await.unwrap());
     assert_eq!((count(KeyState::Signing).await, count(KeyState::Announced).await), (1, 1));
@@ -359,7 +366,7 @@ async fn a_damaged_key_stops_the_start(database: Database) {
 async fn a_key_damaged_while_it_is_in_use_harms_nothing(database: Database) {
     let app = database.app_with(hourly).await;
     app.register("jane").await;
-    let next = app.auth.keys().rotate().await.unwrap();
+    let next = app.rotate().await;
     let token = access(&app.auth).await;
     let sql = format!("UPDATE doorwarden_keys SET public_jwk = '{{}}' WHERE kid = '{next}'");
     database.sql.execute(&sql).await.unwrap();
@@ -466,6 +473,20 @@ async fn two_algorithms_are_offered_side_by_side(database: Database) {
     assert_eq!(turned.me(&first).await, 200);
 }
 
+async fn each_algorithm_has_its_next_key_brought_forward(database: Database) {
+    let app = database.app_with(offering(&[Algorithm::Es256, Algorithm::EdDsa])).await;
+    app.register("jane").await;
+    app.clock.advance(Duration::from_mins(10));
+    let next = app.auth.keys().rotate().await.unwrap();
+    let listed = app.auth.keys().list().await.unwrap();
+    let signing = listed.iter().filter(|(_, state)| *state == KeyState::Signing);
+    let mut signing: Vec<_> = signing.map(|(key, _)| (key.algorithm.as_str(), key.kid.as_str())).collect();
+    signing.sort_unstable_by_key(|(algorithm, _)| *algorithm != "ES256");
+    assert_eq!(signing, [("ES256", next[0].as_str()), ("EdDSA", next[1].as_str())]);
+    assert_eq!(kid(&access(&app.auth).await), next[0]);
+    assert_eq!(app.published_of_each().await, [3, 3, 0], "and others are announced");
+}
+
 async fn an_algorithm_that_is_taken_off_the_list_verifies_until_its_last_token_has_expired(
     database: Database,
 ) {
@@ -513,7 +534,7 @@ async fn a_key_is_announced_for_five_minutes_at_least(database: Database) {
     app.register("jane").await;
     let keys = app.auth.keys();
     let first = kid(&access(&app.auth).await);
-    let next = keys.rotate().await.unwrap();
+    let next = app.rotate().await;
     app.clock.advance(Duration::from_secs(299));
     assert_eq!(kid(&access(&app.auth).await), first);
     app.clock.advance(Duration::from_secs(1));
@@ -521,7 +542,7 @@ async fn a_key_is_announced_for_five_minutes_at_least(database: Database) {
     keys.maintain().await.unwrap();
     // The one after it has been announced for long enough when somebody asks for it.
     app.clock.advance(Duration::from_mins(5));
-    let third = keys.rotate().await.unwrap();
+    let third = app.rotate().await;
     assert_eq!(kid(&access(&app.auth).await), third);
     let states = app.states().await;
     assert_eq!(
@@ -551,7 +572,7 @@ async fn keys_that_wait_for_somebodys_hand_sign_when_told(database: Database) {
     app.clock.advance(Duration::from_hours(24));
     app.auth.keys().maintain().await.unwrap();
     assert_eq!(kid(&access(&app.auth).await), first);
-    let next = app.auth.keys().rotate().await.unwrap();
+    let next = app.rotate().await;
     assert_eq!(kid(&access(&app.auth).await), next);
     assert!(app.auth.keys().revoke(&next).await.unwrap());
     let third = kid(&access(&app.auth).await);
