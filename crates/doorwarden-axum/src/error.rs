@@ -21,6 +21,8 @@ use std::time::{Duration, Instant};
 
 /// How long the same is not logged again.
 const QUIET: Duration = Duration::from_mins(1);
+/// How many different reasons why the database is not available are logged in that time.
+const MOST_REASONS: usize = 16;
 
 /// Everything that Doorwarden answers with a status of 400 or more.
 ///
@@ -420,11 +422,12 @@ impl From<StoreError> for ApiError {
 
 /// Logs why, but the same only once a minute: while a database is gone every request would say it.
 fn log_unavailable(why: &Arc<str>) {
-    static LAST: Mutex<Option<(Instant, Arc<str>)>> = Mutex::new(None);
-    let mut last = LAST.lock();
-    if last.as_ref().is_none_or(|(at, logged)| logged != why || at.elapsed() >= QUIET) {
-        *last = Some((Instant::now(), Arc::clone(why)));
-        drop(last);
+    static LOGGED: Mutex<Vec<(Instant, Arc<str>)>> = Mutex::new(Vec::new());
+    let mut logged = LOGGED.lock();
+    logged.retain(|(at, _)| at.elapsed() < QUIET);
+    if logged.len() < MOST_REASONS && logged.iter().all(|(_, other)| other != why) {
+        logged.push((Instant::now(), Arc::clone(why)));
+        drop(logged);
         tracing::error!(error = %why, "the database is not available");
     }
 }

@@ -1,5 +1,6 @@
 //! How a database is named, whose it is, and who may read it.
 
+use crate::migrate::by_hand;
 use crate::service::{Service, free_port};
 use crate::site::{SECRET_KEY, Site};
 use std::os::unix::fs::PermissionsExt;
@@ -227,4 +228,29 @@ fn a_lock_on_postgres_delays_nobody_for_long_and_ends_with_it() {
     let client = runtime.block_on(doorwarden_postgres::PostgresOptions::new(url).client()).unwrap();
     let run = |sql: &str| runtime.block_on(client.batch_execute(sql)).unwrap();
     a_lock(&site, 503, || run("BEGIN; LOCK TABLE users IN ACCESS EXCLUSIVE MODE"), || run("ROLLBACK"));
+}
+
+#[test]
+fn each_failure_of_the_database_is_in_the_log_once_a_minute() {
+    for site in [Some(Site::sqlite()), Site::postgres()].into_iter().flatten() {
+        let pair = site.run(&["token", "issue", "--pair", &site.user("joan")]).json();
+        let refresh = format!(r#"{{"refresh": {}}}"#, pair["refresh"]);
+        let service = Service::start(&site, free_port());
+        let gone = "ALTER TABLE users RENAME TO gone; ALTER TABLE doorwarden_sessions RENAME TO ended";
+        match site.environment().get("DOORWARDEN_DATABASE_URL") {
+            Some(url) => by_hand(url, gone),
+            None => {
+                rusqlite::Connection::open(site.path("doorwarden.db")).unwrap().execute_batch(gone).unwrap()
+            }
+        }
+        for _ in 0..5 {
+            assert_eq!(service.status("POST", "/login", JANE), Some(503));
+            assert_eq!(service.status("POST", "/token/refresh", &refresh), Some(503));
+        }
+        let log = std::fs::read_to_string(site.path("log")).unwrap();
+        for table in ["users", "doorwarden_sessions"] {
+            let said = |line: &&str| line.contains("the database is not available") && line.contains(table);
+            assert_eq!(log.lines().filter(said).count(), 1, "{log}");
+        }
+    }
 }

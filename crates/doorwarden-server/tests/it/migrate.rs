@@ -104,7 +104,7 @@ fn begin_to_migrate(site: &Site) -> (Child, Instant) {
 }
 
 /// SQL on a PostgreSQL server.
-fn by_hand(url: &str, sql: &str) {
+pub(crate) fn by_hand(url: &str, sql: &str) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let client = doorwarden_postgres::PostgresOptions::new(url).client().await.unwrap();
