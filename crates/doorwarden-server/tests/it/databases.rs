@@ -240,7 +240,7 @@ fn each_failure_of_the_database_is_in_the_log_once_a_minute() {
         match site.environment().get("DOORWARDEN_DATABASE_URL") {
             Some(url) => by_hand(url, gone),
             None => {
-                rusqlite::Connection::open(site.path("doorwarden.db")).unwrap().execute_batch(gone).unwrap()
+                rusqlite::Connection::open(site.path("doorwarden.db")).unwrap().execute_batch(gone).unwrap();
             }
         }
         for _ in 0..5 {
