@@ -56,12 +56,12 @@ pub async fn run(context: Weak<Context>) {
         tokio::time::sleep(wait).await;
         let Some(context) = context.upgrade() else { return };
         let looked = (context.now(), Instant::now());
-        if let Some(seconds) = before.replace(looked).and_then(|before| step(before, looked)) {
+        let step = before.replace(looked).and_then(|before| step(before, looked));
+        if let Some(seconds) = step {
             tracing::warn!(
                 seconds,
                 "the clock was set, or the machine slept: tokens, sessions and keys are judged by the new time"
             );
-            until_round = WAIT_AFTER_STEP;
         }
         resolve_keys(&context).await;
         until_flush = until_flush.saturating_sub(wait);
@@ -69,11 +69,16 @@ pub async fn run(context: Weak<Context>) {
             until_flush = FLUSH_EVERY;
             flush_seen(&context).await;
         }
-        until_round = until_round.saturating_sub(wait);
+        until_round = left(until_round, wait, step);
         if until_round.is_zero() {
             until_round = if tidy(&context).await { PAUSE } else { ROUND };
         }
     }
+}
+
+/// How long it still is until the next round, after waiting for `waited`.
+fn left(until_round: Duration, waited: Duration, step: Option<i64>) -> Duration {
+    step.map_or(until_round.saturating_sub(waited), |_| WAIT_AFTER_STEP)
 }
 
 /// By how many seconds the clock was set between two looks at it and at a clock that nobody sets; `None` if it was not.
@@ -153,6 +158,22 @@ fn told(done: Result<bool, StoreError>, what: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_is_deleted_for_an_hour_after_the_clock_was_set() {
+        let wait = Duration::from_secs(2);
+        for seconds in [61 * 86_400, -5] {
+            let mut until_round = left(ROUND, wait, Some(seconds));
+            let mut waited = Duration::ZERO;
+            while !until_round.is_zero() {
+                (until_round, waited) = (left(until_round, wait, None), waited + wait);
+            }
+            assert_eq!(waited, Duration::from_hours(1));
+            assert_eq!(left(wait, wait, Some(seconds)), waited, "also when the round is due");
+            assert_eq!(left(waited / 2, wait, Some(seconds)), waited, "it begins anew with each step");
+        }
+        assert_eq!(left(ROUND, wait, None), Duration::from_secs(58));
+    }
 
     #[test]
     fn a_clock_that_is_set_is_noticed_and_one_that_is_corrected_is_not() {
