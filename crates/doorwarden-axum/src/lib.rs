@@ -4,6 +4,7 @@
 //! Applications use it through the crate `doorwarden`, which also opens the database.
 
 mod accept;
+mod around;
 pub mod auth;
 mod body;
 mod client;

@@ -1,5 +1,6 @@
 //! Pages that a server renders: the session token in a cookie, and a way to the login page.
 
+use crate::around::{Around, Decide, Inner};
 use crate::auth::Auth;
 use crate::error::ApiError;
 use crate::extract::{self, CurrentUser};
@@ -11,12 +12,8 @@ use http::header::{AUTHORIZATION, CACHE_CONTROL, COOKIE, LOCATION, SET_COOKIE, V
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use std::convert::Infallible;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use tower_layer::Layer;
-use tower_service::Service;
 
 /// The prefix makes browsers insist on `Secure`, on `Path=/`, and on no `Domain` (RFC 6265bis, section 4.1.3.2).
 const NAME: &str = "__Host-doorwarden-session";
@@ -25,8 +22,6 @@ const ATTRIBUTES: &str = "HttpOnly; Secure; SameSite=Lax; Path=/";
 /// What may stand in a query as it is.
 const IN_QUERY: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
-
-type Answer = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
 
 impl Auth {
     /// A layer that finds the user by the cookie of [`set_session_cookie`](Self::set_session_cookie), where a request has no
@@ -91,58 +86,34 @@ pub struct SessionCookieLayer {
 }
 
 impl<S> Layer<S> for SessionCookieLayer {
-    type Service = SessionCookie<S>;
+    type Service = Around<Self, S>;
 
-    fn layer(&self, inner: S) -> SessionCookie<S> {
-        SessionCookie { inner, auth: self.auth.clone() }
+    fn layer(&self, inner: S) -> Around<Self, S> {
+        Around { layer: self.clone(), inner }
     }
 }
 
-/// The service of [`SessionCookieLayer`].
-#[derive(Debug, Clone)]
-pub struct SessionCookie<S> {
-    inner: S,
-    auth: Auth,
-}
-
-impl<S> Service<Request> for SessionCookie<S>
-where
-    S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send,
-{
-    type Response = Response;
-    type Error = Infallible;
-    type Future = Answer;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, mut request: Request) -> Answer {
-        let auth = self.auth.clone();
-        // The clone has not been polled ready; the one that has must be the one that is called.
-        let clone = self.inner.clone();
-        let mut inner = std::mem::replace(&mut self.inner, clone);
-        Box::pin(async move {
-            request.extensions_mut().insert(auth.clone());
-            let Some(token) = token(request.method(), request.headers()) else {
-                return inner.call(request).await;
-            };
-            let is_known = match auth.verify(&token).await {
-                Ok(user) => request.extensions_mut().insert(user).is_none(),
-                Err(error) if error.status() == StatusCode::UNAUTHORIZED => false,
-                Err(error) => return Ok(error.render(request.headers())),
-            };
-            let mut response = inner.call(request).await?;
-            let headers = response.headers_mut();
-            let sets = |value: &HeaderValue| value.as_bytes().starts_with(NAME.as_bytes());
-            if !is_known && !headers.get_all(SET_COOKIE).iter().any(sets) {
-                headers.append(SET_COOKIE, auth.remove_session_cookie());
-            }
-            headers.append(VARY, HeaderValue::from_static("cookie"));
-            headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("private, no-cache"));
-            Ok(response)
-        })
+impl Decide for SessionCookieLayer {
+    async fn answer(self, mut request: Request, mut inner: impl Inner) -> Result<Response, Infallible> {
+        let auth = self.auth;
+        request.extensions_mut().insert(auth.clone());
+        let Some(token) = token(request.method(), request.headers()) else {
+            return inner.call(request).await;
+        };
+        let is_known = match auth.verify(&token).await {
+            Ok(user) => request.extensions_mut().insert(user).is_none(),
+            Err(error) if error.status() == StatusCode::UNAUTHORIZED => false,
+            Err(error) => return Ok(error.render(request.headers())),
+        };
+        let mut response = inner.call(request).await?;
+        let headers = response.headers_mut();
+        let sets = |value: &HeaderValue| value.as_bytes().starts_with(NAME.as_bytes());
+        if !is_known && !headers.get_all(SET_COOKIE).iter().any(sets) {
+            headers.append(SET_COOKIE, auth.remove_session_cookie());
+        }
+        headers.append(VARY, HeaderValue::from_static("cookie"));
+        headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("private, no-cache"));
+        Ok(response)
     }
 }
 
@@ -168,52 +139,28 @@ pub struct LoginRequiredLayer {
 }
 
 impl<S> Layer<S> for LoginRequiredLayer {
-    type Service = LoginRequired<S>;
+    type Service = Around<Self, S>;
 
-    fn layer(&self, inner: S) -> LoginRequired<S> {
-        LoginRequired { inner, layer: self.clone() }
+    fn layer(&self, inner: S) -> Around<Self, S> {
+        Around { layer: self.clone(), inner }
     }
 }
 
-/// The service of [`LoginRequiredLayer`].
-#[derive(Debug, Clone)]
-pub struct LoginRequired<S> {
-    inner: S,
-    layer: LoginRequiredLayer,
-}
-
-impl<S> Service<Request> for LoginRequired<S>
-where
-    S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send,
-{
-    type Response = Response;
-    type Error = Infallible;
-    type Future = Answer;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, request: Request) -> Answer {
-        let LoginRequiredLayer { auth, login_page } = self.layer.clone();
-        let clone = self.inner.clone();
-        let mut inner = std::mem::replace(&mut self.inner, clone);
-        Box::pin(async move {
-            let (mut parts, body) = request.into_parts();
-            parts.extensions.insert(auth);
-            match extract::current(&mut parts).await {
-                Ok(Some(_)) => inner.call(Request::from_parts(parts, body)).await,
-                Err(error) if error.status() != StatusCode::UNAUTHORIZED => Ok(error.render(&parts.headers)),
-                Ok(None) | Err(_) => {
-                    let uri =
-                        parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |OriginalUri(uri)| uri);
-                    let asked = uri.path_and_query().map_or("/", |asked| asked.as_str());
-                    let is_page = [Method::GET, Method::HEAD].contains(&parts.method);
-                    Ok(to_login(&login_page, is_page.then_some(asked)))
-                }
+impl Decide for LoginRequiredLayer {
+    async fn answer(self, request: Request, mut inner: impl Inner) -> Result<Response, Infallible> {
+        let Self { auth, login_page } = self;
+        let (mut parts, body) = request.into_parts();
+        parts.extensions.insert(auth);
+        match extract::current(&mut parts).await {
+            Ok(Some(_)) => inner.call(Request::from_parts(parts, body)).await,
+            Err(error) if error.status() != StatusCode::UNAUTHORIZED => Ok(error.render(&parts.headers)),
+            Ok(None) | Err(_) => {
+                let uri = parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |OriginalUri(uri)| uri);
+                let asked = uri.path_and_query().map_or("/", |asked| asked.as_str());
+                let is_page = [Method::GET, Method::HEAD].contains(&parts.method);
+                Ok(to_login(&login_page, is_page.then_some(asked)))
             }
-        })
+        }
     }
 }
 
