@@ -15,6 +15,7 @@ use std::time::Duration;
 
 on_both! {
     an_end_is_forgotten_where_it_was_asked_for_although_another_instance_made_it
+    an_end_is_forgotten_although_the_database_does_not_confirm_it
     an_end_is_forgotten_although_nobody_waits_for_it
     the_others_end_in_one_step_and_the_session_itself_is_refused_nowhere
     no_number_of_ends_brings_a_session_back
@@ -74,6 +75,38 @@ async fn an_end_is_forgotten_where_it_was_asked_for_although_another_instance_ma
             _ => b.post("/token/revoke", json!({"token": token})).await,
         };
         assert!([200, 204, 404].contains(&answer.status.as_u16()), "{how}: {answer:?}");
+        assert_eq!(b.get("/me", &token).await.status, 401, "{how}");
+    }
+}
+
+/// Whether it happened is not known then: here another instance has done it.
+async fn an_end_is_forgotten_although_the_database_does_not_confirm_it(database: Database) {
+    let (a, b) = (database.app().await, deaf(&database).await);
+    a.register("jane").await;
+    let rename = async |from: &str, to: &str| {
+        database.sql.execute(&format!("ALTER TABLE {from} RENAME TO {to}")).await.unwrap();
+    };
+    for how in ["logout", "all", "others", "session", "revoke"] {
+        let token = a.log_in("jane", PASSWORD).await.token();
+        let other = a.log_in("jane", PASSWORD).await.token();
+        for token in [&token, &other] {
+            assert_eq!(b.get("/me", token).await.status, 200, "{how}");
+        }
+        let session = format!("/sessions/{}", session_of(&token));
+        let end = async |app: &App| match how {
+            "logout" => app.call("POST", "/logout", Some(&token), None).await,
+            "all" => app.call("POST", "/logout?scope=all", Some(&token), None).await,
+            "others" => app.call("POST", "/logout?scope=others", Some(&other), None).await,
+            "session" => app.call("DELETE", &session, Some(&other), None).await,
+            _ => app.post("/token/revoke", json!({"token": token})).await,
+        };
+        let ended = end(&a).await;
+        assert!([200, 204].contains(&ended.status.as_u16()), "{how}: {ended:?}");
+        assert_eq!(b.get("/me", &token).await.status, 200, "{how}: it has heard nothing");
+        rename("doorwarden_sessions", "gone").await;
+        let failed = end(&b).await;
+        rename("gone", "doorwarden_sessions").await;
+        assert_eq!(failed.status, 503, "{how}: {failed:?}");
         assert_eq!(b.get("/me", &token).await.status, 401, "{how}");
     }
 }
