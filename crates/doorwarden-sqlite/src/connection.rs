@@ -120,7 +120,14 @@ impl SqliteOptions {
                 Err(failure) if failure.is_busy() && Instant::now() < deadline => {
                     std::thread::sleep(Duration::from_millis(10));
                 }
-                Err(failure) => return Err(failure.into()),
+                Err(failure) => {
+                    let named = |why| StoreError::unavailable(format_args!("{}: {why}", self.path.display()));
+                    return Err(match failure.into() {
+                        StoreError::Unavailable(why) => named(why),
+                        failed @ StoreError::Failed(_) => failed,
+                    }
+                    .into());
+                }
             }
         }
         for suffix in ["", "-wal", "-shm"] {

@@ -254,3 +254,42 @@ fn each_failure_of_the_database_is_in_the_log_once_a_minute() {
         }
     }
 }
+
+#[test]
+fn a_clock_that_differs_from_the_databases_by_half_a_minute_is_refused() {
+    let Some(site) = Site::postgres() else { return };
+    let url = site.environment()["DOORWARDEN_DATABASE_URL"].clone();
+    // Found before the function of PostgreSQL's own, so that the database's clock is another one.
+    by_hand(
+        &url,
+        "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET search_path = public, pg_catalog', current_database()); END $$",
+    );
+    let set = |seconds: i32| {
+        let clock = format!(
+            "CREATE OR REPLACE FUNCTION public.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE \
+             AS 'SELECT pg_catalog.clock_timestamp() + make_interval(secs => {seconds})'"
+        );
+        by_hand(&url, &clock);
+    };
+    for seconds in [35, -35, 5_000_000] {
+        set(seconds);
+        site.run(&["serve", "--listen", "127.0.0.1:0"])
+            .fails(78, "this machine's clock differs from the database's by");
+    }
+    for seconds in [25, -25] {
+        set(seconds);
+        drop(Service::start(&site, free_port()));
+    }
+}
+
+#[test]
+fn a_file_that_is_no_database_is_named() {
+    let text = "This is no database, but a text of a hundred bytes and more, of which the first are no header of SQLite.";
+    let site = Site::empty().file("notes.txt", &text.repeat(20));
+    for command in [&["serve", "--listen", "127.0.0.1:0"][..], &["migrate"], &["user", "list"]] {
+        let ran = site.run(&[command, &["--database-url", "sqlite://notes.txt"]].concat());
+        assert!(ran.stderr.contains("notes.txt: file is not a database"), "{ran:?}");
+        assert_eq!(ran.code, Some(69), "{ran:?}");
+    }
+    assert_eq!(std::fs::read_to_string(site.path("notes.txt")).unwrap(), text.repeat(20));
+}
