@@ -87,6 +87,9 @@ pub(crate) enum Command {
         /// Print the reference of all keys instead, as Markdown
         #[arg(long)]
         reference: bool,
+        /// Print the JSON Schema of the file instead, for editors
+        #[arg(long, conflicts_with = "reference")]
+        schema: bool,
     },
     /// Print a script that completes this command line in a shell
     Completions {

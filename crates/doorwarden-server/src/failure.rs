@@ -4,54 +4,122 @@ use doorwarden::core::flow::FlowError;
 use doorwarden::core::keys::KeysError;
 use doorwarden::core::store::{GrantError, MigrateError, StoreError};
 use doorwarden::{BuildError, CreateUserError, FieldErrors};
+use std::fmt;
 use std::process::ExitCode;
+
+/// What people are told, and what they can do about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Message {
+    text: String,
+    hint: Option<Hint>,
+}
+
+/// What can be done about something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Hint(String);
+
+impl fmt::Display for Hint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "hint: {}", self.0)
+    }
+}
+
+impl Hint {
+    /// Without the word that introduces it.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Message {
+    /// What is the matter. The libraries' errors bring their hint with them, after `hint: `.
+    pub(crate) fn new(text: impl Into<String>) -> Self {
+        let text = text.into();
+        match text.split_once("hint: ") {
+            Some((text, hint)) => Self { text: text.trim_end().trim_end_matches('.').to_owned(), hint: None }
+                .hint(hint.trim_end()),
+            None => Self { text, hint: None },
+        }
+    }
+
+    /// What can be done about it.
+    pub(crate) fn hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(Hint(hint.into())), ..self }
+    }
+
+    /// What is the matter.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// What can be done about it.
+    pub(crate) fn advice(&self) -> Option<&Hint> {
+        self.hint.as_ref()
+    }
+}
+
+impl fmt::Display for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)?;
+        self.hint.iter().try_for_each(|hint| write!(f, "\n{hint}"))
+    }
+}
 
 /// A command failed. Exit codes as in `sysexits.h` where they fit.
 #[derive(Debug)]
 pub(crate) struct Failure {
     code: u8,
-    text: String,
+    message: Message,
 }
 
 impl Failure {
+    fn new(code: u8, text: impl Into<String>) -> Self {
+        Self { code, message: Message::new(text) }
+    }
+
+    /// What can be done about it.
+    pub(crate) fn hint(self, hint: impl Into<String>) -> Self {
+        Self { message: self.message.hint(hint), ..self }
+    }
+
     /// 1: the answer is no (something is wrong that the command was to find, or a rule was broken).
     pub(crate) fn no(text: impl Into<String>) -> Self {
-        Self { code: 1, text: text.into() }
+        Self::new(1, text)
     }
 
     /// 2: the command line is wrong.
     pub(crate) fn usage(text: impl Into<String>) -> Self {
-        Self { code: 2, text: text.into() }
+        Self::new(2, text)
     }
 
     /// 3: there is no such user, group or permission.
     pub(crate) fn not_found(text: impl Into<String>) -> Self {
-        Self { code: 3, text: text.into() }
+        Self::new(3, text)
     }
 
     /// 69: the database cannot be reached.
     pub(crate) fn unavailable(text: impl Into<String>) -> Self {
-        Self { code: 69, text: text.into() }
+        Self::new(69, text)
     }
 
     /// 70: a fault of the program.
     pub(crate) fn software(text: impl Into<String>) -> Self {
-        Self { code: 70, text: text.into() }
+        Self::new(70, text)
     }
 
     /// 74: a file or stream cannot be read or written.
     pub(crate) fn io(text: impl Into<String>) -> Self {
-        Self { code: 74, text: text.into() }
+        Self::new(74, text)
     }
 
     /// 78: the configuration is wrong.
     pub(crate) fn config(text: impl Into<String>) -> Self {
-        Self { code: 78, text: text.into() }
+        Self::new(78, text)
     }
 
     /// 130: interrupted.
     pub(crate) fn interrupted() -> Self {
-        Self { code: 130, text: "Operation cancelled.".to_owned() }
+        Self::new(130, "Operation cancelled.")
     }
 
     /// Whether it may be different in a moment: the database cannot be reached.
@@ -60,14 +128,14 @@ impl Failure {
     }
 
     /// What is told to people.
-    pub(crate) fn text(&self) -> &str {
-        &self.text
+    pub(crate) fn message(&self) -> &Message {
+        &self.message
     }
 
     /// Tells people, and gives the exit code.
     pub(crate) fn report(&self) -> ExitCode {
-        if !self.text.is_empty() {
-            crate::output::tell(&format!("doorwarden: {}", self.text));
+        if !self.message.text.is_empty() {
+            crate::output::tell(&format!("error: {}", self.message));
         }
         ExitCode::from(self.code)
     }
@@ -78,7 +146,7 @@ impl From<std::io::Error> for Failure {
         match error.kind() {
             std::io::ErrorKind::Interrupted => Self::interrupted(),
             // Nobody reads on, as in `doorwarden user list | head`: that is no failure.
-            std::io::ErrorKind::BrokenPipe => Self { code: 0, text: String::new() },
+            std::io::ErrorKind::BrokenPipe => Self::new(0, ""),
             _ => Self::io(error.to_string()),
         }
     }
@@ -97,12 +165,12 @@ impl From<MigrateError> for Failure {
     fn from(error: MigrateError) -> Self {
         match error {
             MigrateError::Store(error) => error.into(),
-            MigrateError::Taken(_) => Self::config(format!(
-                "{error}. hint: name another file in database_url, or on PostgreSQL another database, or another schema with \
-                 ?options=-csearch_path%3Ddoorwarden"
-            )),
-            MigrateError::Forbidden { ref role, ref schema } => Self::config(format!(
-                "{error}. hint: GRANT USAGE, CREATE ON SCHEMA {schema} TO {role}, or let another role run doorwarden migrate"
+            MigrateError::Taken(_) => Self::config(error.to_string()).hint(
+                "name another file in `database_url`, or on PostgreSQL another database, or another schema with \
+                 `?options=-csearch_path%3Ddoorwarden`",
+            ),
+            MigrateError::Forbidden { ref role, ref schema } => Self::config(error.to_string()).hint(format!(
+                "`GRANT USAGE, CREATE ON SCHEMA {schema} TO {role}`, or let another role run `doorwarden migrate`"
             )),
             other => Self::config(other.to_string()),
         }
@@ -115,11 +183,11 @@ impl From<BuildError> for Failure {
             BuildError::Store(error) => error.into(),
             BuildError::Keys(error) => error.into(),
             BuildError::Migrate(error) => error.into(),
-            BuildError::Pending(_) => Self::config(format!("{error}. hint: doorwarden migrate")),
-            BuildError::NoSecretKey => Self::config(format!(
-                "{error}.\nhint: this line makes one; keep it, and give it to every instance:\n\n  \
-                 export DOORWARDEN_SECRET_KEY=$(od -An -N32 -tx1 /dev/urandom | tr -d ' \\n')\n"
-            )),
+            BuildError::Pending(_) => Self::config(error.to_string()).hint("run `doorwarden migrate`"),
+            BuildError::NoSecretKey => Self::config(error.to_string()).hint(
+                "this line generates one; keep it, and give it to every instance:\n\n  \
+                 export DOORWARDEN_SECRET_KEY=$(od -An -N32 -tx1 /dev/urandom | tr -d ' \\n')\n",
+            ),
             other => Self::config(other.to_string()),
         }
     }

@@ -16,7 +16,7 @@ pub(crate) mod token;
 pub(crate) mod user;
 
 use crate::cli::{Cli, Command};
-use crate::config::{Config, Environment, Loaded, Source};
+use crate::config::{Config, Environment, Loaded};
 use crate::failure::Failure;
 use crate::output::{self, Output};
 use crate::serve;
@@ -24,13 +24,17 @@ use clap::CommandFactory;
 use doorwarden::{Builder, Doorwarden, User, UserId};
 use tracing_subscriber::filter::LevelFilter;
 
-pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
+pub(crate) async fn run(mut cli: Cli) -> Result<(), Failure> {
     let out = Output::new(cli.global.json);
     // These two help to find the way back from a wrong configuration, so they read none.
     match &cli.command {
-        Command::Config { reference: true } => return config::reference(),
+        Command::Config { reference: true, .. } => return config::reference(),
+        Command::Config { schema: true, .. } => return config::schema(),
         Command::Completions { shell } => return completions(*shell),
         _ => {}
+    }
+    if let Command::Serve { listen: Some(listen) } = &cli.command {
+        cli.global.set.push(format!("listen={listen}"));
     }
     let environment = Environment::new(std::env::vars_os())?;
     let loaded = Loaded::read(&cli.global, &environment);
@@ -38,11 +42,8 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
         log();
         return doctor::run(loaded, &arguments, out).await;
     }
-    let mut loaded = loaded?;
-    if let Command::Serve { listen } = &cli.command {
-        if let Some(listen) = listen {
-            loaded.set("listen", listen, Source::Flag)?;
-        }
+    let loaded = loaded?;
+    if let Command::Serve { .. } = &cli.command {
         return serve::run(loaded.config).await;
     }
     log();

@@ -1,7 +1,7 @@
 //! `createsuperuser`: Django's questions and Django's words.
 
 use super::prompt;
-use crate::config::{Config, Environment};
+use crate::config::{Config, Environment, secret_in};
 use crate::failure::Failure;
 use crate::output::{Output, tell};
 use clap::Args;
@@ -9,6 +9,7 @@ use doorwarden::core::error::FieldError;
 use doorwarden::core::flow::manage;
 use doorwarden::core::identity::{EmailAddress, Username};
 use doorwarden::{Doorwarden, NewAccount, Password};
+use std::path::Path;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -18,8 +19,9 @@ pub(crate) struct Arguments {
     /// The user name
     #[arg(long, value_name = "NAME")]
     username: Option<String>,
-    /// Ask nothing; what no option says is taken from DOORWARDEN_SUPERUSER_EMAIL, DOORWARDEN_SUPERUSER_USERNAME and
-    /// DOORWARDEN_SUPERUSER_PASSWORD. Without a password, nobody can log in until `changepassword`
+    /// Do not prompt; values not given as options are read from DOORWARDEN_SUPERUSER_EMAIL, DOORWARDEN_SUPERUSER_USERNAME and
+    /// DOORWARDEN_SUPERUSER_PASSWORD (or DOORWARDEN_SUPERUSER_PASSWORD_FILE). Without a password, nobody can log in until
+    /// `changepassword`
     #[arg(long, visible_alias = "noinput")]
     no_input: bool,
 }
@@ -76,12 +78,24 @@ fn given(
         let variable = format!("DOORWARDEN_SUPERUSER_{}", name.to_uppercase());
         let value = option.or_else(|| environment.get(&variable).map(str::to_owned));
         value.filter(|text| !text.is_empty()).ok_or_else(|| {
-            Failure::usage(format!("You must use --{name} with --no-input. hint: or set {variable}"))
+            Failure::usage(format!("You must use --{name} with --no-input."))
+                .hint(format!("or set `{variable}`"))
         })
     };
     let (email, username) = (take(arguments.email, "email")?, take(arguments.username, "username")?);
-    let password = environment.get("DOORWARDEN_SUPERUSER_PASSWORD").filter(|text| !text.is_empty());
-    let password = password.map(Password::new);
+    let get = |name| environment.get(name).filter(|text| !text.is_empty());
+    let password = match (get("DOORWARDEN_SUPERUSER_PASSWORD"), get("DOORWARDEN_SUPERUSER_PASSWORD_FILE")) {
+        (Some(_), Some(_)) => {
+            return Err(Failure::config(
+                "`DOORWARDEN_SUPERUSER_PASSWORD` and `DOORWARDEN_SUPERUSER_PASSWORD_FILE` are both set",
+            ));
+        }
+        (password, None) => password.map(Password::new),
+        (None, Some(file)) => {
+            let fail = |why| Failure::config(format!("`DOORWARDEN_SUPERUSER_PASSWORD_FILE`: {why}"));
+            Some(Password::new(secret_in(Path::new(file)).map_err(fail)?))
+        }
+    };
     // As in Django it is taken nevertheless.
     for weakness in password.iter().flat_map(|p| prompt::weaknesses(accounts, p, &username, &email)) {
         tell(&format!("doorwarden: warning: {weakness}"));

@@ -1,88 +1,132 @@
-//! What an application declares in the file: `[fields.NAME]` and `[permissions]`.
+//! The fields that an application declares in the file: `[fields.NAME]`.
 
-use super::nearest::nearest;
-use super::value;
+use super::value::{Flag, List, Number, Written, no_default, wraps};
 use doorwarden::Field;
-use doorwarden::core::field::{FieldKind, Writer};
+use doorwarden::core::field::Writer;
+use schemars::JsonSchema;
+use serde::de::{DeserializeSeed, Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::collections::BTreeMap;
+use std::fmt;
 
-/// What can be said of a field.
-const MEMBERS: [&str; 9] =
-    ["type", "max_length", "min", "max", "choices", "required", "writer", "returned", "description"];
+/// The declared fields.
+#[derive(JsonSchema)]
+#[schemars(inline, with = "BTreeMap<String, Declaration>")]
+pub(super) struct Fields(Vec<Field>);
 
-/// A declared field: `[fields.NAME]` with `type`, and perhaps the other [`MEMBERS`].
-pub(super) fn field(name: String, about: toml::Value) -> Result<Field, String> {
-    let place = format!("fields.{name}");
-    let toml::Value::Table(mut about) = about else { return Err(format!("{place} must be a table")) };
-    let mut take = |key: &str| about.remove(key).map(|value| plain(&value).unwrap_or_default());
-    let kind =
-        take("type").ok_or_else(|| format!("{place} needs a type: text, integer, boolean or choice"))?;
-    let mut field = match kind.as_str() {
-        "text" => {
-            let longest = take("max_length").map_or(Ok(255), |text| value::number(&text, 1, 16_384));
-            Field::text(name, longest.map_err(|wrong| format!("{place}.max_length {wrong}"))?)
-        }
-        "integer" => {
-            let bound = |text: Option<String>, otherwise: i64| {
-                text.map_or(Ok(otherwise), |text| value::number(&text, i64::MIN, i64::MAX))
+no_default!(Fields);
+wraps!(Fields: Vec<Field>);
+
+/// A declared field.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(inline)]
+struct Declaration {
+    /// `text`, `integer`, `boolean` or `choice`.
+    r#type: Option<Type>,
+    /// Maximum length of a text, in characters; 255 unless set.
+    max_length: Option<Number<1, 16_384>>,
+    /// Least value of an integer.
+    min: Option<Number<{ i64::MIN }, { i64::MAX }>>,
+    /// Greatest value of an integer.
+    max: Option<Number<{ i64::MIN }, { i64::MAX }>>,
+    /// The values of a choice.
+    choices: Option<List<String>>,
+    /// Whether `/registration` requires it; `false` unless set.
+    required: Option<Flag>,
+    /// Who may set it: `user` (unless set), or only the `server`.
+    writer: Option<WrittenBy>,
+    /// Whether `/me` shows it; `true` unless set.
+    returned: Option<Flag>,
+    /// What the field is for, in the OpenAPI document.
+    description: Option<String>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+enum Type {
+    Text,
+    Integer,
+    Boolean,
+    Choice,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+enum WrittenBy {
+    User,
+    Server,
+}
+
+impl Declaration {
+    fn field(self, name: &str) -> Result<Field, String> {
+        let Self { r#type, max_length, min, max, choices, required, writer, returned, description } = self;
+        let (about, mut field) =
+            match r#type.ok_or("needs a `type`: `text`, `integer`, `boolean` or `choice`")? {
+                Type::Text => ("a text", Field::text(name, max_length.map_or(255, Written::read))),
+                Type::Integer => {
+                    let bounds = (min.map_or(i64::MIN, Written::read), max.map_or(i64::MAX, Written::read));
+                    ("an integer", Field::integer(name).between(bounds.0, bounds.1))
+                }
+                Type::Boolean => ("a boolean", Field::boolean(name)),
+                Type::Choice => {
+                    let choices = choices.as_ref().filter(|List(choices)| !choices.is_empty());
+                    ("a choice", Field::choice(name, choices.ok_or("needs `choices`")?.0.clone()))
+                }
             };
-            let least = bound(take("min"), i64::MIN).map_err(|wrong| format!("{place}.min {wrong}"))?;
-            let most = bound(take("max"), i64::MAX).map_err(|wrong| format!("{place}.max {wrong}"))?;
-            Field::integer(name).between(least, most)
+        let members = [
+            ("max_length", max_length.is_some(), "a text"),
+            ("min", min.is_some(), "an integer"),
+            ("max", max.is_some(), "an integer"),
+            ("choices", choices.is_some(), "a choice"),
+        ];
+        if let Some((member, ..)) = members.iter().find(|(_, is_set, of)| *is_set && *of != about) {
+            return Err(format!("is {about} and has no `{member}`"));
         }
-        "boolean" => Field::boolean(name),
-        "choice" => Field::choice(name, value::list(&take("choices").unwrap_or_default())),
-        _ => return Err(format!("{place}.type must be text, integer, boolean or choice")),
-    };
-    if matches!(&field.kind, FieldKind::Choice(of) if of.is_empty()) {
-        return Err(format!("{place} needs choices"));
-    }
-    let flag =
-        |text: Option<String>, otherwise: bool| text.map_or(Ok(otherwise), |text| value::boolean(&text));
-    field.required = flag(take("required"), false).map_err(|wrong| format!("{place}.required {wrong}"))?;
-    field.returned = flag(take("returned"), true).map_err(|wrong| format!("{place}.returned {wrong}"))?;
-    field.description = take("description");
-    field.writer = match take("writer").as_deref() {
-        None | Some("user") => Writer::User,
-        Some("server") => Writer::Server,
-        Some(_) => return Err(format!("{place}.writer must be user or server")),
-    };
-    match about.keys().next() {
-        None => Ok(field),
-        Some(known) if MEMBERS.contains(&known.as_str()) => {
-            Err(format!("{place} is a {kind} and has no {known}"))
-        }
-        Some(unknown) => {
-            let meant = nearest(unknown, MEMBERS).unwrap_or_default();
-            Err(format!("{place} has no key \"{unknown}\". hint: did you mean {meant}?"))
-        }
+        field.required = required.is_some_and(Written::read);
+        field.returned = returned.is_none_or(Written::read);
+        field.writer = match writer {
+            None | Some(WrittenBy::User) => Writer::User,
+            Some(WrittenBy::Server) => Writer::Server,
+        };
+        field.description = description;
+        Ok(field)
     }
 }
 
-/// A value of the file as the text that the environment would hold.
-pub(super) fn plain(value: &toml::Value) -> Option<String> {
-    Some(match value {
-        toml::Value::String(text) => text.clone(),
-        toml::Value::Integer(number) => number.to_string(),
-        toml::Value::Boolean(yes) => yes.to_string(),
-        toml::Value::Datetime(at) => at.to_string(),
-        toml::Value::Array(items) => items.iter().map(plain).collect::<Option<Vec<_>>>()?.join(","),
-        toml::Value::Float(_) | toml::Value::Table(_) => return None,
-    })
-}
-
-/// A table of lists as the text that the environment would hold: each item with the name of its list.
-pub(super) fn lists_as_text(lists: &toml::Table) -> Option<String> {
-    let mut items = Vec::new();
-    for (name, list) in lists {
-        for item in list.as_array()? {
-            items.push(format!("{name}={}", plain(item)?));
-        }
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(FieldsVisitor)
     }
-    Some(items.join(","))
 }
 
-/// A table of the file as the text that the environment would hold.
-pub(super) fn pairs_as_text(pairs: &toml::Table) -> Option<String> {
-    let pairs = pairs.iter().map(|(name, value)| Some(format!("{name}={}", plain(value)?)));
-    Some(pairs.collect::<Option<Vec<_>>>()?.join(","))
+struct FieldsVisitor;
+
+impl<'de> Visitor<'de> for FieldsVisitor {
+    type Value = Fields;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a table")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Fields, A::Error> {
+        let mut declared = Vec::new();
+        while let Some(name) = fields.next_key::<String>()? {
+            declared.push(fields.next_value_seed(Named(&name))?);
+        }
+        Ok(Fields(declared))
+    }
+}
+
+/// The declaration of the field of this name.
+struct Named<'a>(&'a str);
+
+impl<'de> DeserializeSeed<'de> for Named<'_> {
+    type Value = Field;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Field, D::Error> {
+        Declaration::deserialize(deserializer)?.field(self.0).map_err(D::Error::custom)
+    }
 }

@@ -1,20 +1,23 @@
 //! The environment variables that concern us.
 
-use super::KEYS;
-use super::keys::Key;
-use super::nearest::nearest;
-use crate::failure::Failure;
+use super::keys::{Key, keys, nearest};
+use super::load::{Layer, Source};
+use crate::failure::{Failure, Message};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 const PREFIX: &str = "DOORWARDEN_";
 
-/// Variables that are no keys: where the configuration lies, and what `createsuperuser --no-input` reads.
-const OTHERS: [&str; 4] = [
-    "DOORWARDEN_CONFIG",
+/// The configuration file.
+pub(super) const CONFIG: &str = "DOORWARDEN_CONFIG";
+
+/// Variables that set no key: the configuration file, and what `createsuperuser --no-input` reads.
+const OTHERS: [&str; 5] = [
+    CONFIG,
     "DOORWARDEN_SUPERUSER_USERNAME",
     "DOORWARDEN_SUPERUSER_EMAIL",
     "DOORWARDEN_SUPERUSER_PASSWORD",
+    "DOORWARDEN_SUPERUSER_PASSWORD_FILE",
 ];
 
 /// Variables that somebody else sets: our tests, and Kubernetes for a service called `doorwarden`.
@@ -32,7 +35,8 @@ impl Environment {
     pub(crate) fn new(variables: impl Iterator<Item = (OsString, OsString)>) -> Result<Self, Failure> {
         let ours = variables.filter_map(|(name, value)| {
             let name = name.into_string().ok().filter(|name| name.starts_with(PREFIX))?;
-            let not_unicode = |_| Failure::config(format!("the environment variable {name} is not Unicode"));
+            let not_unicode =
+                |_| Failure::config(format!("the environment variable `{name}` is not Unicode"));
             Some(value.into_string().map_err(not_unicode).map(|value| (name.clone(), value)))
         });
         ours.collect::<Result<_, _>>().map(Self)
@@ -43,18 +47,29 @@ impl Environment {
         self.0.get(name).map(String::as_str)
     }
 
-    /// A sentence for each variable that nobody reads: a misspelt name would otherwise go unnoticed.
-    pub(super) fn warnings(&self) -> Vec<String> {
-        let known: Vec<String> = KEYS.iter().map(Key::variable).chain(OTHERS.map(str::to_owned)).collect();
+    /// What the variables set.
+    pub(super) fn layer(&self) -> Layer {
+        let set = self.0.iter().filter_map(|(name, text)| {
+            let value = toml::Value::String(text.clone());
+            Some((Key::path_of(name)?, (value, Source::Environment(name.clone()))))
+        });
+        set.collect()
+    }
+
+    /// A warning for each variable that nobody reads: a misspelt name would otherwise go unnoticed.
+    pub(super) fn warnings(&self) -> Vec<Message> {
+        let is_read = |name: &str| OTHERS.contains(&name) || Key::path_of(name).is_some();
         let unread = self
             .0
             .keys()
-            .filter(|name| !known.contains(name) && !FOREIGN.iter().any(|prefix| name.starts_with(prefix)));
-        let sentence = |name: &String| {
-            let meant = nearest(name, known.iter().map(String::as_str)).unwrap_or_default();
-            format!("the environment variable {name} is not one that is read. hint: did you mean {meant}?")
+            .filter(|name| !is_read(name) && !FOREIGN.iter().any(|prefix| name.starts_with(prefix)));
+        let warning = |name: &String| {
+            let known = keys().iter().map(Key::variable).chain(OTHERS.map(str::to_owned));
+            let meant = nearest(name, known);
+            Message::new(format!("unknown environment variable `{name}`"))
+                .hint(format!("did you mean `{meant}`?"))
         };
-        unread.map(sentence).collect()
+        unread.map(warning).collect()
     }
 }
 
@@ -71,8 +86,8 @@ mod tests {
     fn a_misspelt_variable_is_told_with_the_one_that_was_meant() {
         let warnings = environment(&["DOORWARDEN_SECRETKEY", "DOORWARDEN_LISTEN", "PATH"]).warnings();
         assert_eq!(warnings.len(), 1);
-        assert!(warnings[0].contains("DOORWARDEN_SECRETKEY is not"), "{warnings:?}");
-        assert!(warnings[0].ends_with("did you mean DOORWARDEN_SECRET_KEY?"), "{warnings:?}");
+        assert!(warnings[0].text().contains("`DOORWARDEN_SECRETKEY`"), "{warnings:?}");
+        assert!(warnings[0].to_string().ends_with("did you mean `DOORWARDEN_SECRET_KEY`?"), "{warnings:?}");
     }
 
     #[test]
@@ -87,6 +102,6 @@ mod tests {
             "DOORWARDEN_SUPERUSER_PASSWORD",
             "DOORWARDEN_TEST_POSTGRES_URL",
         ];
-        assert_eq!(environment(&set_by_others).warnings(), [""; 0]);
+        assert_eq!(environment(&set_by_others).warnings(), []);
     }
 }

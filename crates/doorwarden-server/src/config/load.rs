@@ -1,13 +1,17 @@
-//! The sources, one over the other.
+//! The layers, one over the other: file, environment, flags.
 
-use super::declared::{field, lists_as_text, pairs_as_text, plain};
 use super::environment::Environment;
-use super::nearest::nearest;
-use super::{Config, KEYS};
+use super::keys::{Key, keys};
+use super::sections::Root;
+use super::shown::shown;
+use super::value::Setting;
+use super::{Config, environment};
 use crate::cli::Global;
 use crate::failure::Failure;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use toml::{Table, Value};
 
 /// The file that is read if none is named.
 const DEFAULT_FILE: &str = "doorwarden.toml";
@@ -19,6 +23,8 @@ pub(crate) enum Source {
     File(PathBuf),
     Environment(String),
     Flag,
+    /// A file that holds only this secret, and what named that file.
+    Secret(PathBuf, Box<Source>),
 }
 
 impl fmt::Display for Source {
@@ -28,6 +34,7 @@ impl fmt::Display for Source {
             Self::File(path) => write!(f, "{}", path.display()),
             Self::Environment(variable) => f.write_str(variable),
             Self::Flag => f.write_str("flag"),
+            Self::Secret(path, named_by) => write!(f, "{}, named by {named_by}", path.display()),
         }
     }
 }
@@ -35,118 +42,203 @@ impl fmt::Display for Source {
 /// The configuration, and what can be shown of it.
 pub(crate) struct Loaded {
     pub(crate) config: Config,
-    /// Beside each key of [`KEYS`]: its value as it may be shown, and where it came from.
-    pub(crate) values: Vec<(String, Source)>,
+    /// What was set, beside the keys that set it.
+    set: Layer,
     /// The file that was read.
     pub(crate) file: Option<PathBuf>,
 }
 
+/// Values and where they came from, by their paths.
+pub(super) type Layer = BTreeMap<Vec<String>, (Value, Source)>;
+
 impl Loaded {
     /// Reads the file, the environment and the flags.
+    ///
+    /// # Errors
+    /// If a key is unknown or its value cannot be used.
     pub(crate) fn read(global: &Global, environment: &Environment) -> Result<Self, Failure> {
-        let mut loaded = Self {
-            config: Config { warnings: environment.warnings(), ..Config::default() },
-            values: KEYS.iter().map(|key| (key.shown(key.default), Source::Default)).collect(),
-            file: file(global, environment),
-        };
-        if let Some(path) = loaded.file.clone() {
-            loaded.read_file(&path)?;
+        let file = file(global, environment);
+        let layers =
+            [file.as_deref().map_or(Ok(Layer::new()), from_file)?, environment.layer(), flags(global)?];
+        let mut set = Layer::new();
+        for layer in layers {
+            set.extend(with_secrets(layer)?);
         }
-        for key in KEYS {
-            let variable = key.variable();
-            if let Some(text) = environment.get(&variable) {
-                loaded.set(key.name, text, Source::Environment(variable))?;
-            }
-        }
-        if let Some(url) = &global.database_url {
-            loaded.set("database_url", url, Source::Flag)?;
-        }
-        for pair in &global.set {
-            let (name, text) = pair.split_once('=').ok_or_else(|| Failure::usage("--set takes KEY=VALUE"))?;
-            loaded.set(name.trim(), text, Source::Flag)?;
-        }
-        Ok(loaded)
+        let mut config = Config { warnings: environment.warnings(), ..Config::default() };
+        parse(&set)?.store(&mut config);
+        Ok(Self { config, set, file })
     }
 
-    /// Sets one key.
-    pub(crate) fn set(&mut self, name: &str, text: &str, source: Source) -> Result<(), Failure> {
-        let index = KEYS.iter().position(|key| key.name == name).ok_or_else(|| unknown(name, &source))?;
-        let key = &KEYS[index];
-        (key.set)(&mut self.config, text)
-            .map_err(|wrong| Failure::config(format!("{} ({source}) {wrong}", key.name)))?;
-        self.values[index] = (key.shown(text), source);
-        Ok(())
+    /// Every key with its value, as it may be shown, and where that came from.
+    pub(crate) fn values(&self) -> impl Iterator<Item = (String, String, Source)> {
+        let default = keys().iter().filter(|key| self.is_default(key));
+        let default = default.map(|key| (key.name.clone(), shown(key, &key.default), Source::Default));
+        let set = self.set.iter().filter_map(|(path, (value, source))| {
+            Some((path.join("."), shown(Key::at(path)?, &text(value)), source.clone()))
+        });
+        let mut values: Vec<_> = default.chain(set).collect();
+        values.sort_by_key(|(name, ..)| (name.contains('.'), name.clone()));
+        values.into_iter()
     }
 
-    fn read_file(&mut self, path: &Path) -> Result<(), Failure> {
-        let fail = |why: String| Failure::config(format!("{}: {why}", path.display()));
-        let text = std::fs::read_to_string(path).map_err(|error| fail(error.to_string()))?;
-        // Not the error as it would print itself: that quotes the line, which may hold a secret.
-        let file: toml::Table = text.parse().map_err(|error: toml::de::Error| {
-            let line = error.span().map_or(1, |span| text[..span.start].lines().count().max(1));
-            fail(format!("line {line}: {}", error.message().replace('\n', ", ")))
-        })?;
-        let source = Source::File(path.to_owned());
-        for (name, value) in file {
-            match (name.as_str(), value) {
-                ("fields", toml::Value::Table(fields)) => {
-                    for (name, about) in fields {
-                        self.config.fields.push(field(name, about).map_err(fail)?);
-                    }
-                }
-                ("permissions", toml::Value::Table(permissions)) => {
-                    for (name, label) in permissions {
-                        let label =
-                            label.as_str().ok_or_else(|| fail(format!("permissions.{name} must be text")))?;
-                        self.config.permissions.push((name, label.to_owned()));
-                    }
-                }
-                ("old_secret_keys", value @ toml::Value::Table(_)) => {
-                    self.set_from_file("old_secret_keys", &value, &source)?;
-                }
-                (table, toml::Value::Table(values)) => {
-                    for (name, value) in values {
-                        self.set_from_file(&format!("{table}.{name}"), &value, &source)?;
-                    }
-                }
-                (name, value) => self.set_from_file(name, &value, &source)?,
-            }
-        }
-        Ok(())
+    fn is_default(&self, key: &Key) -> bool {
+        let path: Vec<String> = key.name.split('.').map(str::to_owned).collect();
+        !key.has_name() && Key::secret_of(&path).is_none() && !self.set.contains_key(&path)
     }
 
-    fn set_from_file(&mut self, name: &str, value: &toml::Value, source: &Source) -> Result<(), Failure> {
-        let text = match value {
-            toml::Value::Table(pairs) if name == "oauth.clients" => pairs_as_text(pairs),
-            toml::Value::Table(lists) if name == "old_secret_keys" => {
-                let known = ["opens_keys", "verifies_tokens"];
-                if let Some(unknown) = lists.keys().find(|name| !known.contains(&name.as_str())) {
-                    return Err(Failure::config(format!(
-                        "old_secret_keys ({source}) has no \"{unknown}\", only opens_keys and verifies_tokens"
-                    )));
-                }
-                lists_as_text(lists)
-            }
-            value => plain(value),
-        };
-        match text {
-            Some(text) => self.set(name, &text, source.clone()),
-            None if KEYS.iter().any(|key| key.name == name) => {
-                Err(Failure::config(format!("{name} ({source}) cannot be a {}", value.type_str())))
-            }
-            None => Err(unknown(name, source)),
-        }
+    /// Whether the file itself holds a secret.
+    pub(crate) fn file_holds_secrets(&self) -> bool {
+        let url = &self.config.database_url;
+        let has_password = url.sqlite_path().is_none() && url.as_str().contains('@');
+        self.set.iter().any(|(path, (_, source))| {
+            let is_secret = |key: &Key| key.secret && (key.name != "database_url" || has_password);
+            matches!(source, Source::File(_)) && Key::at(path).is_some_and(is_secret)
+        })
     }
 }
 
 /// The file to read.
 fn file(global: &Global, environment: &Environment) -> Option<PathBuf> {
-    let named = global.config.clone().or_else(|| environment.get("DOORWARDEN_CONFIG").map(PathBuf::from));
+    let named = global.config.clone().or_else(|| environment.get(environment::CONFIG).map(PathBuf::from));
     named.or_else(|| Path::new(DEFAULT_FILE).exists().then(|| DEFAULT_FILE.into()))
 }
 
+fn from_file(path: &Path) -> Result<Layer, Failure> {
+    let fail = |why: String| Failure::config(format!("{}: {why}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|error| fail(error.to_string()))?;
+    // Not the error as it would print itself: that quotes the line, which may hold a secret.
+    let table: Table = text.parse().map_err(|error: toml::de::Error| {
+        let line = error.span().map_or(1, |span| text[..span.start].lines().count().max(1));
+        fail(format!("line {line}: {}", error.message().replace('\n', ", ")))
+    })?;
+    let mut layer = Layer::new();
+    flatten(table, &[], &Source::File(path.to_owned()), &mut layer)?;
+    Ok(layer)
+}
+
+fn flatten(table: Table, path: &[String], source: &Source, layer: &mut Layer) -> Result<(), Failure> {
+    for (name, value) in table {
+        let path = [path, &[name]].concat();
+        match (Key::at(&path), value) {
+            (Some(key), Value::Table(inner)) if !key.is_table => flatten(inner, &path, source, layer)?,
+            (Some(key), value) => {
+                let cannot_be =
+                    |kind| Failure::config(format!("`{}` ({source}): cannot be a {kind}", key.name));
+                layer.insert(path, (texts(value).map_err(cannot_be)?, source.clone()));
+            }
+            (None, Value::Table(inner)) if !inner.is_empty() => flatten(inner, &path, source, layer)?,
+            (None, value @ Value::Table(_)) if Key::are_in(&path) => {
+                layer.insert(path, (value, source.clone()));
+            }
+            (None, _) => return Err(unknown(&path, source)),
+        }
+    }
+    Ok(())
+}
+
+/// A value with text in the place of numbers and the like, as from the other layers; or what it cannot be.
+fn texts(value: Value) -> Result<Value, &'static str> {
+    Ok(match value {
+        Value::String(_) => value,
+        Value::Integer(_) | Value::Boolean(_) | Value::Datetime(_) => Value::String(value.to_string()),
+        Value::Float(_) => return Err(value.type_str()),
+        Value::Array(items) => Value::Array(items.into_iter().map(texts).collect::<Result<_, _>>()?),
+        Value::Table(table) => {
+            let member = |(name, value)| texts(value).map(|value| (name, value));
+            Value::Table(table.into_iter().map(member).collect::<Result<_, _>>()?)
+        }
+    })
+}
+
+fn flags(global: &Global) -> Result<Layer, Failure> {
+    let mut layer = Layer::new();
+    if let Some(url) = &global.database_url {
+        layer.insert(vec!["database_url".to_owned()], (Value::String(url.clone()), Source::Flag));
+    }
+    for pair in &global.set {
+        let (name, text) = pair.split_once('=').ok_or_else(|| Failure::usage("`--set` takes KEY=VALUE"))?;
+        let path: Vec<String> = name.trim().split('.').map(str::to_owned).collect();
+        if Key::at(&path).is_none() {
+            return Err(unknown(&path, &Source::Flag));
+        }
+        layer.insert(path, (Value::String(text.to_owned()), Source::Flag));
+    }
+    Ok(layer)
+}
+
+/// A layer in which each `…_file` is replaced by the secret that is in that file.
+fn with_secrets(mut layer: Layer) -> Result<Layer, Failure> {
+    let files: Vec<Vec<String>> =
+        layer.keys().filter(|path| Key::secret_of(path).is_some()).cloned().collect();
+    for path in files {
+        let (Some((secret, key)), Some((Value::String(file), source))) =
+            (Key::secret_of(&path), layer.remove(&path))
+        else {
+            continue;
+        };
+        let fail = |why: &str| Failure::config(format!("`{}` ({source}): {why}", path.join(".")));
+        if let Some((_, other)) = layer.get(&secret) {
+            return Err(fail(&format!("`{}` is set as well ({other})", secret.join("."))));
+        }
+        let text = secret_in(Path::new(&file)).map_err(|why| fail(&why))?;
+        let value = match key.is_text {
+            true => Value::String(text),
+            false => Value::Array(text.lines().map(|line| Value::String(line.to_owned())).collect()),
+        };
+        layer.insert(secret, (value, Source::Secret(file.into(), Box::new(source))));
+    }
+    Ok(layer)
+}
+
+/// The secret that a file holds, without the end of its last line.
+///
+/// # Errors
+/// What is wrong with the file.
+pub(crate) fn secret_in(file: &Path) -> Result<String, String> {
+    let shown = file.display();
+    let text = std::fs::read_to_string(file).map_err(|error| format!("cannot read `{shown}`: {error}"))?;
+    match text.trim_end_matches(['\r', '\n']) {
+        "" => Err(format!("`{shown}` is empty")),
+        text => Ok(text.to_owned()),
+    }
+}
+
+/// The sections of what was set.
+fn parse(set: &Layer) -> Result<Root, Failure> {
+    let mut root = Table::new();
+    for (path, (value, _)) in set {
+        let Some((last, tables)) = path.split_last() else { continue };
+        let table = tables.iter().try_fold(&mut root, |table, name| {
+            table.entry(name).or_insert_with(|| Value::Table(Table::new())).as_table_mut()
+        });
+        if let Some(table) = table {
+            table.insert(last.clone(), value.clone());
+        }
+    }
+    serde_path_to_error::deserialize(Value::Table(root)).map_err(|error| {
+        let place = error.path().to_string();
+        let is_there =
+            |path: &&Vec<String>| path.iter().zip(place.split('.')).all(|(name, part)| name == part);
+        let source = set.keys().find(is_there).map_or(&Source::Default, |path| &set[path].1);
+        Failure::config(format!("`{place}` ({source}): {}", error.inner().message()))
+    })
+}
+
+/// A value as the environment would hold it.
+fn text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(items) => items.iter().map(text).collect::<Vec<_>>().join(","),
+        Value::Table(pairs) => {
+            pairs.iter().map(|(name, value)| format!("{name}={}", text(value))).collect::<Vec<_>>().join(",")
+        }
+        other => other.to_string(),
+    }
+}
+
 /// There is no such key; the nearest one is named.
-fn unknown(name: &str, source: &Source) -> Failure {
-    let meant = nearest(name, KEYS.iter().map(|key| key.name)).unwrap_or_default();
-    Failure::config(format!("there is no key \"{name}\" ({source}). hint: did you mean {meant}?"))
+fn unknown(path: &[String], source: &Source) -> Failure {
+    let meant = Key::nearest(path);
+    Failure::config(format!("unknown key `{}` ({source})", path.join(".")))
+        .hint(format!("did you mean `{meant}`?"))
 }

@@ -1,19 +1,20 @@
-//! The configuration: a TOML file, the environment over it, flags over both. One table of keys says everything: what there is, what it
-//! is for, the default, and how it is set.
+//! The configuration: a TOML file, the environment over it, flags over both. The [sections] say everything: what there is, what it is for,
+//! how it is written, and what it sets.
 
 mod declared;
 mod environment;
 mod keys;
 mod load;
-mod nearest;
+mod sections;
 mod shown;
+mod special;
 mod value;
 
 pub(crate) use environment::Environment;
-pub(crate) use keys::KEYS;
-pub(crate) use load::{Loaded, Source};
+pub(crate) use keys::{keys, schema};
+pub(crate) use load::{Loaded, Source, secret_in};
 
-use crate::failure::Failure;
+use crate::failure::{Failure, Message};
 use doorwarden::core::password::{Ceilings, HashSettings, Hasher, PoolSettings};
 use doorwarden::core::permission::Permission;
 use doorwarden::core::settings::LiveSettings;
@@ -46,8 +47,8 @@ pub(crate) struct Config {
     pub(crate) keep_alive: Duration,
     pub(crate) fields: Vec<Field>,
     pub(crate) permissions: Vec<(String, String)>,
-    /// What is probably not meant so, in sentences.
-    pub(crate) warnings: Vec<String>,
+    /// What is probably a mistake.
+    pub(crate) warnings: Vec<Message>,
 }
 
 /// The cost of new hashes.
@@ -56,6 +57,13 @@ pub(crate) struct Argon2 {
     pub(crate) memory_kib: u32,
     pub(crate) iterations: u32,
     pub(crate) parallelism: u32,
+}
+
+impl Default for Argon2 {
+    fn default() -> Self {
+        let cost = HashSettings::default();
+        Self { memory_kib: cost.memory_kib(), iterations: cost.iterations(), parallelism: cost.parallelism() }
+    }
 }
 
 impl Default for Config {
@@ -68,7 +76,7 @@ impl Default for Config {
             issuer: None,
             settings: Settings::default(),
             http: HttpSettings::default(),
-            argon2: Argon2 { memory_kib: 19_456, iterations: 2, parallelism: 1 },
+            argon2: Argon2::default(),
             ceilings: Ceilings::default(),
             pool: PoolSettings::default(),
             metrics_listen: Some("127.0.0.1:9464".to_owned()),

@@ -2,15 +2,13 @@
 
 use super::keys::Key;
 
-impl Key {
-    /// A value of this key, as it may be shown: secrets only as set or not set.
-    pub(super) fn shown(&self, text: &str) -> String {
-        match (self.secret, text.is_empty()) {
-            (true, false) => "(set, hidden)".to_owned(),
-            (true, true) => "(not set)".to_owned(),
-            (false, _) if self.name == "database_url" => without_password(text),
-            (false, _) => text.to_owned(),
-        }
+/// A value of this key, as it may be shown: secrets only as set or not set.
+pub(super) fn shown(key: &Key, text: &str) -> String {
+    match (key.secret, text.is_empty()) {
+        (true, _) if key.name == "database_url" => without_password(text),
+        (true, false) => "(set, hidden)".to_owned(),
+        (true, true) => "(not set)".to_owned(),
+        (false, _) => text.to_owned(),
     }
 }
 

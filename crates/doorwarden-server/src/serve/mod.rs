@@ -102,7 +102,7 @@ async fn build(config: &Config) -> Result<Doorwarden, Failure> {
         if !failure.may_pass() || config.sqlite_path().is_some() || began.elapsed() + pause > DATABASE_WAIT {
             return Err(failure);
         }
-        tracing::warn!("waiting up to {} s: {}", DATABASE_WAIT.as_secs(), failure.text());
+        tracing::warn!("waiting up to {} s: {}", DATABASE_WAIT.as_secs(), failure.message().text());
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(Duration::from_secs(5));
     }

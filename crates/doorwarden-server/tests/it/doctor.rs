@@ -83,7 +83,7 @@ fn on_postgres_it_also_compares_the_clocks() {
 fn a_wrong_configuration_is_the_first_finding() {
     let site = Site::empty().file("doorwarden.toml", "lissen = 1");
     let report = site.run(&["doctor"]).fails(1, "1 error").value();
-    complains(&report, "error configuration", "did you mean listen?");
+    complains(&report, "error configuration", "did you mean `listen`?");
 
     let site = Site::sqlite();
     site.user("ada");
@@ -94,7 +94,7 @@ fn a_wrong_configuration_is_the_first_finding() {
         .env("DOORWARDEN_LISTN", "x")
         .file("doorwarden.toml", "[permissions]\nnonsense = \"x\"\n[fields.email]\ntype = \"text\"\n");
     let report = site.run(&["doctor"]).fails(1, "2 errors, 1 warning").value();
-    complains(&report, "warning configuration", "did you mean DOORWARDEN_LISTEN?");
+    complains(&report, "warning configuration", "did you mean `DOORWARDEN_LISTEN`?");
     complains(&report, "error configuration", "app_label.codename");
     complains(&report, "error configuration", "give the field another name");
 }

@@ -125,7 +125,7 @@ fn no_other_command_changes_a_schema() {
         &["token", "inspect", "x"],
         &["serve", "--set", "migrate=false", "--listen", "127.0.0.1:0"],
     ] {
-        site.run(command).fails(78, "hint: doorwarden migrate");
+        site.run(command).fails(78, "hint: run `doorwarden migrate`");
     }
     let left: i64 =
         connection.query_row("SELECT count(*) FROM doorwarden_migrations", (), |row| row.get(0)).unwrap();
@@ -184,8 +184,8 @@ fn who_is_not_let_in_by_the_database_is_told_where_and_what_to_do() {
     let (_, place) = server.rsplit_once('@').unwrap();
     let wrong = format!("postgres://postgres:hunter2@{place}/postgres");
     let ran =
-        site.run(&["user", "list", "--database-url", &wrong]).fails(69, "(28P01). hint: user or password");
+        site.run(&["user", "list", "--database-url", &wrong]).fails(69, "(28P01)\nhint: user or password");
     assert!(ran.stderr.contains(place) && !ran.stderr.contains("hunter2"), "{}", ran.stderr);
     let ran = site.run(&["migrate", "--database-url", &format!("{server}/nowhere")]);
-    ran.fails(69, "(3D000). hint: createdb makes one");
+    ran.fails(69, "(3D000)\nhint: createdb makes one");
 }

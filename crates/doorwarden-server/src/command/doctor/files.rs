@@ -1,7 +1,7 @@
 //! Who may read and write the files.
 
 use super::{Report, secrets};
-use crate::config::{KEYS, Loaded, Source};
+use crate::config::Loaded;
 use std::path::Path;
 
 const CHECK: &str = "files";
@@ -38,16 +38,11 @@ pub(super) fn check(loaded: &Loaded, report: &mut Report) {
 }
 
 fn configuration(loaded: &Loaded, file: &Path, report: &mut Report) {
-    let url = &loaded.config.database_url;
-    let holds_password = url.sqlite_path().is_none() && url.as_str().contains('@');
-    let holds_secrets = KEYS.iter().zip(&loaded.values).any(|(key, (_, source))| {
-        matches!(source, Source::File(_)) && (key.secret || (key.name == "database_url" && holds_password))
-    });
     let Some(mode) = mode(file) else { return };
     let shown = file.display();
     if mode & 0o002 != 0 {
         report.error(CHECK, format!("anybody may change {shown}"), format!("chmod o-w {shown}"));
-    } else if holds_secrets && mode & 0o004 != 0 {
+    } else if loaded.file_holds_secrets() && mode & 0o004 != 0 {
         let text = format!("anybody may read {shown}, which holds secrets");
         report.error(CHECK, text, format!("chmod 640 {shown}, or give the secrets in the environment"));
     } else {

@@ -8,7 +8,7 @@ mod secrets;
 mod tokens;
 
 use crate::config::{Loaded, Source};
-use crate::failure::Failure;
+use crate::failure::{Failure, Message};
 use crate::output::{self, Output, Style, clean_line, count, line};
 use clap::Args;
 use doorwarden::core::field::Fields;
@@ -71,12 +71,13 @@ impl Report {
         self.0.push(Finding { level, check, text, advice: Some(advice) });
     }
 
-    /// A failure that says itself what to do, after "hint: ".
+    fn message(&mut self, level: Level, check: &'static str, message: &Message) {
+        let advice = message.advice().map(|hint| hint.as_str().trim().to_owned());
+        self.0.push(Finding { level, check, text: message.text().to_owned(), advice });
+    }
+
     fn failure(&mut self, check: &'static str, failure: &Failure) {
-        let (text, advice) = failure.text().split_once("hint: ").unwrap_or((failure.text(), ""));
-        let text = text.trim_end().trim_end_matches('.').to_owned();
-        let advice = Some(advice.trim().to_owned()).filter(|advice| !advice.is_empty());
-        self.0.push(Finding { level: Level::Error, check, text, advice });
+        self.message(Level::Error, check, failure.message());
     }
 
     fn has(&self, check: &str, level: Level) -> bool {
@@ -117,8 +118,7 @@ pub(super) async fn run(
 fn configuration(loaded: &Loaded, report: &mut Report) {
     const CHECK: &str = "configuration";
     for warning in &loaded.config.warnings {
-        let (text, advice) = warning.split_once(". hint: ").unwrap_or((warning, ""));
-        report.warning(CHECK, text, advice);
+        report.message(Level::Warning, CHECK, warning);
     }
     if let Err(failure) = loaded.config.builder() {
         report.failure(CHECK, &failure);
@@ -130,7 +130,7 @@ fn configuration(loaded: &Loaded, report: &mut Report) {
         report.error(CHECK, error.to_string(), "give the field another name");
     }
     if !report.has(CHECK, Level::Error) {
-        let set = loaded.values.iter().filter(|(_, source)| *source != Source::Default).count() as u64;
+        let set = loaded.values().filter(|(_, _, source)| *source != Source::Default).count() as u64;
         let file = match &loaded.file {
             Some(file) => format!("{} is read", file.display()),
             None => "no file".to_owned(),

@@ -222,7 +222,7 @@ mod tests {
     fn a_name_may_come_from_another_column() {
         let all = tables(&[("accounts_user", "id email password last_login is_active")]);
         let missing = Layout::find(&all, None, None).unwrap_err();
-        assert!(missing.text().contains("--username-from email"), "{missing:?}");
+        assert!(missing.message().to_string().contains("--username-from email"), "{missing:?}");
         assert!(Layout::find(&all, Some("accounts_user"), None).is_err());
         let layout = Layout::find(&all, None, Some("email")).unwrap();
         assert_eq!((layout.column("username"), layout.column("email")), (Some("email"), Some("email")));

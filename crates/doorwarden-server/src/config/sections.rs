@@ -1,0 +1,253 @@
+//! The sections of the file. A key is one row: what it is for, how it is written, and the place in [`Config`] that it sets. Defaults are
+//! those of that place.
+
+use super::Config;
+use super::declared::Fields;
+use super::special::{
+    Address, Algorithm, Clients, Endings, Endpoints, LogFormat, Network, OldSecretKeys, Optional, Origins,
+    Secret, Threads, Url, Validators, WithoutSession,
+};
+use super::value::{Duration, Either, Flag, List, Never, Number, Off, Pairs, Setting};
+use doorwarden::core::password::HashSettings;
+use doorwarden::core::settings::{AccessSettings, SessionSettings};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+macro_rules! section {
+    (
+        $(#[$about:meta])+
+        $section:ident { $($(#[$help:meta])* $key:ident: $type:ty $(= $($place:ident).+)?,)+ }
+    ) => {
+        $(#[$about])+
+        #[derive(Serialize, Deserialize, JsonSchema)]
+        #[serde(deny_unknown_fields, default)]
+        pub(super) struct $section {
+            $($(#[$help])* $key: $type,)+
+        }
+
+        impl Setting<Config> for $section {
+            fn of(config: &Config) -> Self {
+                Self { $($key: Setting::of(&(*config)$($(.$place)+)?),)+ }
+            }
+
+            fn store(self, config: &mut Config) {
+                $(self.$key.store(&mut (*config)$($(.$place)+)?);)+
+            }
+        }
+
+        impl Default for $section {
+            fn default() -> Self {
+                Self::of(&Config::default())
+            }
+        }
+    };
+}
+
+section! {
+    /// The configuration of Doorwarden.
+    Root {
+        /// The database: `sqlite://PATH` or `postgres://USER:PASSWORD@HOST/NAME`.
+        database_url: Url = database_url,
+        /// Address and port of the service.
+        listen: Address = listen,
+        /// The secret key, at least 32 bytes; can be Django's `SECRET_KEY`. With SQLite, a random one is stored beside the database if
+        /// none is given.
+        secret_key: Secret = secret_key,
+        /// Previous secret keys: they still verify tokens (Django's `SECRET_KEY_FALLBACKS`) and open signing keys. For only one of these
+        /// purposes: `[old_secret_keys]` with the lists `opens_keys` and `verifies_tokens`, or `opens_keys=KEY` and
+        /// `verifies_tokens=KEY`, comma-separated.
+        old_secret_keys: OldSecretKeys = old_secret_keys,
+        /// Whether `serve` applies pending migrations.
+        migrate: Flag = migrate,
+        /// Maximum number of simultaneous connections; further ones wait.
+        max_connections: Number<1, 1_000_000> = max_connections,
+        /// The application's own permissions, `"app_label.codename" = "Label"`.
+        permissions: Pairs = permissions,
+        /// The application's own fields, `[fields.NAME]`.
+        fields: Fields = fields,
+        log: Log,
+        metrics: Metrics,
+        tokens: Tokens,
+        sessions: Sessions,
+        keys: Keys,
+        oauth: Oauth,
+        passwords: Passwords,
+        argon2: Argon2,
+        ceilings: Ceilings,
+        hashing: Hashing,
+        http: Http,
+        live: Live,
+    }
+}
+
+section! {
+    /// The log.
+    Log {
+        /// What is logged: `error`, `warn`, `info`, `debug`, `trace`, or a filter of tracing-subscriber.
+        level: String = log,
+        /// `text`, `json`, or `auto`: text on a terminal, otherwise JSON.
+        format: LogFormat = log_json,
+    }
+}
+
+section! {
+    /// Metrics for Prometheus.
+    Metrics {
+        /// Address and port of the metrics, or `off`.
+        listen: Either<Off, Address> = metrics_listen,
+    }
+}
+
+/// The shortest [`SessionSettings::idle`].
+const MIN_IDLE: u64 = SessionSettings::MIN_IDLE.as_secs();
+/// The longest [`AccessSettings::lifetime`].
+const MAX_ACCESS: u64 = AccessSettings::MAX_LIFETIME.as_secs();
+const MINUTE: u64 = 60;
+const HOUR: u64 = 60 * MINUTE;
+const DAY: u64 = 24 * HOUR;
+
+section! {
+    /// Session tokens, access tokens and refresh tokens.
+    Tokens {
+        /// Lifetime of a session token.
+        lifetime: Duration = settings.session.lifetime,
+        /// How long a session may go without a request before it ends, or `never`; at least `60s`.
+        idle: Either<Never, Duration<MIN_IDLE>> = settings.session.idle,
+        /// Whether tokens without a session, such as Django's, are accepted: `false`, `true`, or until a date and time.
+        accept_without_session: WithoutSession = settings.session.without_session,
+        /// `iss` of access tokens: the URL under which other services reach this one. By default `http://` and `listen`.
+        issuer: Optional = issuer,
+        /// `aud` of access tokens. By default the issuer, which must be in the list if the tokens are to be accepted at `/me` and the
+        /// other endpoints of this service.
+        audience: List<String> = settings.access.audience,
+        /// What `resource` at `/token` may name (RFC 8707): audiences that a client may ask for instead of `tokens.audience`.
+        resources: List<String> = settings.access.resources,
+        /// `client_id` of access tokens issued for a login with a password.
+        client_id: String = settings.access.client_id,
+        /// Lifetime of an access token, with a jitter of ± 5 %.
+        access_lifetime: Duration<10, MAX_ACCESS> = settings.access.lifetime,
+        /// Lifetime of the session of a token pair, however often it is refreshed.
+        refresh_lifetime: Duration = settings.access.refresh_lifetime,
+        /// How long a refresh token may go unused before it is refused.
+        refresh_idle: Duration = settings.access.refresh_idle,
+        /// How long after a refresh the previous refresh token is still accepted, for lost responses and parallel tabs.
+        refresh_grace: Duration<0, { 10 * MINUTE }> = settings.access.refresh_grace,
+        /// Whether access tokens contain the user's permissions.
+        permissions: Flag = settings.access.include_permissions,
+        /// Whether browsers get refresh tokens as a cookie that scripts cannot read.
+        refresh_cookie: Flag = http.refresh_cookie,
+    }
+}
+
+section! {
+    /// Sessions.
+    Sessions {
+        /// Maximum number of sessions per user, or `off`; one more ends the least recently used ones.
+        max_per_user: Either<Off, Number<1, 10_000>> = settings.session.max_per_user,
+    }
+}
+
+section! {
+    /// Signing keys.
+    Keys {
+        /// The algorithms of signing keys: `ES256`, `EdDSA`, `RS256`. The first one signs; keys of the others are published as well.
+        algorithm: List<Algorithm> = settings.keys.algorithms,
+        /// How long a key signs before it is rotated, or `never`.
+        rotate_every: Either<Never, Duration<HOUR, { 3650 * DAY }>> = settings.keys.rotate_every,
+        /// How long verifiers may cache the key set. A new key is published for twice as long before it signs, and for at least five
+        /// minutes.
+        cache: Duration<1, DAY> = settings.keys.cache,
+    }
+}
+
+section! {
+    /// Other services.
+    Oauth {
+        /// Services that may call `/oauth/introspect` and `/oauth/revoke`: `[oauth.clients]` with `ID = "SHA-256 of the secret"`, or
+        /// `ID=SHA-256`, comma-separated.
+        clients: Clients = http.oauth_clients,
+        /// How far in the future `exp` of a response of `/oauth/introspect` is at most: how long services may cache it.
+        introspection_lifetime: Duration<1, DAY> = http.introspection_lifetime,
+    }
+}
+
+section! {
+    /// New passwords.
+    Passwords {
+        /// Minimum length of a new password, in characters.
+        min_length: Number<1, 1024> = settings.password_policy.min_length,
+        /// Maximum length of a new password, in characters.
+        max_length: Number<8, 1024> = settings.password_policy.max_length,
+        /// Django's validators for new passwords; `none` checks only the length.
+        validators: Validators = settings.password_policy,
+        /// Which sessions a password change ends: `others` or `all`.
+        change_ends: Endings = settings.password_change_ends,
+    }
+}
+
+section! {
+    /// The cost of new password hashes.
+    Argon2 {
+        /// Memory of a new hash, in KiB.
+        memory_kib: Number<1, { 4 * 1024 * 1024 }> = argon2.memory_kib,
+        /// Passes over the memory of a new hash.
+        iterations: Number<1, 100> = argon2.iterations,
+        /// Lanes of a new hash.
+        parallelism: Number<1, 16> = argon2.parallelism,
+    }
+}
+
+/// OWASP's memory for two passes: less would refuse hashes that are as strong as the default.
+const MIN_MEMORY_CEILING: i64 = HashSettings::FLOORS[1].1 as i64;
+
+section! {
+    /// The highest cost at which stored password hashes are still verified.
+    Ceilings {
+        /// Stored Argon2 hashes that need more memory (in KiB) are refused.
+        argon2_memory_kib: Number<MIN_MEMORY_CEILING, { 4 * 1024 * 1024 }> = ceilings.argon2_memory_kib,
+        /// Stored Argon2 hashes with more passes are refused.
+        argon2_iterations: Number<2, 1000> = ceilings.argon2_iterations,
+        /// Stored PBKDF2 hashes with more iterations are refused.
+        pbkdf2_iterations: Number<1, 1_000_000_000> = ceilings.pbkdf2_iterations,
+        /// Stored bcrypt hashes with a higher cost are refused.
+        bcrypt_cost: Number<4, 31> = ceilings.bcrypt_cost,
+    }
+}
+
+section! {
+    /// How much of the machine password hashing may take.
+    Hashing {
+        /// Number of hashing threads, and so of simultaneous hashes; `cores` is one per core.
+        threads: Threads = pool,
+        /// How long a login may wait for a hashing thread before the response is 503.
+        deadline: Duration = pool.deadline,
+        /// Niceness of the hashing threads, 0 to 19: other requests go first.
+        niceness: Number<0, 19> = pool.niceness,
+    }
+}
+
+section! {
+    /// The HTTP interface.
+    Http {
+        /// Origins whose pages may call from a browser.
+        cors_origins: Origins = http.cors,
+        /// Addresses or networks of proxies whose `X-Forwarded-For` or `Forwarded` is trusted.
+        trusted_proxies: List<Network> = http.trusted_proxies,
+        /// How long an idle connection stays open; longer than the idle timeout of a proxy in front.
+        keep_alive: Duration<1, HOUR> = keep_alive,
+        /// Endpoints to leave out, by their paths, such as `/registration,/docs`.
+        without: Endpoints = http.endpoints,
+    }
+}
+
+section! {
+    /// The cache of users and sessions.
+    Live {
+        /// Maximum number of users in memory.
+        users: Number<64, 100_000_000> = settings.live.users,
+        /// Maximum number of sessions in memory.
+        sessions: Number<64, 1_000_000_000> = settings.live.sessions,
+        /// Maximum number of access tokens whose signature need not be verified again.
+        access_tokens: Number<64, 100_000_000> = settings.live.access_tokens,
+    }
+}
