@@ -12,7 +12,7 @@ use crate::server::Role;
 use crate::tls::TlsStream;
 use crate::values::At;
 use doorwarden_core::session::SessionId;
-use doorwarden_core::store::{Change, ChangeSink, Look};
+use doorwarden_core::store::{Change, ChangeSink, Connected, Look};
 use doorwarden_core::user::UserId;
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -240,35 +240,9 @@ async fn drive(mut connection: Connection<Socket, TlsStream>, call: Arc<Notify>)
     call.notify_one();
 }
 
-/// Tells the sink that it is connected, and when dropped, however that comes about, that it no longer is.
-struct Connected(Arc<dyn ChangeSink>);
-
-impl Connected {
-    fn tell(sink: Arc<dyn ChangeSink>) -> Self {
-        sink.connected();
-        Self(sink)
-    }
-}
-
-impl Drop for Connected {
-    fn drop(&mut self) {
-        self.0.disconnected();
-    }
-}
-
 fn change(row: &Row) -> Result<Option<Change>, Failure> {
     let (kind, concerned) = (get::<Option<&str>>(row, 3)?, get::<Option<&str>>(row, 4)?);
-    Ok(kind.map(|kind| {
-        match kind {
-            "user" => concerned.and_then(|id| id.parse().ok()).map(|id| Change::User(UserId(id))),
-            "session" => {
-                concerned.and_then(|id| Uuid::parse_str(id).ok()).map(|id| Change::Session(SessionId(id)))
-            }
-            "all_users" => Some(Change::AllUsers),
-            "keys" => Some(Change::Keys),
-            // Also what a newer program has written and this one does not know.
-            _ => None,
-        }
-        .unwrap_or(Change::Everything)
-    }))
+    let user = || concerned.and_then(|id| id.parse().ok()).map(UserId);
+    let session = || concerned.and_then(|id| Uuid::parse_str(id).ok()).map(SessionId);
+    Ok(kind.map(|kind| Change::parse(kind, user, session)))
 }

@@ -5,9 +5,7 @@ use crate::failure::Failure;
 use crate::options::Access;
 use crate::rows::{all, get};
 use crate::server::{Line, Role};
-use doorwarden_core::store::MigrateError;
-use sha2::{Digest, Sha256};
-use std::fmt::Write as _;
+use doorwarden_core::store::{AppliedMigration, MigrateError, Migration};
 use std::time::Duration;
 use tokio::time::timeout;
 use tokio_postgres::types::Type;
@@ -22,35 +20,15 @@ const LIMIT: Duration = Duration::from_mins(10);
 /// Held while migrations run. Any number will do that no other program takes: "doorward".
 const LOCK: i64 = 0x646f_6f72_7761_7264;
 
-struct Migration {
-    name: &'static str,
-    sql: &'static str,
-}
-
-/// In order; the number of a migration is its place, from 1.
-const MIGRATIONS: [Migration; 7] = [
-    Migration { name: "0001_tables", sql: include_str!("../migrations/0001_tables.sql") },
-    Migration { name: "0002_triggers", sql: include_str!("../migrations/0002_triggers.sql") },
-    Migration {
-        name: "0003_session_generations",
-        sql: include_str!("../migrations/0003_session_generations.sql"),
-    },
-    Migration { name: "0004_refresh_grace", sql: include_str!("../migrations/0004_refresh_grace.sql") },
-    Migration { name: "0005_key_chains", sql: include_str!("../migrations/0005_key_chains.sql") },
-    Migration { name: "0006_by_hand", sql: include_str!("../migrations/0006_by_hand.sql") },
-    Migration { name: "0007_audit", sql: include_str!("../migrations/0007_audit.sql") },
+const MIGRATIONS: &[Migration] = doorwarden_core::migrations![
+    "0001_tables",
+    "0002_triggers",
+    "0003_session_generations",
+    "0004_refresh_grace",
+    "0005_key_chains",
+    "0006_by_hand",
+    "0007_audit",
 ];
-
-impl Migration {
-    /// SHA-256 of the text in hexadecimal, whatever line ends a checkout has given it.
-    fn hash(&self) -> String {
-        let digest = Sha256::digest(self.sql.replace("\r\n", "\n"));
-        digest.iter().fold(String::new(), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
-    }
-}
 
 /// Runs what is missing, all in one transaction.
 pub(crate) async fn run(access: &Access) -> Result<(), MigrateError> {
@@ -70,7 +48,7 @@ async fn migrate(client: &mut Client) -> Result<(), MigrateError> {
     fits(&rows(&transaction, PLACE, &[]).await?)?;
     prepare(&transaction).await?;
     let applied = check(&rows(&transaction, APPLIED, &[]).await?)?;
-    for (number, migration) in (1_i32..).zip(&MIGRATIONS).skip(applied) {
+    for (number, migration) in (1_i32..).zip(MIGRATIONS).skip(applied) {
         batch(&transaction, migration.sql).await?;
         let sql = "INSERT INTO doorwarden_migrations (number, name, hash) VALUES ($1, $2, $3)";
         let params = [
@@ -154,23 +132,14 @@ pub(crate) async fn pending(database: &Database) -> Result<Vec<String>, MigrateE
     if applied < MIGRATIONS.len() {
         fits(&database.rows(Effort::Read, PLACE, &[]).await?)?;
     }
-    Ok(MIGRATIONS.iter().skip(applied).map(|migration| migration.name.to_owned()).collect())
+    Ok(Migration::pending(MIGRATIONS, applied))
 }
 
 /// How many migrations were run, if they are the ones known here.
 fn check(applied: &[Row]) -> Result<usize, MigrateError> {
-    for (place, row) in applied.iter().enumerate() {
-        let (number, name, hash): (i32, String, String) = (get(row, 0)?, get(row, 1)?, get(row, 2)?);
-        let known = usize::try_from(number).ok().and_then(|number| number.checked_sub(1));
-        match known.and_then(|known| MIGRATIONS.get(known).map(|migration| (known, migration))) {
-            None => return Err(MigrateError::Newer(name)),
-            Some((known, migration))
-                if known != place || migration.name != name || migration.hash() != hash =>
-            {
-                return Err(MigrateError::Changed(name));
-            }
-            Some(_) => {}
-        }
-    }
-    Ok(applied.len())
+    let applied = all(applied, |row| {
+        let number = i64::from(get::<i32>(row, 0)?);
+        Ok(AppliedMigration { number, name: get(row, 1)?, hash: get(row, 2)? })
+    })?;
+    Migration::count_applied(MIGRATIONS, &applied)
 }

@@ -12,10 +12,10 @@ use doorwarden_core::password::PasswordHash;
 use doorwarden_core::session::EndReason;
 use doorwarden_core::store::{
     KeyCollision, PasswordChange, SignedOut, StoreError, Taken, UserFilter, UserStore, WriteUserError,
+    merge_metadata, metadata_text,
 };
 use doorwarden_core::time::Timestamp;
-use doorwarden_core::user::{Account, METADATA_MAX_BYTES, NewUser, User, UserChange, UserId};
-use serde_json::{Map, Value};
+use doorwarden_core::user::{Account, NewUser, User, UserChange, UserId};
 use tokio_postgres::types::Type;
 
 /// How often a change of metadata is tried while others change the same user.
@@ -170,7 +170,9 @@ impl UserStore for PostgresStore {
                 .map_err(StoreError::from)?;
             let Some(row) = row else { return Ok(None) };
             let old: String = get(&row, 0).map_err(StoreError::from)?;
-            let new = merge(&old, &change.metadata)?;
+            let old_members = serde_json::from_str(&old)
+                .map_err(|_| StoreError::failed("the metadata of a user cannot be read"))?;
+            let new = merge_metadata(old_members, &change.metadata)?;
             let changed = self.change_user(id, &change, Some((&old, &new))).await?;
             if changed.is_some() {
                 return Ok(changed);
@@ -330,23 +332,4 @@ impl PostgresStore {
         ];
         self.write_user(sql, &params).await
     }
-}
-
-/// The old members with the new ones set, and without those that are now null.
-fn merge(old: &str, patch: &Map<String, Value>) -> Result<String, WriteUserError> {
-    let mut members: Map<String, Value> =
-        serde_json::from_str(old).map_err(|_| StoreError::failed("the metadata of a user cannot be read"))?;
-    for (name, value) in patch {
-        if value.is_null() {
-            members.remove(name);
-        } else {
-            members.insert(name.clone(), value.clone());
-        }
-    }
-    metadata_text(&members)
-}
-
-fn metadata_text(metadata: &Map<String, Value>) -> Result<String, WriteUserError> {
-    let text = serde_json::to_string(metadata).map_err(StoreError::failed)?;
-    if text.len() > METADATA_MAX_BYTES { Err(WriteUserError::MetadataTooLarge) } else { Ok(text) }
 }

@@ -7,7 +7,7 @@ use crate::files::Identity;
 use crate::poke::Poke;
 use crate::rows::{all, get, one};
 use doorwarden_core::session::SessionId;
-use doorwarden_core::store::{Change, ChangeSink};
+use doorwarden_core::store::{Change, ChangeSink, Connected};
 use doorwarden_core::user::UserId;
 use rusqlite::{Connection, Row};
 use std::sync::Arc;
@@ -121,30 +121,7 @@ impl Follower {
     }
 }
 
-/// Tells the sink that it is connected, and when dropped, however that comes about, that it no longer is.
-struct Connected(Arc<dyn ChangeSink>);
-
-impl Connected {
-    fn tell(sink: Arc<dyn ChangeSink>) -> Self {
-        sink.connected();
-        Self(sink)
-    }
-}
-
-impl Drop for Connected {
-    fn drop(&mut self) {
-        self.0.disconnected();
-    }
-}
-
-/// What cannot be understood, such as what a newer program has written, may mean anything.
 fn change(row: &Row<'_>) -> Change {
     let kind: String = row.get(0).unwrap_or_default();
-    match kind.as_str() {
-        "user" => row.get(1).map_or(Change::Everything, |id| Change::User(UserId(id))),
-        "all_users" => Change::AllUsers,
-        "session" => row.get(1).map_or(Change::Everything, |id| Change::Session(SessionId(id))),
-        "keys" => Change::Keys,
-        _ => Change::Everything,
-    }
+    Change::parse(&kind, || row.get(1).ok().map(UserId), || row.get(1).ok().map(SessionId))
 }

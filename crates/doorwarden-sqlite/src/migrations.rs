@@ -3,44 +3,22 @@
 use crate::connection::SqliteOptions;
 use crate::failure::Failure;
 use crate::rows::{all, get, one, run};
-use doorwarden_core::store::MigrateError;
+use doorwarden_core::store::{AppliedMigration, MigrateError, Migration};
 use rusqlite::Connection;
-use sha2::{Digest, Sha256};
-use std::fmt::Write as _;
 use std::time::Duration;
 
 /// How long to wait for another program that writes, which may be migrating.
 const LOCK_LIMIT: Duration = Duration::from_secs(30);
 
-struct Migration {
-    name: &'static str,
-    sql: &'static str,
-}
-
-/// In order; the number of a migration is its place, from 1.
-const MIGRATIONS: [Migration; 7] = [
-    Migration { name: "0001_tables", sql: include_str!("../migrations/0001_tables.sql") },
-    Migration { name: "0002_triggers", sql: include_str!("../migrations/0002_triggers.sql") },
-    Migration {
-        name: "0003_session_generations",
-        sql: include_str!("../migrations/0003_session_generations.sql"),
-    },
-    Migration { name: "0004_refresh_grace", sql: include_str!("../migrations/0004_refresh_grace.sql") },
-    Migration { name: "0005_key_chains", sql: include_str!("../migrations/0005_key_chains.sql") },
-    Migration { name: "0006_by_hand", sql: include_str!("../migrations/0006_by_hand.sql") },
-    Migration { name: "0007_audit", sql: include_str!("../migrations/0007_audit.sql") },
+const MIGRATIONS: &[Migration] = doorwarden_core::migrations![
+    "0001_tables",
+    "0002_triggers",
+    "0003_session_generations",
+    "0004_refresh_grace",
+    "0005_key_chains",
+    "0006_by_hand",
+    "0007_audit",
 ];
-
-impl Migration {
-    /// SHA-256 of the text in hexadecimal, whatever line ends a checkout has given it.
-    fn hash(&self) -> String {
-        let digest = Sha256::digest(self.sql.replace("\r\n", "\n"));
-        digest.iter().fold(String::new(), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
-    }
-}
 
 /// Runs what is missing, all in one transaction.
 pub(crate) fn migrate(options: &SqliteOptions) -> Result<(), MigrateError> {
@@ -62,7 +40,7 @@ fn run_missing(connection: &Connection) -> Result<(), MigrateError> {
     let list = "CREATE TABLE IF NOT EXISTS doorwarden_migrations (number INTEGER PRIMARY KEY, name TEXT NOT NULL, \
                 hash TEXT NOT NULL, applied_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))) STRICT";
     run(connection, list, ())?;
-    for (number, migration) in (1_i64..).zip(&MIGRATIONS).skip(applied(connection)?) {
+    for (number, migration) in (1_i64..).zip(MIGRATIONS).skip(applied(connection)?) {
         connection.execute_batch(migration.sql).map_err(Failure::from)?;
         let sql = "INSERT INTO doorwarden_migrations (number, name, hash) VALUES (?1, ?2, ?3)";
         run(connection, sql, (number, migration.name, migration.hash()))?;
@@ -78,7 +56,7 @@ pub(crate) fn pending(connection: &Connection) -> Result<Vec<String>, MigrateErr
     }
     let list = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'doorwarden_migrations'";
     let applied = if one(connection, list, (), |_| Ok(()))?.is_some() { applied(connection)? } else { 0 };
-    Ok(MIGRATIONS.iter().skip(applied).map(|migration| migration.name.to_owned()).collect())
+    Ok(Migration::pending(MIGRATIONS, applied))
 }
 
 /// What another program has made under a name that is needed here; `None` if Doorwarden's tables are there, or nothing is in
@@ -95,19 +73,7 @@ pub(crate) fn taken(connection: &Connection) -> Result<Option<String>, Failure> 
 fn applied(connection: &Connection) -> Result<usize, MigrateError> {
     let sql = "SELECT number, name, hash FROM doorwarden_migrations ORDER BY number";
     let applied = all(connection, sql, (), |row| {
-        Ok((get::<i64>(row, 0)?, get::<String>(row, 1)?, get::<String>(row, 2)?))
+        Ok(AppliedMigration { number: get(row, 0)?, name: get(row, 1)?, hash: get(row, 2)? })
     })?;
-    for (place, (number, name, hash)) in applied.iter().enumerate() {
-        let known = usize::try_from(*number).ok().and_then(|number| number.checked_sub(1));
-        match known.and_then(|known| MIGRATIONS.get(known).map(|migration| (known, migration))) {
-            None => return Err(MigrateError::Newer(name.clone())),
-            Some((known, migration))
-                if known != place || migration.name != name || migration.hash() != *hash =>
-            {
-                return Err(MigrateError::Changed(name.clone()));
-            }
-            Some(_) => {}
-        }
-    }
-    Ok(applied.len())
+    Migration::count_applied(MIGRATIONS, &applied)
 }

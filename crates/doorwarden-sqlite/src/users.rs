@@ -13,12 +13,12 @@ use doorwarden_core::password::PasswordHash;
 use doorwarden_core::session::EndReason;
 use doorwarden_core::store::{
     KeyCollision, PasswordChange, SignedOut, StoreError, Taken, UserFilter, UserStore, WriteUserError,
+    merge_metadata, metadata_text,
 };
 use doorwarden_core::time::Timestamp;
-use doorwarden_core::user::{Account, METADATA_MAX_BYTES, NewUser, User, UserChange, UserId};
+use doorwarden_core::user::{Account, NewUser, User, UserChange, UserId};
 use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, params, params_from_iter};
-use serde_json::{Map, Value};
 
 #[async_trait]
 impl UserStore for SqliteStore {
@@ -126,7 +126,7 @@ impl UserStore for SqliteStore {
             let Some(old) = by_id(connection, id)? else { return Ok(None) };
             // Text that nobody asked to change stays as somebody has written it.
             let patched = !change.metadata.is_empty();
-            let metadata = patched.then(|| merge(old.metadata, &change.metadata)).transpose()?;
+            let metadata = patched.then(|| merge_metadata(old.metadata, &change.metadata)).transpose()?;
             let sql = "UPDATE users SET username = coalesce(?2, username), email = coalesce(?3, email), \
                        is_active = coalesce(?4, is_active), is_staff = coalesce(?5, is_staff), \
                        is_superuser = coalesce(?6, is_superuser), metadata = coalesce(?7, metadata) WHERE id = ?1";
@@ -264,23 +264,6 @@ fn permissions(connection: &Connection, user: &User) -> Result<Vec<String>, Fail
         (true, true) => all(connection, every, (), |row| get(row, 0)),
         (true, false) => all(connection, granted, [user.id.0], |row| get(row, 0)),
     }
-}
-
-/// The old members with the new ones set, and without those that are now null.
-fn merge(mut members: Map<String, Value>, patch: &Map<String, Value>) -> Result<String, WriteUserError> {
-    for (name, value) in patch {
-        if value.is_null() {
-            members.remove(name);
-        } else {
-            members.insert(name.clone(), value.clone());
-        }
-    }
-    metadata_text(&members)
-}
-
-fn metadata_text(metadata: &Map<String, Value>) -> Result<String, WriteUserError> {
-    let text = serde_json::to_string(metadata).map_err(StoreError::failed)?;
-    if text.len() > METADATA_MAX_BYTES { Err(WriteUserError::MetadataTooLarge) } else { Ok(text) }
 }
 
 /// A statement that grows by one condition per filter that is set.

@@ -19,6 +19,24 @@ pub enum Change {
     Everything,
 }
 
+impl Change {
+    /// What a row of the change log says, by its kind and the id that goes with it. [`Everything`](Self::Everything) if the row cannot be
+    /// understood, such as one that a newer program has written.
+    pub fn parse(
+        kind: &str,
+        user: impl FnOnce() -> Option<UserId>,
+        session: impl FnOnce() -> Option<SessionId>,
+    ) -> Self {
+        match kind {
+            "user" => user().map_or(Self::Everything, Self::User),
+            "all_users" => Self::AllUsers,
+            "session" => session().map_or(Self::Everything, Self::Session),
+            "keys" => Self::Keys,
+            _ => Self::Everything,
+        }
+    }
+}
+
 /// Who wants to hear of changes: the live view.
 pub trait ChangeSink: Send + Sync + 'static {
     /// A change was committed.
@@ -38,6 +56,29 @@ pub trait ChangeSink: Send + Sync + 'static {
     /// Everything that was committed before this look began has been told.
     fn heard(&self, look: Look) {
         let _ = look;
+    }
+}
+
+/// A feed that is connected, until this is dropped.
+pub struct Connected(Arc<dyn ChangeSink>);
+
+impl Connected {
+    /// Says so to the sink, and when it is dropped, that the feed is disconnected.
+    pub fn tell(sink: Arc<dyn ChangeSink>) -> Self {
+        sink.connected();
+        Self(sink)
+    }
+}
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        self.0.disconnected();
+    }
+}
+
+impl std::fmt::Debug for Connected {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Connected(..)")
     }
 }
 

@@ -10,18 +10,23 @@ mod facts;
 mod groups;
 mod import;
 mod keys;
+mod migrations;
 pub mod patience;
 mod sessions;
 mod users;
 
 pub use audit::AuditStore;
-pub use changes::{Change, ChangeFeed, ChangeSink, Look};
+pub use changes::{Change, ChangeFeed, ChangeSink, Connected, Look};
 pub use facts::{DurabilitySetting, StoreFacts};
 pub use groups::{GrantError, GroupStore};
 pub use import::{ImportStore, ImportWriter, ImportedAccount, NewRights};
 pub use keys::{KeyStore, SigningKey};
+pub use migrations::{AppliedMigration, Migration};
 pub use sessions::{OpenSession, Opened, Renewal, Revocations, Rotation, SessionStore};
-pub use users::{KeyCollision, PasswordChange, SignedOut, Taken, UserFilter, UserStore, WriteUserError};
+pub use users::{
+    KeyCollision, PasswordChange, SignedOut, Taken, UserFilter, UserStore, WriteUserError, merge_metadata,
+    metadata_text,
+};
 
 use crate::flow::restored::Restored;
 use crate::time::Timestamp;

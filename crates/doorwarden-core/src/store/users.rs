@@ -4,8 +4,9 @@ use crate::identity::{EmailKey, UsernameKey};
 use crate::password::PasswordHash;
 use crate::session::{EndReason, SessionId};
 use crate::time::Timestamp;
-use crate::user::{Account, NewUser, User, UserChange, UserId};
+use crate::user::{Account, METADATA_MAX_BYTES, NewUser, User, UserChange, UserId};
 use async_trait::async_trait;
+use serde_json::{Map, Value};
 
 /// Users in the store.
 #[async_trait]
@@ -176,4 +177,31 @@ pub enum WriteUserError {
     /// The database did not do it.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// A user's `metadata` as JSON text.
+///
+/// # Errors
+/// [`WriteUserError::MetadataTooLarge`].
+pub fn metadata_text(metadata: &Map<String, Value>) -> Result<String, WriteUserError> {
+    let text = serde_json::to_string(metadata).map_err(StoreError::failed)?;
+    if text.len() > METADATA_MAX_BYTES { Err(WriteUserError::MetadataTooLarge) } else { Ok(text) }
+}
+
+/// A user's `metadata` with the members of `patch` set, and without those that are null there.
+///
+/// # Errors
+/// [`WriteUserError::MetadataTooLarge`].
+pub fn merge_metadata(
+    mut members: Map<String, Value>,
+    patch: &Map<String, Value>,
+) -> Result<String, WriteUserError> {
+    for (name, value) in patch {
+        if value.is_null() {
+            members.remove(name);
+        } else {
+            members.insert(name.clone(), value.clone());
+        }
+    }
+    metadata_text(&members)
 }
