@@ -1,7 +1,7 @@
 # shellcheck shell=bash
-# What the scripts beside this file share. To be sourced.
+# Functions shared by the scripts in this directory; to be sourced.
 
-# The comment at the top of the script, as its help.
+# Prints the comment at the top of the script as its help.
 usage() {
   sed -n '2,/^[^#]/{/^[^#]/d;s/^# \{0,1\}//;p}' "$0"
 }
@@ -12,7 +12,7 @@ die() {
   exit "${2:-1}"
 }
 
-# A port of 127.0.0.1 that nobody listens on, below the range that the system hands out for outgoing connections.
+# Prints an unused port of 127.0.0.1, below the range that the system uses for outgoing connections.
 free_port() {
   local port
   for _ in {1..50}; do
@@ -25,7 +25,7 @@ free_port() {
   die "found no free port on 127.0.0.1"
 }
 
-# What a build cannot do without. An old cargo does not get as far as to read which version is wanted.
+# Checks the tools that a build needs. An old cargo fails before it reads the required version.
 need_toolchain() {
   local wanted version
   wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$(dirname "${BASH_SOURCE[0]}")/../Cargo.toml")

@@ -1,14 +1,14 @@
 # shellcheck shell=bash
-# Runs steps, which are functions of the script that sources this, and sums up what became of them.
+# Runs steps, which are functions of the script that sources this file, and summarizes their results.
 
 : "${root:?}"
-# The words for what became of a step.
+# The results of a step.
 passed=${passed:-ok}
 partly=${partly:-ok, but not all of it ran}
 report=()
 failures=()
 
-# Where steps and tests write what could not run, a line each: WHAT: WHY
+# Where steps and tests list what was skipped, one per line: WHAT: WHY
 export DOORWARDEN_SKIPPED=$root/target/skipped.txt
 
 in_ci() { [[ ${CI:-} == true ]]; }
@@ -18,8 +18,8 @@ skip() { echo "not run: $1: $2" && echo "$1: $2" >>"$DOORWARDEN_SKIPPED"; }
 
 count_skipped() { grep -c . "$DOORWARDEN_SKIPPED" || true; }
 
-# Runs a step in a shell of its own, where the first failing command ends it. Never to be called in a condition (`if`, `||`):
-# bash then goes on after a failing command, also within the step.
+# Runs a step in a subshell, which the first failing command ends. Never call it in a condition (`if`, `||`): bash then
+# continues after a failing command, even within the step.
 run_step() {
   local step=$1 from=$SECONDS before code=0 result=$passed
   before=$(count_skipped)
@@ -40,7 +40,7 @@ run_step() {
   report+=("$(printf '%-14s %5d s   %s' "$step" $((SECONDS - from)) "$result")")
 }
 
-# What could not run: how many for each reason.
+# What was skipped, counted by reason.
 reasons() {
   sed 's/^[^:]*: //' "$DOORWARDEN_SKIPPED" | sort | uniq -c | sort -rn | head -n 8
 }
@@ -63,7 +63,7 @@ summary() {
   echo "everything that ran passed"
 }
 
-# run_steps STEP... A failing step does not stop the later ones, but without a `build` there is nothing to test.
+# run_steps STEP... A failing step does not stop the later ones, but after a failing `build` there is nothing to test.
 run_steps() {
   mkdir -p "$root/target"
   : >"$DOORWARDEN_SKIPPED"
