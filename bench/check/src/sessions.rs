@@ -1,7 +1,7 @@
 use crate::database::{self, PAIR_LIFETIME_SECS};
 use doorwarden::core::context::Context;
 use doorwarden::core::flow::authenticate::{ShownTo, authenticate};
-use doorwarden::core::flow::log_out::{self, end};
+use doorwarden::core::flow::sessions::{end_session, sessions};
 use doorwarden::core::flow::refresh_tokens::refresh_tokens;
 use doorwarden::core::session::{ClientInfo, EndReason, SessionId};
 use doorwarden::core::token::session::SessionClaims;
@@ -36,9 +36,9 @@ pub async fn measure(folder: &Path, count: u64) -> Value {
     let mut ended = std::collections::HashSet::new();
     for &number in samples.iter().filter(|number| ended.insert(**number)).take(500) {
         let who = authenticate(context, &token(context, number, count), ShownTo::Account).await.expect("valid");
-        list.push(nanos(log_out::sessions(context, &who, None)).await);
+        list.push(nanos(sessions(context, &who, None)).await);
         let session = SessionId(database::id(number));
-        revoke.push(nanos(end(context, &who, session, EndReason::Revoked)).await);
+        revoke.push(nanos(end_session(context, &who, session, EndReason::Revoked)).await);
     }
     accounts.close().await;
     json!({

@@ -4,8 +4,15 @@ use crate::accept::wants_problem;
 use crate::hint::Hint;
 use axum::response::{IntoResponse, Response};
 use doorwarden_core::error::{FieldError, FieldErrors, NON_FIELD_ERRORS};
-use doorwarden_core::flow::FlowError;
 use doorwarden_core::flow::authenticate::{AuthenticateError, TokenRefused};
+use doorwarden_core::flow::change_password::ChangePasswordError;
+use doorwarden_core::flow::delete_account::DeleteAccountError;
+use doorwarden_core::flow::log_in::LoginError;
+use doorwarden_core::flow::obtain_tokens::{ExchangeError, InvalidTarget};
+use doorwarden_core::flow::profile::ProfileError;
+use doorwarden_core::flow::register::RegisterError;
+use doorwarden_core::keys::SignError;
+use doorwarden_core::password::PoolError;
 use doorwarden_core::store::StoreError;
 use doorwarden_core::token::Refusal;
 use doorwarden_core::token::bearer::BearerError;
@@ -372,31 +379,103 @@ impl IntoResponse for ApiError {
     }
 }
 
-impl From<FlowError> for ApiError {
-    fn from(error: FlowError) -> Self {
+/// The complaint about a login, in Django REST framework's shape, with the text of the article.
+fn wrong_credentials() -> ApiError {
+    let complaint = FieldError::new("authorization", LoginError::WrongCredentials.to_string());
+    ApiError::fields(FieldErrors::one(NON_FIELD_ERRORS, complaint))
+}
+
+impl From<LoginError> for ApiError {
+    fn from(error: LoginError) -> Self {
         match error {
-            FlowError::Invalid(errors) => Self::fields(errors),
-            FlowError::WrongCredentials => {
-                let complaint = FieldError::new("authorization", FlowError::WrongCredentials.to_string());
-                Self::fields(FieldErrors::one(NON_FIELD_ERRORS, complaint))
-            }
-            FlowError::NotFound => Self::not_found(),
-            FlowError::InvalidTarget => {
-                let text = "The resource is none that a token can be asked for.";
-                Self::detail(StatusCode::BAD_REQUEST, "invalid_target", text).showing_code()
-            }
-            FlowError::Busy { retry_after } => Self::unavailable(
+            LoginError::Invalid(errors) => Self::fields(errors),
+            LoginError::WrongCredentials => wrong_credentials(),
+            LoginError::Pool(error) => error.into(),
+            LoginError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<RegisterError> for ApiError {
+    fn from(error: RegisterError) -> Self {
+        match error {
+            RegisterError::Invalid(errors) => Self::fields(errors),
+            RegisterError::Changed => wrong_credentials(),
+            RegisterError::Pool(error) => error.into(),
+            RegisterError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<ChangePasswordError> for ApiError {
+    fn from(error: ChangePasswordError) -> Self {
+        match error {
+            ChangePasswordError::Invalid(errors) => Self::fields(errors),
+            ChangePasswordError::NoSuchUser => Self::not_found(),
+            ChangePasswordError::Pool(error) => error.into(),
+            ChangePasswordError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<DeleteAccountError> for ApiError {
+    fn from(error: DeleteAccountError) -> Self {
+        match error {
+            DeleteAccountError::Invalid(errors) => Self::fields(errors),
+            DeleteAccountError::NoSuchUser => Self::not_found(),
+            DeleteAccountError::Pool(error) => error.into(),
+            DeleteAccountError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<ProfileError> for ApiError {
+    fn from(error: ProfileError) -> Self {
+        match error {
+            ProfileError::Invalid(errors) => Self::fields(errors),
+            ProfileError::NoSuchUser => Self::not_found(),
+            ProfileError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<ExchangeError> for ApiError {
+    fn from(error: ExchangeError) -> Self {
+        match error {
+            ExchangeError::Refused(refused) => AuthenticateError::from(refused).into(),
+            ExchangeError::Sign(error) => error.into(),
+            ExchangeError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<InvalidTarget> for ApiError {
+    fn from(InvalidTarget: InvalidTarget) -> Self {
+        let text = "The resource is none that a token can be asked for.";
+        Self::detail(StatusCode::BAD_REQUEST, "invalid_target", text).showing_code()
+    }
+}
+
+/// The flow has logged it.
+impl From<SignError> for ApiError {
+    fn from(_: SignError) -> Self {
+        Self::internal()
+    }
+}
+
+impl From<PoolError> for ApiError {
+    fn from(error: PoolError) -> Self {
+        match error {
+            PoolError::Busy { retry_after } => Self::unavailable(
                 "busy",
                 "Too many passwords are being checked. Try again later.",
                 retry_after,
             ),
-            FlowError::Stopping => Self::unavailable(
+            PoolError::Stopped => Self::unavailable(
                 "stopping",
                 "The service is stopping. Try again later.",
                 Duration::from_secs(1),
             ),
-            FlowError::Sign(_) => Self::internal(),
-            FlowError::Store(error) => error.into(),
         }
     }
 }

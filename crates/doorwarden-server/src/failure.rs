@@ -1,7 +1,8 @@
 //! How a command ends that did not do what was asked: a sentence for people, an exit code for scripts.
 
-use doorwarden::core::flow::FlowError;
+use doorwarden::core::flow::manage::{CreateGroupError, SetPasswordError, UpdateUserError, UserError};
 use doorwarden::core::keys::KeysError;
+use doorwarden::core::password::PoolError;
 use doorwarden::core::store::{GrantError, MigrateError, StoreError};
 use doorwarden::{BuildError, CreateUserError, FieldErrors};
 use std::fmt;
@@ -219,13 +220,47 @@ impl From<FieldErrors> for Failure {
     }
 }
 
-impl From<FlowError> for Failure {
-    fn from(error: FlowError) -> Self {
+impl From<PoolError> for Failure {
+    fn from(error: PoolError) -> Self {
+        Self::unavailable(error.to_string())
+    }
+}
+
+impl From<UserError> for Failure {
+    fn from(error: UserError) -> Self {
         match error {
-            FlowError::Invalid(errors) => errors.into(),
-            FlowError::NotFound => Self::not_found("there is no such user"),
-            FlowError::Store(error) => error.into(),
-            other => Self::unavailable(other.to_string()),
+            UserError::NoSuchUser => Self::not_found(error.to_string()),
+            UserError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<UpdateUserError> for Failure {
+    fn from(error: UpdateUserError) -> Self {
+        match error {
+            UpdateUserError::NoSuchUser => Self::not_found(error.to_string()),
+            UpdateUserError::Invalid(errors) => errors.into(),
+            UpdateUserError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<SetPasswordError> for Failure {
+    fn from(error: SetPasswordError) -> Self {
+        match error {
+            SetPasswordError::NoSuchUser => Self::not_found(error.to_string()),
+            SetPasswordError::Invalid(errors) => errors.into(),
+            SetPasswordError::Pool(error) => error.into(),
+            SetPasswordError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<CreateGroupError> for Failure {
+    fn from(error: CreateGroupError) -> Self {
+        match error {
+            CreateGroupError::Invalid(errors) => errors.into(),
+            CreateGroupError::Store(error) => error.into(),
         }
     }
 }
@@ -233,7 +268,9 @@ impl From<FlowError> for Failure {
 impl From<CreateUserError> for Failure {
     fn from(error: CreateUserError) -> Self {
         match error {
-            CreateUserError::Flow(error) => error.into(),
+            CreateUserError::Invalid(errors) => errors.into(),
+            CreateUserError::Pool(error) => error.into(),
+            CreateUserError::Store(error) => error.into(),
             other => Self::no(other.to_string()),
         }
     }

@@ -1,9 +1,8 @@
 use doorwarden_core::audit::Origin;
 use doorwarden_core::context::Context;
 use doorwarden_core::flow::authenticate::{AuthenticateError, Authenticated, ShownTo, authenticate};
-use doorwarden_core::flow::manage;
-use doorwarden_core::flow::obtain_tokens;
-use doorwarden_core::flow::{FlowError, IssuedToken, TokenPair};
+use doorwarden_core::flow::issue_tokens::{IssueError, issue_pair, issue_token};
+use doorwarden_core::flow::{IssuedToken, TokenPair};
 use doorwarden_core::user::UserId;
 use std::sync::Arc;
 
@@ -32,17 +31,17 @@ impl Tokens {
     /// Opens a session for a user and makes its token, without asking for a password: for an application's own ways in.
     ///
     /// # Errors
-    /// [`FlowError::NotFound`] if the user is gone or inactive.
-    pub async fn issue(&self, user: UserId) -> Result<IssuedToken, FlowError> {
-        manage::issue_token(&self.context, user, &self.origin).await
+    /// [`IssueError`].
+    pub async fn issue(&self, user: UserId) -> Result<IssuedToken, IssueError> {
+        issue_token(&self.context, user, &self.origin).await
     }
 
     /// Opens a session for a user and makes its access token and refresh token, without asking for a password.
     ///
     /// # Errors
-    /// [`FlowError::NotFound`] if the user is gone or inactive.
-    pub async fn issue_pair(&self, user: UserId) -> Result<TokenPair, FlowError> {
-        obtain_tokens::issue_pair(&self.context, user, &self.origin).await
+    /// [`IssueError`].
+    pub async fn issue_pair(&self, user: UserId) -> Result<TokenPair, IssueError> {
+        issue_pair(&self.context, user, &self.origin).await
     }
 
     /// Whose session token or access token this is, as fresh as [`CurrentUser`](crate::CurrentUser). An access token must be for the application.

@@ -1,7 +1,8 @@
 use doorwarden_core::audit::Origin;
 use doorwarden_core::context::Context;
-use doorwarden_core::flow::FlowError;
-use doorwarden_core::flow::manage::{self, CreateUserError, NewAccount};
+use doorwarden_core::flow::manage::{
+    self, CreateGroupError, CreateUserError, NewAccount, SetPasswordError, UpdateUserError, UserError,
+};
 use doorwarden_core::identity::{EmailKey, UsernameKey};
 use doorwarden_core::password::Password;
 use doorwarden_core::permission::{Group, Permission, PermissionName};
@@ -127,16 +128,16 @@ impl Users {
     /// Changes a user's fields; the user as he then is.
     ///
     /// # Errors
-    /// [`FlowError::NotFound`]; [`FlowError::Invalid`] if another user has the new address or name.
-    pub async fn update(&self, id: UserId, change: UserChange) -> Result<User, FlowError> {
+    /// [`UpdateUserError`].
+    pub async fn update(&self, id: UserId, change: UserChange) -> Result<User, UpdateUserError> {
         manage::update_user(&self.context, id, change).await
     }
 
     /// Gives a user a new password and ends all of his sessions and tokens. `None`: an unusable password.
     ///
     /// # Errors
-    /// [`FlowError::NotFound`].
-    pub async fn set_password(&self, id: UserId, password: Option<&str>) -> Result<(), FlowError> {
+    /// [`SetPasswordError`].
+    pub async fn set_password(&self, id: UserId, password: Option<&str>) -> Result<(), SetPasswordError> {
         manage::set_password(&self.context, id, password.map(Password::new).as_ref()).await
     }
 
@@ -144,8 +145,8 @@ impl Users {
     /// than 1,000 only that.
     ///
     /// # Errors
-    /// [`FlowError::NotFound`].
-    pub async fn sign_out(&self, id: UserId) -> Result<u64, FlowError> {
+    /// [`UserError`].
+    pub async fn sign_out(&self, id: UserId) -> Result<u64, UserError> {
         manage::sign_out(&self.context, id).await
     }
 
@@ -160,8 +161,8 @@ impl Users {
     /// Deletes a user. His id is never given to anybody else.
     ///
     /// # Errors
-    /// [`FlowError::NotFound`].
-    pub async fn delete(&self, id: UserId) -> Result<(), FlowError> {
+    /// [`UserError`].
+    pub async fn delete(&self, id: UserId) -> Result<(), UserError> {
         manage::delete_user(&self.context, id).await
     }
 
@@ -232,8 +233,8 @@ impl Users {
     /// Creates a group; `false` if there is one of this name.
     ///
     /// # Errors
-    /// [`FlowError::Invalid`] if the name is blank or too long.
-    pub async fn create_group(&self, name: &str) -> Result<bool, FlowError> {
+    /// [`CreateGroupError`].
+    pub async fn create_group(&self, name: &str) -> Result<bool, CreateGroupError> {
         manage::create_group(&self.context, name).await
     }
 

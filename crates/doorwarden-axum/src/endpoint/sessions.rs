@@ -4,7 +4,7 @@ use crate::error::ApiError;
 use crate::extract::CurrentUser;
 use axum::RequestPartsExt;
 use axum::extract::Path;
-use doorwarden_core::flow::log_out;
+use doorwarden_core::flow::sessions::{end_session, sessions};
 use doorwarden_core::session::{EndReason, SessionCursor, SessionId};
 use doorwarden_core::view::SessionView;
 use http::{HeaderValue, StatusCode};
@@ -25,7 +25,7 @@ pub(super) async fn get(call: Call<CurrentUser>) -> Result<Page<UserSession<'sta
     let refused = || ApiError::detail(StatusCode::BAD_REQUEST, "invalid_cursor", "Invalid cursor.");
     let after = call.query::<String>("cursor", refused)?;
     let after: Option<SessionCursor> = after.map(|text| text.parse().map_err(|_| refused())).transpose()?;
-    let page = log_out::sessions(call.auth.context(), call.caller.authenticated(), after).await?;
+    let page = sessions(call.auth.context(), call.caller.authenticated(), after).await?;
     let current = call.caller.session();
     let shown = page
         .sessions
@@ -42,7 +42,7 @@ pub(super) async fn delete(mut call: Call<CurrentUser>) -> Result<NoContent, Api
     let Ok(Path(id)) = call.parts.extract::<Path<SessionId>>().await else {
         return Err(ApiError::not_found());
     };
-    match log_out::end(call.auth.context(), call.caller.authenticated(), id, EndReason::Revoked).await? {
+    match end_session(call.auth.context(), call.caller.authenticated(), id, EndReason::Revoked).await? {
         true => Ok(NoContent),
         false => Err(ApiError::not_found()),
     }

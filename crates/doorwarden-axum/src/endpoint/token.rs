@@ -5,9 +5,11 @@ use crate::body::{Email, Password, Texts};
 use crate::error::ApiError;
 use crate::refresh_cookie::{self, Transport};
 use doorwarden_core::error::Input;
-use doorwarden_core::flow::log_in::Login;
-use doorwarden_core::flow::obtain_tokens::{ExchangeError, Resources, exchange_session_token, obtain_tokens};
-use doorwarden_core::flow::{self, FlowError};
+use doorwarden_core::flow;
+use doorwarden_core::flow::log_in::{Login, LoginError};
+use doorwarden_core::flow::obtain_tokens::{
+    InvalidTarget, ObtainTokensError, Resources, exchange_session_token, obtain_tokens,
+};
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use schemars::JsonSchema;
@@ -60,22 +62,20 @@ pub(super) async fn post(call: Call<AnybodyOrUser, Unread<TokenLogin>>) -> Resul
         let login = Login { email: email.0, password: password.0, client };
         return match obtain_tokens(auth.context(), login, audience).await {
             Ok((_, pair)) => Ok(answer(pair, transport)),
-            Err(FlowError::WrongCredentials) => Err(no_active_account()),
-            Err(error) => Err(error.into()),
+            Err(ObtainTokensError::Login(LoginError::WrongCredentials)) => Err(no_active_account()),
+            Err(ObtainTokensError::Login(error)) => Err(error.into()),
+            Err(ObtainTokensError::Sign(error)) => Err(error.into()),
         };
     }
     let user = user(auth, &call.parts).await?;
     let audience = audience(auth, resource)?;
-    match exchange_session_token(auth.context(), user.authenticated(), audience).await {
-        Ok(pair) => Ok(answer(pair, transport)),
-        Err(ExchangeError::Token(error)) => Err(error.into()),
-        Err(ExchangeError::Flow(error)) => Err(error.into()),
-    }
+    let pair = exchange_session_token(auth.context(), user.authenticated(), audience).await?;
+    Ok(answer(pair, transport))
 }
 
 /// Whom a token is asked for.
 fn audience(auth: &Auth, resource: Texts) -> Result<Option<Resources>, ApiError> {
-    let named = resource.0.ok_or(FlowError::InvalidTarget)?;
+    let named = resource.0.ok_or(InvalidTarget)?;
     Ok(Resources::of(&auth.context().settings.access, &named)?)
 }
 

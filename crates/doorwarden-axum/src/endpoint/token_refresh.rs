@@ -36,7 +36,7 @@ pub(super) async fn post(
     match refresh_tokens(call.auth.context(), &token, client).await {
         Ok(pair) => Ok(token::answer(pair, transport)),
         Err(error) => Err(match transport {
-            Transport::Cookie if !matches!(error, RefreshError::Flow(_)) => {
+            Transport::Cookie if !matches!(error, RefreshError::Sign(_) | RefreshError::Store(_)) => {
                 refused(error).header(SET_COOKIE, refresh_cookie::remove())
             }
             _ => refused(error),
@@ -46,7 +46,8 @@ pub(super) async fn post(
 
 fn refused(error: RefreshError) -> ApiError {
     match error {
-        RefreshError::Flow(error) => error.into(),
+        RefreshError::Sign(error) => error.into(),
+        RefreshError::Store(error) => error.into(),
         RefreshError::Reused => {
             let text = "Token was used before; its session has ended";
             ApiError::unauthorized("refresh_reused", text).showing_code()

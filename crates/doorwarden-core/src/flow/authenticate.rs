@@ -1,6 +1,5 @@
 //! A request shows a token: whose is it, and does it still count?
 
-use super::FlowError;
 use crate::context::Context;
 use crate::live::{LEASE, LiveUser, Memory};
 use crate::session::SessionId;
@@ -122,15 +121,6 @@ pub enum AuthenticateError {
 impl From<Refusal> for AuthenticateError {
     fn from(refusal: Refusal) -> Self {
         Self::Refused(refusal.into())
-    }
-}
-
-impl From<AuthenticateError> for FlowError {
-    fn from(error: AuthenticateError) -> Self {
-        match error {
-            AuthenticateError::Refused(_) => Self::WrongCredentials,
-            AuthenticateError::Store(error) => Self::Store(error),
-        }
     }
 }
 

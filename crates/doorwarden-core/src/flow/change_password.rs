@@ -1,19 +1,20 @@
-//! Somebody changes his own password.
+//! Users change their own password.
 
 use super::finish::finish;
-use super::{FlowError, IssuedToken, log_in, rules};
+use super::verify_password::{confirm_password, incorrect};
+use super::{IssuedToken, rules};
 use crate::audit::{Actor, Origin};
 use crate::authentication::{PasswordProof, Proof, Purpose};
 use crate::context::Context;
-use crate::error::{FieldError, FieldErrors, Input};
+use crate::error::{FieldErrors, Input};
 use crate::event::Event;
 use crate::field::Raw;
 use crate::flow::authenticate::Authenticated;
-use crate::password::Password;
+use crate::password::PoolError;
 use crate::session::{ClientInfo, EndReason};
 use crate::settings::PasswordChangeEnds;
-use crate::store::{Change, PasswordChange};
-use crate::user::{User, UserId};
+use crate::store::{Change, PasswordChange, StoreError};
+use crate::user::UserId;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -30,18 +31,35 @@ pub struct ChangePassword {
     pub client: ClientInfo,
 }
 
+/// Why a password was not changed.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ChangePasswordError {
+    /// The current password is wrong, or the new one breaks rules.
+    #[error("the input is invalid: {0}")]
+    Invalid(FieldErrors),
+    /// The account was deleted meanwhile.
+    #[error("there is no such user")]
+    NoSuchUser,
+    /// The passwords were not hashed.
+    #[error(transparent)]
+    Pool(#[from] PoolError),
+    /// The database operation failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
 /// Stores the new password and ends the other sessions and every token without a session. Answers with a token if the caller's own
 /// session has ended, too: it named none, or [`PasswordChangeEnds::AllSessions`] is set.
 ///
 /// # Errors
-/// [`FlowError::Invalid`] if the current password is wrong or the new one breaks rules; [`FlowError::NotFound`] if the account is gone.
+/// [`ChangePasswordError`].
 pub async fn change_password(
     context: &Arc<Context>,
     who: &Authenticated,
     request: ChangePassword,
-) -> Result<Option<IssuedToken>, FlowError> {
+) -> Result<Option<IssuedToken>, ChangePasswordError> {
     let id = who.user.account.user.id;
-    let user = context.store.user(id).await?.ok_or(FlowError::NotFound)?;
+    let user = context.store.user(id).await?.ok_or(ChangePasswordError::NoSuchUser)?;
     let mut errors = FieldErrors::new();
     let current = rules::typed_password("current_password", request.current_password, &mut errors);
     let new = rules::typed_password("new_password", request.new_password, &mut errors);
@@ -51,16 +69,18 @@ pub async fn change_password(
     }
     rules::typed_twice("new_password", new.as_ref(), &request.others, &context.fields, &mut errors);
     if let Some(current) = &current {
-        confirm(context, &user, "current_password", current, &mut errors).await?;
+        confirm_password(context, &user, "current_password", current, &mut errors).await?;
     }
-    let (Some(new), true) = (new, errors.is_empty()) else { return Err(errors.into()) };
+    let (Some(new), true) = (new, errors.is_empty()) else {
+        return Err(ChangePasswordError::Invalid(errors));
+    };
 
     let keep = match context.settings.password_change_ends {
         PasswordChangeEnds::OtherSessions => who.session,
         PasswordChangeEnds::AllSessions => None,
     };
     let change = PasswordChange {
-        password: context.pool.hash(&new, context.salt()).await?,
+        password: context.pool.hash(&new, context.random.bytes()).await?,
         expected: Some(user.password.clone()),
         at: context.now(),
         keep_session: keep,
@@ -76,7 +96,7 @@ async fn store(
     id: UserId,
     change: PasswordChange,
     client: ClientInfo,
-) -> Result<Option<IssuedToken>, FlowError> {
+) -> Result<Option<IssuedToken>, ChangePasswordError> {
     let keep = change.keep_session;
     let chosen = Proof::Password(PasswordProof::of_new(change.password.clone()));
     let forgetting = context.live.forgetting(Change::User(id));
@@ -97,24 +117,6 @@ async fn store(
     Ok(Some(context.session_token(&session)))
 }
 
-/// Whether this is the user's password; if not, a complaint.
-pub(super) async fn confirm(
-    context: &Context,
-    user: &User,
-    field: &'static str,
-    password: &Password,
-    errors: &mut FieldErrors,
-) -> Result<(), FlowError> {
-    if log_in::matching(context, user, password).await?.is_err() {
-        errors.add(field, [incorrect()]);
-    }
-    Ok(())
-}
-
-fn wrong(field: &'static str) -> FlowError {
-    FieldErrors::one(field, incorrect()).into()
-}
-
-fn incorrect() -> FieldError {
-    FieldError::new("password_incorrect", "The password was entered incorrectly. Please enter it again.")
+fn wrong(field: &'static str) -> ChangePasswordError {
+    ChangePasswordError::Invalid(FieldErrors::one(field, incorrect()))
 }

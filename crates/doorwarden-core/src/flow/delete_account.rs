@@ -1,31 +1,56 @@
-//! Somebody deletes his own account.
+//! Users delete their own account.
 
 use super::finish::finish;
-use super::{FlowError, change_password, rules};
+use super::manage::{UserError, delete_user};
+use super::rules;
+use super::verify_password::confirm_password;
 use crate::context::Context;
 use crate::error::{FieldErrors, Input};
 use crate::flow::authenticate::Authenticated;
+use crate::password::PoolError;
+use crate::store::StoreError;
 use std::sync::Arc;
+
+/// Why an account was not deleted.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum DeleteAccountError {
+    /// The password is missing or wrong.
+    #[error("the input is invalid: {0}")]
+    Invalid(FieldErrors),
+    /// The account was deleted before.
+    #[error("there is no such user")]
+    NoSuchUser,
+    /// The password was not checked.
+    #[error(transparent)]
+    Pool(#[from] PoolError),
+    /// The database operation failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
 
 /// Deletes the caller's account after he has typed his password. Every token of it is refused from then on, and the id is
 /// never given to anybody else.
 ///
 /// # Errors
-/// [`FlowError::Invalid`] with a complaint about `password`; [`FlowError::NotFound`] if the account is gone already.
+/// [`DeleteAccountError`].
 pub async fn delete_account(
     context: &Arc<Context>,
     who: &Authenticated,
     password: Input<String>,
-) -> Result<(), FlowError> {
+) -> Result<(), DeleteAccountError> {
     let mut errors = FieldErrors::new();
     let password = rules::typed_password("password", password, &mut errors);
-    let user = context.store.user(who.user.account.user.id).await?.ok_or(FlowError::NotFound)?;
+    let user = context.store.user(who.user.account.user.id).await?.ok_or(DeleteAccountError::NoSuchUser)?;
     if let Some(password) = &password {
-        change_password::confirm(context, &user, "password", password, &mut errors).await?;
+        confirm_password(context, &user, "password", password, &mut errors).await?;
     }
     if !errors.is_empty() {
-        return Err(errors.into());
+        return Err(DeleteAccountError::Invalid(errors));
     }
     let context = Arc::clone(context);
-    finish(async move { super::manage::delete_user(&context, user.id).await }).await
+    let deleted = finish(async move { delete_user(&context, user.id).await }).await;
+    deleted.map_err(|error| match error {
+        UserError::NoSuchUser => DeleteAccountError::NoSuchUser,
+        UserError::Store(error) => error.into(),
+    })
 }

@@ -1,17 +1,18 @@
-//! Somebody logs in with an address and a password.
+//! Password login.
 
 use super::finish::finish;
-use super::{FlowError, IssuedToken, rules};
+use super::verify_password::{PasswordError, verify_for_nobody, verify_password};
+use super::{IssuedToken, rules};
 use crate::audit::{Actor, Origin};
 use crate::authentication::{PasswordProof, Proof, Purpose};
 use crate::context::Context;
 use crate::error::{FieldError, FieldErrors, Input};
 use crate::event::{Event, LoginFailure};
 use crate::identity::{EmailAddress, EmailKey, text};
-use crate::password::{Password, PasswordHash, Verdict};
+use crate::password::{Password, PoolError};
 use crate::session::{ClientInfo, EndReason, Session};
-use crate::store::Change;
-use crate::user::User;
+use crate::store::{Change, StoreError};
+use crate::user::{User, UserId};
 use std::sync::Arc;
 
 /// The most characters of a password at login, or the policy's most if that is more: somebody may have chosen his under an older
@@ -38,11 +39,28 @@ pub struct LoggedIn {
     pub session: Session,
 }
 
+/// Why nobody was logged in.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum LoginError {
+    /// A field is missing, the address is not valid, or a hook refuses.
+    #[error("the input is invalid: {0}")]
+    Invalid(FieldErrors),
+    /// The address and the password do not belong together, or the account cannot log in. Says no more, on purpose.
+    #[error("A user with this email and password was not found.")]
+    WrongCredentials,
+    /// The password was not checked.
+    #[error(transparent)]
+    Pool(#[from] PoolError),
+    /// The database operation failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
 /// Logs in and answers with the article's token.
 ///
 /// # Errors
-/// [`FlowError::WrongCredentials`]; [`FlowError::Invalid`] if a field is missing, the address is none, or a hook refuses.
-pub async fn log_in(context: &Arc<Context>, request: Login) -> Result<(User, IssuedToken), FlowError> {
+/// [`LoginError`].
+pub async fn log_in(context: &Arc<Context>, request: Login) -> Result<(User, IssuedToken), LoginError> {
     let lifetime = context.settings.session.lifetime;
     let LoggedIn { user, session } =
         open_session(context, request, |c, user, client| c.new_session(user.id, client, lifetime)).await?;
@@ -55,12 +73,12 @@ pub async fn log_in(context: &Arc<Context>, request: Login) -> Result<(User, Iss
 /// An unknown address, a wrong password, an inactive account and an unusable password get the same answer after the same work.
 ///
 /// # Errors
-/// [`FlowError::WrongCredentials`]; [`FlowError::Invalid`] if a field is missing, the address is none, or a hook refuses.
+/// [`LoginError`].
 pub(super) async fn open_session(
     context: &Arc<Context>,
     request: Login,
     session: impl FnOnce(&Context, &User, ClientInfo) -> Session,
-) -> Result<LoggedIn, FlowError> {
+) -> Result<LoggedIn, LoginError> {
     let mut errors = FieldErrors::new();
     let email = match request.email {
         Input::NotText => Err(FieldError::new("invalid", "Enter a valid email address.")),
@@ -78,30 +96,32 @@ pub(super) async fn open_session(
         errors.add("password", [FieldError::max_length(longest)]);
     }
     let (Some(email), Some(password), true) = (email, password, errors.is_empty()) else {
-        return Err(errors.into());
+        return Err(LoginError::Invalid(errors));
     };
     // An imported account may have an address of older rules, so the rules only choose the words of a failure.
     let failure = match EmailAddress::check(&email) {
-        Ok(_) => FlowError::WrongCredentials,
+        Ok(_) => LoginError::WrongCredentials,
         Err(complaints) => {
             errors.add("email", complaints.into_iter().map(FieldError::from));
-            FlowError::Invalid(errors)
+            LoginError::Invalid(errors)
         }
     };
 
     let stranger = Origin::new(Actor::Anonymous, request.client.clone());
-    let (user, proof) = match verify(context, &EmailKey::of(&email), &password).await? {
+    let (user, proof) = match verify(context, &EmailKey::of(&email), &password).await {
         Ok(verified) => verified,
-        Err((user, reason)) => {
+        Err(Rejected::Login(user, reason)) => {
             context.record(context.effects(&stranger, [Event::LoginFailed { user, reason }])).await;
             return Err(failure);
         }
+        Err(Rejected::Pool(error)) => return Err(error.into()),
+        Err(Rejected::Store(error)) => return Err(error.into()),
     };
     for hook in &context.hooks {
         if let Err(refused) = hook.before_login(&user, &request.client).await {
             let event = Event::LoginFailed { user: Some(user.id), reason: LoginFailure::Refused };
             context.record(context.effects(&stranger, [event])).await;
-            return Err(refused.into());
+            return Err(LoginError::Invalid(refused));
         }
     }
 
@@ -119,7 +139,7 @@ async fn open(
     session: Session,
     proof: Proof,
     origin: &Origin,
-) -> Result<Option<LoggedIn>, FlowError> {
+) -> Result<Option<LoggedIn>, LoginError> {
     let Some(session) = context.open(session, Purpose::LogIn, vec![proof], origin).await? else {
         let event = Event::LoginFailed { user: Some(user.id), reason: LoginFailure::Raced };
         context.record(context.effects(origin, [event])).await;
@@ -130,85 +150,48 @@ async fn open(
         if let Err(refused) = hook.after_login(&user, &session).await {
             context.store.end_session(session.id, user.id, EndReason::Revoked, context.now()).await?;
             context.tell(Event::LoginFailed { user: Some(user.id), reason: LoginFailure::Refused }).await;
-            return Err(refused.into());
+            return Err(LoginError::Invalid(refused));
         }
     }
     Ok(Some(LoggedIn { user, session }))
 }
 
-type Failure = (Option<crate::user::UserId>, LoginFailure);
+/// Why nobody was verified.
+enum Rejected {
+    /// The address and the password do not belong to an active account.
+    Login(Option<UserId>, LoginFailure),
+    /// The password was not compared, or not hashed.
+    Pool(PoolError),
+    /// The user was not found out.
+    Store(StoreError),
+}
+
+impl From<PoolError> for Rejected {
+    fn from(error: PoolError) -> Self {
+        Self::Pool(error)
+    }
+}
 
 /// The user whose address and password these are, with what was verified and, if its cost is not the current one, a new
 /// hash.
-async fn verify(
-    context: &Context,
-    email: &EmailKey,
-    password: &Password,
-) -> Result<Result<(User, Proof), Failure>, FlowError> {
-    let Some(user) = context.store.user_by_email(email).await? else {
-        context.pool.decoy(password).await?;
-        if let Some(trimmed) = trimmed(password) {
-            context.pool.decoy(&trimmed).await?;
-        }
-        return Ok(Err((None, LoginFailure::UnknownEmail)));
+async fn verify(context: &Context, email: &EmailKey, password: &Password) -> Result<(User, Proof), Rejected> {
+    let Some(user) = context.store.user_by_email(email).await.map_err(Rejected::Store)? else {
+        verify_for_nobody(context, password).await?;
+        return Err(Rejected::Login(None, LoginFailure::UnknownEmail));
     };
-    let matched = match matching(context, &user, password).await? {
-        Ok(matched) => matched,
-        Err(reason) => return Ok(Err((Some(user.id), reason))),
-    };
+    let matched = verify_password(context, &user, password).await.map_err(|error| match error {
+        PasswordError::Mismatch(reason) => Rejected::Login(Some(user.id), reason),
+        PasswordError::Pool(error) => Rejected::Pool(error),
+    })?;
     if !user.is_active {
-        return Ok(Err((Some(user.id), LoginFailure::Inactive)));
+        return Err(Rejected::Login(Some(user.id), LoginFailure::Inactive));
     }
     let rehashed = if matched.needs_rehash {
-        Some(context.pool.hash(&matched.password, context.salt()).await?)
+        Some(context.pool.hash(&matched.password, context.random.bytes()).await?)
     } else {
         None
     };
     let verified = user.password.clone();
     let proof = PasswordProof { verified, rehashed, is_untrimmed: matched.is_untrimmed };
-    Ok(Ok((user, Proof::Password(proof))))
-}
-
-/// The password in the form that matched.
-pub(super) struct Matched {
-    pub(super) password: Password,
-    pub(super) needs_rehash: bool,
-    /// It has outer blanks, so the stored one was not trimmed before it was hashed.
-    pub(super) is_untrimmed: bool,
-}
-
-/// What is left of a password without its outer blanks, if it has some.
-fn trimmed(password: &Password) -> Option<Password> {
-    let trimmed = text::python_strip(password.expose());
-    (trimmed.len() != password.expose().len()).then(|| Password::new(trimmed))
-}
-
-/// Compares a password with a user's stored one. One with outer blanks is computed twice, with them and without, whoever it is for: an
-/// account whose password may have been trimmed cannot be told from others.
-pub(super) async fn matching(
-    context: &Context,
-    user: &User,
-    password: &Password,
-) -> Result<Result<Matched, LoginFailure>, FlowError> {
-    let stored: &PasswordHash = &user.password;
-    let as_typed = context.pool.verify(password, stored).await?;
-    if let Some(trimmed) = trimmed(password) {
-        // Django REST framework cut off the outer blanks before it hashed; Django's admin did not.
-        let verdict = context.pool.verify(&trimmed, stored).await?;
-        if let (Verdict::Match { needs_rehash }, true) = (verdict, user.password_trimmed) {
-            return Ok(Ok(Matched { password: trimmed, needs_rehash, is_untrimmed: false }));
-        }
-        if let Verdict::Match { needs_rehash } = as_typed {
-            return Ok(Ok(Matched { password: password.clone(), needs_rehash, is_untrimmed: true }));
-        }
-    }
-    Ok(match as_typed {
-        Verdict::Match { needs_rehash } => {
-            Ok(Matched { password: password.clone(), needs_rehash, is_untrimmed: false })
-        }
-        Verdict::NoMatch => Err(LoginFailure::WrongPassword),
-        Verdict::Unusable => Err(LoginFailure::UnusablePassword),
-        Verdict::Unreadable => Err(LoginFailure::UnreadableHash),
-        Verdict::TooExpensive => Err(LoginFailure::ExpensiveHash),
-    })
+    Ok((user, Proof::Password(proof)))
 }

@@ -1,16 +1,15 @@
 //! What an operator or the application does with accounts: Django's manager, `create_user` and `create_superuser`, and what
 //! goes with it. Errors say what is wrong in words for developers.
 
-use super::{FlowError, rules};
+use super::rules;
 use crate::audit::{Found, Origin};
-use crate::authentication::Purpose;
 use crate::context::Context;
 use crate::error::{FieldError, FieldErrors, Input};
 use crate::event::Event;
-use crate::password::{Password, PasswordHash};
+use crate::password::{Password, PasswordHash, PoolError};
 use crate::permission::Group;
 use crate::session::EndReason;
-use crate::store::{Change, PasswordChange, SignedOut, StoreError};
+use crate::store::{Change, PasswordChange, SignedOut, StoreError, WriteUserError};
 use crate::user::{NewUser, User, UserChange, UserId};
 use serde_json::{Map, Value};
 
@@ -51,9 +50,80 @@ pub enum CreateUserError {
     /// A superuser was to have `is_superuser = false`.
     #[error("Superuser must have is_superuser=True.")]
     SuperuserNotSuperuser,
-    /// A rule, a duplicate, or the database.
+    /// The input breaks rules, or another user has the address or the name.
+    #[error("the input is invalid: {0}")]
+    Invalid(FieldErrors),
+    /// The password was not hashed.
     #[error(transparent)]
-    Flow(#[from] FlowError),
+    Pool(#[from] PoolError),
+    /// The database operation failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<WriteUserError> for CreateUserError {
+    fn from(error: WriteUserError) -> Self {
+        rules::complaint(error).map_or_else(Self::Store, Self::Invalid)
+    }
+}
+
+/// Why something was not done to a user.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum UserError {
+    /// There is no user of this id.
+    #[error("there is no such user")]
+    NoSuchUser,
+    /// The database operation failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why a user was not changed.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum UpdateUserError {
+    /// There is no user of this id.
+    #[error("there is no such user")]
+    NoSuchUser,
+    /// Another user has the new address or name, or the metadata became too large.
+    #[error("the input is invalid: {0}")]
+    Invalid(FieldErrors),
+    /// The database operation failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<WriteUserError> for UpdateUserError {
+    fn from(error: WriteUserError) -> Self {
+        rules::complaint(error).map_or_else(Self::Store, Self::Invalid)
+    }
+}
+
+/// Why a user was not given a password.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum SetPasswordError {
+    /// There is no user of this id.
+    #[error("there is no such user")]
+    NoSuchUser,
+    /// The password is nothing but white space, or has a NUL.
+    #[error("the input is invalid: {0}")]
+    Invalid(FieldErrors),
+    /// The password was not hashed.
+    #[error(transparent)]
+    Pool(#[from] PoolError),
+    /// The database operation failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why a group was not created.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum CreateGroupError {
+    /// The name is blank, too long, or contains U+0000.
+    #[error("the input is invalid: {0}")]
+    Invalid(FieldErrors),
+    /// The database operation failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// Creates an account. As in Django the strength of the password is not judged here: see [`check_password_strength`].
@@ -78,10 +148,10 @@ pub async fn create_user(
         errors.add("password", [complaint]);
     }
     let (Some(email), Some(username), true) = (email, username, errors.is_empty()) else {
-        return Err(FlowError::Invalid(errors).into());
+        return Err(CreateUserError::Invalid(errors));
     };
     let password = match &account.password {
-        Some(password) => context.pool.hash(password, context.salt()).await.map_err(FlowError::from)?,
+        Some(password) => context.pool.hash(password, context.random.bytes()).await?,
         None => PasswordHash::unusable(context.random.bytes()),
     };
     let new = NewUser {
@@ -95,8 +165,7 @@ pub async fn create_user(
         metadata: account.metadata,
     };
     let effects = context.effects(origin, [Event::UserCreated { user: UserId::NEW }]);
-    let created = context.store.create_user(new, effects.clone()).await;
-    let user = created.map_err(super::register::write_error)?;
+    let user = context.store.create_user(new, effects.clone()).await?;
     context.notify(&effects.with(Found::User(user.id))).await;
     Ok(user)
 }
@@ -138,17 +207,17 @@ pub fn check_password_strength(
 /// Gives a user a new password, or with `None` an unusable one, and ends all of his sessions and tokens.
 ///
 /// # Errors
-/// [`FlowError::NotFound`]; [`FlowError::Invalid`] if it is nothing but white space, or has a NUL.
+/// [`SetPasswordError`].
 pub async fn set_password(
     context: &Context,
     user: UserId,
     password: Option<&Password>,
-) -> Result<(), FlowError> {
+) -> Result<(), SetPasswordError> {
     if let Some(complaint) = password.and_then(rules::unfit_password) {
-        return Err(FieldErrors::one("password", complaint).into());
+        return Err(SetPasswordError::Invalid(FieldErrors::one("password", complaint)));
     }
     let password = match password {
-        Some(password) => context.pool.hash(password, context.salt()).await?,
+        Some(password) => context.pool.hash(password, context.random.bytes()).await?,
         None => PasswordHash::unusable(context.random.bytes()),
     };
     let reason = EndReason::PasswordChanged;
@@ -157,7 +226,7 @@ pub async fn set_password(
     let changed = context.store.change_password(user, change).await;
     drop(forgetting);
     if !changed? {
-        return Err(FlowError::NotFound);
+        return Err(SetPasswordError::NoSuchUser);
     }
     context.tell(Event::PasswordChanged { user }).await;
     Ok(())
@@ -166,19 +235,23 @@ pub async fn set_password(
 /// Changes a user's fields; the user as he then is. Switching an account off ends its sessions.
 ///
 /// # Errors
-/// [`FlowError::NotFound`]; [`FlowError::Invalid`] if another user has the new address or name.
-pub async fn update_user(context: &Context, user: UserId, change: UserChange) -> Result<User, FlowError> {
+/// [`UpdateUserError`].
+pub async fn update_user(
+    context: &Context,
+    user: UserId,
+    change: UserChange,
+) -> Result<User, UpdateUserError> {
     let forgetting = context.live.forgetting(Change::User(user));
     let changed = context.store.update_user(user, change).await;
     drop(forgetting);
-    changed.map_err(super::register::write_error)?.ok_or(FlowError::NotFound)
+    changed?.ok_or(UpdateUserError::NoSuchUser)
 }
 
 /// Ends all sessions of a user, and every token that names no session. How many sessions it ended; of more than 1,000 only that.
 ///
 /// # Errors
-/// [`FlowError::NotFound`].
-pub async fn sign_out(context: &Context, user: UserId) -> Result<u64, FlowError> {
+/// [`UserError`].
+pub async fn sign_out(context: &Context, user: UserId) -> Result<u64, UserError> {
     end_everything_of(context, user, EndReason::SignedOut).await
 }
 
@@ -205,11 +278,11 @@ pub(super) async fn end_everything_of(
     context: &Context,
     user: UserId,
     reason: EndReason,
-) -> Result<u64, FlowError> {
+) -> Result<u64, UserError> {
     let forgetting = context.live.forgetting(Change::User(user));
     let count = context.store.sign_out_user(user, reason, context.now()).await;
     drop(forgetting);
-    let count = count?.ok_or(FlowError::NotFound)?;
+    let count = count?.ok_or(UserError::NoSuchUser)?;
     context.tell(Event::SessionsEnded { user, count, reason }).await;
     Ok(count)
 }
@@ -217,13 +290,13 @@ pub(super) async fn end_everything_of(
 /// Deletes a user and ends everything of his.
 ///
 /// # Errors
-/// [`FlowError::NotFound`].
-pub async fn delete_user(context: &Context, user: UserId) -> Result<(), FlowError> {
+/// [`UserError`].
+pub async fn delete_user(context: &Context, user: UserId) -> Result<(), UserError> {
     let forgetting = context.live.forgetting(Change::User(user));
     let deleted = context.store.delete_user(user).await;
     drop(forgetting);
     if !deleted? {
-        return Err(FlowError::NotFound);
+        return Err(UserError::NoSuchUser);
     }
     context.tell(Event::UserDeleted { user }).await;
     Ok(())
@@ -232,8 +305,8 @@ pub async fn delete_user(context: &Context, user: UserId) -> Result<(), FlowErro
 /// Creates a group; `false` if there is one of this name.
 ///
 /// # Errors
-/// Complaints about `name` if it is blank, longer than [`Group::NAME_MAX_CHARS`], or contains U+0000.
-pub async fn create_group(context: &Context, name: &str) -> Result<bool, FlowError> {
+/// [`CreateGroupError::Invalid`] with complaints about `name` if it is blank, longer than [`Group::NAME_MAX_CHARS`], or contains U+0000.
+pub async fn create_group(context: &Context, name: &str) -> Result<bool, CreateGroupError> {
     let complaint = match name {
         _ if name.trim().is_empty() => Some(FieldError::blank()),
         _ if name.contains('\0') => Some(FieldError::null_characters()),
@@ -243,22 +316,7 @@ pub async fn create_group(context: &Context, name: &str) -> Result<bool, FlowErr
         _ => None,
     };
     match complaint {
-        Some(complaint) => Err(FieldErrors::one("name", complaint).into()),
+        Some(complaint) => Err(CreateGroupError::Invalid(FieldErrors::one("name", complaint))),
         None => Ok(context.store.create_group(name).await?),
     }
-}
-
-/// Opens a session for a user and makes its token, without a password: for the application's own ways in. The session says that nobody
-/// was authenticated.
-///
-/// # Errors
-/// [`FlowError::NotFound`] if the user is gone or inactive.
-pub async fn issue_token(
-    context: &Context,
-    user: UserId,
-    origin: &Origin,
-) -> Result<super::IssuedToken, FlowError> {
-    let session = context.new_session(user, origin.client.clone(), context.settings.session.lifetime);
-    let session = context.open(session, Purpose::Issue, Vec::new(), origin).await?;
-    Ok(context.session_token(&session.ok_or(FlowError::NotFound)?))
 }

@@ -1,17 +1,16 @@
-//! Somebody wants an access token and a refresh token.
+//! Token pairs: by a password login, or in exchange for a session token.
 
-use super::authenticate::{AuthenticateError, Authenticated, TokenClaims, TokenRefused};
+use super::authenticate::{Authenticated, TokenClaims, TokenRefused};
 use super::finish::finish;
-use super::log_in::{LoggedIn, Login, open_session};
-use super::{FlowError, TokenPair};
-use crate::audit::Origin;
-use crate::authentication::Purpose;
+use super::log_in::{LoggedIn, Login, LoginError, open_session};
+use super::token_pair::{PairError, TokenPair};
 use crate::context::Context;
+use crate::keys::SignError;
 use crate::refresh;
 use crate::settings::AccessSettings;
-use crate::store::{Change, Renewal};
+use crate::store::{Change, Renewal, StoreError};
 use crate::token::Refusal;
-use crate::user::{User, UserId};
+use crate::user::User;
 use std::sync::Arc;
 
 /// Whom an access token is to be for instead of whom the settings name: one or more of
@@ -19,16 +18,21 @@ use std::sync::Arc;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resources(pub(super) String);
 
+/// A resource is not among those that a token may be asked for (RFC 8707).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("no token is made for this resource")]
+pub struct InvalidTarget;
+
 impl Resources {
     /// Those that were asked for (`resource`, RFC 8707); `None` if there are none.
     ///
     /// # Errors
-    /// [`FlowError::InvalidTarget`] if one is not among those that may be asked for.
-    pub fn of(settings: &AccessSettings, named: &[String]) -> Result<Option<Self>, FlowError> {
+    /// [`InvalidTarget`].
+    pub fn of(settings: &AccessSettings, named: &[String]) -> Result<Option<Self>, InvalidTarget> {
         let mut distinct: Vec<&str> = Vec::with_capacity(named.len());
         for resource in named {
             if !settings.resources.contains(resource) {
-                return Err(FlowError::InvalidTarget);
+                return Err(InvalidTarget);
             }
             if !distinct.contains(&resource.as_str()) {
                 distinct.push(resource);
@@ -38,21 +42,50 @@ impl Resources {
     }
 }
 
+/// Why nobody obtained a token pair by a login.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ObtainTokensError {
+    /// Nobody was logged in.
+    #[error(transparent)]
+    Login(#[from] LoginError),
+    /// No access token can be signed. The log says why.
+    #[error("no access token can be made: {0}")]
+    Sign(#[from] SignError),
+}
+
 /// Logs in with an address and a password and answers with a token pair. Its access tokens are for `audience`, also those that a refresh
 /// gives.
 ///
 /// # Errors
-/// As [`log_in`](super::log_in::log_in); [`FlowError::Sign`].
+/// [`ObtainTokensError`].
 pub async fn obtain_tokens(
     context: &Arc<Context>,
     request: Login,
     audience: Option<Resources>,
-) -> Result<(User, TokenPair), FlowError> {
+) -> Result<(User, TokenPair), ObtainTokensError> {
     let LoggedIn { user, session } =
         open_session(context, request, |c, user, client| c.new_pair_session(user.id, client, audience))
             .await?;
-    let pair = context.token_pair(&session).await?;
-    Ok((user, pair))
+    match context.token_pair(&session).await {
+        Ok(pair) => Ok((user, pair)),
+        Err(PairError::Gone) => Err(LoginError::WrongCredentials.into()),
+        Err(PairError::Sign(error)) => Err(error.into()),
+        Err(PairError::Store(error)) => Err(LoginError::Store(error).into()),
+    }
+}
+
+/// Why a session token was not exchanged for a pair.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ExchangeError {
+    /// The token will not do.
+    #[error(transparent)]
+    Refused(#[from] TokenRefused),
+    /// No access token can be signed. The log says why.
+    #[error("no access token can be made: {0}")]
+    Sign(#[from] SignError),
+    /// The database operation failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// A token pair for the session of the article's token, which goes on to count. Each exchange is a rotation: the refresh token is newer
@@ -62,7 +95,7 @@ pub async fn obtain_tokens(
 /// longer than it may.
 ///
 /// # Errors
-/// [`AuthenticateError::Refused`] if the token is of another kind, names no session, or its session has just ended.
+/// [`ExchangeError::Refused`] if the token is of another kind, names no session, or its session has just ended.
 pub async fn exchange_session_token(
     context: &Arc<Context>,
     who: &Authenticated,
@@ -89,34 +122,10 @@ pub async fn exchange_session_token(
         renewing.live.forget(Change::Session(session));
         renewed
     });
-    let session = renewed.await.map_err(AuthenticateError::from)?.ok_or(TokenRefused::SessionEnded)?;
-    Ok(context.token_pair(&session).await?)
-}
-
-/// Why a session token was not exchanged for a pair.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum ExchangeError {
-    /// The token will not do.
-    #[error(transparent)]
-    Token(#[from] AuthenticateError),
-    /// No pair could be made.
-    #[error(transparent)]
-    Flow(#[from] FlowError),
-}
-
-impl From<TokenRefused> for ExchangeError {
-    fn from(refused: TokenRefused) -> Self {
-        Self::Token(refused.into())
-    }
-}
-
-/// Opens a session for a user and makes its token pair, without a password: for the application's own ways in. The access tokens say that
-/// nobody was authenticated: they have no `amr` and no `auth_time`, and `acr` is `0`.
-///
-/// # Errors
-/// [`FlowError::NotFound`] if the user is gone or inactive.
-pub async fn issue_pair(context: &Context, user: UserId, origin: &Origin) -> Result<TokenPair, FlowError> {
-    let session = context.new_pair_session(user, origin.client.clone(), None);
-    let session = context.open(session, Purpose::Issue, Vec::new(), origin).await?;
-    context.token_pair(&session.ok_or(FlowError::NotFound)?).await
+    let session = renewed.await?.ok_or(TokenRefused::SessionEnded)?;
+    context.token_pair(&session).await.map_err(|error| match error {
+        PairError::Gone => TokenRefused::NoUser.into(),
+        PairError::Sign(error) => error.into(),
+        PairError::Store(error) => error.into(),
+    })
 }

@@ -1,13 +1,13 @@
 //! Somebody looks at or changes their own profile.
 
-use super::{FlowError, register, rules};
+use super::rules;
 use crate::context::Context;
 use crate::error::{FieldError, FieldErrors, Input};
 use crate::event::Event;
 use crate::field::{Fields, Raw};
 use crate::flow::authenticate::Authenticated;
 use crate::live::LiveUser;
-use crate::store::Change;
+use crate::store::{Change, StoreError, WriteUserError};
 use crate::user::{Account, UserChange};
 use crate::view::AccountView;
 use serde_json::Value;
@@ -25,16 +25,36 @@ pub struct ProfileChange {
     pub others: HashMap<String, Input<Raw>>,
 }
 
+/// Why a profile was not changed.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ProfileError {
+    /// The input breaks rules, or another user has the name.
+    #[error("the input is invalid: {0}")]
+    Invalid(FieldErrors),
+    /// The account was deleted meanwhile.
+    #[error("there is no such user")]
+    NoSuchUser,
+    /// The database operation failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<WriteUserError> for ProfileError {
+    fn from(error: WriteUserError) -> Self {
+        rules::complaint(error).map_or_else(Self::Store, Self::Invalid)
+    }
+}
+
 /// Changes the caller's profile; the user as they then are. What cannot be written may be sent as it is, so that a client can send back
 /// what it was shown; another value is refused, not passed over. What is not declared is passed over, as Django REST framework does.
 ///
 /// # Errors
-/// [`FlowError::Invalid`]; [`FlowError::NotFound`] if the account is gone.
+/// [`ProfileError`].
 pub async fn change_profile(
     context: &Context,
     who: &Authenticated,
     mut request: ProfileChange,
-) -> Result<Arc<LiveUser>, FlowError> {
+) -> Result<Arc<LiveUser>, ProfileError> {
     let mut errors = FieldErrors::new();
     let account = &who.user.account.user;
     let username = match request.username {
@@ -49,16 +69,16 @@ pub async fn change_profile(
     complain_about_fixed(&context.fields, &who.user.account, others, &mut errors);
     rules::metadata_fits(&metadata, &mut errors);
     if !errors.is_empty() {
-        return Err(errors.into());
+        return Err(ProfileError::Invalid(errors));
     }
 
     let user = account.id;
     let change = UserChange { username, metadata, ..UserChange::default() };
-    let changed = context.store.update_user(user, change).await.map_err(register::write_error)?;
-    changed.ok_or(FlowError::NotFound)?;
+    let changed = context.store.update_user(user, change).await?;
+    changed.ok_or(ProfileError::NoSuchUser)?;
     context.live.forget(Change::User(user));
     context.tell(Event::ProfileChanged { user }).await;
-    context.live.user(user).await?.ok_or(FlowError::NotFound)
+    context.live.user(user).await?.ok_or(ProfileError::NoSuchUser)
 }
 
 /// A complaint for each field that cannot be written and is sent with another value than it has.

@@ -1,9 +1,10 @@
 //! A client shows a refresh token and wants a new pair.
 
 use super::finish::finish;
-use super::{FlowError, TokenPair};
+use super::token_pair::{PairError, TokenPair};
 use crate::context::Context;
 use crate::event::{Event, RepeatSign};
+use crate::keys::SignError;
 use crate::refresh::{Presented, Repeat};
 use crate::session::{ClientInfo, Session, SessionId};
 use crate::store::{Change, Rotation, StoreError};
@@ -22,15 +23,12 @@ pub enum RefreshError {
     /// Somebody else has a copy. The session has ended because of it.
     #[error("the refresh token was used before; its session has ended")]
     Reused,
-    /// No pair could be made.
+    /// No access token can be signed. The log says why.
+    #[error("no access token can be made: {0}")]
+    Sign(#[from] SignError),
+    /// The database operation failed.
     #[error(transparent)]
-    Flow(#[from] FlowError),
-}
-
-impl From<StoreError> for RefreshError {
-    fn from(error: StoreError) -> Self {
-        Self::Flow(error.into())
-    }
+    Store(#[from] StoreError),
 }
 
 /// Exchanges a refresh token for a new pair (RFC 9700, section 4.14.2).
@@ -54,10 +52,11 @@ pub async fn refresh_tokens(
     };
     let rotating = Arc::clone(context);
     let session = finish(async move { rotate(&rotating, shown, &client).await }).await?;
-    match context.token_pair(&session).await {
-        Err(FlowError::NotFound) => Err(RefreshError::Ended),
-        pair => Ok(pair?),
-    }
+    context.token_pair(&session).await.map_err(|error| match error {
+        PairError::Gone => RefreshError::Ended,
+        PairError::Sign(error) => error.into(),
+        PairError::Store(error) => error.into(),
+    })
 }
 
 /// The session with the newest token that the one which was shown gives.

@@ -1,7 +1,7 @@
-//! Somebody creates an account.
+//! Registration.
 
 use super::finish::finish;
-use super::{FlowError, IssuedToken, rules};
+use super::{IssuedToken, rules};
 use crate::audit::{Actor, Found, Origin};
 use crate::authentication::{PasswordProof, Proof, Purpose};
 use crate::context::Context;
@@ -9,9 +9,9 @@ use crate::error::{FieldError, FieldErrors, Input};
 use crate::event::Event;
 use crate::field::Raw;
 use crate::identity::{EmailAddress, Username};
-use crate::password::Password;
+use crate::password::{Password, PoolError};
 use crate::session::ClientInfo;
-use crate::store::{Change, WriteUserError};
+use crate::store::{Change, StoreError, WriteUserError};
 use crate::user::{NewUser, User, UserId};
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -40,28 +40,51 @@ pub struct Registered {
     pub token: IssuedToken,
 }
 
+/// Why nobody was registered.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum RegisterError {
+    /// The input breaks rules, another user has the address or the name, or a hook refuses.
+    #[error("the input is invalid: {0}")]
+    Invalid(FieldErrors),
+    /// The account was created, and deleted, switched off or given another password before its first session was opened.
+    #[error("the account was changed before its first session was opened")]
+    Changed,
+    /// The password was not hashed.
+    #[error(transparent)]
+    Pool(#[from] PoolError),
+    /// The database operation failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<WriteUserError> for RegisterError {
+    fn from(error: WriteUserError) -> Self {
+        rules::complaint(error).map_or_else(Self::Store, Self::Invalid)
+    }
+}
+
 /// Creates the account and opens its first session. Not a login: `last_login` stays empty.
 ///
 /// # Errors
-/// [`FlowError::Invalid`] with every complaint at once; of many simultaneous registrations of one address or name exactly
+/// [`RegisterError::Invalid`] with every complaint at once; of many simultaneous registrations of one address or name exactly
 /// one succeeds.
-pub async fn register(context: &Arc<Context>, request: Registration) -> Result<Registered, FlowError> {
+pub async fn register(context: &Arc<Context>, request: Registration) -> Result<Registered, RegisterError> {
     let client = request.client.clone();
     let (valid, password) = validate(context, request).await?;
     let mut new = valid;
     for hook in &context.hooks {
-        hook.before_registration(&mut new, &client).await?;
+        hook.before_registration(&mut new, &client).await.map_err(RegisterError::Invalid)?;
     }
-    new.password = context.pool.hash(&password, context.salt()).await?;
+    new.password = context.pool.hash(&password, context.random.bytes()).await?;
     let context = Arc::clone(context);
     finish(async move { create(&context, new, client).await }).await
 }
 
 /// What begins with the account: nobody gets past a hook by hanging up.
-async fn create(context: &Context, new: NewUser, client: ClientInfo) -> Result<Registered, FlowError> {
+async fn create(context: &Context, new: NewUser, client: ClientInfo) -> Result<Registered, RegisterError> {
     let origin = Origin::new(Actor::Anonymous, client.clone());
     let effects = context.effects(&origin, [Event::UserCreated { user: UserId::NEW }]);
-    let user = context.store.create_user(new, effects.clone()).await.map_err(write_error)?;
+    let user = context.store.create_user(new, effects.clone()).await?;
     context.notify(&effects.with(Found::User(user.id))).await;
     let origin = Origin { actor: Actor::User(user.id), ..origin };
     for hook in &context.hooks {
@@ -69,20 +92,20 @@ async fn create(context: &Context, new: NewUser, client: ClientInfo) -> Result<R
             context.store.delete_user(user.id).await?;
             context.live.forget(Change::User(user.id));
             context.tell(Event::UserDeleted { user: user.id }).await;
-            return Err(refused.into());
+            return Err(RegisterError::Invalid(refused));
         }
     }
 
     let session = context.new_session(user.id, client, context.settings.session.lifetime);
     let chosen = Proof::Password(PasswordProof::of_new(user.password.clone()));
     let session = context.open(session, Purpose::NewPassword, vec![chosen], &origin).await?;
-    let session = session.ok_or(FlowError::WrongCredentials)?;
+    let session = session.ok_or(RegisterError::Changed)?;
     let token = context.session_token(&session);
     Ok(Registered { user, token })
 }
 
 /// The account to be created, its password not hashed yet.
-async fn validate(context: &Context, request: Registration) -> Result<(NewUser, Password), FlowError> {
+async fn validate(context: &Context, request: Registration) -> Result<(NewUser, Password), RegisterError> {
     let mut errors = FieldErrors::new();
     let typed = |input: &Input<String>| match input {
         Input::Given(text) => text.clone(),
@@ -107,7 +130,7 @@ async fn validate(context: &Context, request: Registration) -> Result<(NewUser, 
         (Some(email), Some(username), Some(password)) if errors.is_empty() => {
             Ok((new_user(context, email, username, metadata), password))
         }
-        _ => Err(errors.into()),
+        _ => Err(RegisterError::Invalid(errors)),
     }
 }
 
@@ -135,7 +158,7 @@ async fn complain_about_taken(
     email: Option<&EmailAddress>,
     username: Option<&Username>,
     errors: &mut FieldErrors,
-) -> Result<(), FlowError> {
+) -> Result<(), StoreError> {
     let (email, username) = (email.map(EmailAddress::key), username.map(Username::key));
     if email.is_none() && username.is_none() {
         return Ok(());
@@ -147,15 +170,4 @@ async fn complain_about_taken(
         }
     }
     Ok(())
-}
-
-/// What a constraint said, as a complaint about its field.
-pub(super) fn write_error(error: WriteUserError) -> FlowError {
-    let (field, complaint) = match error {
-        WriteUserError::EmailTaken => ("email", FieldError::taken("email")),
-        WriteUserError::UsernameTaken => ("username", FieldError::taken("username")),
-        WriteUserError::MetadataTooLarge => (crate::error::NON_FIELD_ERRORS, rules::too_large()),
-        WriteUserError::Store(error) => return error.into(),
-    };
-    FieldErrors::one(field, complaint).into()
 }

@@ -2,7 +2,7 @@
 
 use super::authenticate::{AuthenticateError, ShownTo, TokenRefused, authenticate};
 use super::finish::finish;
-use super::log_out::end_one;
+use super::sessions::end_one;
 use crate::context::Context;
 use crate::session::{EndReason, SessionId};
 use crate::store::StoreError;

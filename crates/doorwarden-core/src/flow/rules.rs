@@ -1,11 +1,11 @@
 //! Rules that several flows apply to what people type.
 
-use crate::context::Context;
 use crate::error::{FieldError, FieldErrors, Input};
 use crate::field::{Fields, Raw};
 use crate::identity::text::python_strip;
 use crate::identity::{EmailAddress, Username};
 use crate::password::{Password, PasswordPolicy, Weakness};
+use crate::store::{StoreError, WriteUserError};
 use crate::user::METADATA_MAX_BYTES;
 use serde_json::{Map, Value};
 use std::collections::HashMap;
@@ -137,16 +137,20 @@ pub(super) fn metadata_fits(metadata: &Map<String, Value>, errors: &mut FieldErr
 }
 
 /// The complaint about too much metadata.
-pub(super) fn too_large() -> FieldError {
+fn too_large() -> FieldError {
     FieldError::new(
         "too_large",
         format!("The fields of an account may take at most {METADATA_MAX_BYTES} bytes."),
     )
 }
 
-impl Context {
-    /// A fresh salt for a password.
-    pub(super) fn salt(&self) -> [u8; 16] {
-        self.random.bytes()
-    }
+/// What a constraint of the database said, as a complaint about its field.
+pub(super) fn complaint(error: WriteUserError) -> Result<FieldErrors, StoreError> {
+    let (field, complaint) = match error {
+        WriteUserError::EmailTaken => ("email", FieldError::taken("email")),
+        WriteUserError::UsernameTaken => ("username", FieldError::taken("username")),
+        WriteUserError::MetadataTooLarge => (crate::error::NON_FIELD_ERRORS, too_large()),
+        WriteUserError::Store(error) => return Err(error),
+    };
+    Ok(FieldErrors::one(field, complaint))
 }

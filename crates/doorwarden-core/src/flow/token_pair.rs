@@ -1,10 +1,11 @@
 //! The one place where an access token and its refresh token are made: every way to a pair ends here.
 
-use super::FlowError;
 use super::obtain_tokens::Resources;
 use crate::context::Context;
+use crate::keys::SignError;
 use crate::refresh;
 use crate::session::{ClientInfo, Session, SessionId};
+use crate::store::StoreError;
 use crate::time::Timestamp;
 use crate::token::access::AccessClaims;
 use crate::user::{Account, UserId};
@@ -33,6 +34,14 @@ impl std::fmt::Debug for TokenPair {
     }
 }
 
+/// Why a session has no token pair.
+pub(super) enum PairError {
+    /// The user is gone, or the session has no refresh token.
+    Gone,
+    Sign(SignError),
+    Store(StoreError),
+}
+
 impl Context {
     /// A session for a token pair that is not stored yet.
     pub(super) fn new_pair_session(
@@ -54,10 +63,10 @@ impl Context {
     /// The newest token pair of a stored session.
     ///
     /// # Errors
-    /// [`FlowError::NotFound`] if the user is gone; [`FlowError::Sign`].
-    pub(super) async fn token_pair(&self, session: &Session) -> Result<TokenPair, FlowError> {
-        let user = self.live.user(session.user).await?.ok_or(FlowError::NotFound)?;
-        let counter = session.refresh_counter.ok_or(FlowError::NotFound)?;
+    /// [`PairError`].
+    pub(super) async fn token_pair(&self, session: &Session) -> Result<TokenPair, PairError> {
+        let user = self.live.user(session.user).await.map_err(PairError::Store)?.ok_or(PairError::Gone)?;
+        let counter = session.refresh_counter.ok_or(PairError::Gone)?;
         let issued_at = self.issued_at(session).await;
         let now = self.now();
         // One call of the system for both.
@@ -82,8 +91,9 @@ impl Context {
             acr: Some(session.assurance_level().to_string()),
             extra: self.extra_claims(&user.account, session).await,
         };
-        let access = self.keys.sign(&claims, now).inspect_err(|error| {
+        let access = self.keys.sign(&claims, now).map_err(|error| {
             tracing::error!(user.id = session.user.0, %error, "no access token can be made");
+            PairError::Sign(error)
         })?;
         let left = session.expires_at.as_seconds() - now.as_seconds();
         Ok(TokenPair {

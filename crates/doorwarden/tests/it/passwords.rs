@@ -1,7 +1,7 @@
 //! Passwords: what is accepted, how they are stored, what a change ends.
 
 use crate::app::{Answer, App, Database, NOON, PASSWORD};
-use doorwarden::core::flow::FlowError;
+use doorwarden::core::flow::manage::SetPasswordError;
 use doorwarden::core::settings::{PasswordChangeEnds, WithoutSession};
 use doorwarden::core::token::SecretKey;
 use doorwarden::core::token::session::{SessionClaims, SessionTokenKeys};
@@ -59,7 +59,7 @@ async fn white_space_alone_is_no_password(database: Database) {
         );
         refused(app.log_in("jane", typed).await, "password", typed);
         let set = app.auth.users().set_password(UserId(1), Some(typed)).await;
-        assert!(matches!(set, Err(FlowError::Invalid(_))), "{typed:?}");
+        assert!(matches!(set, Err(SetPasswordError::Invalid(_))), "{typed:?}");
     }
     let seen = "\u{180e}\u{feff}\u{2800}\u{200b}\u{2060}\u{ad} \u{180e}\u{feff}";
     let body = json!({"email": "pad@example.com", "username": "pad", "password": seen});

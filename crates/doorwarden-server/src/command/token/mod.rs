@@ -6,7 +6,7 @@ mod reason;
 use crate::failure::Failure;
 use crate::output::{self, Output, line, tell};
 use clap::Subcommand;
-use doorwarden::core::flow::FlowError;
+use doorwarden::core::flow::issue_tokens::IssueError;
 use doorwarden::{Doorwarden, User};
 use serde_json::json;
 
@@ -74,12 +74,14 @@ async fn issue_pair(accounts: &Doorwarden, named: &str, out: Output) -> Result<(
 }
 
 /// Why no token was made.
-fn refused(error: FlowError, user: &User) -> Failure {
+fn refused(error: IssueError, user: &User) -> Failure {
     match error {
-        FlowError::NotFound if !user.is_active => {
+        IssueError::NoActiveUser if !user.is_active => {
             let email = output::clean_line(user.email.as_str());
             Failure::no(format!("{email} is inactive. hint: doorwarden user activate {}", user.id))
         }
-        other => other.into(),
+        IssueError::NoActiveUser => Failure::not_found("there is no such user"),
+        IssueError::Sign(_) => Failure::unavailable(error.to_string()),
+        IssueError::Store(error) => error.into(),
     }
 }

@@ -1,6 +1,6 @@
 use crate::failure::Failure;
 use crate::output::{self, Output, line};
-use doorwarden::core::flow::log_out::{self, SessionPage};
+use doorwarden::core::flow::sessions::{SessionPage, sessions_of};
 use doorwarden::core::session::Session;
 use doorwarden::core::view::{SessionView, UserView};
 use doorwarden::{Doorwarden, User};
@@ -25,7 +25,7 @@ pub(super) async fn run(accounts: &Doorwarden, named: &str, out: Output) -> Resu
     let user = super::super::user(accounts, named).await?;
     let direct = accounts.users().direct_permissions(user.id).await?;
     let context = accounts.context();
-    let SessionPage { sessions, next } = log_out::sessions_of(context, user.id, None).await?;
+    let SessionPage { sessions, next } = sessions_of(context, user.id, None).await?;
     // Gone since the look-up before.
     let account = accounts.users().account(user.id).await?;
     let account = account.ok_or_else(|| Failure::not_found("there is no such user"))?;

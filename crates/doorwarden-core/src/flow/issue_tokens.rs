@@ -1,0 +1,56 @@
+//! Tokens without a password, for the application's own ways in and for operators. The session says that nobody was authenticated.
+
+use super::token_pair::PairError;
+use super::{IssuedToken, TokenPair};
+use crate::audit::Origin;
+use crate::authentication::Purpose;
+use crate::context::Context;
+use crate::keys::SignError;
+use crate::session::Session;
+use crate::store::StoreError;
+use crate::user::UserId;
+
+/// Why no token was issued.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum IssueError {
+    /// The user is gone or inactive.
+    #[error("there is no such active user")]
+    NoActiveUser,
+    /// No access token can be signed. The log says why.
+    #[error("no access token can be made: {0}")]
+    Sign(#[from] SignError),
+    /// The database operation failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Opens a session for a user and makes its token, without a password.
+///
+/// # Errors
+/// [`IssueError::NoActiveUser`], [`IssueError::Store`].
+pub async fn issue_token(
+    context: &Context,
+    user: UserId,
+    origin: &Origin,
+) -> Result<IssuedToken, IssueError> {
+    let session = context.new_session(user, origin.client.clone(), context.settings.session.lifetime);
+    Ok(context.session_token(&open(context, session, origin).await?))
+}
+
+/// Opens a session for a user and makes its token pair, without a password. The access tokens have no `amr` and no `auth_time`, and
+/// `acr` is `0`.
+///
+/// # Errors
+/// [`IssueError`].
+pub async fn issue_pair(context: &Context, user: UserId, origin: &Origin) -> Result<TokenPair, IssueError> {
+    let session = open(context, context.new_pair_session(user, origin.client.clone(), None), origin).await?;
+    context.token_pair(&session).await.map_err(|error| match error {
+        PairError::Gone => IssueError::NoActiveUser,
+        PairError::Sign(error) => error.into(),
+        PairError::Store(error) => error.into(),
+    })
+}
+
+async fn open(context: &Context, session: Session, origin: &Origin) -> Result<Session, IssueError> {
+    context.open(session, Purpose::Issue, Vec::new(), origin).await?.ok_or(IssueError::NoActiveUser)
+}

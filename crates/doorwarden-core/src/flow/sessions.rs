@@ -1,0 +1,81 @@
+//! The sessions of a user: listed, and ended one by one.
+
+use super::finish::finish;
+use crate::context::Context;
+use crate::event::Event;
+use crate::flow::authenticate::Authenticated;
+use crate::session::{EndReason, Session, SessionCursor, SessionId};
+use crate::store::{Change, StoreError};
+use crate::user::UserId;
+use std::sync::Arc;
+
+/// Ends one session of the caller; `false` if there is none that lives.
+///
+/// # Errors
+/// The database operation failed.
+pub async fn end_session(
+    context: &Arc<Context>,
+    who: &Authenticated,
+    session: SessionId,
+    reason: EndReason,
+) -> Result<bool, StoreError> {
+    let (context, user) = (Arc::clone(context), who.user.account.user.id);
+    finish(async move { end_one(&context, user, session, reason).await }).await
+}
+
+/// Ends one session of a user, forgets it here and tells; `false` if there is none that lives.
+pub(super) async fn end_one(
+    context: &Context,
+    user: UserId,
+    session: SessionId,
+    reason: EndReason,
+) -> Result<bool, StoreError> {
+    let forgetting = context.live.forgetting(Change::Session(session));
+    let ended = context.store.end_session(session, user, reason, context.now()).await;
+    drop(forgetting);
+    let ended = ended?;
+    if ended {
+        context.tell(Event::SessionEnded { user, session, reason }).await;
+    }
+    Ok(ended)
+}
+
+/// How many sessions a page has at most.
+pub const PAGE: usize = 100;
+
+/// A part of the list of a user's sessions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionPage {
+    /// Sessions that live, newest first; at most [`PAGE`].
+    pub sessions: Vec<Session>,
+    /// Where the next page begins, if there is one.
+    pub next: Option<SessionCursor>,
+}
+
+/// The sessions of the caller that live, newest first, from a place in their list on.
+///
+/// # Errors
+/// The database operation failed.
+pub async fn sessions(
+    context: &Context,
+    who: &Authenticated,
+    after: Option<SessionCursor>,
+) -> Result<SessionPage, StoreError> {
+    sessions_of(context, who.user.account.user.id, after).await
+}
+
+/// The sessions of a user that live, newest first, from a place in their list on.
+///
+/// # Errors
+/// The database operation failed.
+pub async fn sessions_of(
+    context: &Context,
+    user: UserId,
+    after: Option<SessionCursor>,
+) -> Result<SessionPage, StoreError> {
+    let mut sessions = context.store.sessions_of(user, context.now(), after, PAGE + 1).await?;
+    let has_next = sessions.len() > PAGE;
+    sessions.truncate(PAGE);
+    let next = sessions.last().filter(|_| has_next).map(SessionCursor::after);
+    Ok(SessionPage { sessions, next })
+}

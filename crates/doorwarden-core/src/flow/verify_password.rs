@@ -1,0 +1,96 @@
+//! Whether what somebody typed is their password.
+
+use crate::context::Context;
+use crate::error::{FieldError, FieldErrors};
+use crate::event::LoginFailure;
+use crate::identity::text;
+use crate::password::{Password, PasswordHash, PoolError, Verdict};
+use crate::user::User;
+
+/// The password in the form that matched.
+pub(super) struct Matched {
+    pub(super) password: Password,
+    pub(super) needs_rehash: bool,
+    /// It has outer blanks, so the stored one was not trimmed before it was hashed.
+    pub(super) is_untrimmed: bool,
+}
+
+/// Why a password was not verified.
+pub(super) enum PasswordError {
+    /// It is not the stored one.
+    Mismatch(LoginFailure),
+    /// It was not compared.
+    Pool(PoolError),
+}
+
+impl From<PoolError> for PasswordError {
+    fn from(error: PoolError) -> Self {
+        Self::Pool(error)
+    }
+}
+
+/// Compares a password with a user's stored one. One with outer blanks is computed twice, with them and without, whoever it is for: an
+/// account whose password may have been trimmed cannot be told from others.
+pub(super) async fn verify_password(
+    context: &Context,
+    user: &User,
+    password: &Password,
+) -> Result<Matched, PasswordError> {
+    let stored: &PasswordHash = &user.password;
+    let as_typed = context.pool.verify(password, stored).await?;
+    if let Some(trimmed) = trimmed(password) {
+        // Django REST framework cut off the outer blanks before it hashed; Django's admin did not.
+        let verdict = context.pool.verify(&trimmed, stored).await?;
+        if let (Verdict::Match { needs_rehash }, true) = (verdict, user.password_trimmed) {
+            return Ok(Matched { password: trimmed, needs_rehash, is_untrimmed: false });
+        }
+        if let Verdict::Match { needs_rehash } = as_typed {
+            return Ok(Matched { password: password.clone(), needs_rehash, is_untrimmed: true });
+        }
+    }
+    Err(PasswordError::Mismatch(match as_typed {
+        Verdict::Match { needs_rehash } => {
+            return Ok(Matched { password: password.clone(), needs_rehash, is_untrimmed: false });
+        }
+        Verdict::NoMatch => LoginFailure::WrongPassword,
+        Verdict::Unusable => LoginFailure::UnusablePassword,
+        Verdict::Unreadable => LoginFailure::UnreadableHash,
+        Verdict::TooExpensive => LoginFailure::ExpensiveHash,
+    }))
+}
+
+/// Does the work of [`verify_password`] for nobody.
+pub(super) async fn verify_for_nobody(context: &Context, password: &Password) -> Result<(), PoolError> {
+    context.pool.decoy(password).await?;
+    match trimmed(password) {
+        Some(trimmed) => context.pool.decoy(&trimmed).await,
+        None => Ok(()),
+    }
+}
+
+/// Lets users confirm with their password what they do; complains about `field` if it is another one.
+pub(super) async fn confirm_password(
+    context: &Context,
+    user: &User,
+    field: &'static str,
+    password: &Password,
+    errors: &mut FieldErrors,
+) -> Result<(), PoolError> {
+    match verify_password(context, user, password).await {
+        Ok(_) => {}
+        Err(PasswordError::Mismatch(_)) => errors.add(field, [incorrect()]),
+        Err(PasswordError::Pool(error)) => return Err(error),
+    }
+    Ok(())
+}
+
+/// The complaint about another password than the user's.
+pub(super) fn incorrect() -> FieldError {
+    FieldError::new("password_incorrect", "The password was entered incorrectly. Please enter it again.")
+}
+
+/// What is left of a password without its outer blanks, if it has some.
+fn trimmed(password: &Password) -> Option<Password> {
+    let trimmed = text::python_strip(password.expose());
+    (trimmed.len() != password.expose().len()).then(|| Password::new(trimmed))
+}
