@@ -1,5 +1,6 @@
 //! An application on a throw-away database, and requests to it.
 
+use crate::contract::Contract;
 use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
@@ -13,7 +14,7 @@ use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use std::any::Any;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use tower::ServiceExt;
 use tower_layer::Layer;
 
@@ -104,7 +105,7 @@ impl Database {
             .clock(Arc::clone(&clock));
         let auth = change(builder).build().await.unwrap();
         let router = routes(&auth);
-        App { auth, clock, router }
+        App { auth, clock, router, contract: OnceLock::new() }
     }
 }
 
@@ -112,6 +113,7 @@ pub(crate) struct App {
     pub(crate) auth: Doorwarden,
     pub(crate) clock: Arc<ManualClock>,
     router: Router,
+    contract: OnceLock<Contract>,
 }
 
 /// An answer, read to its end.
@@ -151,8 +153,18 @@ impl Answer {
 }
 
 impl App {
+    /// The answer to a request, which must be one that the OpenAPI document describes.
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
-        Answer::read(self.auth.shell().layer(self.router.clone()).oneshot(request).await.unwrap()).await
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let routed = self.auth.shell().layer(self.router.clone()).oneshot(request).await.unwrap();
+        let answer = Answer::read(routed).await;
+        let contract = self.contract.get_or_init(|| Contract::new(&self.auth.openapi()));
+        if let Err(error) = contract.check(&method, &path, &answer) {
+            panic!(
+                "the OpenAPI document does not describe the answer to {method} {path}: {error}\n{answer:?}"
+            );
+        }
+        answer
     }
 
     /// A request with a token and a JSON body, both optional.

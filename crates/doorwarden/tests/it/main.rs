@@ -7,6 +7,7 @@ mod app;
 mod accounts;
 mod audience;
 mod bodies;
+mod contract;
 mod discovery;
 mod endings;
 mod errors;
