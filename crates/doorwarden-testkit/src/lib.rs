@@ -4,6 +4,7 @@
 mod clock;
 mod database;
 mod drill;
+mod pinned;
 mod random;
 mod recorder;
 mod sample;
@@ -15,6 +16,7 @@ mod wait;
 pub use clock::ManualClock;
 pub use database::{PostgresDatabase, TempDir, postgres_database, sqlite_path};
 pub use drill::{Drill, drill};
+pub use pinned::pinned;
 pub use random::SeededRandom;
 pub use recorder::Recorder;
 pub use sample::{

@@ -1,7 +1,7 @@
 //! The table of endpoints, one row each. From it come the router, [`Endpoint`], the default paths, the OpenAPI document, the table of
 //! docs/http.md and the requests of deploy/postman.json.
 //!
-//! A row says where the endpoint lies and what each of its methods does: the function, whose type says who may call it, what it
+//! A row says where the endpoint is and what each of its methods does: the function, whose type says who may call it, what it
 //! takes and what it answers; what the answers mean; and the errors, beside those that follow from the caller and the body.
 
 mod answer;
@@ -224,7 +224,7 @@ endpoints! {
     ];
     Metadata, "metadata", "/.well-known/oauth-authorization-server": [
         operation::<Anybody, (), Document<metadata::Metadata>>(
-            Method::GET, "read_metadata", "Where the endpoints lie, and what they can do (RFC 8414).", metadata::get,
+            Method::GET, "read_metadata", "Where the endpoints are, and what they support (RFC 8414).", metadata::get,
         )
         .answers(&["The metadata.", "It has not changed."]),
     ];

@@ -1,32 +1,15 @@
 //! The references in the documentation are what the program says of itself. `UPDATE_DOCS=1` writes them anew.
 
 use crate::site::Site;
+use doorwarden_testkit::pinned;
 use std::fmt::Write;
-use std::path::Path;
 
-const BEGIN: &str = "<!-- reference: begin -->\n";
-const END: &str = "<!-- reference: end -->";
-
-/// Compares what stands between the marks of a document with what should.
-fn pinned(document: &str, reference: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(document);
-    let text = std::fs::read_to_string(&path).unwrap();
-    let (before, rest) = text.split_once(BEGIN).expect("the document has a mark where the reference begins");
-    let (written, after) = rest.split_once(END).expect("the document has a mark where the reference ends");
-    if std::env::var_os("UPDATE_DOCS").is_some() {
-        std::fs::write(&path, format!("{before}{BEGIN}{reference}{END}{after}")).unwrap();
-    } else {
-        assert!(
-            written == reference,
-            "{document} is not what the program says. hint: UPDATE_DOCS=1 cargo test"
-        );
-    }
-}
+const REFERENCE: (&str, &str) = ("<!-- reference: begin -->\n", "<!-- reference: end -->");
 
 #[test]
 fn the_reference_of_the_configuration_is_the_programs_own() {
     let reference = Site::empty().run(&["config", "--reference"]).succeeds().stdout;
-    pinned("configuration.md", &reference);
+    pinned("docs/configuration.md", REFERENCE, &reference);
 }
 
 #[test]
@@ -34,7 +17,7 @@ fn the_reference_of_the_commands_is_the_programs_own() {
     let site = Site::empty();
     let mut reference = String::new();
     describe(&site, &[], &mut reference);
-    pinned("command-line.md", &reference);
+    pinned("docs/command-line.md", REFERENCE, &reference);
 }
 
 /// The help of a command, then that of its subcommands.

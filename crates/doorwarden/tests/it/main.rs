@@ -25,5 +25,6 @@ mod pairs;
 mod passwords;
 mod protection;
 mod races;
+mod reference;
 mod refresh_cookie;
 mod sessions;

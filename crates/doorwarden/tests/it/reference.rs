@@ -1,0 +1,145 @@
+//! Files that are generated from the table of endpoints, by way of the OpenAPI document. `UPDATE_DOCS=1` writes them anew.
+
+use crate::app::Database;
+use doorwarden::Endpoint;
+use doorwarden_testkit::pinned;
+use serde_json::{Value, json};
+use std::fmt::Write;
+
+async fn document() -> Value {
+    let app = Database::sqlite().app().await;
+    serde_json::from_slice(&app.auth.openapi()).unwrap()
+}
+
+/// Every operation in the order of the table: its path, its method, and what is said of it.
+fn operations(document: &Value) -> impl Iterator<Item = (&'static str, String, &Value)> {
+    Endpoint::ALL.into_iter().map(Endpoint::default_path).flat_map(|path| {
+        let methods = document["paths"][path].as_object().unwrap().iter();
+        methods.map(move |(method, about)| (path, method.to_uppercase(), about))
+    })
+}
+
+/// A schema, or the one that it refers to.
+fn resolved<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
+    schema["$ref"].as_str().map_or(schema, |place| document.pointer(&place[1..]).unwrap())
+}
+
+/// The schema of a body, and its media type.
+fn body<'a>(document: &'a Value, about: &'a Value) -> Option<(&'a str, &'a Value)> {
+    let content = about["requestBody"]["content"].as_object()?;
+    content.iter().next().map(|(kind, content)| (kind.as_str(), resolved(document, &content["schema"])))
+}
+
+fn names(list: &Value) -> Vec<&str> {
+    list.as_array().into_iter().flatten().filter_map(Value::as_str).collect()
+}
+
+#[tokio::test]
+async fn the_table_of_endpoints_in_the_http_reference_is_the_programs_own() {
+    let document = document().await;
+    let mut table = "| operation | description | request | response |\n|---|---|---|---|\n".to_owned();
+    for (path, method, about) in operations(&document) {
+        let request = request(&document, about);
+        let (summary, response) = (about["summary"].as_str().unwrap(), response(&document, about));
+        writeln!(table, "| `{method} {path}` | {summary} | {request} | {response} |").unwrap();
+    }
+    pinned("docs/http.md", ("<!-- endpoints: begin -->\n", "<!-- endpoints: end -->"), &table);
+}
+
+/// The members of the body and the parameters of the query.
+fn request(document: &Value, about: &Value) -> String {
+    let mut all = Vec::new();
+    if let Some((_, schema)) = body(document, about) {
+        let required = names(&schema["required"]);
+        all.extend(required.iter().map(|name| format!("`{name}`")));
+        let members = schema["properties"].as_object().into_iter().flatten();
+        let optional = members.filter(|(name, _)| !required.contains(&name.as_str()));
+        all.extend(optional.map(|(name, _)| format!("[`{name}`]")));
+    }
+    let parameters = about["parameters"].as_array().into_iter().flatten();
+    let query = parameters.filter(|one| one["in"] == "query");
+    all.extend(query.map(|one| format!("[`?{}=`]", one["name"].as_str().unwrap())));
+    all.join(", ")
+}
+
+/// The answers that are no errors.
+fn response(document: &Value, about: &Value) -> String {
+    let responses = about["responses"].as_object().unwrap().iter();
+    let answers = responses.filter(|(status, _)| status.starts_with('2')).map(|(status, answer)| {
+        let schema = &answer["content"]["application/json"]["schema"];
+        let members = resolved(document, schema)["properties"].as_object();
+        let members: Vec<_> = members.into_iter().flatten().map(|(name, _)| format!("`{name}`")).collect();
+        let meaning = answer["description"].as_str().unwrap();
+        match members.len() {
+            1..=5 => format!("{status}, {}: {meaning}", members.join(", ")),
+            _ => format!("{status}: {meaning}"),
+        }
+    });
+    answers.collect::<Vec<_>>().join(" ")
+}
+
+#[tokio::test]
+async fn the_postman_collection_has_every_operation() {
+    let document = document().await;
+    let requests: Vec<Value> =
+        operations(&document).map(|(path, method, about)| item(&document, path, &method, about)).collect();
+    let text = serde_json::to_string_pretty(&requests).unwrap().replace('\n', "\n      ");
+    let begin = "      \"description\": \"Generated from the table of endpoints.\",\n      \"item\": ";
+    pinned("deploy/postman.json", (begin, "\n    }\n  ]\n}\n"), &text);
+}
+
+/// A request whose answer is one that the document describes.
+fn item(document: &Value, path: &str, method: &str, about: &Value) -> Value {
+    let path = path.trim_start_matches('/').replace("{id}", "{{session}}");
+    let variable =
+        |key: &str, name: &str| json!({"key": key, "value": format!("{{{{{name}}}}}"), "type": "string"});
+    let security = about["security"].to_string();
+    let auth = match &*security {
+        _ if security.contains("basic") => {
+            json!({"type": "basic", "basic": [variable("username", "client"), variable("password", "client_secret")]})
+        }
+        _ if security.contains("{}") || security == "[]" => json!({"type": "noauth"}),
+        _ => json!({"type": "bearer", "bearer": [variable("token", "token")]}),
+    };
+    let mut request = json!({
+        "method": method,
+        "header": [],
+        "url": {
+            "raw": format!("{{{{url}}}}/{path}"),
+            "host": ["{{url}}"],
+            "path": path.split('/').collect::<Vec<_>>(),
+        },
+        "auth": auth,
+    });
+    if let Some((kind, schema)) = body(document, about) {
+        let required = names(&schema["required"]);
+        let name_of =
+            |member: &'_ str| if member == "current_password" { "password" } else { member }.to_owned();
+        request["body"] = if kind == "application/json" {
+            let members: serde_json::Map<String, Value> = required
+                .iter()
+                .map(|name| ((*name).to_owned(), format!("{{{{{}}}}}", name_of(name)).into()))
+                .collect();
+            let raw = serde_json::to_string_pretty(&members).unwrap();
+            json!({"mode": "raw", "raw": raw, "options": {"raw": {"language": "json"}}})
+        } else {
+            let members: Vec<Value> = required.iter().map(|name| variable(name, &name_of(name))).collect();
+            json!({"mode": "urlencoded", "urlencoded": members})
+        };
+    }
+    // Those that follow from what is sent.
+    let is_expected = |status: &&str| !["405", "408", "413", "414", "415", "431", "500"].contains(status);
+    let statuses = about["responses"].as_object().unwrap().keys().map(String::as_str);
+    let statuses: Vec<_> = statuses.filter(is_expected).collect();
+    let test = format!(
+        "pm.test('status', () => pm.expect(pm.response.code).to.be.oneOf([{}]));",
+        statuses.join(", ")
+    );
+    let script = json!({"type": "text/javascript", "exec": [test]});
+    json!({
+        "name": about["operationId"],
+        "request": request,
+        "response": [],
+        "event": [{"listen": "test", "script": script}],
+    })
+}
