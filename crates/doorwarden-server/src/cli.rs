@@ -20,16 +20,16 @@ pub(crate) struct Cli {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
-    /// The configuration file [default: doorwarden.toml, if it is there]
+    /// Configuration file [default: doorwarden.toml, if it exists]
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// Set one key of the configuration; wins over the environment and the file
+    /// Set a configuration key; overrides the environment and the file
     #[arg(long = "set", global = true, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
-    /// The database: sqlite://PATH or postgres://USER:PASSWORD@HOST/NAME
+    /// Database: sqlite://PATH or postgres://USER:PASSWORD@HOST/NAME
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) database_url: Option<String>,
-    /// Print JSON, also on a terminal
+    /// Print JSON even on a terminal
     #[arg(long, global = true)]
     pub(crate) json: bool,
 }
@@ -39,61 +39,68 @@ pub(crate) struct Global {
 pub(crate) enum Command {
     /// Start the service
     Serve {
-        /// Where to listen
+        /// Address and port to listen on
         #[arg(long, value_name = "ADDRESS:PORT")]
         listen: Option<String>,
     },
-    /// Bring the database's schema up to date, and declare the configured permissions
+    /// Apply pending migrations, and declare the configured permissions
     Migrate {
-        /// Change nothing; end with 1 if there is something to do
+        /// Only check; exit with status 1 if migrations are pending
         #[arg(long)]
         check: bool,
     },
     /// Create a user who has every permission
     Createsuperuser(superuser::Arguments),
-    /// Give a user a new password, and end all of the user's sessions
-    Changepassword(password::Arguments),
-    /// Look after users
-    #[command(subcommand)]
-    User(user::Subcommands),
-    /// Look after groups
-    #[command(subcommand)]
-    Group(group::Subcommands),
-    /// Look after permissions
-    #[command(subcommand)]
-    Permission(permission::Subcommands),
-    /// Make tokens, and find out why one is refused
-    #[command(subcommand)]
-    Token(token::Subcommands),
-    /// Look after the keys that sign access tokens
-    #[command(subcommand)]
-    Key(key::Subcommands),
-    /// What to do when the secret key has leaked, or is lost
+    #[command(flatten)]
+    Accounts(AccountsCommand),
+    /// Respond to a leaked or lost secret key
     #[command(subcommand)]
     Secret(secret::Subcommands),
-    /// Take over the accounts of another system
+    /// Import accounts from another system
     #[command(subcommand)]
     Import(import::From),
-    /// Copy a SQLite database into a file, also while the service runs
+    /// Copy a SQLite database to a file, even while the service runs
     Backup(backup::Backup),
-    /// Put a copy in the place of a SQLite database, with the service stopped; revoke keys, skip ids, end sessions
+    /// Replace a SQLite database with a copy, with the service stopped; revoke keys, skip ids, end sessions
     Restore(backup::Restore),
-    /// After a restore by other means, such as pg_restore: revoke keys, skip ids, end sessions
+    /// Complete a restore by other means, such as pg_restore: revoke keys, skip ids, end sessions
     Restored(backup::AfterRestore),
-    /// Check configuration, database, keys and files; say what to do
+    /// Check the configuration, database, keys and files, and suggest fixes
     Doctor(doctor::Arguments),
-    /// Show each value of the configuration and where it came from
+    /// Show each configuration value and its source
     Config {
-        /// Print the reference of all keys instead, as Markdown
+        /// Print the reference of all keys as Markdown instead
         #[arg(long)]
         reference: bool,
-        /// Print the JSON Schema of the file instead, for editors
+        /// Print the JSON Schema of the configuration file instead, for editors
         #[arg(long, conflicts_with = "reference")]
         schema: bool,
     },
-    /// Print a script that completes this command line in a shell
+    /// Print a completion script for a shell
     Completions {
         /// The shell
         shell: clap_complete::Shell,
     },
+}
+
+/// What can be done with the accounts of a database that exists and is up to date.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AccountsCommand {
+    /// Change a user's password, and end all of the user's sessions
+    Changepassword(password::Arguments),
+    /// Manage users
+    #[command(subcommand)]
+    User(user::Subcommands),
+    /// Manage groups
+    #[command(subcommand)]
+    Group(group::Subcommands),
+    /// Manage permissions
+    #[command(subcommand)]
+    Permission(permission::Subcommands),
+    /// Issue tokens, and find out why one is refused
+    #[command(subcommand)]
+    Token(token::Subcommands),
+    /// Manage the keys that sign access tokens
+    #[command(subcommand)]
+    Key(key::Subcommands),
 }

@@ -17,19 +17,19 @@ use std::path::{Path, PathBuf};
 /// What `backup` takes.
 #[derive(Debug, Args)]
 pub(crate) struct Backup {
-    /// The file to write; it must not be there yet
+    /// File to write; it must not exist yet
     file: PathBuf,
 }
 
 /// What `restore` takes.
 #[derive(Debug, Args)]
 pub(crate) struct Restore {
-    /// The copy, of `doorwarden backup` or another whole copy of the database
+    /// The copy, made by `doorwarden backup` or another complete copy of the database
     file: PathBuf,
-    /// Leave sessions as they are in the copy: who has logged out since is logged in again
+    /// Keep the sessions of the copy: users who have logged out since are logged in again
     #[arg(long)]
     keep_sessions: bool,
-    /// Do not ask
+    /// Skip the confirmation prompt
     #[arg(long, short)]
     yes: bool,
 }
@@ -37,42 +37,41 @@ pub(crate) struct Restore {
 /// What `restored` takes.
 #[derive(Debug, Args)]
 pub(crate) struct AfterRestore {
-    /// Leave sessions as they are in the copy: who has logged out since is logged in again
+    /// Keep the sessions of the copy: users who have logged out since are logged in again
     #[arg(long)]
     keep_sessions: bool,
-    /// Do not ask
+    /// Skip the confirmation prompt
     #[arg(long, short)]
     yes: bool,
 }
 
 /// Copies a SQLite database while it is in use.
 pub(super) fn backup(config: &Config, arguments: &Backup, out: Output) -> Result<(), Failure> {
-    let database = sqlite(config, "pg_dump makes the copy of a PostgreSQL database")?;
+    let database = sqlite(config, "back up a PostgreSQL database with `pg_dump`")?;
     if !database.exists() {
-        return Err(Failure::unavailable(format!("there is no database at {}", database.display())));
+        return Err(Failure::unavailable(format!("no database at `{}`", database.display())));
     }
     doorwarden_sqlite::backup(database, &arguments.file)?;
     let file = arguments.file.display().to_string();
     let secret = match (&config.secret_key, config.secret_path()) {
         (None, Some(secret)) => {
-            format!(" The secret key, {}, is not in it: keep it in another place.", secret.display())
+            format!("; keep the secret key `{}` too, in another place", secret.display())
         }
-        _ => " The secret key is not in it.".to_owned(),
+        _ => "; the secret key is not included".to_owned(),
     };
-    out.done(&format!("The accounts are in {file}.{secret}"), &json!({ "file": file }))
+    out.done(&format!("Backed up the accounts to `{file}`{secret}"), &json!({ "file": file }))
 }
 
 /// Puts a copy in the place of a SQLite database that nobody uses.
 pub(super) async fn restore(config: &Config, arguments: &Restore, out: Output) -> Result<(), Failure> {
-    let database = sqlite(config, "pg_restore puts a PostgreSQL database back; then: doorwarden restored")?;
+    let database =
+        sqlite(config, "restore a PostgreSQL database with `pg_restore`, then run `doorwarden restored`")?;
     if !arguments.file.exists() {
-        return Err(Failure::unavailable(format!("there is no file {}", arguments.file.display())));
+        return Err(Failure::unavailable(format!("file `{}` not found", arguments.file.display())));
     }
     let question = match arguments.keep_sessions {
-        true => "Put the copy in the place of the accounts, and revoke every signing key?",
-        false => {
-            "Put the copy in the place of the accounts, revoke every signing key, and end every session?"
-        }
+        true => "Replace the accounts with the copy, and revoke all signing keys?",
+        false => "Replace the accounts with the copy, revoke all signing keys, and end all sessions?",
     };
     prompt::confirm(arguments.yes, question)?;
     let draft = doorwarden_sqlite::beside(database, &format!(".restore-{}", std::process::id()));
@@ -88,7 +87,7 @@ pub(super) async fn restore(config: &Config, arguments: &Restore, out: Output) -
     let (done, kept) = (prepared?, replaced?);
     let kept = kept.map(|kept| kept.display().to_string());
     let text = match &kept {
-        Some(kept) => format!("{} What was there before is in {kept}.", told(done)),
+        Some(kept) => format!("{}; kept the previous database as `{kept}`", told(done)),
         None => told(done),
     };
     out.done(&text, &json!({"revoked_keys": done.keys, "ended_sessions": done.sessions, "kept": kept}))
@@ -97,13 +96,14 @@ pub(super) async fn restore(config: &Config, arguments: &Restore, out: Output) -
 /// Makes of the copy, beside the database, what will take its place.
 async fn prepare(config: &Config, arguments: &Restore, draft: &Path) -> Result<Restored, Failure> {
     doorwarden_sqlite::backup(&arguments.file, draft)?;
-    let unusable = |why: String| Failure::no(format!("{} cannot be used: {why}", arguments.file.display()));
+    let unusable =
+        |why: String| Failure::no(format!("cannot restore from `{}`: {why}", arguments.file.display()));
     let known = "SELECT count(*) FROM sqlite_master WHERE name = 'doorwarden_migrations'";
     let looked = Connection::open_with_flags(draft, OpenFlags::SQLITE_OPEN_READ_ONLY).and_then(|copy| {
         Ok((copy.query_row(known, (), |row| row.get::<_, i64>(0))?, doorwarden_sqlite::damage(&copy)?))
     });
     match looked {
-        Ok((0, _)) => return Err(unusable("it holds no accounts of Doorwarden".to_owned())),
+        Ok((0, _)) => return Err(unusable("it contains no Doorwarden accounts".to_owned())),
         Ok((_, damage)) if !damage.is_empty() => {
             return Err(unusable(format!("it is damaged: {}", damage.join("; "))));
         }
@@ -123,11 +123,11 @@ pub(super) async fn after_restore(
     out: Output,
 ) -> Result<(), Failure> {
     if let Some(path) = config.sqlite_path().filter(|path| !path.exists()) {
-        return Err(Failure::unavailable(format!("there is no database at {}", path.display())));
+        return Err(Failure::unavailable(format!("no database at `{}`", path.display())));
     }
     let question = match arguments.keep_sessions {
-        true => "Revoke every signing key?",
-        false => "Revoke every signing key, and end every session?",
+        true => "Revoke all signing keys?",
+        false => "Revoke all signing keys, and end all sessions?",
     };
     prompt::confirm(arguments.yes, question)?;
     let store = open_store(config)?;
@@ -142,7 +142,9 @@ async fn finish(config: &Config, store: &dyn Store, keep_sessions: bool) -> Resu
         (_, 0) => {}
         (true, _) => store.migrate().await?,
         (false, _) => {
-            return Err(Failure::config("the copy is of an earlier version. hint: doorwarden migrate"));
+            return Err(
+                Failure::config("the copy is from an earlier version").hint("run `doorwarden migrate`")
+            );
         }
     }
     Ok(restored(store, SystemClock.now(), keep_sessions).await?)
@@ -150,13 +152,13 @@ async fn finish(config: &Config, store: &dyn Store, keep_sessions: bool) -> Resu
 
 fn told(done: Restored) -> String {
     format!(
-        "{} revoked, {} ended, {SKIPPED_IDS} ids skipped.",
+        "Revoked {}, ended {}, and skipped {SKIPPED_IDS} ids",
         count(done.keys, "signing key"),
         count(done.sessions, "session")
     )
 }
 
 fn sqlite<'c>(config: &'c Config, hint: &str) -> Result<&'c Path, Failure> {
-    let refused = || Failure::usage(format!("this is for SQLite. hint: {hint}"));
+    let refused = || Failure::usage("this command is for SQLite only").hint(hint);
     DatabaseUrl::sqlite_path(&config.database_url).ok_or_else(refused)
 }

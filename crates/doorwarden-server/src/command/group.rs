@@ -1,4 +1,4 @@
-//! `doorwarden group`: who may do the same.
+//! `doorwarden group`: groups of users and their permissions.
 
 use super::permission::{Tally, granted, names};
 use super::prompt;
@@ -16,30 +16,30 @@ pub(crate) enum Subcommands {
     List,
     /// Create a group
     Create {
-        /// Its name
+        /// Group name
         name: String,
     },
-    /// Delete a group; its members lose what it gave them
+    /// Delete a group; its members lose its permissions
     Delete {
-        /// Its name
+        /// Group name
         name: String,
-        /// Do not ask
+        /// Skip the confirmation prompt
         #[arg(long, short)]
         yes: bool,
     },
-    /// Give a group permissions
+    /// Grant permissions to a group
     Grant {
-        /// Its name
+        /// Group name
         name: String,
-        /// `app_label.codename`
+        /// Permissions, such as `blog.add_post`
         #[arg(required = true, value_name = "PERMISSION")]
         permissions: Vec<String>,
     },
-    /// Take permissions from a group
+    /// Revoke permissions from a group
     Revoke {
-        /// Its name
+        /// Group name
         name: String,
-        /// `app_label.codename`
+        /// Permissions, such as `blog.add_post`
         #[arg(required = true, value_name = "PERMISSION")]
         permissions: Vec<String>,
     },
@@ -55,30 +55,33 @@ pub(super) async fn run(accounts: &Doorwarden, command: Subcommands, out: Output
                 (value, vec![name.clone(), members.to_string(), permissions.join(", ")])
             };
             list.page(&users.groups().await?.iter().map(row).collect::<Vec<_>>())?;
-            list.end("There are no groups.")
+            list.end("No groups found")
         }
         Subcommands::Create { name } => {
             if !users.create_group(&name).await? {
-                return Err(Failure::no(format!("there is a group {name} already")));
+                return Err(Failure::no(format!("group `{name}` already exists")));
             }
-            out.done(&format!("There is a group {name}."), &json!({"name": name}))
+            out.done(&format!("Created group `{name}`"), &json!({"name": name}))
         }
         Subcommands::Delete { name, yes } => {
             let groups = users.groups().await?;
             let group = groups.iter().find(|group| group.name == name);
             let members = group.ok_or_else(|| no_group(&name))?.members;
-            prompt::confirm(yes, &format!("Delete the group {name} of {}?", count(members, "member")))?;
+            prompt::confirm(yes, &format!("Delete group `{name}` with {}?", count(members, "member")))?;
             if !users.delete_group(&name).await? {
                 return Err(no_group(&name));
             }
-            out.done(&format!("The group {name} was deleted."), &json!({"name": name, "deleted": true}))
+            out.done(&format!("Deleted group `{name}`"), &json!({"name": name, "deleted": true}))
         }
         Subcommands::Grant { name, permissions } => {
             let mut tally = Tally::default();
             for permission in names(&permissions)? {
                 let changed = granted(users.grant_to_group(&name, &permission).await, &permission)?;
-                let word = if changed { "now has" } else { "has already" };
-                tally.note(&permission, changed, format!("The group {name} {word} {permission}."));
+                let sentence = match changed {
+                    true => format!("Granted `{permission}` to group `{name}`"),
+                    false => format!("Group `{name}` already has `{permission}`"),
+                };
+                tally.note(&permission, changed, sentence);
             }
             tally.say(out, json!({"name": name}))
         }
@@ -86,8 +89,11 @@ pub(super) async fn run(accounts: &Doorwarden, command: Subcommands, out: Output
             let mut tally = Tally::default();
             for permission in names(&permissions)? {
                 let changed = users.revoke_from_group(&name, &permission).await?;
-                let word = if changed { "no longer has" } else { "did not have" };
-                tally.note(&permission, changed, format!("The group {name} {word} {permission}."));
+                let sentence = match changed {
+                    true => format!("Revoked `{permission}` from group `{name}`"),
+                    false => format!("Group `{name}` did not have `{permission}`"),
+                };
+                tally.note(&permission, changed, sentence);
             }
             tally.say(out, json!({"name": name}))
         }
@@ -95,5 +101,5 @@ pub(super) async fn run(accounts: &Doorwarden, command: Subcommands, out: Output
 }
 
 fn no_group(name: &str) -> Failure {
-    Failure::not_found(format!("there is no group {name}"))
+    Failure::not_found(format!("group `{name}` not found"))
 }

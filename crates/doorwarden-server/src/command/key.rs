@@ -10,15 +10,15 @@ use serde_json::json;
 /// What can be done with signing keys.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Subcommands {
-    /// List the keys and what each may do at this moment
+    /// List the keys and their states
     List,
-    /// Let the announced key of each algorithm sign before its time, once every verifier has had the time to learn of it
+    /// Rotate early: the announced key of each algorithm signs once every verifier has had time to fetch it
     Rotate,
-    /// Revoke a key that may have leaked: every token that it signed is refused at once, and the announced key takes its place
+    /// Revoke a key that may have leaked: all tokens it signed are refused at once, and the announced key takes over
     Revoke {
-        /// The key's `kid`
+        /// Key id (`kid`)
         kid: String,
-        /// Do not ask
+        /// Skip the confirmation prompt
         #[arg(long, short)]
         yes: bool,
     },
@@ -43,19 +43,19 @@ pub(super) async fn run(accounts: &Doorwarden, command: Subcommands, out: Output
                 (value, cells.map(str::to_owned).to_vec())
             });
             list.page(&rows.collect::<Vec<_>>())?;
-            list.end("There are no keys.")
+            list.end("No keys found")
         }
         Subcommands::Rotate => {
             let kids = keys.rotate().await?;
-            let are = if kids.len() == 1 { "key is" } else { "keys are" };
-            out.done(&format!("The next {are} {}.", kids.join(" and ")), &json!({ "kids": kids }))
+            let keys = if kids.len() == 1 { "key" } else { "keys" };
+            out.done(&format!("Rotated to {keys} `{}`", kids.join("`, `")), &json!({ "kids": kids }))
         }
         Subcommands::Revoke { kid, yes } => {
-            prompt::confirm(yes, &format!("Revoke the key {kid}, and refuse every token that it signed?"))?;
+            prompt::confirm(yes, &format!("Revoke key `{kid}`, and refuse every token that it signed?"))?;
             if !keys.revoke(&kid).await? {
-                return Err(Failure::not_found(format!("there is no key {kid} that is not revoked")));
+                return Err(Failure::not_found(format!("no unrevoked key `{kid}` found")));
             }
-            out.done(&format!("The key {kid} is revoked."), &json!({"kid": kid, "revoked": true}))
+            out.done(&format!("Revoked key `{kid}`"), &json!({"kid": kid, "revoked": true}))
         }
     }
 }

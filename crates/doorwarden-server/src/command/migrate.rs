@@ -9,10 +9,9 @@ use std::sync::Arc;
 /// Brings the schema up to date and declares the configured permissions, or with `check` says what there would be to do.
 pub(super) async fn run(config: &Config, check: bool, out: Output) -> Result<(), Failure> {
     if let (true, Some(path)) = (check, config.sqlite_path().filter(|path| !path.exists())) {
-        return Err(Failure::no(format!(
-            "there is no database at {}. hint: doorwarden migrate",
-            path.display()
-        )));
+        return Err(
+            Failure::no(format!("no database at `{}`", path.display())).hint("run `doorwarden migrate`")
+        );
     }
     let permissions = config.declared_permissions()?;
     let store = open_store(config)?;
@@ -22,10 +21,8 @@ pub(super) async fn run(config: &Config, check: bool, out: Output) -> Result<(),
         store.close().await;
         return match pending.len() {
             0 => Ok(()),
-            n => Err(Failure::no(format!(
-                "{} to be run. hint: doorwarden migrate",
-                count(n as u64, "migration")
-            ))),
+            n => Err(Failure::no(format!("{} pending", count(n as u64, "migration")))
+                .hint("run `doorwarden migrate`")),
         };
     }
     store.migrate().await?;
@@ -43,7 +40,11 @@ pub(super) fn open_store(config: &Config) -> Result<Arc<dyn Store>, BuildError> 
 
 fn report(out: Output, word: &str, names: &[String]) -> Result<(), Failure> {
     if names.is_empty() {
-        return out.done("The schema is up to date.", &json!({ word: names }));
+        return out.done("The database schema is up to date", &json!({ word: names }));
     }
-    out.done(&format!("{word}: {}", names.join(", ")), &json!({ word: names }))
+    let sentence = match word {
+        "applied" => format!("Applied {}: {}", count(names.len() as u64, "migration"), names.join(", ")),
+        _ => format!("Pending: {}", names.join(", ")),
+    };
+    out.done(&sentence, &json!({ word: names }))
 }

@@ -15,7 +15,7 @@ pub(crate) mod superuser;
 pub(crate) mod token;
 pub(crate) mod user;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{AccountsCommand, Cli, Command, Global};
 use crate::config::{Config, Environment, Loaded};
 use crate::failure::Failure;
 use crate::output::{self, Output};
@@ -24,65 +24,76 @@ use clap::CommandFactory;
 use doorwarden::{Builder, Doorwarden, User, UserId};
 use tracing_subscriber::filter::LevelFilter;
 
-pub(crate) async fn run(mut cli: Cli) -> Result<(), Failure> {
-    let out = Output::new(cli.global.json);
-    // These two help to find the way back from a wrong configuration, so they read none.
-    match &cli.command {
-        Command::Config { reference: true, .. } => return config::reference(),
-        Command::Config { schema: true, .. } => return config::schema(),
-        Command::Completions { shell } => return completions(*shell),
-        _ => {}
+pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
+    let Cli { mut global, command } = cli;
+    let out = Output::new(global.json);
+    match command {
+        // These help to find the way back from a wrong configuration, so they read none.
+        Command::Config { reference: true, .. } => config::reference(),
+        Command::Config { schema: true, .. } => config::schema(),
+        Command::Completions { shell } => completions(shell),
+        Command::Doctor(arguments) => {
+            log();
+            doctor::run(load(&global), &arguments, out).await
+        }
+        Command::Serve { listen } => {
+            global.set.extend(listen.map(|listen| format!("listen={listen}")));
+            serve::run(load(&global)?.config).await
+        }
+        Command::Config { .. } => config::show(&begin(&global)?, out),
+        Command::Migrate { check } => migrate::run(&begin(&global)?.config, check, out).await,
+        Command::Createsuperuser(arguments) => {
+            superuser::run(&begin(&global)?.config, arguments, &environment()?, out).await
+        }
+        Command::Import(from) => import::run(&begin(&global)?.config, from, out.is_json()).await,
+        Command::Secret(command) => secret::run(&begin(&global)?.config, command, out).await,
+        Command::Backup(arguments) => backup::backup(&begin(&global)?.config, &arguments, out),
+        Command::Restore(arguments) => backup::restore(&begin(&global)?.config, &arguments, out).await,
+        Command::Restored(arguments) => backup::after_restore(&begin(&global)?.config, &arguments, out).await,
+        Command::Accounts(command) => run_on_accounts(&begin(&global)?.config, command, out).await,
     }
-    if let Command::Serve { listen: Some(listen) } = &cli.command {
-        cli.global.set.push(format!("listen={listen}"));
-    }
-    let environment = Environment::new(std::env::vars_os())?;
-    let loaded = Loaded::read(&cli.global, &environment);
-    if let Command::Doctor(arguments) = cli.command {
-        log();
-        return doctor::run(loaded, &arguments, out).await;
-    }
-    let loaded = loaded?;
-    if let Command::Serve { .. } = &cli.command {
-        return serve::run(loaded.config).await;
-    }
+}
+
+async fn run_on_accounts(config: &Config, command: AccountsCommand, out: Output) -> Result<(), Failure> {
+    let accounts = match command {
+        AccountsCommand::Token(_) | AccountsCommand::Key(key::Subcommands::Rotate) => {
+            open_with_keys(config).await?
+        }
+        // A key can be revoked even by somebody who cannot make the next one.
+        AccountsCommand::Key(key::Subcommands::Revoke { .. }) => match open_with_keys(config).await {
+            Ok(accounts) => accounts,
+            Err(_) => open(config).await?,
+        },
+        _ => open(config).await?,
+    };
+    let result = match command {
+        AccountsCommand::Changepassword(arguments) => password::run(&accounts, &arguments, out).await,
+        AccountsCommand::User(command) => user::run(&accounts, command, out).await,
+        AccountsCommand::Group(command) => group::run(&accounts, command, out).await,
+        AccountsCommand::Permission(command) => permission::run(&accounts, command, out).await,
+        AccountsCommand::Key(command) => key::run(&accounts, command, out).await,
+        AccountsCommand::Token(command) => token::run(&accounts, command, out).await,
+    };
+    accounts.close().await;
+    result
+}
+
+fn environment() -> Result<Environment, Failure> {
+    Environment::new(std::env::vars_os())
+}
+
+fn load(global: &Global) -> Result<Loaded, Failure> {
+    Loaded::read(global, &environment()?)
+}
+
+/// The configuration of a command that ends by itself, which tells at once what is probably a mistake.
+fn begin(global: &Global) -> Result<Loaded, Failure> {
+    let loaded = load(global)?;
     log();
     for warning in &loaded.config.warnings {
-        output::tell(&format!("doorwarden: warning: {warning}"));
+        output::tell(&format!("warning: {warning}"));
     }
-    let config = &loaded.config;
-    match cli.command {
-        Command::Migrate { check } => migrate::run(config, check, out).await,
-        Command::Createsuperuser(arguments) => superuser::run(config, arguments, &environment, out).await,
-        Command::Import(from) => import::run(config, from, out.is_json()).await,
-        Command::Config { .. } => config::show(&loaded, out),
-        Command::Secret(command) => secret::run(config, command, out).await,
-        Command::Backup(arguments) => backup::backup(config, &arguments, out),
-        Command::Restore(arguments) => backup::restore(config, &arguments, out).await,
-        Command::Restored(arguments) => backup::after_restore(config, &arguments, out).await,
-        command => {
-            let accounts = match command {
-                Command::Token(_) | Command::Key(key::Subcommands::Rotate) => open_with_keys(config).await?,
-                // A key can be revoked also by who cannot make the next one.
-                Command::Key(key::Subcommands::Revoke { .. }) => match open_with_keys(config).await {
-                    Ok(accounts) => accounts,
-                    Err(_) => open(config).await?,
-                },
-                _ => open(config).await?,
-            };
-            let result = match command {
-                Command::Changepassword(arguments) => password::run(&accounts, &arguments, out).await,
-                Command::User(command) => user::run(&accounts, command, out).await,
-                Command::Group(command) => group::run(&accounts, command, out).await,
-                Command::Permission(command) => permission::run(&accounts, command, out).await,
-                Command::Key(command) => key::run(&accounts, command, out).await,
-                Command::Token(command) => token::run(&accounts, command, out).await,
-                _ => unreachable!("every other command has returned"),
-            };
-            accounts.close().await;
-            result
-        }
-    }
+    Ok(loaded)
 }
 
 /// What the library logs while a command runs: only what is wrong.
@@ -113,10 +124,8 @@ fn is_there(config: &Config) -> Result<(), Failure> {
     if let Some(path) = config.sqlite_path()
         && !path.exists()
     {
-        return Err(Failure::unavailable(format!(
-            "there is no database at {}. hint: doorwarden migrate makes one",
-            path.display()
-        )));
+        return Err(Failure::unavailable(format!("no database at `{}`", path.display()))
+            .hint("run `doorwarden migrate` to create it"));
     }
     Ok(())
 }
@@ -130,9 +139,9 @@ async fn user(accounts: &Doorwarden, named: &str) -> Result<User, Failure> {
     let users = accounts.users();
     let (found, kind) = match named.parse() {
         Ok(id) => (users.get(UserId(id)).await?, "id"),
-        Err(_) => (users.get_by_email(named).await?, "e-mail address"),
+        Err(_) => (users.get_by_email(named).await?, "email"),
     };
-    found.ok_or_else(|| Failure::not_found(format!("there is no user with the {kind} {named}")))
+    found.ok_or_else(|| Failure::not_found(format!("no user with {kind} `{named}`")))
 }
 
 fn completions(shell: clap_complete::Shell) -> Result<(), Failure> {

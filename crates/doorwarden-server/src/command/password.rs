@@ -10,14 +10,14 @@ const TRIES: u32 = 3;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// The user's e-mail address, or id
+    /// The user's email or id
     user: String,
-    /// Read the password from standard input: one line
+    /// Read the password from standard input (one line)
     #[arg(long)]
     password_stdin: bool,
 }
 
-/// Gives a user a new password, which must be strong enough, and ends his sessions.
+/// Gives a user a new password, which must be strong enough, and ends the user's sessions.
 pub(super) async fn run(accounts: &Doorwarden, arguments: &Arguments, out: Output) -> Result<(), Failure> {
     let user = super::user(accounts, &arguments.user).await?;
     let (username, email) = (user.username.as_str(), user.email.as_str());
@@ -27,7 +27,7 @@ pub(super) async fn run(accounts: &Doorwarden, arguments: &Arguments, out: Outpu
     let password = strong(accounts, username, email, arguments.password_stdin)?;
     accounts.users().set_password(user.id, Some(password.expose())).await?;
     out.done(
-        &format!("Password changed successfully for user '{email}'. All sessions have ended."),
+        &format!("Password changed successfully for user '{email}', and all sessions ended"),
         &json!({"id": user.id, "email": email, "password_changed": true}),
     )
 }
@@ -50,7 +50,7 @@ pub(super) fn strong(
         };
     }
     if !prompt::is_possible() {
-        return Err(Failure::usage("there is no terminal to ask on. hint: --password-stdin"));
+        return Err(Failure::usage("no terminal to prompt on").hint("use `--password-stdin`"));
     }
     for _ in 0..TRIES {
         let typed = prompt::password("Passwords do not match. Please try again.")?;
@@ -61,5 +61,5 @@ pub(super) fn strong(
         }
         tell(&found.join("\n"));
     }
-    Err(Failure::no(format!("Aborting after {TRIES} attempts: nothing was changed.")))
+    Err(Failure::no(format!("aborted after {TRIES} attempts; nothing was changed")))
 }

@@ -1,4 +1,4 @@
-//! `doorwarden permission`: what there is to be allowed.
+//! `doorwarden permission`: the permissions that can be granted.
 
 use super::prompt;
 use crate::failure::Failure;
@@ -12,20 +12,20 @@ use serde_json::{Value, json};
 /// What can be done with permissions.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Subcommands {
-    /// List the permissions that exist
+    /// List the permissions
     List,
-    /// Declare a permission, or give it another label
+    /// Create a permission, or change its label
     Add {
-        /// `app_label.codename`, such as `blog.add_post`
+        /// Permission name, `app_label.codename`, such as `blog.add_post`
         name: String,
-        /// What people read [default: made of the codename: "Can add post"]
+        /// Label for people [default: from the codename, such as "Can add post"]
         label: Option<String>,
     },
-    /// Delete a permission, and take it from everybody
+    /// Delete a permission, and revoke it from all users and groups
     Delete {
-        /// `app_label.codename`
+        /// Permission name, such as `blog.add_post`
         name: String,
-        /// Do not ask
+        /// Skip the confirmation prompt
         #[arg(long, short)]
         yes: bool,
     },
@@ -41,22 +41,28 @@ pub(super) async fn run(accounts: &Doorwarden, command: Subcommands, out: Output
                 (json!({"name": name.as_str(), "label": label}), vec![name.to_string(), label.clone()])
             };
             list.page(&permissions.iter().map(row).collect::<Vec<_>>())?;
-            list.end("There are no permissions.")
+            list.end("No permissions found")
         }
         Subcommands::Add { name, label } => {
             let name = self::name(&name)?;
             let label = label.unwrap_or_else(|| format!("Can {}", name.codename().replace(['_', '-'], " ")));
             let added = json!({"name": name.as_str(), "label": label});
             users.declare_permission(Permission { name: name.clone(), label }).await?;
-            out.done(&format!("There is a permission {name}."), &added)
+            out.done(&format!("Created permission `{name}`"), &added)
         }
         Subcommands::Delete { name, yes } => {
             let name = self::name(&name)?;
-            prompt::confirm(yes, &format!("Delete the permission {name}, and take it from everybody?"))?;
+            prompt::confirm(
+                yes,
+                &format!("Delete permission `{name}`, and revoke it from all users and groups?"),
+            )?;
             if !users.delete_permission(&name).await? {
-                return Err(Failure::not_found(format!("there is no permission {name}")));
+                return Err(Failure::not_found(format!("permission `{name}` not found")));
             }
-            out.done(&format!("{name} was deleted."), &json!({"name": name.as_str(), "deleted": true}))
+            out.done(
+                &format!("Deleted permission `{name}`"),
+                &json!({"name": name.as_str(), "deleted": true}),
+            )
         }
     }
 }
@@ -67,7 +73,7 @@ pub(super) fn names(texts: &[String]) -> Result<Vec<PermissionName>, Failure> {
 }
 
 fn name(text: &str) -> Result<PermissionName, Failure> {
-    text.parse().map_err(|error| Failure::usage(format!("\"{text}\": {error}")))
+    text.parse().map_err(|error| Failure::usage(format!("`{text}`: {error}")))
 }
 
 /// What became of several permissions.
@@ -100,9 +106,8 @@ pub(super) fn granted(
     permission: &PermissionName,
 ) -> Result<bool, Failure> {
     result.map_err(|error| match error {
-        GrantError::NoSuchPermission => Failure::not_found(format!(
-            "there is no permission {permission}. hint: doorwarden permission add {permission}"
-        )),
+        GrantError::NoSuchPermission => Failure::not_found(format!("permission `{permission}` not found"))
+            .hint(format!("run `doorwarden permission add {permission}`")),
         other => other.into(),
     })
 }

@@ -46,7 +46,8 @@ pub(super) fn confirm(yes: bool, question: &str) -> Result<(), Failure> {
         return Ok(());
     }
     if !is_possible() {
-        return Err(Failure::usage("this cannot be undone, and there is no terminal to ask on. hint: --yes"));
+        return Err(Failure::usage("this cannot be undone, and there is no terminal to prompt on")
+            .hint("use `--yes`"));
     }
     match line(&format!("{question} [y/N] "))?.to_lowercase().as_str() {
         "y" | "yes" => Ok(()),
@@ -134,7 +135,7 @@ pub(super) fn password(differ: &str) -> Result<Option<Password>, Failure> {
     Ok(None)
 }
 
-/// Whether it is nothing but white space.
+/// Whether it is nothing but whitespace.
 pub(super) fn is_blank(password: &Password) -> bool {
     python_strip(password.expose()).is_empty()
 }

@@ -2,7 +2,7 @@
 
 use super::prompt;
 use crate::config::Config;
-use crate::failure::Failure;
+use crate::failure::{Failure, Message};
 use crate::output::{Output, count, tell};
 use clap::Subcommand;
 use doorwarden::OldSecretKey;
@@ -11,10 +11,10 @@ use serde_json::json;
 /// What can be done about the secret key.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Subcommands {
-    /// End everything that came of a secret key that has leaked or is lost: every signing key is revoked and made anew, everybody is
-    /// signed out. Stop the service first, and configure another secret key; the one beside a SQLite database is made anew
+    /// Invalidate everything derived from a leaked or lost secret key: all signing keys are revoked and replaced, and all users are
+    /// signed out. Stop the service first, and configure another secret key; the one beside a SQLite database is replaced
     Revoke {
-        /// Do not ask
+        /// Skip the confirmation prompt
         #[arg(long, short)]
         yes: bool,
     },
@@ -23,22 +23,21 @@ pub(crate) enum Subcommands {
 pub(super) async fn run(config: &Config, command: Subcommands, out: Output) -> Result<(), Failure> {
     let Subcommands::Revoke { yes } = command;
     if let Some(path) = config.sqlite_path().filter(|path| !path.exists()) {
-        return Err(Failure::unavailable(format!("there is no database at {}", path.display())));
+        return Err(Failure::unavailable(format!("no database at `{}`", path.display())));
     }
     prompt::confirm(
         yes,
-        "Is the service stopped, and the secret key that is configured now another one? Revoke every signing key, and sign out everybody?",
+        "Is the service stopped, and another secret key configured? Revoke all signing keys, and sign out all users?",
     )?;
     if config.old_secret_keys.iter().any(|(_, good_for)| *good_for != OldSecretKey::OpensKeys) {
-        tell(
-            "doorwarden: warning: tokens under old_secret_keys are still accepted: take out the one that has leaked",
-        );
+        let warning = Message::new("tokens under `old_secret_keys` are still accepted");
+        tell(&format!("warning: {}", warning.hint("remove the leaked key from `old_secret_keys`")));
     }
     let ended = config.command_builder()?.revoke_secret_key().await?;
     if let Some(file) = &ended.file {
-        tell(&format!("A new secret key lies in {}.", file.display()));
+        tell(&format!("Created a new secret key in `{}`", file.display()));
     }
     let text =
-        format!("{} revoked, {} signed out.", count(ended.keys, "signing key"), count(ended.users, "user"));
+        format!("Revoked {} and signed out {}", count(ended.keys, "signing key"), count(ended.users, "user"));
     out.done(&text, &json!({"revoked_keys": ended.keys, "signed_out_users": ended.users}))
 }

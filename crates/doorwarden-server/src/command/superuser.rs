@@ -13,10 +13,10 @@ use std::path::Path;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// The e-mail address
+    /// Email
     #[arg(long, value_name = "ADDRESS")]
     email: Option<String>,
-    /// The user name
+    /// Username
     #[arg(long, value_name = "NAME")]
     username: Option<String>,
     /// Do not prompt; values not given as options are read from DOORWARDEN_SUPERUSER_EMAIL, DOORWARDEN_SUPERUSER_USERNAME and
@@ -33,9 +33,9 @@ pub(super) async fn run(
     out: Output,
 ) -> Result<(), Failure> {
     if !arguments.no_input && !prompt::is_possible() {
-        return Err(Failure::usage(
-            "there is no terminal to ask on. hint: --no-input, with DOORWARDEN_SUPERUSER_EMAIL, DOORWARDEN_SUPERUSER_USERNAME \
-             and DOORWARDEN_SUPERUSER_PASSWORD",
+        return Err(Failure::usage("no terminal to prompt on").hint(
+            "use `--no-input`, with `DOORWARDEN_SUPERUSER_EMAIL`, `DOORWARDEN_SUPERUSER_USERNAME` and \
+             `DOORWARDEN_SUPERUSER_PASSWORD`",
         ));
     }
     let accounts = open(config).await?;
@@ -48,7 +48,7 @@ pub(super) async fn run(
 async fn open(config: &Config) -> Result<Doorwarden, Failure> {
     match config.sqlite_path().filter(|path| !path.exists()) {
         Some(path) => {
-            tell(&format!("There is no database at {} yet: it is made now.", path.display()));
+            tell(&format!("No database at `{}`; creating it", path.display()));
             super::build(config.command_builder()?.without_keys().migrate(true)).await
         }
         None => super::open(config).await,
@@ -98,7 +98,7 @@ fn given(
     };
     // As in Django it is taken nevertheless.
     for weakness in password.iter().flat_map(|p| prompt::weaknesses(accounts, p, &username, &email)) {
-        tell(&format!("doorwarden: warning: {weakness}"));
+        tell(&format!("warning: {weakness}"));
     }
     Ok(NewAccount { username, email, password, ..NewAccount::default() })
 }

@@ -66,7 +66,7 @@ impl Acceptor {
                 Err(error) => {
                     // Mostly too many open files: waiting is all that helps.
                     if complained.is_none_or(|at| at.elapsed() > COMPLAINT_INTERVAL) {
-                        tracing::warn!(%error, "connections cannot be accepted");
+                        tracing::warn!(%error, "failed to accept connections");
                         complained = Some(Instant::now());
                     }
                     tokio::time::sleep(Duration::from_millis(50)).await;
@@ -74,7 +74,7 @@ impl Acceptor {
                 }
             };
             if let Err(error) = stream.set_nodelay(true) {
-                tracing::debug!(%error, "TCP_NODELAY could not be set");
+                tracing::debug!(%error, "failed to set TCP_NODELAY");
             }
             let activity = Activity::new();
             let connection = connection(&http, stream, peer, activity.clone(), service.clone());
@@ -86,7 +86,7 @@ impl Acceptor {
         }
         drop(listener);
         if tokio::time::timeout(self.drain, graceful.shutdown()).await.is_err() && !self.drain.is_zero() {
-            tracing::warn!("some requests did not end in time");
+            tracing::warn!("some requests did not finish in time");
         }
     }
 }
@@ -103,10 +103,10 @@ async fn until(patience: Patience, activity: Activity, connection: impl Future<O
     tokio::select! {
         ended = connection => {
             if let Err(error) = ended {
-                tracing::debug!(%error, "a connection broke");
+                tracing::debug!(%error, "connection failed");
             }
         }
-        () = activity.expired(patience) => tracing::debug!("a connection did not get on"),
+        () = activity.expired(patience) => tracing::debug!("connection stalled"),
     }
 }
 

@@ -22,8 +22,8 @@ pub(super) fn connections(wanted: usize) -> usize {
     if room < wanted {
         tracing::warn!(
             max_connections = room,
-            "fewer connections than max_connections ({wanted}) have room: this process may open {allowed} files. hint: \
-             ulimit -n, LimitNOFILE of systemd, or --ulimit nofile of docker"
+            hint = "raise `ulimit -n`, systemd's `LimitNOFILE`, or Docker's `--ulimit nofile`",
+            "fewer connections than `max_connections` ({wanted}) are possible: this process may open only {allowed} files"
         );
     }
     room.min(wanted)

@@ -22,7 +22,7 @@ pub(super) struct Log(Lines);
 /// Starts the log: text for people, JSON for programs, on standard error. A panic becomes a line of it.
 pub(super) fn start(config: &Config) -> Result<Log, Failure> {
     let filter = EnvFilter::try_new(&config.log)
-        .map_err(|error| Failure::config(format!("log.level is not understood: {error}")))?;
+        .map_err(|error| Failure::config(format!("invalid `log.level`: {error}")))?;
     let terminal = std::io::stderr().is_terminal();
     let lines = Lines::start(std::io::stderr())?;
     let log = tracing_subscriber::fmt()
@@ -59,7 +59,7 @@ impl Lost {
     pub(super) fn metric(&self) -> String {
         let lost = self.0.lost.load(Ordering::Relaxed);
         format!(
-            "# HELP doorwarden_log_lines_lost_total Lines of the log that could not be written.\n\
+            "# HELP doorwarden_log_lines_lost_total Log lines that could not be written.\n\
              # TYPE doorwarden_log_lines_lost_total counter\ndoorwarden_log_lines_lost_total {lost}\n"
         )
     }

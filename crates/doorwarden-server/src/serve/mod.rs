@@ -7,7 +7,7 @@ mod log;
 mod patience;
 
 use crate::config::Config;
-use crate::failure::Failure;
+use crate::failure::{Failure, Hint};
 use accept::Acceptor;
 use axum::Router;
 use axum::extract::Request;
@@ -43,7 +43,7 @@ const BACKLOG: u32 = 1024;
 pub(crate) async fn run(config: Config) -> Result<(), Failure> {
     let log = log::start(&config)?;
     for warning in &config.warnings {
-        tracing::warn!("{warning}");
+        tracing::warn!(hint = warning.advice().map(Hint::as_str), "{}", warning.text());
     }
     look_around(&config)?;
     let mut signals = Signals::new()?;
@@ -62,7 +62,7 @@ pub(crate) async fn run(config: Config) -> Result<(), Failure> {
                 drop(tokio::spawn(metrics(listener, accounts.clone(), log.lost(), stopped.clone())));
             }
             Err(error) => {
-                tracing::warn!(%address, %error, "metrics are not served: the address cannot be used");
+                tracing::warn!(%address, %error, "metrics are not served: cannot listen on the address");
             }
         }
     }
@@ -72,7 +72,7 @@ pub(crate) async fn run(config: Config) -> Result<(), Failure> {
     let acceptor = Acceptor { max_connections, keep_alive: config.keep_alive, drain: DRAIN };
     let serving = tokio::spawn(acceptor.run(listener, accounts.service(), stopped));
     signals.next().await;
-    tracing::info!("stopping: what has begun is finished");
+    tracing::info!("stopping; finishing open requests");
     let _ = stop.send(true);
     accounts.end_streams();
     let ending = async {
@@ -85,7 +85,7 @@ pub(crate) async fn run(config: Config) -> Result<(), Failure> {
     };
     tokio::select! {
         () = ending => tracing::info!("stopped"),
-        () = signals.next() => tracing::warn!("stopped by a second signal, before what had begun was finished"),
+        () = signals.next() => tracing::warn!("stopped by a second signal, before open requests were finished"),
     }
     Ok(())
 }
@@ -102,7 +102,11 @@ async fn build(config: &Config) -> Result<Doorwarden, Failure> {
         if !failure.may_pass() || config.sqlite_path().is_some() || began.elapsed() + pause > DATABASE_WAIT {
             return Err(failure);
         }
-        tracing::warn!("waiting up to {} s: {}", DATABASE_WAIT.as_secs(), failure.message().text());
+        tracing::warn!(
+            "waiting up to {} s for the database: {}",
+            DATABASE_WAIT.as_secs(),
+            failure.message().text()
+        );
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(Duration::from_secs(5));
     }
@@ -115,10 +119,8 @@ async fn with_the_right_time(accounts: Doorwarden) -> Result<Doorwarden, Failure
         return Ok(accounts);
     }
     accounts.close().await;
-    Err(Failure::config(format!(
-        "this machine's clock differs from the database's by {} s. hint: let both follow a time server",
-        skew.as_secs()
-    )))
+    Err(Failure::config(format!("this machine's clock differs from the database's by {} s", skew.as_secs()))
+        .hint("synchronize both with a time server"))
 }
 
 /// Says what is probably not meant so, before anything is opened or made.
@@ -126,19 +128,20 @@ fn look_around(config: &Config) -> Result<(), Failure> {
     if config.is_issuer_guessed() {
         tracing::warn!(
             issuer = %config.default_issuer(),
-            "tokens.issuer is not set, and follows from listen: other services, and instances on one database that listen elsewhere, \
-             refuse such access tokens. hint: set tokens.issuer to the public URL, on every instance the same"
+            hint = "set `tokens.issuer` to the public URL, the same on every instance",
+            "`tokens.issuer` is not set, and derived from `listen`: other services, and instances on one database that listen elsewhere, \
+             refuse such access tokens"
         );
     }
     let Some(path) = config.sqlite_path() else { return Ok(()) };
     if let Some(former) = config.database_url.former_path().filter(|former| former.exists() && !path.exists())
     {
         return Err(Failure::config(format!(
-            "an earlier version took the whole URL for the name of the file: the accounts are in \"{}\", and {} would be made empty. \
-             hint: move it and its .secret there, or away",
+            "an earlier version used the whole URL as the file name: the accounts are in `{}`, and `{}` would be created empty",
             former.display(),
             path.display()
-        )));
+        ))
+        .hint("move it and its `.secret` file there, or away"));
     }
     match doorwarden_sqlite::user_of(path) {
         Some(0) => tracing::warn!("another process already uses this database"),
@@ -151,13 +154,17 @@ fn look_around(config: &Config) -> Result<(), Failure> {
 /// An address of our own on which nobody is listened to yet: who comes before the service is ready is refused at once.
 async fn bind(address: &str) -> Result<TcpSocket, Failure> {
     let fail = |error: std::io::Error| {
-        let hint = match error.kind() {
-            ErrorKind::AddrInUse => ". hint: another program listens there; --listen 127.0.0.1:8001",
-            ErrorKind::PermissionDenied => ". hint: ports below 1024 are for root; --listen 127.0.0.1:8000",
-            ErrorKind::AddrNotAvailable => ". hint: this machine does not have that address",
-            _ => "",
-        };
-        Failure::unavailable(format!("cannot listen on {address}: {error}{hint}"))
+        let failure = Failure::unavailable(format!("cannot listen on `{address}`: {error}"));
+        match error.kind() {
+            ErrorKind::AddrInUse => {
+                failure.hint("another program listens there; try `--listen 127.0.0.1:8001`")
+            }
+            ErrorKind::PermissionDenied => {
+                failure.hint("ports below 1024 require privileges; try `--listen 127.0.0.1:8000`")
+            }
+            ErrorKind::AddrNotAvailable => failure.hint("this machine does not have that address"),
+            _ => failure,
+        }
     };
     let mut last = None;
     for address in tokio::net::lookup_host(address).await.map_err(fail)? {

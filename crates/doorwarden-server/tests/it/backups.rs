@@ -92,8 +92,8 @@ fn what_is_no_whole_copy_is_refused_and_nothing_is_touched() {
     let site = site.file("letter", &"a letter, longer than any header of a database. ".repeat(100));
     site.run(&["restore", "letter", "--yes"]).fails(69, "letter");
     rusqlite::Connection::open(site.path("foreign.db")).unwrap().execute_batch("CREATE TABLE t (a)").unwrap();
-    site.run(&["restore", "foreign.db", "--yes"]).fails(1, "no accounts");
-    site.run(&["restore", "missing.db", "--yes"]).fails(69, "there is no file");
+    site.run(&["restore", "foreign.db", "--yes"]).fails(1, "no Doorwarden accounts");
+    site.run(&["restore", "missing.db", "--yes"]).fails(69, "file `missing.db` not found");
     site.run(&["backup", "no/folder/copy.db"]).fails(69, "no/folder");
     assert_eq!(std::fs::read(site.path("doorwarden.db")).unwrap(), before);
     let left: Vec<_> =

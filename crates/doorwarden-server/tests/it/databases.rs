@@ -124,17 +124,17 @@ fn a_folder_that_is_made_is_said_and_a_path_that_leads_nowhere_is_refused() {
 #[test]
 fn instances_on_postgres_are_told_that_they_need_one_issuer() {
     let Some(site) = Site::postgres() else { return };
-    let warning = "tokens.issuer is not set";
+    let warning = "`tokens.issuer` is not set";
     let log = |site: &Site| std::fs::read_to_string(site.path("log")).unwrap();
     let first = Service::start(&site, free_port());
     assert!(log(&site).contains(warning), "{}", log(&site));
     drop(first);
-    assert!(site.run(&["doctor"]).stdout.contains("set tokens.issuer"));
+    assert!(site.run(&["doctor"]).stdout.contains("set `tokens.issuer`"));
     std::fs::remove_file(site.path("log")).unwrap();
     let site = site.env("DOORWARDEN_TOKENS_ISSUER", "https://id.example.com");
     let _second = Service::start(&site, free_port());
     assert!(!log(&site).contains(warning), "{}", log(&site));
-    assert!(!site.run(&["doctor"]).stdout.contains("set tokens.issuer"));
+    assert!(!site.run(&["doctor"]).stdout.contains("set `tokens.issuer`"));
 }
 
 #[test]
@@ -151,7 +151,7 @@ fn a_service_that_others_reach_is_told_that_its_issuer_is_a_guess() {
     let child = service.stdout(Stdio::null()).stderr(file).spawn().unwrap();
     let _service = Service { port, child };
     let began = Instant::now();
-    while !log(&site).contains("tokens.issuer is not set") {
+    while !log(&site).contains("`tokens.issuer` is not set") {
         assert!(began.elapsed() < Duration::from_secs(20), "{}", log(&site));
         std::thread::sleep(Duration::from_millis(20));
     }

@@ -196,7 +196,7 @@ async fn a_model_without_user_names_may_take_them_from_the_address() {
         .unwrap();
     let target = Database::sqlite();
     let told = run(import_command(&source, &target, &[]));
-    assert!(told.code == 1 && told.stderr.contains("hint: --username-from email"), "{told:?}");
+    assert!(told.code == 1 && told.stderr.contains("hint: use `--username-from email`"), "{told:?}");
     import(&source, &target, &["--username-from", "email"], 0);
     let accounts = target.accounts().await;
     let names: Vec<_> =

@@ -7,7 +7,7 @@ use std::time::Instant;
 #[test]
 fn migrating_says_what_it_did_and_once_is_enough() {
     for site in [Some(Site::empty()), Site::empty_postgres()].into_iter().flatten() {
-        site.run(&["migrate", "--check"]).fails(1, "hint: doorwarden migrate");
+        site.run(&["migrate", "--check"]).fails(1, "hint: run `doorwarden migrate`");
         let applied = site.run(&["migrate"]).json()["applied"].clone();
         assert_eq!(applied[0], "0001_tables");
         assert_eq!(site.run(&["migrate"]).json(), json!({"applied": []}));
@@ -18,8 +18,8 @@ fn migrating_says_what_it_did_and_once_is_enough() {
 #[test]
 fn a_check_and_a_look_leave_nothing_behind() {
     let site = Site::empty();
-    site.run(&["migrate", "--check"]).fails(1, "there is no database at doorwarden.db");
-    site.run(&["user", "list"]).fails(69, "hint: doorwarden migrate makes one");
+    site.run(&["migrate", "--check"]).fails(1, "no database at `doorwarden.db`");
+    site.run(&["user", "list"]).fails(69, "hint: run `doorwarden migrate` to create it");
     site.run(&["doctor"]).succeeds();
     assert_eq!(std::fs::read_dir(site.folder()).unwrap().count(), 0);
 }
@@ -57,6 +57,7 @@ fn a_table_of_another_program_is_named_and_nothing_is_changed() {
 fn a_migration_that_is_killed_at_any_moment_is_finished_by_the_next() {
     for make in [|| Some(Site::empty()), Site::empty_postgres] {
         let Some(site) = make() else { continue };
+        let all = make().unwrap().run(&["migrate"]).json()["applied"].as_array().unwrap().len();
         let (mut child, begun) = begin_to_migrate(&site);
         assert!(child.wait().unwrap().success());
         let whole = begun.elapsed();
@@ -69,7 +70,7 @@ fn a_migration_that_is_killed_at_any_moment_is_finished_by_the_next() {
             child.kill().unwrap();
             child.wait().unwrap();
             let applied = site.run(&["migrate"]).json()["applied"].as_array().unwrap().len();
-            assert!(applied == 0 || applied == 6, "all or nothing: {applied}");
+            assert!(applied == 0 || applied == all, "all or nothing: {applied}");
             met += usize::from(applied > 0);
             assert_eq!(site.run(&["migrate", "--check"]).json(), json!({"pending": []}));
             site.user("jane");

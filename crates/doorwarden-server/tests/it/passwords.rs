@@ -16,7 +16,7 @@ fn a_new_password_is_judged_and_ends_every_session(site: &Site) {
         site.run_with(&change, blank).fails(1, "Blank passwords aren't allowed.");
     }
     site.run_with(&change, "").fails(130, "Operation cancelled.");
-    site.run(&["changepassword", "ada@example.com"]).fails(2, "hint: --password-stdin");
+    site.run(&["changepassword", "ada@example.com"]).fails(2, "hint: use `--password-stdin`");
     assert_eq!(site.run(&["user", "show", &id]).json()["password"], "unusable", "nothing was changed yet");
 
     let changed = site.run_with(&change, "a tolerable password\r\nmore\n");
@@ -32,7 +32,7 @@ fn a_password_comes_from_standard_input(site: &Site) {
     site.run_with(&create, "bob@example.co\n").fails(1, "The password is too similar to the email.");
     let created = site.run_with(&create, "a tolerable password").json();
     assert_eq!(created["password"], "argon2");
-    site.run(&["user", "create", "eve@example.com", "eve"]).fails(2, "hint: --password-stdin");
+    site.run(&["user", "create", "eve@example.com", "eve"]).fails(2, "hint: use `--password-stdin`");
 }
 
 #[test]
@@ -44,7 +44,7 @@ fn somebody_at_a_terminal_has_three_tries() {
     for (first, second, answer) in [
         ("hunter2hunter2", "hunter3hunter3", "Passwords do not match. Please try again."),
         ("12345678", "12345678", "This password is entirely numeric."),
-        ("short", "short", "Aborting after 3 attempts"),
+        ("short", "short", "aborted after 3 attempts"),
     ] {
         terminal.sees("Password: ");
         terminal.types_hidden(first);

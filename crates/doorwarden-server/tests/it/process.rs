@@ -103,7 +103,10 @@ fn with_few_open_files_fewer_connections_are_taken_and_the_database_still_works(
     drop(idle);
     assert_eq!(service.status("POST", "/login", JANE), Some(200));
     let log = std::fs::read_to_string(site.path("log")).unwrap();
-    assert!(log.contains("this process may open 64 files") && !log.contains("cannot be accepted"), "{log}");
+    assert!(
+        log.contains("this process may open only 64 files") && !log.contains("failed to accept"),
+        "{log}"
+    );
     assert!(service.terminate().0.success());
 }
 
@@ -164,7 +167,7 @@ fn says(log: &Path, text: &str) {
 fn a_service_that_waits_for_its_database_says_so_and_ends_when_it_is_told() {
     let site = Site::empty().env("DOORWARDEN_SECRET_KEY", SECRET_KEY);
     let (mut child, log) = behind(&site, free_port());
-    says(&log, "waiting up to 60 s: the database is not available");
+    says(&log, "waiting up to 60 s for the database: the database is not available");
     send(&child, Signal::TERM);
     assert!(child.wait().unwrap().success());
     assert!(!std::fs::read_to_string(&log).unwrap().contains("hunter2"));

@@ -6,7 +6,7 @@ on_both!(permissions_are_declared_granted_and_deleted, groups_give_permissions_t
 fn permissions_are_declared_granted_and_deleted(site: &Site) {
     let id = site.user("ada");
     site.run(&["user", "grant", &id, "blog.add_post"])
-        .fails(3, "hint: doorwarden permission add blog.add_post");
+        .fails(3, "hint: run `doorwarden permission add blog.add_post`");
     site.run(&["user", "grant", &id, "nonsense"]).fails(2, "app_label.codename");
     site.run(&["permission", "add", "nonsense"]).fails(2, "app_label.codename");
 
@@ -26,7 +26,8 @@ fn permissions_are_declared_granted_and_deleted(site: &Site) {
 
     site.run(&["permission", "delete", "blog.delete_post"]).fails(2, "--yes");
     site.run(&["permission", "delete", "blog.delete_post", "--yes"]).succeeds();
-    site.run(&["permission", "delete", "blog.delete_post", "--yes"]).fails(3, "there is no permission");
+    site.run(&["permission", "delete", "blog.delete_post", "--yes"])
+        .fails(3, "permission `blog.delete_post` not found");
     assert_eq!(site.run(&["user", "show", &id]).json()["permissions"], json!([]));
 }
 
@@ -35,11 +36,11 @@ fn groups_give_permissions_to_their_members(site: &Site) {
     site.run(&["permission", "add", "blog.add_post"]).succeeds();
     assert_eq!(site.run(&["group", "list"]).json(), json!([]));
     site.run(&["group", "create", "editors"]).succeeds();
-    site.run(&["group", "create", "editors"]).fails(1, "there is a group editors already");
+    site.run(&["group", "create", "editors"]).fails(1, "group `editors` already exists");
     site.run(&["group", "create", " "]).fails(1, "name: This field may not be blank.");
     site.run(&["group", "create", &"x".repeat(151)]).fails(1, "no more than 150 characters");
 
-    site.run(&["group", "grant", "editors", "blog.nothing"]).fails(3, "hint: doorwarden permission add");
+    site.run(&["group", "grant", "editors", "blog.nothing"]).fails(3, "hint: run `doorwarden permission add");
     site.run(&["group", "grant", "nobody", "blog.add_post"]).fails(3, "there is no such group");
     site.run(&["group", "grant", "editors", "blog.add_post"]).succeeds();
     site.run(&["user", "add-to-group", &id, "nobody"]).fails(3, "there is no such group");
@@ -59,5 +60,5 @@ fn groups_give_permissions_to_their_members(site: &Site) {
     assert_eq!(revoked["changed"], json!(["blog.add_post"]));
     site.run(&["group", "delete", "editors"]).fails(2, "--yes");
     site.run(&["group", "delete", "editors", "--yes"]).succeeds();
-    site.run(&["group", "delete", "editors", "--yes"]).fails(3, "there is no group editors");
+    site.run(&["group", "delete", "editors", "--yes"]).fails(3, "group `editors` not found");
 }

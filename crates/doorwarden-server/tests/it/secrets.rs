@@ -99,7 +99,7 @@ fn a_leaked_secret_key_is_replaced_and_ends_everything(site: &Site) {
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     assert_eq!((&ran.value()["revoked_keys"], &ran.value()["signed_out_users"]), (&2.into(), &1.into()));
     if is_sqlite {
-        assert!(ran.stderr.contains("A new secret key lies in doorwarden.db.secret"), "{}", ran.stderr);
+        assert!(ran.stderr.contains("Created a new secret key in `doorwarden.db.secret`"), "{}", ran.stderr);
         assert_ne!(secret_of(site), leaked);
         #[cfg(unix)]
         {
@@ -139,7 +139,8 @@ fn an_old_secret_key_that_only_opens_keys_lets_no_token_in(site: &Site) {
     };
     judged("[old_secret_keys]\nverifies_tokens = [\"LEAKED\"]\n")
         .fails(78, "does not open with this secret key");
-    judged("[old_secret_keys]\nopens = [\"LEAKED\"]\n").fails(78, "opens_keys and verifies_tokens");
+    judged("[old_secret_keys]\nopens = [\"LEAKED\"]\n")
+        .fails(78, "expected `opens_keys` or `verifies_tokens`");
     judged("[old_secret_keys]\nopens_keys = [\"LEAKED\"]\n").fails(1, "the token is refused");
     // A command leaves the keys as they are; only the service seals them anew.
     judged("[old_secret_keys]\nverifies_tokens = [\"LEAKED\"]\n")

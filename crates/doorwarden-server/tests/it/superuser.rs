@@ -20,7 +20,7 @@ fn a_superuser_is_made_from_options_and_the_environment(site: &Site) {
 }
 
 fn without_input_nothing_may_be_missing(site: &Site) {
-    site.run(&["createsuperuser"]).fails(2, "hint: --no-input");
+    site.run(&["createsuperuser"]).fails(2, "hint: use `--no-input`");
     site.run(&["createsuperuser", "--noinput"]).fails(2, "You must use --email with --no-input.");
     let no_name = ["createsuperuser", "--no-input", "--email", "root@example.com"];
     site.run(&no_name).fails(2, "DOORWARDEN_SUPERUSER_USERNAME");
@@ -44,11 +44,7 @@ fn the_environment_gives_what_no_option_gives_and_a_weak_password_is_told() {
         .env("DOORWARDEN_SUPERUSER_PASSWORD", "password");
     let made = site.run(&["createsuperuser", "--no-input", "--username", "root"]);
     assert_eq!(made.code, Some(0), "{}", made.stderr);
-    assert!(
-        made.stderr.contains("There is no database at doorwarden.db yet: it is made now."),
-        "{}",
-        made.stderr
-    );
+    assert!(made.stderr.contains("No database at `doorwarden.db`; creating it"), "{}", made.stderr);
     assert!(made.stderr.contains("warning: This password is too common."), "{}", made.stderr);
     let user = made.value();
     assert_eq!((user["username"].as_str(), user["password"].as_str()), (Some("root"), Some("argon2")));
@@ -57,7 +53,7 @@ fn the_environment_gives_what_no_option_gives_and_a_weak_password_is_told() {
 #[test]
 fn a_new_postgres_database_is_not_migrated_by_the_way() {
     let Some(site) = Site::empty_postgres() else { return };
-    site.run(&OPTIONS).fails(78, "hint: doorwarden migrate");
+    site.run(&OPTIONS).fails(78, "hint: run `doorwarden migrate`");
 }
 
 #[test]

@@ -34,10 +34,10 @@ fn a_user_is_created_shown_changed_and_deleted(site: &Site) {
     }
     assert!(shown["date_joined"].as_str().unwrap().ends_with('Z'));
 
-    site.run(&["user", "delete", &id]).fails(2, "hint: --yes");
+    site.run(&["user", "delete", &id]).fails(2, "hint: use `--yes`");
     let deleted = site.run(&["user", "delete", &id, "--yes"]).json();
     assert_eq!(deleted["deleted"], true);
-    site.run(&["user", "show", &id]).fails(3, "there is no user");
+    site.run(&["user", "show", &id]).fails(3, "no user with id");
 }
 
 fn names_and_addresses_keep_their_rules(site: &Site) {
@@ -64,9 +64,9 @@ fn whoever_is_not_there_is_not_found(site: &Site) {
         if command == "delete" {
             arguments.push("--yes");
         }
-        site.run(&arguments).fails(3, "there is no user with the e-mail address nobody@example.com");
+        site.run(&arguments).fails(3, "no user with email `nobody@example.com`");
     }
-    site.run(&["user", "show", "4711"]).fails(3, "there is no user with the id 4711");
+    site.run(&["user", "show", "4711"]).fails(3, "no user with id `4711`");
     site.run(&["user", "update", "4711", "--staff", "true"]).fails(3, "4711");
     site.run(&["changepassword", "4711", "--password-stdin"]).fails(3, "4711");
     site.run(&["token", "issue", "4711"]).fails(3, "4711");
@@ -76,7 +76,7 @@ fn an_inactive_user_gets_no_token_until_he_is_active_again(site: &Site) {
     let id = site.user("ada");
     let token = site.run(&["token", "issue", &id]).json()["token"].as_str().unwrap().to_owned();
     assert_eq!(site.run(&["user", "deactivate", &id]).json()["is_active"], false);
-    site.run(&["token", "issue", &id]).fails(1, "hint: doorwarden user activate");
+    site.run(&["token", "issue", &id]).fails(1, "hint: run `doorwarden user activate");
     let inspected = site.run(&["token", "inspect", &token]).fails(1, "inactive").value();
     assert_eq!(inspected["reason"]["code"], "user_inactive");
     assert_eq!(inspected["session"]["end_reason"], "deactivated");
@@ -180,7 +180,7 @@ fn people_read_tables_and_are_asked_before_a_user_is_gone() {
     assert!(screen.contains("1   ada@example.com  ada       -      2"), "{screen}");
 
     let Some(mut delete) = Terminal::start(&site, &["user", "delete", "1"]) else { return };
-    delete.sees("Delete ada@example.com (ada, id 1) for good? [y/N]");
+    delete.sees("Permanently delete ada@example.com (ada, id 1)? [y/N]");
     delete.types("no");
     let (code, screen) = delete.ends();
     assert_eq!(code, Some(1), "{screen}");
@@ -189,7 +189,7 @@ fn people_read_tables_and_are_asked_before_a_user_is_gone() {
     delete.types("Y");
     let (code, screen) = delete.ends();
     assert_eq!(code, Some(0), "{screen}");
-    assert!(screen.contains("User ada@example.com was deleted."), "{screen}");
+    assert!(screen.contains("Deleted user `ada@example.com`"), "{screen}");
     assert_eq!(site.run(&["user", "list"]).json(), Value::Array(Vec::new()));
 }
 
@@ -200,7 +200,7 @@ fn without_colour_nothing_is_missing() {
     let Some(show) = Terminal::start(&site, &["user", "show", "1"]) else { return };
     let (_, screen) = show.ends();
     assert!(!screen.contains('\u{1b}'), "{screen}");
-    assert!(screen.contains("email           ada@example.com"), "{screen}");
+    assert!(screen.contains("email               ada@example.com"), "{screen}");
 }
 
 #[test]

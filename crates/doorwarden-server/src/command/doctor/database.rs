@@ -19,8 +19,12 @@ const CLOCK_WARNING: Duration = Duration::from_secs(2);
 
 pub(super) async fn check(config: &Config, repair: bool, report: &mut Report) {
     if let Some(path) = config.sqlite_path().filter(|path| !path.exists()) {
-        let text = format!("there is no database at {} yet", path.display());
-        return report.warning(CHECK, text, "doorwarden migrate, createsuperuser and serve make one");
+        let text = format!("no database at `{}` yet", path.display());
+        return report.warning(
+            CHECK,
+            text,
+            "run `doorwarden migrate`, `createsuperuser` or `serve` to create it",
+        );
     }
     let store = match open_store(config) {
         Ok(store) => store,
@@ -28,8 +32,10 @@ pub(super) async fn check(config: &Config, repair: bool, report: &mut Report) {
     };
     if let Err(error) = look(config, repair, store.as_ref(), report).await {
         let advice = match &error {
-            StoreError::Unavailable(_) => "is it running, and is database_url right?",
-            StoreError::Failed(_) => "look into the log of the database",
+            StoreError::Unavailable(_) => {
+                "check that the database is running and that `database_url` is correct"
+            }
+            StoreError::Failed(_) => "check the log of the database",
         };
         report.error(CHECK, error.to_string(), advice);
     }
@@ -45,16 +51,16 @@ async fn look(
     let before = SystemClock.now();
     let facts = store.facts().await?;
     let after = SystemClock.now();
-    report.ok(CHECK, format!("{} answers in {} ms", facts.version, after.since(before).as_millis()));
+    report.ok(CHECK, format!("{} responds in {} ms", facts.version, after.since(before).as_millis()));
     durability(&facts, report);
     let damage = store.damage().await?;
     match damage.is_empty() {
-        true if store.kind() == "sqlite" => report.ok("integrity", "nothing of the database is damaged"),
+        true if store.kind() == "sqlite" => report.ok("integrity", "the database is not damaged"),
         true => {}
         false => report.error(
             "integrity",
             format!("the database is damaged: {}", damage.join("; ")),
-            "doorwarden restore puts a copy back",
+            "restore a copy with `doorwarden restore`",
         ),
     }
     if let Some(theirs) = facts.now {
@@ -63,11 +69,11 @@ async fn look(
         clock(skew, report);
     }
     match store.pending_migrations().await {
-        Ok(pending) if pending.is_empty() => report.ok("schema", "it is up to date"),
+        Ok(pending) if pending.is_empty() => report.ok("schema", "up to date"),
         Ok(pending) => {
             let text =
-                format!("{} to be run: {}", count(pending.len() as u64, "migration"), pending.join(", "));
-            report.error("schema", text, "doorwarden migrate");
+                format!("{} pending: {}", count(pending.len() as u64, "migration"), pending.join(", "));
+            report.error("schema", text, "run `doorwarden migrate`");
         }
         Err(MigrateError::Store(error)) => return Err(error),
         Err(error) => report.failure("schema", &Failure::from(error)),
@@ -90,7 +96,7 @@ async fn identities(repair: bool, store: &dyn Store, report: &mut Report) -> Res
     if repair {
         store.doubt_keys().await?;
         store.resolve_keys().await?;
-        report.ok(CHECK, "the keys of addresses and names were made anew");
+        report.ok(CHECK, "recomputed the keys of emails and usernames");
     }
     let collisions = store.key_collisions().await?;
     for collision in &collisions {
@@ -101,22 +107,22 @@ async fn identities(repair: bool, store: &dyn Store, report: &mut Report) -> Res
         };
         let named = |user: Option<User>| {
             user.map_or_else(
-                || "nobody".to_owned(),
-                |user| format!("user {} ({}, {})", user.id, user.username, user.email),
+                || "a deleted user".to_owned(),
+                |user| format!("user {} (`{}`, `{}`)", user.id, user.username, user.email),
             )
         };
         let (what, follows) = match collision.field {
-            "email" => ("e-mail address", "no login finds the former"),
-            _ => ("user name", "no search by name finds the former"),
+            "email" => ("email", "the former cannot log in"),
+            _ => ("username", "searches by username do not find the former"),
         };
         report.warning(
             CHECK,
             format!("{} has the {what} of {}: {follows}", named(younger), named(older)),
-            "give one of them another, or delete it; then doorwarden doctor --repair",
+            "change or delete one of them, then run `doorwarden doctor --repair`",
         );
     }
     if collisions.is_empty() {
-        report.ok(CHECK, "no two have one address or name");
+        report.ok(CHECK, "all emails and usernames are unique");
     }
     Ok(())
 }
@@ -125,8 +131,8 @@ fn durability(facts: &StoreFacts, report: &mut Report) {
     for setting in facts.durability.iter().filter(|setting| !setting.safe) {
         report.error(
             "durability",
-            format!("{} is {}: a crash may lose accounts that were confirmed", setting.name, setting.value),
-            format!("set {} in the configuration of the database", setting.name),
+            format!("`{}` is `{}`: a crash may lose committed accounts", setting.name, setting.value),
+            format!("set `{}` in the configuration of the database", setting.name),
         );
     }
     if !report.has("durability", Level::Error) {
@@ -137,13 +143,13 @@ fn durability(facts: &StoreFacts, report: &mut Report) {
 
 fn clock(skew: Duration, report: &mut Report) {
     let text = format!("the database's clock differs from this machine's by {:.1} s", skew.as_secs_f64());
-    let advice = "let both follow a time server";
+    let advice = "synchronize both with a time server";
     if skew > TOLERATED {
         report.error("clock", text, advice);
     } else if skew >= CLOCK_WARNING {
         report.warning("clock", text, advice);
     } else {
-        report.ok("clock", "this machine's and the database's agree");
+        report.ok("clock", "this machine and the database agree");
     }
 }
 
@@ -166,18 +172,18 @@ fn passwords(users: &[(String, u64)], report: &mut Report) {
             | Algorithm::UnsaltedSha1
             | Algorithm::Pbkdf2Sha1 => report.warning(
                 CHECK,
-                format!("{them} with {name}, which protects little if the database is stolen"),
-                "each is hashed anew at its next login; give the others a new password, or switch them off",
+                format!("{them} with {name}, which gives little protection if the database is stolen"),
+                "each hash is upgraded at the next login; change the other passwords, or deactivate the users",
             ),
             Algorithm::Unknown => report.warning(
                 CHECK,
-                format!("{them} with a hash that cannot be read (\"{name}\"): nobody can log in there"),
-                "doorwarden changepassword",
+                format!("{them} with an unreadable hash (`{name}`): these users cannot log in"),
+                "run `doorwarden changepassword`",
             ),
             _ => report.ok(
                 CHECK,
                 format!(
-                    "{them} with {name}; their logins take another time than others until each has logged in once"
+                    "{them} with {name}; their login times differ from others until they have logged in once"
                 ),
             ),
         }

@@ -15,23 +15,26 @@ pub(super) fn check(loaded: &Loaded, report: &mut Report) {
         let (former, now) = (former.display(), database.display());
         report.warning(
             CHECK,
-            format!("an earlier version took the whole URL for the name of the file and left accounts in \"{former}\""),
-            format!("with the service stopped, move it and its .secret, -wal and -shm to {now}, or away"),
+            format!("an earlier version used the whole URL as the file name and left accounts in `{former}`"),
+            format!("with the service stopped, move it and its `.secret`, `-wal` and `-shm` files to `{now}`, or away"),
         );
     }
     for suffix in ["", "-wal", "-shm"] {
-        only_ours(&doorwarden_sqlite::beside(database, suffix), "holds every account", report);
+        only_ours(&doorwarden_sqlite::beside(database, suffix), "contains all accounts", report);
     }
     if let (None, Some(secret)) = (&loaded.config.secret_key, loaded.config.secret_path()) {
-        only_ours(&secret, "holds the secret key", report);
+        only_ours(&secret, "contains the secret key", report);
         match std::fs::read_to_string(&secret) {
-            Ok(key) => secrets::judge(&format!("the secret key in {}", secret.display()), key.trim(), report),
+            Ok(key) => {
+                secrets::judge(&format!("the secret key in `{}`", secret.display()), key.trim(), report);
+            }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                report.ok(CHECK, format!("the first start will make a secret key in {}", secret.display()));
+                report
+                    .ok(CHECK, format!("the first start will create a secret key in `{}`", secret.display()));
             }
             Err(error) => {
-                let text = format!("{} cannot be read: {error}", secret.display());
-                report.error(CHECK, text, "run this as the user who runs the service");
+                let text = format!("cannot read `{}`: {error}", secret.display());
+                report.error(CHECK, text, "run `doorwarden doctor` as the user that runs the service");
             }
         }
     }
@@ -41,12 +44,16 @@ fn configuration(loaded: &Loaded, file: &Path, report: &mut Report) {
     let Some(mode) = mode(file) else { return };
     let shown = file.display();
     if mode & 0o002 != 0 {
-        report.error(CHECK, format!("anybody may change {shown}"), format!("chmod o-w {shown}"));
+        report.error(CHECK, format!("`{shown}` is world-writable"), format!("run `chmod o-w {shown}`"));
     } else if loaded.file_holds_secrets() && mode & 0o004 != 0 {
-        let text = format!("anybody may read {shown}, which holds secrets");
-        report.error(CHECK, text, format!("chmod 640 {shown}, or give the secrets in the environment"));
+        let text = format!("`{shown}` contains secrets and is world-readable");
+        report.error(
+            CHECK,
+            text,
+            format!("run `chmod 640 {shown}`, or move the secrets to files of their own or the environment"),
+        );
     } else {
-        report.ok(CHECK, format!("{shown} has the mode {mode:o}"));
+        report.ok(CHECK, format!("`{shown}` has mode {mode:o}"));
     }
 }
 
@@ -55,11 +62,11 @@ fn only_ours(path: &Path, why: &str, report: &mut Report) {
     let Some(mode) = mode(path) else { return };
     let shown = path.display();
     match mode & 0o077 {
-        0 => report.ok(CHECK, format!("only its owner may read {shown}")),
+        0 => report.ok(CHECK, format!("only the owner can read `{shown}`")),
         _ => report.error(
             CHECK,
-            format!("others than its owner may use {shown} (mode {mode:o}), which {why}"),
-            format!("chmod 600 {shown}"),
+            format!("`{shown}` {why} and is accessible to other users (mode {mode:o})"),
+            format!("run `chmod 600 {shown}`"),
         ),
     }
 }

@@ -9,7 +9,7 @@ const CHECK: &str = "signing keys";
 pub(super) async fn check(config: &Config, store: &dyn Store, report: &mut Report) -> Result<(), StoreError> {
     let stored = store.signing_keys().await?.len();
     if stored == 0 {
-        report.ok(CHECK, "the first start will make one");
+        report.ok(CHECK, "the first start will create one");
         return Ok(());
     }
     let is_secret_there = match (&config.secret_key, config.secret_path()) {
@@ -20,15 +20,15 @@ pub(super) async fn check(config: &Config, store: &dyn Store, report: &mut Repor
     if !is_secret_there {
         report.error(
             CHECK,
-            format!("those in the database ({stored}) are sealed under a secret key that is not there"),
-            "restore the secret key; if it is lost, doorwarden secret revoke ends everything that came of it",
+            format!("the signing keys in the database ({stored}) are sealed under a secret key that is missing"),
+            "restore the secret key; if it is lost, run `doorwarden secret revoke`, which invalidates everything derived from it",
         );
         return Ok(());
     }
     let Ok(builder) = config.command_builder() else { return Ok(()) };
     match builder.build().await {
         Ok(accounts) => {
-            report.ok(CHECK, format!("those in the database ({stored}) open with the secret key"));
+            report.ok(CHECK, format!("the signing keys in the database ({stored}) open with the secret key"));
             accounts.close().await;
         }
         Err(error) => report.failure(CHECK, &error.into()),

@@ -16,10 +16,10 @@ use serde_json::{Value, json};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// End with 1 for warnings, too
+    /// Exit with status 1 on warnings as well
     #[arg(long)]
     strict: bool,
-    /// Make the keys anew in which addresses and names are unique, of every user whom SQL may have written
+    /// Recompute the keys that make emails and usernames unique, for every user that SQL may have written
     #[arg(long)]
     repair: bool,
 }
@@ -127,13 +127,13 @@ fn configuration(loaded: &Loaded, report: &mut Report) {
         report.failure(CHECK, &failure);
     }
     if let Err(error) = Fields::new(loaded.config.fields.clone()) {
-        report.error(CHECK, error.to_string(), "give the field another name");
+        report.error(CHECK, error.to_string(), "rename the field");
     }
     if !report.has(CHECK, Level::Error) {
         let set = loaded.values().filter(|(_, _, source)| *source != Source::Default).count() as u64;
         let file = match &loaded.file {
-            Some(file) => format!("{} is read", file.display()),
-            None => "no file".to_owned(),
+            Some(file) => format!("read from `{}`", file.display()),
+            None => "no configuration file".to_owned(),
         };
         report.ok(CHECK, format!("{file}; {} set", count(set, "value")));
     }

@@ -11,10 +11,10 @@ pub(super) fn check(config: &Config, report: &mut Report) {
         match is_public(address) {
             true => report.warning(
                 "metrics",
-                format!("they are served on {address}, for everybody who reaches it"),
-                "set metrics.listen to an address that only Prometheus reaches, or to off",
+                format!("`{address}` is reachable from other hosts"),
+                "set `metrics.listen` to an address that only Prometheus can reach, or to `off`",
             ),
-            false => report.ok("metrics", format!("they are served on {address} only")),
+            false => report.ok("metrics", format!("`{address}` is reachable from this machine only")),
         }
     }
 }
@@ -22,17 +22,17 @@ pub(super) fn check(config: &Config, report: &mut Report) {
 fn listen(config: &Config, report: &mut Report) {
     let address = &config.listen;
     if !is_public(address) {
-        return report.ok("listen", format!("{address}, which only this machine reaches"));
+        return report.ok("listen", format!("`{address}` is reachable from this machine only"));
     }
     if config.http.trusted_proxies.is_empty() {
         return report.warning(
             "listen",
-            format!("{address} is reached from outside, and no proxy is trusted"),
-            "passwords need TLS, which a proxy in front has to speak: name its address in http.trusted_proxies, or every client \
-             seems to come from it; a proxy on this machine reaches 127.0.0.1",
+            format!("`{address}` is reachable from other hosts, and no proxy is trusted"),
+            "passwords need TLS, which a proxy in front must terminate: add its address to `http.trusted_proxies`, or every client \
+             seems to connect from it; a proxy on this machine can reach `127.0.0.1`",
         );
     }
-    report.ok("listen", format!("{address}, behind a proxy"));
+    report.ok("listen", format!("`{address}`, behind a proxy"));
 }
 
 fn proxies(config: &Config, report: &mut Report) {
@@ -40,8 +40,8 @@ fn proxies(config: &Config, report: &mut Report) {
     if let Some(net) = everybody {
         report.error(
             "proxies",
-            format!("http.trusted_proxies has {net}: every client may claim any address"),
-            "name only the addresses of your proxies",
+            format!("`http.trusted_proxies` contains `{net}`: any client can claim any address"),
+            "list only the addresses of your proxies",
         );
     }
 }
@@ -53,14 +53,14 @@ fn cors(config: &Config, report: &mut Report) {
         if origin == "*" {
             report.warning(
                 "cors",
-                "http.cors_origins is *: pages of every origin may call",
-                "name the origins of your pages, such as https://app.example.com",
+                "`http.cors_origins` is `*`: pages of any origin can call the API",
+                "list the origins of your pages, such as `https://app.example.com`",
             );
         } else if !is_origin(origin) {
             report.error(
                 "cors",
-                format!("http.cors_origins has {origin}, which no browser sends"),
-                "an origin is a scheme, a host and perhaps a port, without a slash at the end: https://app.example.com",
+                format!("`http.cors_origins` contains `{origin}`, which no browser sends"),
+                "an origin is a scheme, a host and an optional port, without a trailing slash, such as `https://app.example.com`",
             );
         }
     }

@@ -6,8 +6,8 @@ use doorwarden::core::token::SecretKey;
 use std::collections::HashMap;
 
 const CHECK: &str = "secret key";
-const MAKE_ONE: &str = "make a random one, for example with: od -An -N32 -tx1 /dev/urandom | tr -d ' \\n'; keep the old one in old_secret_keys \
-                        until its tokens have expired";
+const MAKE_ONE: &str = "generate a random one, for example with `od -An -N32 -tx1 /dev/urandom | tr -d ' \\n'`; keep the old one in \
+                        `old_secret_keys` until its tokens have expired";
 
 /// Fewer bits than this may be guessed: random letters and digits have about four and more a character.
 const FEWEST_BITS: f64 = 90.0;
@@ -21,7 +21,7 @@ pub(super) fn check(config: &Config, report: &mut Report) {
         (Some(key), _) => judge("the secret key", key, report),
         // The file beside the database is made by us, and looked at with the other files.
         (None, Some(_)) => {}
-        (None, None) => report.error(CHECK, "there is none, and PostgreSQL needs one", MAKE_ONE),
+        (None, None) => report.error(CHECK, "there is no secret key, and PostgreSQL requires one", MAKE_ONE),
     }
     for (place, (key, _)) in config.old_secret_keys.iter().enumerate() {
         judge(&format!("old secret key {}", place + 1), key, report);
@@ -41,13 +41,13 @@ pub(super) fn judge(name: &str, key: &str, report: &mut Report) {
 
 fn weakness(key: &str) -> Option<&'static str> {
     if key.starts_with("django-insecure-") {
-        return Some("is the one that Django's startproject wrote; it is meant for development");
+        return Some("is the one that Django's `startproject` generated, which is for development only");
     }
     let lower = key.to_lowercase();
     if EXAMPLES.iter().any(|word| lower.contains(word)) {
-        return Some("contains a word that examples are made of");
+        return Some("contains a word that is common in examples");
     }
-    (entropy(without_repetition(key)) < FEWEST_BITS).then_some("repeats itself: it looks made by a person")
+    (entropy(without_repetition(key)) < FEWEST_BITS).then_some("is repetitive: it looks made up by a person")
 }
 
 /// The beginning that a text only repeats.

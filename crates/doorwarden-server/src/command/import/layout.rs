@@ -32,8 +32,11 @@ pub(super) enum Kind {
     Other,
 }
 
+/// How a table without usernames is imported.
+const USERNAME_HINT: &str = "use `--username-from email` to take the email as the username";
+
 /// What to do about another primary key.
-const KEY_HINT: &str = ". hint: \"Other keys\" in docs/coming-from-django.md says how a view gives numbers";
+const KEY_HINT: &str = "see \"Other keys\" in docs/coming-from-django.md for a view with integer ids";
 
 /// Where the accounts are.
 #[derive(Debug, Clone)]
@@ -75,25 +78,23 @@ impl Layout {
             None => only_candidate(tables, username)?,
         };
         let columns =
-            tables.get(users).ok_or_else(|| Failure::not_found(format!("there is no table {users}")))?;
+            tables.get(users).ok_or_else(|| Failure::not_found(format!("table `{users}` not found")))?;
         let has = |name: &str| columns.iter().any(|(column, _)| column == name);
         let source = |name: &'static str| match (name, username) {
             ("username", Some(other)) => other,
             _ => name,
         };
         if let Some(missing) = NEEDED.into_iter().map(source).find(|name| !has(name)) {
-            let hint = match missing {
-                "username" => ". hint: --username-from email takes the address for the name",
-                "id" => KEY_HINT,
-                _ => "",
-            };
-            return Err(Failure::no(format!("the table {users} has no column {missing}{hint}")));
+            let failure = Failure::no(format!("table `{users}` has no column `{missing}`"));
+            return Err(match missing {
+                "username" => failure.hint(USERNAME_HINT),
+                "id" => failure.hint(KEY_HINT),
+                _ => failure,
+            });
         }
         if let Some((_, r#type)) = columns.iter().find(|(name, r#type)| name == "id" && !is_integer(r#type)) {
-            let why = format!(
-                "the ids in {users} are {type}, and an account's id is a number, as its tokens say{KEY_HINT}"
-            );
-            return Err(Failure::no(why));
+            let why = format!("the ids in `{users}` are {type}, and an account's id must be an integer");
+            return Err(Failure::no(why).hint(KEY_HINT));
         }
         let others = columns.iter().map(|(name, _)| name).filter(|name| !KNOWN.contains(&name.as_str()));
         let known = KNOWN.into_iter().map(|name| (name, source(name).to_owned()));
@@ -162,17 +163,14 @@ fn only_candidate<'t>(tables: &'t Tables, username: Option<&str>) -> Result<&'t 
     };
     match (candidates(Some(username.unwrap_or("username"))).as_slice(), candidates(None).as_slice()) {
         ([only], _) => Ok(only),
-        ([], [only]) if username.is_none() => Err(Failure::no(format!(
-            "the table {only} has no column username. hint: --username-from email takes the address for the name"
-        ))),
+        ([], [only]) if username.is_none() => Err(Failure::no(format!("table `{only}` has no column `username`"))
+            .hint(USERNAME_HINT)),
         ([], _) => Err(Failure::not_found(
-            "there is no table with users: none has the columns id, username, email, password and last_login. \
-             hint: --table NAME",
-        )),
-        (several, _) => Err(Failure::no(format!(
-            "several tables could be that of the users: {}. hint: --table NAME",
-            several.join(", ")
-        ))),
+            "no table of users found: none has the columns `id`, `username`, `email`, `password` and `last_login`",
+        )
+        .hint("name it with `--table NAME`")),
+        (several, _) => Err(Failure::no(format!("found several tables of users: {}", several.join(", ")))
+            .hint("choose one with `--table NAME`")),
     }
 }
 

@@ -39,41 +39,41 @@ const TOKENS_OF_DJANGO: Duration = Duration::from_hours(60 * 24);
 /// Where accounts can come from.
 #[derive(Debug, Subcommand)]
 pub(crate) enum From {
-    /// Accounts of a Django application: ids, hashes, flags, dates, groups and permissions. What is here already stays
-    /// as it is, so it can be interrupted and run again
+    /// Import from a Django application: ids, hashes, flags, dates, groups and permissions. Existing accounts are not
+    /// changed, so the import can be interrupted and run again
     Django(Django),
 }
 
 /// How to import from Django.
 #[derive(Debug, Args)]
 pub(crate) struct Django {
-    /// Its database: sqlite://PATH or postgres://USER:PASSWORD@HOST/NAME
+    /// Database of the application: sqlite://PATH or postgres://USER:PASSWORD@HOST/NAME
     #[arg(long, value_name = "URL")]
     from: String,
-    /// The table of users [default: the one that looks like it, such as auth_user]
+    /// Table of users [default: detected, such as auth_user]
     #[arg(long, value_name = "NAME")]
     table: Option<String>,
-    /// The column that user names are taken from, for a table without `username`: email, as a rule
+    /// Column to take usernames from, for a table without `username`; usually email
     #[arg(long, value_name = "COLUMN")]
     username_from: Option<String>,
-    /// Say what would be done, and do nothing
+    /// Dry run: show what would be imported
     #[arg(long)]
     dry_run: bool,
-    /// What to do about rows that cannot come as they are
+    /// How to handle conflicting rows
     #[arg(long, value_enum, default_value_t = Conflict::Stop)]
     on_conflict: Conflict,
-    /// Whether the application cut blanks off passwords before it hashed them, as Django REST framework does. auto: yes,
-    /// unless the table has Django's own date_joined
+    /// Whether the application stripped surrounding whitespace from passwords before hashing, as Django REST framework does.
+    /// auto: yes, unless the table has Django's own date_joined
     #[arg(long, value_enum, default_value_t = Trimmed::Auto)]
     trimmed: Trimmed,
-    /// Keep another column of the table as a member of the user's metadata; may be repeated
+    /// Column to keep as a member of the user's metadata; can be repeated
     #[arg(long, value_name = "COLUMN")]
     metadata: Vec<String>,
-    /// How many accounts are committed at a time; so long others wait to write into SQLite [default: 250000 into a database
-    /// without users, else 25000]
+    /// Accounts per commit; other SQLite writers wait for that long [default: 250000 into a database without users, otherwise
+    /// 25000]
     #[arg(long, value_name = "NUMBER")]
     batch: Option<NonZero<u64>>,
-    /// Write every row that cannot come as it is into this file, a JSON object a line
+    /// File to write all conflicting rows to, as one JSON object per line
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
 }
@@ -82,9 +82,9 @@ pub(crate) struct Django {
 enum Conflict {
     /// Import nothing
     Stop,
-    /// Leave them out; of two that differ only in case the lower id stays
+    /// Skip them; of two that differ only in case, the lower id is kept
     Skip,
-    /// Give those whose name or address is taken or missing NAME-ID and user-ID@duplicate.invalid; leave the others out
+    /// Rename those whose username or email is taken or missing to NAME-ID and user-ID@duplicate.invalid; skip the others
     Rename,
 }
 
@@ -204,12 +204,12 @@ pub(super) async fn run(config: &Config, from: From, json: bool) -> Result<(), F
     report.print(json)?;
     match report.outcome {
         Outcome::Interrupted => Err(Failure::interrupted()),
-        Outcome::Stopped => Err(Failure::no(
-            "nothing was imported. hint: --on-conflict skip leaves these rows out, --on-conflict rename gives \
-             accounts whose name or address is taken another one",
+        Outcome::Stopped => Err(Failure::no("nothing was imported").hint(
+            "skip these rows with `--on-conflict skip`, or rename accounts whose username or email is taken with \
+             `--on-conflict rename`",
         )),
         Outcome::Done if !meanwhile.is_empty() && on_conflict == OnConflict::Stop => Err(Failure::no(
-            format!("{} users were left out because of accounts made meanwhile", meanwhile.len()),
+            format!("skipped {} users because of accounts created in the meantime", meanwhile.len()),
         )),
         Outcome::Done => Ok(()),
     }

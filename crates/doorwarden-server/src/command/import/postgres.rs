@@ -84,7 +84,7 @@ impl Source {
 #[expect(clippy::needless_pass_by_value, reason = "so that `map_err` takes it")]
 fn failed(error: tokio_postgres::Error) -> Failure {
     let why = error.as_db_error().map_or_else(|| error.to_string(), |refusal| refusal.message().to_owned());
-    Failure::unavailable(format!("the database that the accounts come from failed: {why}"))
+    Failure::unavailable(format!("cannot read the source database: {why}"))
 }
 
 fn get<'r, T: tokio_postgres::types::FromSql<'r>>(row: &'r Row, place: usize) -> Result<T, Failure> {

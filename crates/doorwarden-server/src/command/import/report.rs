@@ -82,7 +82,7 @@ impl Report<'_> {
 
     fn lines(&self) -> Vec<String> {
         let mut lines = vec![format!(
-            "The table {}: {} users, {} groups, {} permissions.",
+            "Found {1} users in table `{0}`, {2} groups and {3} permissions",
             self.table,
             grouped(self.users),
             self.groups,
@@ -90,20 +90,23 @@ impl Report<'_> {
         )];
         if !self.left_columns.is_empty() {
             let columns = self.left_columns.join(", ");
-            lines.push(format!("  Columns that stay behind: {columns} (--metadata COLUMN keeps one)."));
+            lines.push(format!("  Columns not imported: {columns} (keep one with `--metadata COLUMN`)"));
         }
         if !self.has_date_joined {
-            lines.push("  It has no date_joined: the moment of the import is stored.".to_owned());
+            lines.push("  No column `date_joined`: the time of the import is stored".to_owned());
         }
-        let (are, flag) = if self.trimmed { ("were", "no") } else { ("were not", "yes") };
+        let (are, flag) = if self.trimmed { ("is", "no") } else { ("is not", "yes") };
         lines.push(format!(
-            "  Blanks around passwords {are} cut off there (--trimmed {flag} if that is wrong)."
+            "  Whitespace around passwords {are} stripped there (`--trimmed {flag}` if that is wrong)"
         ));
         for finding in self.findings.iter().take(SHOWN) {
             lines.push(format!("  {}", sentence(finding)));
         }
         if self.findings.len() > SHOWN {
-            lines.push(format!("  and {} more (--report FILE has them all)", self.findings.len() - SHOWN));
+            lines.push(format!(
+                "  and {} more (write all of them with `--report FILE`)",
+                self.findings.len() - SHOWN
+            ));
         }
         for (is_superuser, what) in [(true, "Superusers"), (false, "Staff")] {
             let them: Vec<_> = self.privileged.iter().filter(|p| p.is_superuser == is_superuser).collect();
@@ -111,7 +114,7 @@ impl Report<'_> {
                 let names =
                     them.iter().take(SHOWN).map(|p| format!("{} {}", p.id, p.name)).collect::<Vec<_>>();
                 let more = if them.len() > SHOWN { ", …" } else { "" };
-                lines.push(format!("  {what}: {}{more} ({} in all).", names.join(", "), them.len()));
+                lines.push(format!("  {what}: {}{more} ({} in total)", names.join(", "), them.len()));
             }
         }
         lines.push(self.conclusion());
@@ -122,21 +125,21 @@ impl Report<'_> {
         let stopping = self.findings.iter().filter(|finding| finding.stops()).count();
         let here = match self.already_here {
             0 => String::new(),
-            count => format!(" {} were here already.", grouped(count)),
+            count => format!(", {} already existed", grouped(count)),
         };
         match (self.outcome, self.dry_run) {
             (Outcome::Stopped, _) => {
-                format!("{stopping} rows cannot come as they are, or would have other rights here.")
+                format!("{stopping} rows conflict, or would have other permissions here")
             }
             (Outcome::Interrupted, _) => format!(
-                "Interrupted: {} users were imported.{here} Run it again to go on.",
+                "Interrupted: imported {} users{here}; run the import again to continue",
                 grouped(self.imported)
             ),
-            (Outcome::Done, true) => format!("{} users would be imported.{here}", grouped(self.imported)),
+            (Outcome::Done, true) => format!("Would import {} users{here}", grouped(self.imported)),
             (Outcome::Done, false) => format!(
-                "Imported {} users, {} groups and {} permissions in {:.1} s.{here}\n\
-                 Tokens that Django issued are accepted until a date with its SECRET_KEY as secret_key and \
-                 tokens.accept_without_session = \"{}\".",
+                "Imported {} users, {} groups and {} permissions in {:.1} s{here}\n\
+                 To accept tokens that Django issued, set `secret_key` to its `SECRET_KEY`, and \
+                 `tokens.accept_without_session` to `\"{}\"`",
                 grouped(self.imported),
                 self.new_rights.groups,
                 self.new_rights.permissions,

@@ -23,7 +23,7 @@ pub(super) enum Source {
 impl Source {
     /// Opens `sqlite://PATH` or `postgres://…`, to read only.
     pub(super) async fn open(url: &str) -> Result<Self, Failure> {
-        let wrong = |error: DatabaseUrlError| Failure::usage(format!("--from cannot be used: {error}"));
+        let wrong = |error: DatabaseUrlError| Failure::usage(format!("invalid `--from`: {error}"));
         let url: DatabaseUrl = url.parse().map_err(wrong)?;
         Ok(match url.sqlite_path() {
             Some(path) => Self::Sqlite(sqlite::Source::open(path)?),
@@ -109,7 +109,7 @@ impl Reading {
             return Ok(Some(rows));
         }
         let done = (&mut self.task).await;
-        done.unwrap_or_else(|_| Err(Failure::software("reading the users broke off")))?;
+        done.unwrap_or_else(|_| Err(Failure::software("reading the users was interrupted")))?;
         Ok(None)
     }
 }

@@ -20,7 +20,7 @@ impl Source {
     pub(super) fn open(path: &Path) -> Result<Self, Failure> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let shown = path.display();
-        let cannot = |error| Failure::unavailable(format!("{shown} cannot be opened: {error}"));
+        let cannot = |error| Failure::unavailable(format!("cannot open `{shown}`: {error}"));
         let connection = Connection::open_with_flags(path, flags).map_err(cannot)?;
         connection.busy_timeout(std::time::Duration::from_secs(10)).map_err(failed)?;
         let looked = connection.query_row("SELECT count(*) FROM sqlite_master", (), |_| Ok(()));
@@ -31,9 +31,9 @@ impl Source {
         }
         if std::fs::metadata(format!("{shown}-wal")).is_ok_and(|log| log.len() > 0) {
             return Err(Failure::unavailable(format!(
-                "{shown} cannot be read where it is: its folder cannot be written, and {shown}-wal holds changes. hint: \
-                 copy both files into a folder of your own, and import from there"
-            )));
+                "cannot read `{shown}` in place: its directory is read-only, and `{shown}-wal` contains changes"
+            ))
+            .hint("copy both files to a writable directory, and import from there"));
         }
         let path = shown.to_string().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
         let url = format!("file:{path}?immutable=1");
@@ -111,7 +111,7 @@ impl Source {
 
 #[expect(clippy::needless_pass_by_value, reason = "so that `map_err` takes it")]
 fn failed(error: rusqlite::Error) -> Failure {
-    Failure::unavailable(format!("the database that the accounts come from failed: {error}"))
+    Failure::unavailable(format!("cannot read the source database: {error}"))
 }
 
 /// The statement that reads the users.
@@ -123,7 +123,7 @@ pub(super) fn users(layout: &Layout, keep: &[String]) -> String {
 
 fn account(row: &Row<'_>, layout: &Layout, keep: &[String]) -> Result<SourceAccount, Failure> {
     let Cell::Integer(id) = value(row, 0)? else {
-        return Err(Failure::no("a user has an id that is no number, as its tokens would have to say"));
+        return Err(Failure::no("the id of a user is not an integer"));
     };
     cell::account(layout, keep, id, |place| value(row, place))
 }

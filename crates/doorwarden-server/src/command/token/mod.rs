@@ -15,18 +15,18 @@ use serde_json::json;
 pub(crate) enum Subcommands {
     /// Open a session for a user and print its token, without a password
     Issue {
-        /// E-mail address, or id
+        /// The user's email or id
         user: String,
-        /// An access token and a refresh token, as `/token` gives them
+        /// Issue an access token and a refresh token, as `/token` does
         #[arg(long, conflicts_with = "raw")]
         pair: bool,
-        /// Print the token alone
+        /// Print only the token
         #[arg(long, conflicts_with = "json")]
         raw: bool,
     },
-    /// Show what a token says, whether it is accepted, and if not, why not; ends with 1 if it is refused
+    /// Show what a token contains, and whether and why it is refused; exits with status 1 if it is
     Inspect {
-        /// The token; without one, or with `-`, it is read from standard input, which keeps it out of the list of processes
+        /// The token; if omitted or `-`, it is read from standard input, which keeps it out of the process list
         #[arg(allow_hyphen_values = true)]
         token: Option<String>,
     },
@@ -48,7 +48,10 @@ async fn issue(accounts: &Doorwarden, named: &str, raw: bool, out: Output) -> Re
     }
     if !out.is_json() {
         let email = output::clean_line(user.email.as_str());
-        tell(&format!("Session {} of {email} lives until {}.", issued.session, issued.expires_at));
+        tell(&format!(
+            "Created session `{}` for user `{email}`, valid until {}",
+            issued.session, issued.expires_at
+        ));
     }
     let value = json!({"token": issued.token, "expires_at": issued.expires_at, "session": issued.session});
     out.done(&issued.token, &value)
@@ -78,7 +81,8 @@ fn refused(error: IssueError, user: &User) -> Failure {
     match error {
         IssueError::NoActiveUser if !user.is_active => {
             let email = output::clean_line(user.email.as_str());
-            Failure::no(format!("{email} is inactive. hint: doorwarden user activate {}", user.id))
+            Failure::no(format!("user `{email}` is inactive"))
+                .hint(format!("run `doorwarden user activate {}`", user.id))
         }
         IssueError::NoActiveUser => Failure::not_found("there is no such user"),
         IssueError::Sign(_) => Failure::unavailable(error.to_string()),

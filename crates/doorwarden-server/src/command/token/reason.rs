@@ -8,7 +8,7 @@ use doorwarden::core::time::Timestamp;
 use doorwarden::core::token::Refusal;
 use serde_json::Value;
 
-const UNKNOWN_SESSION: &str = "its session is not in the database: it was over for more than a day, or the token is of another database";
+const UNKNOWN_SESSION: &str = "its session is not in the database: it ended more than a day ago, or the token belongs to another database";
 
 /// Why a token is refused.
 pub(super) struct Reason {
@@ -50,7 +50,7 @@ impl Reason {
                 advise(accounts, reason, *refusal, token.kind)
             }
             TokenRefused::NoUser => told(match claim("id") {
-                Some(id) => format!("{refused}: there is none with the id {id}"),
+                Some(id) => format!("{refused}: there is no user with id {id}"),
                 None => refused.to_string(),
             }),
             TokenRefused::Inactive => inactive(token),
@@ -58,21 +58,21 @@ impl Reason {
                 match &token.session {
                     None => told(UNKNOWN_SESSION.to_owned()),
                     Some(session) if token.user.as_ref().is_some_and(|user| user.id != session.user) => {
-                        told(format!("its session belongs to the user {}", session.user))
+                        told(format!("its session belongs to user {}", session.user))
                     }
                     Some(session) => told(over(session, now).unwrap_or_else(|| {
-                        format!("its session was not used since {}", session.last_seen_at)
+                        format!("its session has been idle since {}", session.last_seen_at)
                     })),
                 }
             }
             TokenRefused::WithoutSession => told(refused.to_string())
-                .hint("tokens.accept_without_session accepts Django's tokens for a while"),
+                .hint("to accept Django's tokens for a while, set `tokens.accept_without_session`"),
             TokenRefused::IssuedBefore => {
                 let ended = token.user.as_ref().and_then(|user| user.tokens_valid_after);
                 told(match (ended, instant("iat")) {
                     (Some(ended), Some(issued)) => format!("{refused}: issued {issued}, ended {ended}"),
                     (Some(ended), None) => {
-                        format!("{refused}: it does not say when it was issued, ended {ended}")
+                        format!("{refused}: it has no issue time, ended {ended}")
                     }
                     (None, _) => refused.to_string(),
                 })
@@ -102,7 +102,7 @@ impl Reason {
             )
             .hint("somebody may have a copy; doorwarden user sign-out ends every session of the user"),
             (Some(newest), _) if counter <= newest => {
-                ended(format!("its session was not used since {}", session.last_seen_at))
+                ended(format!("its session has been idle since {}", session.last_seen_at))
             }
             _ => Self::new("unknown_counter", "its session never had this refresh token")
                 .hint("was the database restored from a backup?"),
@@ -113,7 +113,7 @@ impl Reason {
 fn inactive(token: &Looked) -> Reason {
     let id = token.user.as_ref().map(|user| user.id.to_string()).unwrap_or_default();
     Reason::new(TokenRefused::Inactive.code(), TokenRefused::Inactive.to_string())
-        .hint(format!("doorwarden user activate {id}"))
+        .hint(format!("run `doorwarden user activate {id}`"))
 }
 
 /// When and why a session was over, if not because nobody used it.
@@ -128,22 +128,22 @@ fn over(session: &Session, now: Timestamp) -> Option<String> {
 fn advise(accounts: &Doorwarden, reason: Reason, refusal: Refusal, kind: Kind) -> Reason {
     let settings = &accounts.context().settings.access;
     match (refusal, kind) {
-        (Refusal::BadSignature, Kind::Access) => reason.hint("it was changed on the way, or somebody forged it"),
+        (Refusal::BadSignature, Kind::Access) => reason.hint("it was altered in transit, or forged"),
         (Refusal::BadSignature, _) => reason.hint(
-            "it was made with another secret key (see secret_key and old_secret_keys), or was changed on the way",
+            "it was signed with another secret key (see `secret_key` and `old_secret_keys`), or altered in transit",
         ),
         (Refusal::UnknownKey, _) => {
-            reason.hint("its key was revoked or retired, or belongs to another installation: doorwarden key list")
+            reason.hint("its key was revoked or retired, or belongs to another installation; see `doorwarden key list`")
         }
         (Refusal::WrongIssuer, _) => {
-            reason.hint(format!("tokens.issuer is {}; is it the same for the service?", settings.issuer))
+            reason.hint(format!("`tokens.issuer` is `{}`; does the service use the same?", settings.issuer))
         }
         (Refusal::WrongAudience, _) => {
-            reason.hint(format!("tokens.audience is {}", settings.audience().join(", ")))
+            reason.hint(format!("`tokens.audience` is `{}`", settings.audience().join(", ")))
         },
-        (Refusal::NotThreeParts | Refusal::NotRefreshToken, _) => reason.hint("was it copied as a whole?"),
-        (Refusal::IssuedInFuture | Refusal::NotYetValid, _) => reason.hint("are the clocks right?"),
-        (Refusal::Expired, Kind::Access) => reason.hint("get another one with the refresh token"),
+        (Refusal::NotThreeParts | Refusal::NotRefreshToken, _) => reason.hint("was it copied completely?"),
+        (Refusal::IssuedInFuture | Refusal::NotYetValid, _) => reason.hint("check the clocks"),
+        (Refusal::Expired, Kind::Access) => reason.hint("get a new one with the refresh token"),
         (Refusal::Expired, _) => reason.hint("log in again"),
         _ => reason,
     }

@@ -11,21 +11,21 @@ use serde_json::{Value, json};
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("change").required(true).multiple(true))]
 pub(crate) struct Update {
-    /// E-mail address, or id
+    /// The user's email or id
     user: String,
-    /// A new user name
+    /// New username
     #[arg(long, value_name = "NAME", group = "change")]
     username: Option<String>,
-    /// A new e-mail address
+    /// New email
     #[arg(long, value_name = "ADDRESS", group = "change")]
     email: Option<String>,
-    /// May use the administration, or not: true or false
+    /// Mark as staff (may use the admin): true or false
     #[arg(long, value_name = "BOOL", group = "change")]
     staff: Option<bool>,
-    /// Has every permission, or not: true or false
+    /// Mark as superuser (has every permission): true or false
     #[arg(long, value_name = "BOOL", group = "change")]
     superuser: Option<bool>,
-    /// Members to set: a JSON object; null removes a member, the others stay
+    /// Metadata to set, as a JSON object; null removes a member, others are kept
     #[arg(long, value_name = "JSON", value_parser = metadata, group = "change")]
     metadata: Option<Value>,
 }
@@ -59,7 +59,7 @@ pub(super) async fn update(accounts: &Doorwarden, update: Update, out: Output) -
         metadata: update.metadata.as_ref().and_then(|object| object.as_object().cloned()).unwrap_or_default(),
     };
     let changed = accounts.users().update(found.id, change).await?;
-    out.done(&format!("User {} was changed.", changed.email), &value(&changed))
+    out.done(&format!("Updated user `{}`", changed.email), &value(&changed))
 }
 
 fn checked<T, E: Into<FieldError>>(
@@ -82,8 +82,8 @@ pub(super) async fn activate(
     let change = UserChange { is_active: Some(is_active), ..UserChange::default() };
     let changed = accounts.users().update(found.id, change).await?;
     let sentence = match is_active {
-        true => format!("User {} can log in again.", changed.email),
-        false => format!("User {} is switched off; all sessions have ended.", changed.email),
+        true => format!("Reactivated user `{}`", changed.email),
+        false => format!("Deactivated user `{}` and ended all of their sessions", changed.email),
     };
     out.done(&sentence, &value(&changed))
 }
@@ -95,17 +95,17 @@ pub(super) async fn delete(
     out: Output,
 ) -> Result<(), Failure> {
     let found = user(accounts, named).await?;
-    let question = format!("Delete {} ({}, id {}) for good?", found.email, found.username, found.id);
+    let question = format!("Permanently delete {} ({}, id {})?", found.email, found.username, found.id);
     prompt::confirm(yes, &question)?;
     accounts.users().delete(found.id).await?;
     let deleted = json!({"id": found.id, "email": found.email.as_str(), "deleted": true});
-    out.done(&format!("User {} was deleted.", found.email), &deleted)
+    out.done(&format!("Deleted user `{}`", found.email), &deleted)
 }
 
 pub(super) async fn sign_out(accounts: &Doorwarden, named: &str, out: Output) -> Result<(), Failure> {
     let found = user(accounts, named).await?;
     let ended = accounts.users().sign_out(found.id).await?;
-    let sentence = format!("User {} is signed out: {} ended.", found.email, count(ended, "session"));
+    let sentence = format!("Signed out user `{}`: {} ended", found.email, count(ended, "session"));
     out.done(&sentence, &json!({"id": found.id, "email": found.email.as_str(), "sessions_ended": ended}))
 }
 
@@ -114,7 +114,6 @@ pub(super) async fn sign_out_everybody(accounts: &Doorwarden, yes: bool, out: Ou
     let question = format!("End all sessions and tokens of {}?", count(users, "user"));
     prompt::confirm(yes, &question)?;
     let SignedOut { users, sessions, .. } = accounts.users().sign_out_everybody().await?;
-    let sentence =
-        format!("Everybody is signed out: {}, {} ended.", count(users, "user"), count(sessions, "session"));
+    let sentence = format!("Signed out {}: {} ended", count(users, "user"), count(sessions, "session"));
     out.done(&sentence, &json!({"users": users, "sessions_ended": sessions}))
 }

@@ -9,28 +9,28 @@ use doorwarden::{Doorwarden, NewAccount};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// The e-mail address
+    /// Email
     #[arg(value_name = "EMAIL")]
     email: String,
-    /// The user name
+    /// Username
     #[arg(value_name = "USERNAME")]
     username: String,
-    /// Read the password from standard input: one line
+    /// Read the password from standard input (one line)
     #[arg(long)]
     password_stdin: bool,
-    /// No password: nobody can log in until `changepassword`
+    /// Set no password: nobody can log in until `changepassword`
     #[arg(long, conflicts_with = "password_stdin")]
     no_password: bool,
-    /// May use the administration
+    /// Mark as staff (may use the admin)
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     staff: Option<bool>,
-    /// Has every permission; is staff, too
+    /// Mark as superuser (has every permission), and as staff
     #[arg(long)]
     superuser: bool,
-    /// Switched off for now
+    /// Create the account deactivated
     #[arg(long)]
     inactive: bool,
-    /// The application's own members: a JSON object
+    /// Metadata of the application, as a JSON object
     #[arg(long, value_name = "JSON", value_parser = metadata)]
     metadata: Option<serde_json::Value>,
 }
@@ -55,5 +55,5 @@ pub(super) async fn run(accounts: &Doorwarden, arguments: Arguments, out: Output
         true => manage::create_superuser(accounts.context(), account, accounts.origin()).await?,
         false => manage::create_user(accounts.context(), account, accounts.origin()).await?,
     };
-    out.done(&format!("User {} has the id {}.", user.email, user.id), &value(&user))
+    out.done(&format!("Created user `{}` with id {}", user.email, user.id), &value(&user))
 }

@@ -10,25 +10,25 @@ const PAGE: u32 = 500;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// Only active users; `--active=false`: only inactive ones
+    /// Only active users; with `--active=false`, only inactive ones
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     active: Option<bool>,
-    /// Only staff; `--staff=false`: only others
+    /// Only staff; with `--staff=false`, only others
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     staff: Option<bool>,
-    /// Only superusers; `--superuser=false`: only others
+    /// Only superusers; with `--superuser=false`, only others
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     superuser: Option<bool>,
-    /// Only those who have this permission: directly, through a group, or as a superuser
+    /// Only users with this permission: directly, through a group, or as a superuser
     #[arg(long, value_name = "PERMISSION")]
     permission: Option<String>,
     /// Only members of this group
     #[arg(long, value_name = "NAME")]
     group: Option<String>,
-    /// Only those whose user name or address begins so
+    /// Only users whose username or email starts with TEXT
     #[arg(long, value_name = "TEXT")]
     starts_with: Option<String>,
-    /// At most so many
+    /// Maximum number of users to list
     #[arg(long, value_name = "COUNT")]
     limit: Option<u64>,
 }
@@ -67,7 +67,7 @@ pub(super) async fn run(accounts: &Doorwarden, arguments: Arguments, out: Output
         left -= page.len() as u64;
         match page.last() {
             Some(last) if page.len() == size as usize && left > 0 => after = Some(last.id),
-            _ => return list.end("There are no such users."),
+            _ => return list.end("No users found"),
         }
     }
 }

@@ -18,72 +18,72 @@ use doorwarden::Doorwarden;
 pub(crate) enum Subcommands {
     /// List users, by id
     List(list::Arguments),
-    /// Show a user with groups, permissions and sessions
+    /// Show a user with their groups, permissions and sessions
     Show {
-        /// E-mail address, or id
+        /// The user's email or id
         user: String,
     },
-    /// Create a user; asks for the password unless an option says otherwise
+    /// Create a user; prompts for the password unless an option says otherwise
     Create(create::Arguments),
-    /// Change a user's name, address, rank or metadata
+    /// Update a user's username, email, role or metadata
     Update(change::Update),
-    /// Let a user log in again
+    /// Reactivate a user
     Activate {
-        /// E-mail address, or id
+        /// The user's email or id
         user: String,
     },
-    /// Switch an account off: no login, and every session ends
+    /// Deactivate a user: no logins, and all sessions end
     Deactivate {
-        /// E-mail address, or id
+        /// The user's email or id
         user: String,
     },
-    /// Delete a user for good
+    /// Delete a user permanently
     Delete {
-        /// E-mail address, or id
+        /// The user's email or id
         user: String,
-        /// Do not ask
+        /// Skip the confirmation prompt
         #[arg(long, short)]
         yes: bool,
     },
-    /// Give a user permissions
+    /// Grant permissions to a user
     Grant {
-        /// E-mail address, or id
+        /// The user's email or id
         user: String,
-        /// `app_label.codename`
+        /// Permissions, such as `blog.add_post`
         #[arg(required = true, value_name = "PERMISSION")]
         permissions: Vec<String>,
     },
-    /// Take direct permissions from a user
+    /// Revoke a user's direct permissions
     Revoke {
-        /// E-mail address, or id
+        /// The user's email or id
         user: String,
-        /// `app_label.codename`
+        /// Permissions, such as `blog.add_post`
         #[arg(required = true, value_name = "PERMISSION")]
         permissions: Vec<String>,
     },
-    /// Put a user into a group
+    /// Add a user to a group
     AddToGroup {
-        /// E-mail address, or id
+        /// The user's email or id
         user: String,
-        /// The group's name
+        /// Group name
         group: String,
     },
-    /// Take a user out of a group
+    /// Remove a user from a group
     RemoveFromGroup {
-        /// E-mail address, or id
+        /// The user's email or id
         user: String,
-        /// The group's name
+        /// Group name
         group: String,
     },
-    /// End all sessions and tokens of a user, or of everybody
+    /// End all sessions and tokens of a user, or of all users
     SignOut {
-        /// E-mail address, or id
+        /// The user's email or id
         #[arg(required_unless_present = "all")]
         user: Option<String>,
-        /// Everybody
+        /// All users
         #[arg(long, conflicts_with = "user")]
         all: bool,
-        /// Do not ask
+        /// Skip the confirmation prompt
         #[arg(long, short, requires = "all")]
         yes: bool,
     },

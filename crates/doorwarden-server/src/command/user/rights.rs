@@ -16,8 +16,11 @@ pub(super) async fn grant(
     for permission in &permissions {
         let given = accounts.users().grant(user.id, permission).await;
         let changed = granted(given, permission)?;
-        let word = if changed { "now has" } else { "has already" };
-        tally.note(permission, changed, format!("User {} {word} {permission}.", user.email));
+        let sentence = match changed {
+            true => format!("Granted `{permission}` to user `{}`", user.email),
+            false => format!("User `{}` already has `{permission}`", user.email),
+        };
+        tally.note(permission, changed, sentence);
     }
     tally.say(out, about(&user))
 }
@@ -32,8 +35,11 @@ pub(super) async fn revoke(
     let mut tally = Tally::default();
     for permission in &permissions {
         let changed = accounts.users().revoke(user.id, permission).await?;
-        let word = if changed { "no longer has" } else { "did not have" };
-        tally.note(permission, changed, format!("User {} {word} {permission} directly.", user.email));
+        let sentence = match changed {
+            true => format!("Revoked `{permission}` from user `{}`", user.email),
+            false => format!("User `{}` did not have `{permission}` directly", user.email),
+        };
+        tally.note(permission, changed, sentence);
     }
     tally.say(out, about(&user))
 }
@@ -46,8 +52,11 @@ pub(super) async fn join(
 ) -> Result<(), Failure> {
     let user = user(accounts, named).await?;
     let changed = accounts.users().add_to_group(user.id, group).await?;
-    let word = if changed { "is now" } else { "is already" };
-    out.done(&format!("User {} {word} in {group}.", user.email), &membership(&user, group, changed))
+    let sentence = match changed {
+        true => format!("Added user `{}` to group `{group}`", user.email),
+        false => format!("User `{}` is already in group `{group}`", user.email),
+    };
+    out.done(&sentence, &membership(&user, group, changed))
 }
 
 pub(super) async fn leave(
@@ -58,8 +67,11 @@ pub(super) async fn leave(
 ) -> Result<(), Failure> {
     let user = user(accounts, named).await?;
     let changed = accounts.users().remove_from_group(user.id, group).await?;
-    let word = if changed { "is no longer" } else { "was not" };
-    out.done(&format!("User {} {word} in {group}.", user.email), &membership(&user, group, changed))
+    let sentence = match changed {
+        true => format!("Removed user `{}` from group `{group}`", user.email),
+        false => format!("User `{}` was not in group `{group}`", user.email),
+    };
+    out.done(&sentence, &membership(&user, group, changed))
 }
 
 fn about(user: &User) -> Value {

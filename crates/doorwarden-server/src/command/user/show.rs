@@ -6,7 +6,7 @@ use doorwarden::core::view::{SessionView, UserView};
 use doorwarden::{Doorwarden, User};
 use serde_json::{Value, json};
 
-/// A user as programs read him. The password is shown only by the algorithm of its hash.
+/// A user as programs read it. The password is shown only by the algorithm of its hash.
 pub(crate) fn value(user: &User) -> Value {
     let mut shown = json!(UserView::from(user));
     shown["metadata"] = json!(user.metadata);
@@ -28,7 +28,7 @@ pub(super) async fn run(accounts: &Doorwarden, named: &str, out: Output) -> Resu
     let SessionPage { sessions, next } = sessions_of(context, user.id, None).await?;
     // Gone since the look-up before.
     let account = accounts.users().account(user.id).await?;
-    let account = account.ok_or_else(|| Failure::not_found("there is no such user"))?;
+    let account = account.ok_or_else(|| Failure::not_found("user not found"))?;
 
     if out.is_json() {
         let mut shown = value(&account.user);
@@ -51,13 +51,13 @@ pub(super) async fn run(accounts: &Doorwarden, named: &str, out: Output) -> Resu
         ("last login", user.last_login.map_or("never".to_owned(), |at| at.to_string())),
         ("groups", list(&account.groups)),
         ("permissions", list(&account.permissions)),
-        ("given directly", list(&direct)),
+        ("direct permissions", list(&direct)),
         ("metadata", Value::from(user.metadata.clone()).to_string()),
         ("sessions", format!("{}{}", sessions.len(), if next.is_some() { " or more" } else { "" })),
     ])?;
     for session in &sessions {
-        let device = session.client.device_name().unwrap_or_else(|| "an unknown device".to_owned());
-        let from = session.client.address.as_deref().unwrap_or("an unknown address");
+        let device = session.client.device_name().unwrap_or_else(|| "unknown device".to_owned());
+        let from = session.client.address.as_deref().unwrap_or("unknown address");
         let late = session.repeats.last_late_at.map(|at| format!(", refresh token repeated late at {at}"));
         let late = late.unwrap_or_default();
         let issued = if session.auth.is_none() { ", opened without a login" } else { "" };
