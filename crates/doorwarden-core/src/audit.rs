@@ -1,6 +1,8 @@
 //! The audit log: what happened that matters to security, who did it, and from where. An event is written in the statement or transaction
 //! that makes the change, so that there is no change without its event and no event without its change.
 
+pub use crate::event::{Found, Outcome};
+
 use crate::event::Event;
 use crate::session::{ClientInfo, SessionId};
 use crate::time::Timestamp;
@@ -113,39 +115,6 @@ impl Effects {
     #[must_use]
     pub fn causing(&self, events: impl IntoIterator<Item = Event>) -> Self {
         Self { events: events.into_iter().collect(), ..self.clone() }
-    }
-}
-
-/// What only the database knows about a change. A flow leaves it out of an event ([`UserId::NEW`], a count of 0), and the store fills it in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Found {
-    /// The id of the user who was created.
-    User(UserId),
-    /// How many there were.
-    Count(u64),
-}
-
-/// Whether what was tried was done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// It was done.
-    Success,
-    /// It was refused.
-    Failure,
-}
-
-impl Outcome {
-    /// The word that is stored.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Success => "success",
-            Self::Failure => "failure",
-        }
-    }
-
-    /// The outcome that is stored as this word, if it is one.
-    pub fn from_stored(word: &str) -> Option<Self> {
-        [Self::Success, Self::Failure].into_iter().find(|outcome| outcome.as_str() == word)
     }
 }
 

@@ -1,11 +1,11 @@
 //! What every flow is given.
 
 use crate::audit::{Effects, Origin};
+use crate::duties::Duties;
 use crate::event::Event;
-use crate::feed::RevocationFeed;
+use crate::feed::{FeedError, Published, RevocationFeed};
 use crate::field::Fields;
 use crate::hook::Hooks;
-use crate::janitor::Duties;
 use crate::keys::KeyRing;
 use crate::live::LiveView;
 use crate::password::HashPool;
@@ -76,6 +76,16 @@ impl Context {
             tracing::error!(%error, "an event could not be written to the audit log");
         }
         self.notify(&effects).await;
+    }
+
+    /// The revocation statement as of now: it has everything that this instance has revoked or heard of, and is at most five seconds old.
+    /// Whoever asks within 50 ms of the last statement waits until they are over. While changes are not heard, it is at most 50 ms old.
+    ///
+    /// # Errors
+    /// [`FeedError`].
+    pub async fn revocation_statement(&self) -> Result<Arc<Published>, FeedError> {
+        let (store, access, clock) = (self.store.as_ref(), &self.settings.access, self.clock.as_ref());
+        self.feed.current(store, &self.live, &self.keys, access, clock).await
     }
 
     /// Logs an event and tells the hooks.

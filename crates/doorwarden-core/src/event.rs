@@ -1,6 +1,5 @@
 //! What happened that matters to security: one typed event for each, for the log, hooks and the [audit log](crate::audit).
 
-use crate::audit::{Found, Outcome};
 use crate::session::{EndReason, SessionId};
 use crate::user::UserId;
 use serde_json::{Map, Value, json};
@@ -146,6 +145,39 @@ impl LoginFailure {
             Self::Refused => "refused",
             Self::Raced => "raced",
         }
+    }
+}
+
+/// What only the database knows about a change. A flow leaves it out of an event ([`UserId::NEW`], a count of 0), and the store fills it in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// The id of the user who was created.
+    User(UserId),
+    /// How many there were.
+    Count(u64),
+}
+
+/// Whether what was tried was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was done.
+    Success,
+    /// It was refused.
+    Failure,
+}
+
+impl Outcome {
+    /// The word that is stored.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Failure => "failure",
+        }
+    }
+
+    /// The outcome that is stored as this word, if it is one.
+    pub fn from_stored(word: &str) -> Option<Self> {
+        [Self::Success, Self::Failure].into_iter().find(|outcome| outcome.as_str() == word)
     }
 }
 

@@ -1,16 +1,17 @@
 //! The revocation feed: a signed statement of what was revoked within the longest time that an access token can live, for
 //! services that verify access tokens without asking. `docs/revocation-feed.md` specifies it.
 
-use crate::context::Context;
-use crate::keys::SignError;
+use crate::etag::etag;
+use crate::keys::{KeyRing, SignError};
+use crate::live::LiveView;
 use crate::session::SessionId;
-use crate::store::{Revocations, StoreError};
-use crate::time::Timestamp;
+use crate::settings::AccessSettings;
+use crate::store::{Revocations, Store, StoreError};
+use crate::time::{Clock, Timestamp};
 use crate::token::feed::{MAX_BYTES, Statement};
 use crate::user::UserId;
 use bytes::Bytes;
 use parking_lot::RwLock;
-use sha2::{Digest, Sha256};
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -80,66 +81,28 @@ pub enum FeedError {
     Store(#[from] StoreError),
 }
 
-/// The statement as of now: it has everything that this instance has revoked or heard of, and is at most five seconds old. Whoever asks
-/// within 50 ms of the last statement waits until they are over. While changes are not heard, it is at most 50 ms old.
-///
-/// # Errors
-/// [`FeedError`].
-pub async fn current(context: &Context) -> Result<Arc<Published>, FeedError> {
-    if let Some(published) = context.feed.fresh(context) {
-        return Ok(published);
-    }
-    let _one_at_a_time = context.feed.making.lock().await;
-    if let Some(published) = context.feed.fresh(context) {
-        return Ok(published);
-    }
-    let newest = context.feed.newest.read().clone();
-    if let Some(newest) = &newest {
-        let age = newest.checked.read().at.elapsed();
-        tokio::time::sleep(SPACING.saturating_sub(age)).await;
-    }
-
-    // Before the database is read: what is revoked meanwhile makes the next statement.
-    let checked = Checked { at: Instant::now(), counter: context.live.watch().borrow().revocations };
-    let now = context.now();
-    let window = context.settings.access.longest();
-    let revocations = context.store.revocations(now.before(window)).await?;
-    let content = Content { revocations, keys: context.keys.revoked(now) };
-    match newest {
-        Some(newest) if newest.content == content && newest.is_young(now) => {
-            *newest.checked.write() = checked;
-            Ok(newest)
-        }
-        _ => {
-            let published = Arc::new(publish(context, content, now, window, checked)?);
-            *context.feed.newest.write() = Some(Arc::clone(&published));
-            Ok(published)
-        }
-    }
-}
-
 fn publish(
-    context: &Context,
+    keys: &KeyRing,
+    access: &AccessSettings,
     content: Content,
     now: Timestamp,
-    window: Duration,
     checked: Checked,
 ) -> Result<Published, FeedError> {
     let mut said = Said::of(&content.revocations);
     said.shorten_to(MAX_BYTES);
     let ended = said.ended();
     let statement = Statement {
-        iss: context.settings.access.issuer.clone(),
+        iss: access.issuer.clone(),
         iat: now.as_seconds(),
         exp: now.after(RELIABLE).as_seconds(),
-        window: window.as_secs().cast_signed(),
+        window: access.longest().as_secs().cast_signed(),
         sessions: said.sessions.iter().map(|(id, at, _)| (id.0, at.as_seconds())).collect(),
         users: said.users,
         all_of: said.all_of,
         before: said.before,
         keys: content.keys.clone(),
     };
-    let statement = context.keys.sign_statement(&statement, now)?;
+    let statement = keys.sign_statement(&statement, now)?;
     let etag = etag(statement.as_bytes());
     Ok(Published {
         statement: statement.into(),
@@ -239,12 +202,6 @@ impl Said {
     }
 }
 
-/// A name for exactly these bytes, for `ETag`: the first 16 bytes of their SHA-256 in hexadecimal digits.
-pub fn etag(bytes: &[u8]) -> String {
-    let digest: [u8; 32] = Sha256::digest(bytes).into();
-    digest.first_chunk().map(|half| Uuid::from_bytes(*half).simple().to_string()).unwrap_or_default()
-}
-
 impl RevocationFeed {
     /// The last second whose tokens of this session verifiers refuse although it goes on, by the newest statement. A new token has to bear
     /// a later one.
@@ -256,14 +213,55 @@ impl RevocationFeed {
         of_user.chain(*before).max()
     }
 
+    /// The statement as of now: it has everything that this instance has revoked or heard of, and is at most five seconds old. Whoever
+    /// asks within 50 ms of the last statement waits until they are over. While changes are not heard, it is at most 50 ms old.
+    pub(crate) async fn current(
+        &self,
+        store: &dyn Store,
+        live: &LiveView,
+        keys: &KeyRing,
+        access: &AccessSettings,
+        clock: &dyn Clock,
+    ) -> Result<Arc<Published>, FeedError> {
+        if let Some(published) = self.fresh(live, clock.now()) {
+            return Ok(published);
+        }
+        let _one_at_a_time = self.making.lock().await;
+        if let Some(published) = self.fresh(live, clock.now()) {
+            return Ok(published);
+        }
+        let newest = self.newest.read().clone();
+        if let Some(newest) = &newest {
+            let age = newest.checked.read().at.elapsed();
+            tokio::time::sleep(SPACING.saturating_sub(age)).await;
+        }
+
+        // Before the database is read: what is revoked meanwhile makes the next statement.
+        let checked = Checked { at: Instant::now(), counter: live.watch().borrow().revocations };
+        let now = clock.now();
+        let revocations = store.revocations(now.before(access.longest())).await?;
+        let content = Content { revocations, keys: keys.revoked(now) };
+        match newest {
+            Some(newest) if newest.content == content && newest.is_young(now) => {
+                *newest.checked.write() = checked;
+                Ok(newest)
+            }
+            _ => {
+                let published = Arc::new(publish(keys, access, content, now, checked)?);
+                *self.newest.write() = Some(Arc::clone(&published));
+                Ok(published)
+            }
+        }
+    }
+
     /// The newest statement if nothing can have happened since.
-    fn fresh(&self, context: &Context) -> Option<Arc<Published>> {
+    fn fresh(&self, live: &LiveView, now: Timestamp) -> Option<Arc<Published>> {
         let newest = self.newest.read().clone()?;
         let checked = *newest.checked.read();
-        let trusted = if context.live.memory(context.now()).is_some() { HEARTBEAT } else { SPACING };
-        let is_fresh = checked.counter == context.live.watch().borrow().revocations
+        let trusted = if live.memory(now).is_some() { HEARTBEAT } else { SPACING };
+        let is_fresh = checked.counter == live.watch().borrow().revocations
             && checked.at.elapsed() < trusted
-            && newest.is_young(context.now());
+            && newest.is_young(now);
         is_fresh.then_some(newest)
     }
 }

@@ -16,7 +16,7 @@
 //! Both stores and introspection decide by [`decide`]. What PostgreSQL does for many sessions in one statement, because it is the usual
 //! case, is the first line of the table and nothing else; whatever that leaves over comes here.
 
-use crate::session::{EndReason, Session, SessionId};
+use crate::session::{EndReason, Repeats, Session, SessionId};
 use crate::time::Timestamp;
 use std::time::Duration;
 
@@ -37,17 +37,6 @@ pub struct Presented {
     pub at: Timestamp,
     /// How long after a rotation the token before the newest is repeated without being counted.
     pub grace: Duration,
-}
-
-/// What a row remembers of repeats.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Repeats {
-    /// How many late ones there were since the last quiet generation, at most [`MOST_LATE_REPEATS`].
-    pub late: u8,
-    /// The row's counter when the last one came; noted only while some are counted.
-    pub last_at_counter: Option<i64>,
-    /// When the last late one came, also after the count has returned to 0.
-    pub last_late_at: Option<Timestamp>,
 }
 
 /// When a token before the newest came back.

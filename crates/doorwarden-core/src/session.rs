@@ -1,7 +1,6 @@
 //! A session: what a login opens and a token carries.
 
 use crate::authentication::AuthContext;
-use crate::refresh::Repeats;
 use crate::time::Timestamp;
 use crate::user::UserId;
 use std::fmt;
@@ -169,7 +168,21 @@ pub struct Session {
     pub ended: Option<(Timestamp, EndReason)>,
 }
 
+/// What a row remembers of repeats.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Repeats {
+    /// How many late ones there were since the last quiet generation, at most [`MOST_LATE_REPEATS`](crate::refresh::MOST_LATE_REPEATS).
+    pub late: u8,
+    /// The row's counter when the last one came; noted only while some are counted.
+    pub last_at_counter: Option<i64>,
+    /// When the last late one came, also after the count has returned to 0.
+    pub last_late_at: Option<Timestamp>,
+}
+
 impl Session {
+    /// When a session was last used is written at most so often, in seconds.
+    pub const SEEN_RESOLUTION: i64 = 60;
+
     /// The assurance level as tokens and lists say it.
     pub fn assurance_level(&self) -> u8 {
         self.auth.map_or(AuthContext::UNAUTHENTICATED, |auth| auth.assurance_level)

@@ -1,7 +1,7 @@
 //! What an application may decide about accounts and tokens. The defaults are safe.
 
-use crate::live::SEEN_RESOLUTION;
 use crate::password::PasswordPolicy;
+use crate::session::Session;
 use crate::time::Timestamp;
 use crate::token::Algorithm;
 use crate::token::access::Expect;
@@ -44,7 +44,7 @@ pub struct SessionSettings {
 impl SessionSettings {
     /// The shortest that [`idle`](Self::idle) may be: when a session was last used is noted once a minute, so that with less one that is
     /// in use would end.
-    pub const MIN_IDLE: Duration = Duration::from_secs(SEEN_RESOLUTION.cast_unsigned());
+    pub const MIN_IDLE: Duration = Duration::from_secs(Session::SEEN_RESOLUTION.cast_unsigned());
 }
 
 impl Default for SessionSettings {

@@ -1,7 +1,6 @@
 //! Whether this machine's clock agrees with the database's. What deletes by the clock must not do so by one that is wrong: an instance that
 //! is two months ahead would delete every session, and the keys that the others sign with.
 
-use crate::context::Context;
 use crate::store::{Store, StoreError};
 use crate::time::Clock;
 use std::time::Duration;
@@ -22,11 +21,11 @@ pub async fn skew(store: &dyn Store, clock: &dyn Clock) -> Result<Duration, Stor
 }
 
 /// Whether anything may be deleted because its time is over. Says so if not. A clock that is set by hand is right by definition.
-pub(crate) async fn may_delete(context: &Context) -> Result<bool, StoreError> {
-    if !context.clock.is_machines() {
+pub(crate) async fn may_delete(store: &dyn Store, clock: &dyn Clock) -> Result<bool, StoreError> {
+    if !clock.is_machines() {
         return Ok(true);
     }
-    let skew = skew(context.store.as_ref(), context.clock.as_ref()).await?;
+    let skew = skew(store, clock).await?;
     if skew > TOLERATED {
         tracing::error!(
             seconds = skew.as_secs(),

@@ -9,10 +9,9 @@ use crate::rows::{get, optional, session_columns, user_columns};
 use crate::server::{Role, Servers};
 use crate::values::At;
 use async_trait::async_trait;
-use doorwarden_core::flow::restored::Restored;
 use doorwarden_core::session::EndReason;
 use doorwarden_core::store::{
-    ChangeFeed, ChangeSink, DurabilitySetting, MigrateError, Store, StoreError, StoreFacts,
+    ChangeFeed, ChangeSink, DurabilitySetting, MigrateError, Restored, Store, StoreError, StoreFacts,
 };
 use doorwarden_core::time::Timestamp;
 use std::sync::Arc;

@@ -8,10 +8,9 @@ use crate::readers::Readers;
 use crate::rows::{get, one, run, session_columns, text, user_columns};
 use crate::writer::{LONG, SHORT, Writer};
 use async_trait::async_trait;
-use doorwarden_core::flow::restored::Restored;
 use doorwarden_core::session::EndReason;
 use doorwarden_core::store::{
-    ChangeFeed, ChangeSink, DurabilitySetting, MigrateError, Store, StoreError, StoreFacts,
+    ChangeFeed, ChangeSink, DurabilitySetting, MigrateError, Restored, Store, StoreError, StoreFacts,
 };
 use doorwarden_core::time::Timestamp;
 use parking_lot::Mutex;

@@ -3,8 +3,8 @@ use doorwarden_core::authentication::{Next, PasswordProof, Proof, Purpose, next}
 use doorwarden_core::identity::{EmailAddress, Username};
 use doorwarden_core::password::PasswordHash;
 use doorwarden_core::random::{RandomSource, SystemRandom};
-use doorwarden_core::refresh::{Presented, Repeats};
-use doorwarden_core::session::{ClientInfo, Session, SessionId};
+use doorwarden_core::refresh::Presented;
+use doorwarden_core::session::{ClientInfo, Repeats, Session, SessionId};
 use doorwarden_core::store::{OpenSession, Renewal};
 use doorwarden_core::time::Timestamp;
 use doorwarden_core::user::{NewUser, UserId};

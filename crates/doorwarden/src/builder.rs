@@ -5,10 +5,10 @@ use doorwarden_axum::settings::EndpointPathError;
 use doorwarden_axum::{Auth, CorsSettings, Endpoint, HttpSettings};
 use doorwarden_core::audit::{Actor, Origin};
 use doorwarden_core::context::Context;
+use doorwarden_core::duties::Duties;
 use doorwarden_core::feed::RevocationFeed;
 use doorwarden_core::field::{Field, FieldNameError, Fields};
 use doorwarden_core::hook::Hooks;
-use doorwarden_core::janitor::Duties;
 use doorwarden_core::keys::{KeyRing, KeysError};
 use doorwarden_core::live::LiveView;
 use doorwarden_core::password::{Ceilings, HashPool, HashSettings, HashSettingsError, Hasher, PoolSettings};
@@ -16,6 +16,7 @@ use doorwarden_core::permission::{Permission, PermissionNameError};
 use doorwarden_core::random::{RandomSource, SystemRandom};
 use doorwarden_core::settings::{AccessSettings, SessionSettings, Settings};
 use doorwarden_core::store::{MigrateError, Store, StoreError};
+use doorwarden_core::tasks;
 use doorwarden_core::time::{Clock, SystemClock};
 use doorwarden_core::token::refresh::RefreshKeys;
 use doorwarden_core::token::seal::Sealer;
@@ -334,10 +335,7 @@ impl Builder {
             settings: self.settings,
         });
         if self.background {
-            tokio::spawn(doorwarden_core::janitor::run(Arc::downgrade(&context)));
-        }
-        if self.background && !self.without_keys {
-            tokio::spawn(doorwarden_core::keys::rotation::run(Arc::downgrade(&context)));
+            tasks::start(&context, !self.without_keys);
         }
         Ok(Doorwarden { auth: Auth::new(context, self.http), origin: self.origin })
     }

@@ -1,6 +1,6 @@
 use doorwarden_core::context::Context;
+use doorwarden_core::flow::signing_keys;
 use doorwarden_core::keys::KeysError;
-use doorwarden_core::keys::rotation;
 use doorwarden_core::keys::state::KeyState;
 use doorwarden_core::store::SigningKey;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ impl Keys {
     /// # Errors
     /// [`KeysError::Store`].
     pub async fn list(&self) -> Result<Vec<(SigningKey, KeyState)>, KeysError> {
-        rotation::reload(&self.context).await?;
+        signing_keys::reload(&self.context).await?;
         Ok(self.context.keys.list(self.context.now()))
     }
 
@@ -32,7 +32,7 @@ impl Keys {
     /// # Errors
     /// [`KeysError`].
     pub async fn rotate(&self) -> Result<Vec<String>, KeysError> {
-        rotation::rotate(&self.context).await
+        signing_keys::rotate(&self.context).await
     }
 
     /// Revokes a key that may have leaked: every token that it signed is refused by every instance within a second, the announced one
@@ -41,7 +41,7 @@ impl Keys {
     /// # Errors
     /// [`KeysError`].
     pub async fn revoke(&self, kid: &str) -> Result<bool, KeysError> {
-        rotation::revoke(&self.context, kid).await
+        signing_keys::revoke(&self.context, kid).await
     }
 
     /// Revokes every key, without opening any: the secret key that has sealed them has leaked, or is lost. How many. Whoever can makes
@@ -50,7 +50,7 @@ impl Keys {
     /// # Errors
     /// [`KeysError::Store`].
     pub async fn revoke_all(&self) -> Result<u64, KeysError> {
-        rotation::revoke_all(&self.context).await
+        signing_keys::revoke_all(&self.context).await
     }
 
     /// Does what the calendar asks for at this instant: announces the next keys if it is time, deletes those that are over. Happens by
@@ -59,6 +59,6 @@ impl Keys {
     /// # Errors
     /// [`KeysError`].
     pub async fn maintain(&self) -> Result<(), KeysError> {
-        rotation::maintain(&self.context).await
+        signing_keys::maintain(&self.context).await
     }
 }

@@ -142,7 +142,7 @@ impl Doorwarden {
     pub async fn close(&self) {
         self.auth.end_streams();
         let context = self.auth.context();
-        doorwarden_core::janitor::flush_seen(context).await;
+        doorwarden_core::tasks::flush_seen(context).await;
         let pool = context.clone();
         let stopped = tokio::task::spawn_blocking(move || pool.pool.shutdown()).await;
         if stopped.is_err() {

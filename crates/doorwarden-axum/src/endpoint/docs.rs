@@ -4,7 +4,7 @@ use super::operation::{Anybody, Call};
 use super::types::Types;
 use crate::error::ApiError;
 use axum::response::{IntoResponse, Response};
-use doorwarden_core::feed::etag;
+use doorwarden_core::etag::etag;
 use http::HeaderValue;
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use serde_json::{Value, json};

@@ -2,7 +2,7 @@ use super::answer::{Document, Media};
 use super::operation::{Anybody, Call};
 use super::types::Types;
 use crate::error::ApiError;
-use doorwarden_core::feed::etag;
+use doorwarden_core::etag::etag;
 use schemars::JsonSchema;
 use serde_json::{Map, Value};
 

@@ -8,7 +8,7 @@ use super::types::Types;
 use crate::auth::Auth;
 use crate::error::ApiError;
 use bytes::Bytes;
-use doorwarden_core::feed::etag;
+use doorwarden_core::etag::etag;
 use doorwarden_core::token::Algorithm;
 use schemars::JsonSchema;
 use serde::Serialize;

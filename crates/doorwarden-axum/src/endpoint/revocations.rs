@@ -7,7 +7,7 @@ use crate::streams::{Holder, LIFETIME, Place};
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use doorwarden_core::feed::{self, FeedError, HEARTBEAT};
+use doorwarden_core::feed::{FeedError, HEARTBEAT};
 use doorwarden_core::live::Counters;
 use futures_util::stream;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
@@ -35,7 +35,7 @@ impl Media for Statement {
 }
 
 pub(super) async fn get(call: Call<Anybody>) -> Result<Document<Statement>, ApiError> {
-    let published = feed::current(call.auth.context()).await?;
+    let published = call.auth.context().revocation_statement().await?;
     Ok(Document::new(&call.parts.headers, MAX_AGE, &published.etag, published.statement.clone()))
 }
 
@@ -52,7 +52,7 @@ pub(super) async fn stream(call: Call<Anybody>) -> Result<EventStream, ApiError>
         return Err(ApiError::unavailable("too_many_streams", text, DEAF));
     };
     // What cannot begin is refused with a status, as long as there can be one.
-    feed::current(auth.context()).await?;
+    auth.context().revocation_statement().await?;
     Ok(EventStream(Events {
         changes: auth.context().live.watch(),
         ended: auth.streams().ended(),
@@ -108,7 +108,7 @@ impl Events {
             }
             let context = self.auth.context();
             self.changes.mark_unchanged();
-            let wait = match feed::current(context).await {
+            let wait = match context.revocation_statement().await {
                 Ok(published) if published.etag != self.sent => {
                     self.sent.clone_from(&published.etag);
                     return Some(self.auth.streams().event(&published));

@@ -142,7 +142,7 @@ pub async fn authenticate(
         Err(Refusal::WrongAlgorithm) => {
             if memory.is_none() {
                 // Nor are the keys in memory believed: one of them may have been revoked.
-                context.keys.read_again(context, LEASE).await?;
+                context.keys.read_again(context.store.as_ref(), context.clock.as_ref(), LEASE).await?;
             }
             let claims = context.keys.verify(token, now)?;
             if !shown_to.accepts(&claims, &context.settings.access) {

@@ -1,6 +1,7 @@
 //! Users change their own password.
 
 use super::finish::finish;
+use super::open_session;
 use super::verify_password::{confirm_password, incorrect};
 use super::{IssuedToken, rules};
 use crate::audit::{Actor, Origin};
@@ -110,11 +111,11 @@ async fn store(
         return Ok(None);
     }
     let origin = Origin::new(Actor::User(id), client.clone());
-    let session = context.new_session(id, client, context.settings.session.lifetime);
+    let session = open_session::new_session(context, id, client, context.settings.session.lifetime);
     // Somebody else may have changed it again.
-    let session = context.open(session, Purpose::NewPassword, vec![chosen], &origin).await?;
+    let session = open_session::open(context, session, Purpose::NewPassword, vec![chosen], &origin).await?;
     let session = session.ok_or_else(|| wrong("current_password"))?;
-    Ok(Some(context.session_token(&session)))
+    Ok(Some(open_session::session_token(context, &session)))
 }
 
 fn wrong(field: &'static str) -> ChangePasswordError {

@@ -1,5 +1,7 @@
 //! Tokens without a password, for the application's own ways in and for operators. The session says that nobody was authenticated.
 
+use super::open_session;
+use super::token_pair;
 use super::token_pair::PairError;
 use super::{IssuedToken, TokenPair};
 use crate::audit::Origin;
@@ -33,8 +35,9 @@ pub async fn issue_token(
     user: UserId,
     origin: &Origin,
 ) -> Result<IssuedToken, IssueError> {
-    let session = context.new_session(user, origin.client.clone(), context.settings.session.lifetime);
-    Ok(context.session_token(&open(context, session, origin).await?))
+    let session =
+        open_session::new_session(context, user, origin.client.clone(), context.settings.session.lifetime);
+    Ok(open_session::session_token(context, &open(context, session, origin).await?))
 }
 
 /// Opens a session for a user and makes its token pair, without a password. The access tokens have no `amr` and no `auth_time`, and
@@ -43,8 +46,10 @@ pub async fn issue_token(
 /// # Errors
 /// [`IssueError`].
 pub async fn issue_pair(context: &Context, user: UserId, origin: &Origin) -> Result<TokenPair, IssueError> {
-    let session = open(context, context.new_pair_session(user, origin.client.clone(), None), origin).await?;
-    context.token_pair(&session).await.map_err(|error| match error {
+    let session =
+        open(context, token_pair::new_pair_session(context, user, origin.client.clone(), None), origin)
+            .await?;
+    token_pair::token_pair(context, &session).await.map_err(|error| match error {
         PairError::Gone => IssueError::NoActiveUser,
         PairError::Sign(error) => error.into(),
         PairError::Store(error) => error.into(),
@@ -52,5 +57,7 @@ pub async fn issue_pair(context: &Context, user: UserId, origin: &Origin) -> Res
 }
 
 async fn open(context: &Context, session: Session, origin: &Origin) -> Result<Session, IssueError> {
-    context.open(session, Purpose::Issue, Vec::new(), origin).await?.ok_or(IssueError::NoActiveUser)
+    open_session::open(context, session, Purpose::Issue, Vec::new(), origin)
+        .await?
+        .ok_or(IssueError::NoActiveUser)
 }

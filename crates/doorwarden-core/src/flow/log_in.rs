@@ -1,6 +1,7 @@
 //! Password login.
 
 use super::finish::finish;
+use super::open_session;
 use super::verify_password::{PasswordError, verify_for_nobody, verify_password};
 use super::{IssuedToken, rules};
 use crate::audit::{Actor, Origin};
@@ -62,9 +63,11 @@ pub enum LoginError {
 /// [`LoginError`].
 pub async fn log_in(context: &Arc<Context>, request: Login) -> Result<(User, IssuedToken), LoginError> {
     let lifetime = context.settings.session.lifetime;
-    let LoggedIn { user, session } =
-        open_session(context, request, |c, user, client| c.new_session(user.id, client, lifetime)).await?;
-    let token = context.session_token(&session);
+    let LoggedIn { user, session } = open_session(context, request, |c, user, client| {
+        open_session::new_session(c, user.id, client, lifetime)
+    })
+    .await?;
+    let token = open_session::session_token(context, &session);
     Ok((user, token))
 }
 
@@ -140,7 +143,8 @@ async fn open(
     proof: Proof,
     origin: &Origin,
 ) -> Result<Option<LoggedIn>, LoginError> {
-    let Some(session) = context.open(session, Purpose::LogIn, vec![proof], origin).await? else {
+    let Some(session) = open_session::open(context, session, Purpose::LogIn, vec![proof], origin).await?
+    else {
         let event = Event::LoginFailed { user: Some(user.id), reason: LoginFailure::Raced };
         context.record(context.effects(origin, [event])).await;
         return Ok(None);

@@ -2,10 +2,10 @@
 //! goes with it. Errors say what is wrong in words for developers.
 
 use super::rules;
-use crate::audit::{Found, Origin};
+use crate::audit::Origin;
 use crate::context::Context;
 use crate::error::{FieldError, FieldErrors, Input};
-use crate::event::Event;
+use crate::event::{Event, Found};
 use crate::password::{Password, PasswordHash, PoolError};
 use crate::permission::Group;
 use crate::session::EndReason;

@@ -12,7 +12,7 @@ pub mod log_in;
 pub mod log_out;
 pub mod manage;
 pub mod obtain_tokens;
-mod open_session;
+pub(crate) mod open_session;
 pub mod profile;
 pub mod refresh_tokens;
 pub mod register;
@@ -20,6 +20,7 @@ pub mod restored;
 pub mod revoke_token;
 mod rules;
 pub mod sessions;
+pub mod signing_keys;
 mod token_pair;
 mod verify_password;
 

@@ -3,6 +3,7 @@
 use super::authenticate::{Authenticated, TokenClaims, TokenRefused};
 use super::finish::finish;
 use super::log_in::{LoggedIn, Login, LoginError, open_session};
+use super::token_pair;
 use super::token_pair::{PairError, TokenPair};
 use crate::context::Context;
 use crate::keys::SignError;
@@ -63,10 +64,11 @@ pub async fn obtain_tokens(
     request: Login,
     audience: Option<Resources>,
 ) -> Result<(User, TokenPair), ObtainTokensError> {
-    let LoggedIn { user, session } =
-        open_session(context, request, |c, user, client| c.new_pair_session(user.id, client, audience))
-            .await?;
-    match context.token_pair(&session).await {
+    let LoggedIn { user, session } = open_session(context, request, |c, user, client| {
+        token_pair::new_pair_session(c, user.id, client, audience)
+    })
+    .await?;
+    match token_pair::token_pair(context, &session).await {
         Ok(pair) => Ok((user, pair)),
         Err(PairError::Gone) => Err(LoginError::WrongCredentials.into()),
         Err(PairError::Sign(error)) => Err(error.into()),
@@ -123,7 +125,7 @@ pub async fn exchange_session_token(
         renewed
     });
     let session = renewed.await?.ok_or(TokenRefused::SessionEnded)?;
-    context.token_pair(&session).await.map_err(|error| match error {
+    token_pair::token_pair(context, &session).await.map_err(|error| match error {
         PairError::Gone => TokenRefused::NoUser.into(),
         PairError::Sign(error) => error.into(),
         PairError::Store(error) => error.into(),

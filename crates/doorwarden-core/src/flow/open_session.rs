@@ -4,8 +4,7 @@ use crate::audit::{Effects, Origin};
 use crate::authentication::{Next, Proof, Purpose, next};
 use crate::context::Context;
 use crate::event::Event;
-use crate::refresh::Repeats;
-use crate::session::{ClientInfo, Session, SessionId};
+use crate::session::{ClientInfo, Repeats, Session, SessionId};
 use crate::store::{Change, OpenSession, Opened, StoreError};
 use crate::time::Timestamp;
 use crate::token::session::SessionClaims;
@@ -29,77 +28,80 @@ impl std::fmt::Debug for IssuedToken {
     }
 }
 
-impl Context {
-    /// A session that is not opened yet.
-    pub(super) fn new_session(&self, user: UserId, client: ClientInfo, lifetime: Duration) -> Session {
-        let now = self.now();
-        Session {
-            id: SessionId::new(now, self.random.bytes()),
-            user,
-            created_at: now,
-            last_seen_at: now,
-            expires_at: now.after(lifetime),
-            auth: None,
-            refresh_counter: None,
-            rotated_at: None,
-            repeats: Repeats::default(),
-            idle_seconds: None,
-            client_id: None,
-            audience: None,
-            client: client.shortened(),
-            ended: None,
-            generation: 0,
-        }
+/// A session that is not opened yet.
+pub(super) fn new_session(
+    context: &Context,
+    user: UserId,
+    client: ClientInfo,
+    lifetime: Duration,
+) -> Session {
+    let now = context.now();
+    Session {
+        id: SessionId::new(now, context.random.bytes()),
+        user,
+        created_at: now,
+        last_seen_at: now,
+        expires_at: now.after(lifetime),
+        auth: None,
+        refresh_counter: None,
+        rotated_at: None,
+        repeats: Repeats::default(),
+        idle_seconds: None,
+        client_id: None,
+        audience: None,
+        client: client.shortened(),
+        ended: None,
+        generation: 0,
     }
+}
 
-    /// Opens a session for `origin`. `None` if something that `purpose` needs is not proved, or the account was deleted, switched off or
-    /// given another password than the one that was verified.
-    pub(super) async fn open(
-        &self,
-        session: Session,
-        purpose: Purpose,
-        proofs: Vec<Proof>,
-        origin: &Origin,
-    ) -> Result<Option<Session>, StoreError> {
-        let Next::Done(completed) = next(purpose, proofs, session.created_at) else { return Ok(None) };
-        let open = OpenSession::new(session, completed, self.settings.session.max_per_user);
-        let session = open.session().clone();
-        let user = session.user;
-        let event = match purpose {
-            Purpose::LogIn => Event::LoggedIn { user, session: session.id },
-            Purpose::NewPassword | Purpose::Issue => Event::SessionOpened { user, session: session.id },
-        };
-        let effects = self.effects(origin, [event]);
-        let Some(opened) = self.store.open_session(open, effects.clone()).await? else { return Ok(None) };
-        if opened.ended.len() >= Opened::MOST_ENDED as usize {
-            self.duties.limit_sessions_of(user);
-        }
-        self.notify(&effects).await;
-        self.forget_surplus(&effects, user, &opened.ended).await;
-        Ok(Some(Session { generation: opened.generation, ..session }))
+/// Opens a session for `origin`. `None` if something that `purpose` needs is not proved, or the account was deleted, switched off or
+/// given another password than the one that was verified.
+pub(super) async fn open(
+    context: &Context,
+    session: Session,
+    purpose: Purpose,
+    proofs: Vec<Proof>,
+    origin: &Origin,
+) -> Result<Option<Session>, StoreError> {
+    let Next::Done(completed) = next(purpose, proofs, session.created_at) else { return Ok(None) };
+    let open = OpenSession::new(session, completed, context.settings.session.max_per_user);
+    let session = open.session().clone();
+    let user = session.user;
+    let event = match purpose {
+        Purpose::LogIn => Event::LoggedIn { user, session: session.id },
+        Purpose::NewPassword | Purpose::Issue => Event::SessionOpened { user, session: session.id },
+    };
+    let effects = context.effects(origin, [event]);
+    let Some(opened) = context.store.open_session(open, effects.clone()).await? else { return Ok(None) };
+    if opened.ended.len() >= Opened::MOST_ENDED as usize {
+        context.duties.limit_sessions_of(user);
     }
+    context.notify(&effects).await;
+    forget_surplus(context, &effects, user, &opened.ended).await;
+    Ok(Some(Session { generation: opened.generation, ..session }))
+}
 
-    /// Forgets sessions that ended because a user had too many.
-    pub(crate) async fn forget_surplus(&self, cause: &Effects, user: UserId, ended: &[SessionId]) {
-        for session in ended {
-            self.live.forget(Change::Session(*session));
-        }
-        self.notify(&cause.causing(Event::surplus(user, ended))).await;
+/// Forgets sessions that ended because a user had too many.
+pub(crate) async fn forget_surplus(context: &Context, cause: &Effects, user: UserId, ended: &[SessionId]) {
+    for session in ended {
+        context.live.forget(Change::Session(*session));
     }
+    context.notify(&cause.causing(Event::surplus(user, ended))).await;
+}
 
-    /// The article's token for a session.
-    pub(crate) fn session_token(&self, session: &Session) -> IssuedToken {
-        let claims = SessionClaims {
-            id: session.user.0,
-            exp: session.expires_at.as_seconds(),
-            iat: Some(self.now().as_seconds()),
-            jti: Some(self.random.bytes()),
-            sid: Some(session.id.0),
-        };
-        IssuedToken {
-            token: self.session_keys.sign(&claims),
-            expires_at: Timestamp::from_seconds(claims.exp),
-            session: session.id,
-        }
+/// The article's token for a session.
+pub(super) fn session_token(context: &Context, session: &Session) -> IssuedToken {
+    let claims = SessionClaims {
+        id: session.user.0,
+        exp: session.expires_at.as_seconds(),
+        iat: Some(context.now().as_seconds()),
+        jti: Some(context.random.bytes()),
+        sid: Some(session.id.0),
+    };
+    IssuedToken {
+        token: context.session_keys.sign(&claims),
+        expires_at: Timestamp::from_seconds(claims.exp),
+        session: session.id,
     }
 }

@@ -1,6 +1,7 @@
 //! A client shows a refresh token and wants a new pair.
 
 use super::finish::finish;
+use super::token_pair;
 use super::token_pair::{PairError, TokenPair};
 use crate::context::Context;
 use crate::event::{Event, RepeatSign};
@@ -52,7 +53,7 @@ pub async fn refresh_tokens(
     };
     let rotating = Arc::clone(context);
     let session = finish(async move { rotate(&rotating, shown, &client).await }).await?;
-    context.token_pair(&session).await.map_err(|error| match error {
+    token_pair::token_pair(context, &session).await.map_err(|error| match error {
         PairError::Gone => RefreshError::Ended,
         PairError::Sign(error) => error.into(),
         PairError::Store(error) => error.into(),

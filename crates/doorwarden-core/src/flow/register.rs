@@ -1,12 +1,13 @@
 //! Registration.
 
 use super::finish::finish;
+use super::open_session;
 use super::{IssuedToken, rules};
-use crate::audit::{Actor, Found, Origin};
+use crate::audit::{Actor, Origin};
 use crate::authentication::{PasswordProof, Proof, Purpose};
 use crate::context::Context;
 use crate::error::{FieldError, FieldErrors, Input};
-use crate::event::Event;
+use crate::event::{Event, Found};
 use crate::field::Raw;
 use crate::identity::{EmailAddress, Username};
 use crate::password::{Password, PoolError};
@@ -96,11 +97,11 @@ async fn create(context: &Context, new: NewUser, client: ClientInfo) -> Result<R
         }
     }
 
-    let session = context.new_session(user.id, client, context.settings.session.lifetime);
+    let session = open_session::new_session(context, user.id, client, context.settings.session.lifetime);
     let chosen = Proof::Password(PasswordProof::of_new(user.password.clone()));
-    let session = context.open(session, Purpose::NewPassword, vec![chosen], &origin).await?;
+    let session = open_session::open(context, session, Purpose::NewPassword, vec![chosen], &origin).await?;
     let session = session.ok_or(RegisterError::Changed)?;
-    let token = context.session_token(&session);
+    let token = open_session::session_token(context, &session);
     Ok(Registered { user, token })
 }
 

@@ -1,20 +1,11 @@
 //! What must follow when a database was set back to an earlier state: what happened since then is forgotten there, and must not come back
 //! to life or be used again.
 
-use crate::store::{Store, StoreError};
+use crate::store::{Restored, Store, StoreError};
 use crate::time::Timestamp;
 
 /// So many ids are never given: users whom the copy does not know may have had them, and tokens of theirs may still be about.
 pub const SKIPPED_IDS: u32 = 1_000_000;
-
-/// What was done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Restored {
-    /// How many signing keys were revoked: what they have signed since the copy was made nobody knows.
-    pub keys: u64,
-    /// How many sessions were ended: some of them had ended before.
-    pub sessions: u64,
-}
 
 /// Makes a database that was restored from a copy safe to work with, at `now`, all at once: revokes every signing key, skips ids, and
 /// unless `keep_sessions` ends every session. To be called before the service works on it.

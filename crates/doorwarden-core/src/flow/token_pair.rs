@@ -1,6 +1,7 @@
 //! The one place where an access token and its refresh token are made: every way to a pair ends here.
 
 use super::obtain_tokens::Resources;
+use super::open_session::new_session;
 use crate::context::Context;
 use crate::keys::SignError;
 use crate::refresh;
@@ -42,92 +43,90 @@ pub(super) enum PairError {
     Store(StoreError),
 }
 
-impl Context {
-    /// A session for a token pair that is not stored yet.
-    pub(super) fn new_pair_session(
-        &self,
-        user: UserId,
-        client: ClientInfo,
-        audience: Option<Resources>,
-    ) -> Session {
-        let settings = &self.settings.access;
-        Session {
-            refresh_counter: Some(0),
-            idle_seconds: Some(refresh::idle_seconds(settings.refresh_idle)),
-            client_id: Some(settings.client_id.clone()),
-            audience: audience.map(|named| named.0),
-            ..self.new_session(user, client, settings.refresh_lifetime)
+/// A session for a token pair that is not stored yet.
+pub(super) fn new_pair_session(
+    context: &Context,
+    user: UserId,
+    client: ClientInfo,
+    audience: Option<Resources>,
+) -> Session {
+    let settings = &context.settings.access;
+    Session {
+        refresh_counter: Some(0),
+        idle_seconds: Some(refresh::idle_seconds(settings.refresh_idle)),
+        client_id: Some(settings.client_id.clone()),
+        audience: audience.map(|named| named.0),
+        ..new_session(context, user, client, settings.refresh_lifetime)
+    }
+}
+
+/// The newest token pair of a stored session.
+///
+/// # Errors
+/// [`PairError`].
+pub(super) async fn token_pair(context: &Context, session: &Session) -> Result<TokenPair, PairError> {
+    let user = context.live.user(session.user).await.map_err(PairError::Store)?.ok_or(PairError::Gone)?;
+    let counter = session.refresh_counter.ok_or(PairError::Gone)?;
+    let issued_at = issued_at(context, session).await;
+    let now = context.now();
+    // One call of the system for both.
+    let random: [u8; 20] = context.random.bytes();
+    let (shift, jti) = random.split_at(4);
+    let lifetime = jittered(context.settings.access.lifetime, shift.try_into().expect("four bytes"));
+    let claims = AccessClaims {
+        iss: context.settings.access.issuer.clone(),
+        sub: session.user.0.to_string(),
+        aud: match &session.audience {
+            Some(named) => named.split(' ').map(str::to_owned).collect(),
+            None => context.settings.access.audience().to_vec(),
+        },
+        exp: issued_at + lifetime,
+        iat: issued_at,
+        jti: Uuid::from_slice(jti).expect("sixteen bytes").simple().to_string(),
+        client_id: session.client_id.clone().unwrap_or_else(|| context.settings.access.client_id.clone()),
+        id: Some(session.user.0),
+        sid: Some(session.id.0),
+        amr: session.auth.map_or_else(Vec::new, |auth| auth.methods.iter().map(str::to_owned).collect()),
+        auth_time: session.auth.map(|auth| auth.auth_time.as_seconds()),
+        acr: Some(session.assurance_level().to_string()),
+        extra: extra_claims(context, &user.account, session).await,
+    };
+    let access = context.keys.sign(&claims, now).map_err(|error| {
+        tracing::error!(user.id = session.user.0, %error, "no access token can be made");
+        PairError::Sign(error)
+    })?;
+    let left = session.expires_at.as_seconds() - now.as_seconds();
+    Ok(TokenPair {
+        access,
+        refresh: context.refresh_keys.issue(session.id.0, counter),
+        expires_in: lifetime,
+        refresh_expires_in: session.idle_seconds.map_or(left, |idle| left.min(idle)),
+        session: session.id,
+    })
+}
+
+/// The second that a token bears which is issued now. Where verifiers were just told that no token of this second counts, although the
+/// session goes on, it is the next one, and the token is handed out no sooner.
+async fn issued_at(context: &Context, session: &Session) -> i64 {
+    let Some(ended) = context.feed.ended_until(session.user, session.id) else {
+        return context.now().as_seconds();
+    };
+    let next = Timestamp::from_seconds(ended + 1);
+    tokio::time::sleep(next.since(context.now()).min(Duration::from_secs(1))).await;
+    context.now().as_seconds().max(ended + 1)
+}
+
+async fn extra_claims(context: &Context, account: &Account, session: &Session) -> Map<String, Value> {
+    let mut extra = Map::new();
+    if context.settings.access.include_permissions {
+        extra.insert("permissions".to_owned(), account.permissions.clone().into());
+    }
+    for hook in &context.hooks {
+        for (name, value) in hook.access_claims(account, session).await {
+            extra.entry(name).or_insert(value);
         }
     }
-
-    /// The newest token pair of a stored session.
-    ///
-    /// # Errors
-    /// [`PairError`].
-    pub(super) async fn token_pair(&self, session: &Session) -> Result<TokenPair, PairError> {
-        let user = self.live.user(session.user).await.map_err(PairError::Store)?.ok_or(PairError::Gone)?;
-        let counter = session.refresh_counter.ok_or(PairError::Gone)?;
-        let issued_at = self.issued_at(session).await;
-        let now = self.now();
-        // One call of the system for both.
-        let random: [u8; 20] = self.random.bytes();
-        let (shift, jti) = random.split_at(4);
-        let lifetime = jittered(self.settings.access.lifetime, shift.try_into().expect("four bytes"));
-        let claims = AccessClaims {
-            iss: self.settings.access.issuer.clone(),
-            sub: session.user.0.to_string(),
-            aud: match &session.audience {
-                Some(named) => named.split(' ').map(str::to_owned).collect(),
-                None => self.settings.access.audience().to_vec(),
-            },
-            exp: issued_at + lifetime,
-            iat: issued_at,
-            jti: Uuid::from_slice(jti).expect("sixteen bytes").simple().to_string(),
-            client_id: session.client_id.clone().unwrap_or_else(|| self.settings.access.client_id.clone()),
-            id: Some(session.user.0),
-            sid: Some(session.id.0),
-            amr: session.auth.map_or_else(Vec::new, |auth| auth.methods.iter().map(str::to_owned).collect()),
-            auth_time: session.auth.map(|auth| auth.auth_time.as_seconds()),
-            acr: Some(session.assurance_level().to_string()),
-            extra: self.extra_claims(&user.account, session).await,
-        };
-        let access = self.keys.sign(&claims, now).map_err(|error| {
-            tracing::error!(user.id = session.user.0, %error, "no access token can be made");
-            PairError::Sign(error)
-        })?;
-        let left = session.expires_at.as_seconds() - now.as_seconds();
-        Ok(TokenPair {
-            access,
-            refresh: self.refresh_keys.issue(session.id.0, counter),
-            expires_in: lifetime,
-            refresh_expires_in: session.idle_seconds.map_or(left, |idle| left.min(idle)),
-            session: session.id,
-        })
-    }
-
-    /// The second that a token bears which is issued now. Where verifiers were just told that no token of this second counts, although the
-    /// session goes on, it is the next one, and the token is handed out no sooner.
-    async fn issued_at(&self, session: &Session) -> i64 {
-        let Some(ended) = self.feed.ended_until(session.user, session.id) else {
-            return self.now().as_seconds();
-        };
-        let next = Timestamp::from_seconds(ended + 1);
-        tokio::time::sleep(next.since(self.now()).min(Duration::from_secs(1))).await;
-        self.now().as_seconds().max(ended + 1)
-    }
-
-    async fn extra_claims(&self, account: &Account, session: &Session) -> Map<String, Value> {
-        let mut extra = Map::new();
-        if self.settings.access.include_permissions {
-            extra.insert("permissions".to_owned(), account.permissions.clone().into());
-        }
-        for hook in &self.hooks {
-            for (name, value) in hook.access_claims(account, session).await {
-                extra.entry(name).or_insert(value);
-            }
-        }
-        extra
-    }
+    extra
 }
 
 /// Between 95 and 105 % of a lifetime, in seconds, so that tokens that were issued together do not expire together.

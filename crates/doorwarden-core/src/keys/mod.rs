@@ -271,15 +271,20 @@ impl KeyRing {
         list.keys.iter().cloned().zip(states).collect()
     }
 
+    /// How long a key verifies after its last signature.
+    pub(crate) fn keep(&self) -> Duration {
+        self.keep
+    }
+
     /// The keys that can be used, and all that are stored. Whoever adds a key because of what he sees here must name the last of all as
     /// its predecessor: then he fails if the list was already longer.
-    fn look(&self) -> (Vec<SigningKey>, Vec<SigningKey>) {
+    pub(crate) fn look(&self) -> (Vec<SigningKey>, Vec<SigningKey>) {
         let list = self.list.lock();
         (list.keys.clone(), list.read.clone())
     }
 
     /// What seals new keys, if every key that is needed was sealed under a secret key that is known here.
-    fn sealer_of_all(&self) -> Result<&Sealer, KeysError> {
+    pub(crate) fn sealer_of_all(&self) -> Result<&Sealer, KeysError> {
         match self.list.lock().sealed.clone() {
             Some(kid) => Err(KeysError::Sealed { kid }),
             None => self.sealer.as_ref().ok_or(KeysError::NoSecretKey),

@@ -1,195 +1,42 @@
-//! New keys: by the calendar, by hand, and in an emergency.
+//! The chains of keys: what has to be done about them, and doing it.
 
 use super::state::{KeyState, starts, states};
 use super::{KeyRing, KeysError};
-use crate::context::Context;
 use crate::random::RandomSource;
 use crate::settings::KeySettings;
-use crate::skew::may_delete;
-use crate::store::{Change, SigningKey, Store, StoreError};
-use crate::time::Timestamp;
+use crate::store::{SigningKey, Store, StoreError};
+use crate::time::{Clock, Timestamp};
 use crate::token::key::{Algorithm, KeyError, KeyPair};
 use crate::token::seal::Sealer;
-use std::sync::Weak;
 use std::time::Duration;
 
-/// Between two looks at the calendar.
-const ROUND: Duration = Duration::from_mins(1);
 /// How often the keys are looked at until nothing is left to be done: a chain begins with two keys, and one may end for it.
-pub(super) const ROUNDS: usize = 4;
+pub(crate) const ROUNDS: usize = 4;
 /// When a key signs that waits until somebody rotates by hand: at the end of the year 9999.
 pub const NEVER: Timestamp = Timestamp::from_seconds(253_402_300_799);
-/// Between two looks at the stored keys while changes are not heard.
-const DEAF: Duration = Duration::from_millis(500);
-
-/// Works until the context is dropped: reads the keys when they change, and makes new ones in time. To be spawned once for
-/// each context.
-pub async fn run(context: Weak<Context>) {
-    let Some(mut changes) = context.upgrade().map(|context| context.live.watch()) else { return };
-    let (mut seen, mut failed) = (None, false);
-    let mut until_round = Duration::ZERO;
-    loop {
-        let Some(strong) = context.upgrade() else { return };
-        let current = changes.borrow_and_update().keys;
-        let is_deaf = !strong.live.is_connected();
-        let done = match () {
-            () if until_round.is_zero() => maintain(&strong).await,
-            () if seen != Some(current) => replenish(&strong).await,
-            () if is_deaf => reload(&strong).await,
-            () => Ok(()),
-        };
-        match done {
-            Ok(()) => (seen, failed) = (Some(current), false),
-            Err(error) => {
-                if !failed {
-                    tracing::warn!(%error, "the signing keys could not be looked after; trying again");
-                }
-                (seen, failed) = (None, true);
-            }
-        }
-        if until_round.is_zero() {
-            until_round = ROUND;
-        }
-        let wait = if is_deaf || seen.is_none() { DEAF } else { until_round };
-        drop(strong);
-        let began = std::time::Instant::now();
-        let _ = tokio::time::timeout(wait, changes.changed()).await;
-        until_round = until_round.saturating_sub(began.elapsed());
-    }
-}
-
-/// Reads the stored keys.
-///
-/// # Errors
-/// [`KeysError::Store`]; what was known before stays then.
-pub async fn reload(context: &Context) -> Result<(), KeysError> {
-    Ok(context.keys.read_again(context, Duration::ZERO).await?)
-}
 
 impl KeyRing {
     /// Reads the stored keys, unless that was done by somebody else and is not longer ago than `age`.
-    pub(crate) async fn read_again(&self, context: &Context, age: Duration) -> Result<(), StoreError> {
+    pub(crate) async fn read_again(
+        &self,
+        store: &dyn Store,
+        clock: &dyn Clock,
+        age: Duration,
+    ) -> Result<(), StoreError> {
         let mut read = self.reading.lock().await;
-        let began = context.clock.uptime();
+        let began = clock.uptime();
         if read.is_none_or(|read| began.saturating_sub(read) >= age) {
-            let stored = context.store.signing_keys().await?;
-            self.take(stored, context.now());
+            let stored = store.signing_keys().await?;
+            self.take(stored, clock.now());
             *read = Some(began);
         }
         Ok(())
     }
 }
 
-/// Looks after the chains: see `plan`.
-///
-/// # Errors
-/// [`KeysError`]. Nothing is made while a key is sealed under a secret key that was not given: somebody else has it.
-pub async fn maintain(context: &Context) -> Result<(), KeysError> {
-    match may_delete(context).await? {
-        true => take_steps(context, |_| true).await,
-        // By this clock nothing can be said of the calendar either.
-        false => replenish(context).await,
-    }
-}
-
-/// Makes what is missing, as when a key was revoked by hand, and leaves the rest to the calendar: instances that are told different things
-/// would answer each other's changes without end.
-async fn replenish(context: &Context) -> Result<(), KeysError> {
-    take_steps(context, |step| matches!(step, Step::Add { .. })).await
-}
-
-async fn take_steps(context: &Context, is_due: fn(&Step) -> bool) -> Result<(), KeysError> {
-    let keys = &context.keys;
-    for _ in 0..ROUNDS {
-        reload(context).await?;
-        let sealer = keys.sealer_of_all()?;
-        let (now, random) = (context.now(), context.random.as_ref());
-        let (usable, stored) = keys.look();
-        let mut steps = plan(&usable, &context.settings.keys, keys.keep, now);
-        steps.retain(is_due);
-        if !carry_out(context.store.as_ref(), steps, &stored, sealer, now, random).await? {
-            break;
-        }
-    }
-    reload(context).await
-}
-
-/// Lets the announced key of each offered algorithm sign before its time: as soon as every verifier has had the time to learn of it, which
-/// is at once if it was announced long enough ago. Their `kid`s, in the order in which the algorithms are offered.
-///
-/// # Errors
-/// [`KeysError`].
-pub async fn rotate(context: &Context) -> Result<Vec<String>, KeysError> {
-    maintain(context).await?;
-    let now = context.now();
-    let settings = &context.settings.keys;
-    let (keys, _) = context.keys.look();
-    let states = states(&keys, now, context.keys.keep);
-    let mut kids = Vec::new();
-    for algorithm in &settings.algorithms {
-        let is_next = |(key, state): &(&SigningKey, &KeyState)| {
-            key.algorithm == algorithm.as_str() && **state == KeyState::Announced
-        };
-        let Some((next, _)) = keys.iter().zip(&states).find(is_next) else { continue };
-        if kids.contains(&next.kid) {
-            continue;
-        }
-        let soonest = now.max(next.created_at.after(settings.announcement()));
-        if soonest < next.signs_from {
-            context.store.schedule_signing_key(next, soonest, next.signs_until).await?;
-            context.live.forget(Change::Keys);
-            tracing::info!(key.id = next.kid, signs_from = %soonest, "a signing key was brought forward");
-        }
-        kids.push(next.kid.clone());
-    }
-    maintain(context).await?;
-    Ok(kids)
-}
-
-/// Revokes a key in an emergency: whatever it signed is refused at once here, within a second by every instance on the same
-/// database, and by other services when they hear it from the revocation feed. If it was the key that signs, the announced one of its
-/// algorithm signs from this instant, and another one is announced. `false` if there is no such key, or it was revoked before.
-///
-/// # Errors
-/// [`KeysError::Store`].
-pub async fn revoke(context: &Context, kid: &str) -> Result<bool, KeysError> {
-    // The successor first, so that there is a key that signs at every instant.
-    look_after(context).await;
-    let revoked = context.store.revoke_signing_key(kid, context.now()).await?;
-    if revoked {
-        context.live.forget(Change::Keys);
-        tracing::warn!(key.id = kid, "a signing key was revoked");
-    }
-    look_after(context).await;
-    reload(context).await?;
-    Ok(revoked)
-}
-
-/// Revokes every key, without opening any, and makes new ones, which sign at once, unless the keys are only looked at: the secret key
-/// under which they were sealed has leaked, or is lost. How many were revoked.
-///
-/// # Errors
-/// [`KeysError::Store`].
-pub async fn revoke_all(context: &Context) -> Result<u64, KeysError> {
-    let revoked = context.store.revoke_signing_keys(context.now()).await?;
-    context.live.forget(Change::Keys);
-    tracing::warn!(keys = revoked, "every signing key was revoked");
-    look_after(context).await;
-    reload(context).await?;
-    Ok(revoked)
-}
-
-/// Maintains the keys as far as it is possible here: a key must be revoked also by who cannot make another.
-async fn look_after(context: &Context) {
-    match maintain(context).await {
-        Ok(()) | Err(KeysError::NoSecretKey) => {}
-        Err(error) => tracing::warn!(%error, "no new signing key could be announced"),
-    }
-}
-
 /// Something to do about the keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Step {
+pub(crate) enum Step {
     /// Make a key.
     Add { algorithm: Algorithm, signs_from: Timestamp },
     /// Change when a key signs.
@@ -206,7 +53,7 @@ pub(super) enum Step {
 /// - A chain that is not offered ends when the first of the offered ones signs, but not at once: another instance may still offer it, or
 ///   offer it already, and then it goes on.
 /// - What is over is deleted, but for the last of a chain that is offered, because the next one follows it.
-pub(super) fn plan(keys: &[SigningKey], settings: &KeySettings, keep: Duration, now: Timestamp) -> Vec<Step> {
+pub(crate) fn plan(keys: &[SigningKey], settings: &KeySettings, keep: Duration, now: Timestamp) -> Vec<Step> {
     let (states, starts) = (states(keys, now, keep), starts(keys));
     let is_offered = |key: &SigningKey| settings.algorithms.iter().any(|a| a.as_str() == key.algorithm);
     let is_current = |n: &usize| matches!(states[*n], KeyState::Signing | KeyState::Announced);
@@ -280,7 +127,7 @@ fn after_all<'a>(keys: impl IntoIterator<Item = &'a SigningKey>, algorithm: &str
 }
 
 /// Whether any step was taken: of several instances only one takes each.
-pub(super) async fn carry_out(
+pub(crate) async fn carry_out(
     store: &dyn Store,
     steps: Vec<Step>,
     stored: &[SigningKey],

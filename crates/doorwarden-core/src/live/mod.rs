@@ -27,9 +27,6 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// When a session was last used is written at most so often, in seconds.
-pub const SEEN_RESOLUTION: i64 = 60;
-
 /// When the generation of a user enters the next span of so many, his sessions are forgotten: half of what [`Owner`] can tell apart.
 const SPAN: i64 = 1024;
 
@@ -51,7 +48,7 @@ pub struct LiveSession {
     owner: Owner,
     /// When it ends by itself, in seconds since 1970; 0 if it has ended or never was.
     expires: u32,
-    /// When it was last used, in seconds since 1970, at most [`SEEN_RESOLUTION`] late.
+    /// When it was last used, in seconds since 1970, at most [`Session::SEEN_RESOLUTION`] late.
     last_seen: u32,
 }
 
@@ -198,9 +195,9 @@ impl LiveView {
             .await
     }
 
-    /// Notes that a session is used at `now` (seconds since 1970). Costs nothing within [`SEEN_RESOLUTION`] of the last time.
+    /// Notes that a session is used at `now` (seconds since 1970). Costs nothing within [`Session::SEEN_RESOLUTION`] of the last time.
     pub fn saw(&self, id: SessionId, session: LiveSession, now: i64) {
-        if now - i64::from(session.last_seen) < SEEN_RESOLUTION {
+        if now - i64::from(session.last_seen) < Session::SEEN_RESOLUTION {
             return;
         }
         let now = kept_seconds(now);

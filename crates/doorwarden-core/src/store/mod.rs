@@ -28,7 +28,6 @@ pub use users::{
     metadata_text,
 };
 
-use crate::flow::restored::Restored;
 use crate::time::Timestamp;
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -83,6 +82,15 @@ pub trait Store:
 
     /// `sqlite` or `postgres`.
     fn kind(&self) -> &'static str;
+}
+
+/// What [`Store::restored`] has done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Restored {
+    /// How many signing keys were revoked: what they have signed since the copy was made nobody knows.
+    pub keys: u64,
+    /// How many sessions were ended: some of them had ended before.
+    pub sessions: u64,
 }
 
 /// The database did not do what was asked.

@@ -3,5 +3,6 @@
 mod authentication;
 mod email;
 mod hostile_names;
+mod modules;
 mod text;
 mod username;

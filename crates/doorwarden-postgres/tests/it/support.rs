@@ -2,8 +2,7 @@
 
 use doorwarden_core::identity::{EmailAddress, Username};
 use doorwarden_core::password::PasswordHash;
-use doorwarden_core::refresh::Repeats;
-use doorwarden_core::session::{ClientInfo, Session, SessionId};
+use doorwarden_core::session::{ClientInfo, Repeats, Session, SessionId};
 use doorwarden_core::store::{Change, ChangeSink, OpenSession, SessionStore, Store, UserStore};
 use doorwarden_core::time::{Clock, SystemClock, Timestamp};
 use doorwarden_core::user::{NewUser, User};

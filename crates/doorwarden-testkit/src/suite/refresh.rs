@@ -1,6 +1,6 @@
 use crate::{NOON, TestStore, new_session, presented, renewal, seconds};
-use doorwarden_core::refresh::{MAX_IDLE_SECONDS, Presented, Repeat, Repeats};
-use doorwarden_core::session::{EndReason, Session, SessionId};
+use doorwarden_core::refresh::{MAX_IDLE_SECONDS, Presented, Repeat};
+use doorwarden_core::session::{EndReason, Repeats, Session, SessionId};
 use doorwarden_core::store::{Renewal, Rotation};
 use doorwarden_core::user::UserChange;
 use std::time::Duration;

@@ -3,8 +3,7 @@ use crate::{NOON, TestStore, drill, hash, issued, login, new_session, new_user, 
 use doorwarden_core::identity::{EmailAddress, Username};
 use doorwarden_core::password::PasswordHash;
 use doorwarden_core::permission::Permission;
-use doorwarden_core::refresh::Repeats;
-use doorwarden_core::session::{ClientInfo, EndReason, Session, SessionId};
+use doorwarden_core::session::{ClientInfo, EndReason, Repeats, Session, SessionId};
 use doorwarden_core::store::{PasswordChange, SigningKey};
 use doorwarden_core::time::Timestamp;
 use doorwarden_core::user::{METADATA_MAX_BYTES, NewUser, User, UserChange, UserId};

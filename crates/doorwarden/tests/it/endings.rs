@@ -3,9 +3,9 @@
 use crate::app::{App, Database, PASSWORD};
 use doorwarden::core::flow::authenticate::{ShownTo, authenticate};
 use doorwarden::core::flow::log_out::{LogoutScope, log_out};
-use doorwarden::core::janitor;
 use doorwarden::core::session::SessionId;
 use doorwarden::core::store::{Change, ChangeSink};
+use doorwarden::core::tasks;
 use doorwarden::core::token::SecretKey;
 use doorwarden::core::token::session::SessionTokenKeys;
 use doorwarden::{Builder, UserId};
@@ -197,7 +197,7 @@ async fn the_limit_of_sessions_ends_those_that_were_not_used(database: Database)
     }
     app.clock.advance(Duration::from_mins(2));
     assert_eq!(app.get("/me", &tokens[0]).await.status, 200);
-    janitor::flush_seen(app.auth.context()).await;
+    tasks::flush_seen(app.auth.context()).await;
     let newest = app.log_in("jane", PASSWORD).await.token();
     let statuses = async |tokens: &[String]| {
         let mut statuses = Vec::new();
@@ -217,7 +217,7 @@ async fn the_limit_of_sessions_ends_those_that_were_not_used(database: Database)
     open_many(&database, 50).await;
     let newest = app.log_in("jane", PASSWORD).await.token();
     assert_eq!(app.get("/sessions", &newest).await.json().as_array().unwrap().len(), 44);
-    while janitor::tidy(app.auth.context()).await {}
+    while tasks::run_once(app.auth.context()).await {}
     assert_eq!(app.get("/sessions", &newest).await.json().as_array().unwrap().len(), 3);
     assert_eq!(app.get("/me", &newest).await.status, 200);
 }

@@ -2,7 +2,7 @@
 
 use crate::app::{App, Database, PASSWORD};
 use doorwarden::UserId;
-use doorwarden::core::janitor;
+use doorwarden::core::tasks;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -109,7 +109,7 @@ async fn when_a_session_was_last_seen_is_written_behind(database: Database) {
     assert_eq!(app.get("/me", &token).await.status, 200);
     app.clock.advance(Duration::from_secs(59));
     assert_eq!(app.get("/me", &token).await.status, 200);
-    janitor::flush_seen(app.auth.context()).await;
+    tasks::flush_seen(app.auth.context()).await;
     assert_eq!(
         listed(&app, &token).await[0]["last_seen_at"],
         "2026-11-23T12:00:00.000000Z",
@@ -122,7 +122,7 @@ async fn when_a_session_was_last_seen_is_written_behind(database: Database) {
     assert_eq!(app.auth.context().live.take_seen().len(), 1, "many requests, one write");
     app.clock.advance(Duration::from_mins(1));
     assert_eq!(app.get("/me", &token).await.status, 200);
-    janitor::flush_seen(app.auth.context()).await;
+    tasks::flush_seen(app.auth.context()).await;
     assert_eq!(listed(&app, &token).await[0]["last_seen_at"], "2026-11-23T12:02:00.000000Z");
 }
 

@@ -1,0 +1,124 @@
+//! Signing keys: by the calendar, by hand, and in an emergency.
+
+use crate::context::Context;
+use crate::keys::KeysError;
+use crate::keys::rotation::{ROUNDS, Step, carry_out, plan};
+use crate::keys::state::{KeyState, states};
+use crate::skew::may_delete;
+use crate::store::{Change, SigningKey};
+use std::time::Duration;
+
+/// Reads the stored keys.
+///
+/// # Errors
+/// [`KeysError::Store`]; what was known before stays then.
+pub async fn reload(context: &Context) -> Result<(), KeysError> {
+    Ok(context.keys.read_again(context.store.as_ref(), context.clock.as_ref(), Duration::ZERO).await?)
+}
+
+/// Looks after the chains: see `plan`.
+///
+/// # Errors
+/// [`KeysError`]. Nothing is made while a key is sealed under a secret key that was not given: somebody else has it.
+pub async fn maintain(context: &Context) -> Result<(), KeysError> {
+    match may_delete(context.store.as_ref(), context.clock.as_ref()).await? {
+        true => take_steps(context, |_| true).await,
+        // By this clock nothing can be said of the calendar either.
+        false => replenish(context).await,
+    }
+}
+
+/// Makes what is missing, as when a key was revoked by hand, and leaves the rest to the calendar: instances that are told different things
+/// would answer each other's changes without end.
+pub(crate) async fn replenish(context: &Context) -> Result<(), KeysError> {
+    take_steps(context, |step| matches!(step, Step::Add { .. })).await
+}
+
+async fn take_steps(context: &Context, is_due: fn(&Step) -> bool) -> Result<(), KeysError> {
+    let keys = &context.keys;
+    for _ in 0..ROUNDS {
+        reload(context).await?;
+        let sealer = keys.sealer_of_all()?;
+        let (now, random) = (context.now(), context.random.as_ref());
+        let (usable, stored) = keys.look();
+        let mut steps = plan(&usable, &context.settings.keys, keys.keep(), now);
+        steps.retain(is_due);
+        if !carry_out(context.store.as_ref(), steps, &stored, sealer, now, random).await? {
+            break;
+        }
+    }
+    reload(context).await
+}
+
+/// Lets the announced key of each offered algorithm sign before its time: as soon as every verifier has had the time to learn of it, which
+/// is at once if it was announced long enough ago. Their `kid`s, in the order in which the algorithms are offered.
+///
+/// # Errors
+/// [`KeysError`].
+pub async fn rotate(context: &Context) -> Result<Vec<String>, KeysError> {
+    maintain(context).await?;
+    let now = context.now();
+    let settings = &context.settings.keys;
+    let (keys, _) = context.keys.look();
+    let states = states(&keys, now, context.keys.keep());
+    let mut kids = Vec::new();
+    for algorithm in &settings.algorithms {
+        let is_next = |(key, state): &(&SigningKey, &KeyState)| {
+            key.algorithm == algorithm.as_str() && **state == KeyState::Announced
+        };
+        let Some((next, _)) = keys.iter().zip(&states).find(is_next) else { continue };
+        if kids.contains(&next.kid) {
+            continue;
+        }
+        let soonest = now.max(next.created_at.after(settings.announcement()));
+        if soonest < next.signs_from {
+            context.store.schedule_signing_key(next, soonest, next.signs_until).await?;
+            context.live.forget(Change::Keys);
+            tracing::info!(key.id = next.kid, signs_from = %soonest, "a signing key was brought forward");
+        }
+        kids.push(next.kid.clone());
+    }
+    maintain(context).await?;
+    Ok(kids)
+}
+
+/// Revokes a key in an emergency: whatever it signed is refused at once here, within a second by every instance on the same
+/// database, and by other services when they hear it from the revocation feed. If it was the key that signs, the announced one of its
+/// algorithm signs from this instant, and another one is announced. `false` if there is no such key, or it was revoked before.
+///
+/// # Errors
+/// [`KeysError::Store`].
+pub async fn revoke(context: &Context, kid: &str) -> Result<bool, KeysError> {
+    // The successor first, so that there is a key that signs at every instant.
+    look_after(context).await;
+    let revoked = context.store.revoke_signing_key(kid, context.now()).await?;
+    if revoked {
+        context.live.forget(Change::Keys);
+        tracing::warn!(key.id = kid, "a signing key was revoked");
+    }
+    look_after(context).await;
+    reload(context).await?;
+    Ok(revoked)
+}
+
+/// Revokes every key, without opening any, and makes new ones, which sign at once, unless the keys are only looked at: the secret key
+/// under which they were sealed has leaked, or is lost. How many were revoked.
+///
+/// # Errors
+/// [`KeysError::Store`].
+pub async fn revoke_all(context: &Context) -> Result<u64, KeysError> {
+    let revoked = context.store.revoke_signing_keys(context.now()).await?;
+    context.live.forget(Change::Keys);
+    tracing::warn!(keys = revoked, "every signing key was revoked");
+    look_after(context).await;
+    reload(context).await?;
+    Ok(revoked)
+}
+
+/// Maintains the keys as far as it is possible here: a key must be revoked also by who cannot make another.
+async fn look_after(context: &Context) {
+    match maintain(context).await {
+        Ok(()) | Err(KeysError::NoSecretKey) => {}
+        Err(error) => tracing::warn!(%error, "no new signing key could be announced"),
+    }
+}
