@@ -4,11 +4,11 @@ use crate::endpoint::{self, Direct, Readiness};
 use crate::error::ApiError;
 use crate::extract::CurrentUser;
 use crate::hint::Said;
-use crate::layer::{Need, RequireLayer};
+use crate::layer::{RequireLayer, Requirement};
 use crate::metrics::Metrics;
+use crate::middleware::MiddlewareLayer;
 use crate::openapi;
 use crate::settings::HttpSettings;
-use crate::shell::ShellLayer;
 use crate::streams::Streams;
 use axum::Router;
 use axum::extract::Request;
@@ -79,6 +79,11 @@ impl Auth {
         &self.0.metrics
     }
 
+    /// The metrics in Prometheus' text format. Not a route of [`router`](Self::router): serve it where only you can read it.
+    pub fn render_metrics(&self) -> String {
+        self.metrics().render(self.context())
+    }
+
     /// Logs what clients do wrong, each mistake at most once a minute.
     pub(crate) fn note(&self, error: &ApiError) {
         let Some(hint) = error.hint() else { return };
@@ -100,7 +105,7 @@ impl Auth {
 
     /// The OpenAPI document of the endpoints, as JSON.
     pub fn openapi(&self) -> Bytes {
-        self.0.openapi.get_or_init(|| openapi::document(self)).clone()
+        self.0.openapi.get_or_init(|| openapi::document(self.context(), self.settings())).clone()
     }
 
     /// All endpoints that are not left out, each with and without a slash at the end. To be merged into an application's router, which
@@ -108,14 +113,14 @@ impl Auth {
     ///
     /// ```
     /// fn app(auth: &doorwarden_axum::Auth) -> axum::Router {
-    ///     axum::Router::new().merge(auth.router()).layer(auth.shell())
+    ///     axum::Router::new().merge(auth.router()).layer(auth.layer())
     /// }
     /// ```
     pub fn router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
         endpoint::router(self)
     }
 
-    /// All endpoints inside the [`shell`](Self::shell), for a server that serves nothing else. It answers as `shell` around
+    /// All endpoints inside the [`layer`](Self::layer), for a server that serves nothing else. It answers as `layer` around
     /// [`router`](Self::router) does, and faster, because most paths need no router.
     ///
     /// ```
@@ -130,7 +135,7 @@ impl Auth {
         &self,
     ) -> impl Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync + use<>
     {
-        self.shell().around(Direct::new(self))
+        self.layer().around(Direct::new(self))
     }
 
     /// Whatever `router` has so far needs a user: its routes, what is nested in it, and its fallback, so that an unknown path is 401
@@ -162,12 +167,12 @@ impl Auth {
 
     /// A layer that lets only users through: 401 for anybody else.
     pub fn require_user(&self) -> RequireLayer {
-        RequireLayer::new(self.clone(), Need::User)
+        RequireLayer::new(self.clone(), Requirement::User)
     }
 
     /// A layer that lets only staff through (`is_staff`): 401 without a user, 403 for others.
     pub fn require_staff(&self) -> RequireLayer {
-        RequireLayer::new(self.clone(), Need::Staff)
+        RequireLayer::new(self.clone(), Requirement::Staff)
     }
 
     /// A layer that lets only those through who have this permission, as Django's `has_perm` defines it: 401 without a user, 403 for others.
@@ -192,14 +197,14 @@ impl Auth {
             permission.parse::<PermissionName>().is_ok(),
             "a permission is called app_label.codename, not {permission:?}"
         );
-        RequireLayer::new(self.clone(), Need::Permission(permission))
+        RequireLayer::new(self.clone(), Requirement::Permission(permission))
     }
 
     /// The outermost layer of an application: request ids, security headers, limits, metrics, safety from panics, errors as
     /// JSON, and the extractors of [`CurrentUser`] on every route.
     ///
     /// It refuses a target over 8 KiB with 414, and more than 100 header fields or 16 KiB of them with 431. A header that a handler set
-    /// itself stays. Around the router instead of inside it, it costs one allocation less: `auth.shell().layer(router)`.
+    /// itself stays. Around the router instead of inside it, it costs one allocation less: `auth.layer().layer(router)`.
     ///
     /// ```
     /// use axum::{Router, routing::get};
@@ -208,11 +213,11 @@ impl Auth {
     /// fn app(auth: &Auth) -> Router {
     ///     Router::new()
     ///         .route("/", get(async |user: Option<CurrentUser>| format!("known: {}", user.is_some())))
-    ///         .layer(auth.shell())
+    ///         .layer(auth.layer())
     /// }
     /// ```
-    pub fn shell(&self) -> ShellLayer {
-        ShellLayer::new(self.clone())
+    pub fn layer(&self) -> MiddlewareLayer {
+        MiddlewareLayer::new(self.clone())
     }
 
     /// Who makes a request, by its `Authorization` header. An access token must be for the application: its audience contains the issuer,

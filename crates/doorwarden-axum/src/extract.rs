@@ -18,7 +18,7 @@ use std::sync::Arc;
 ///
 /// As an argument it needs a user, and answers 401 without one; `Option<CurrentUser>` is `None` without a token, but a token that is
 /// refused is 401 there, too. 503 if the database would have to be asked and does not answer. Works on every route under
-/// [`Auth::shell`], [`Auth::protect`] or a layer of [`Auth::require_perm`] and its like; under several instances it is the user of the
+/// [`Auth::layer`], [`Auth::protect`] or a layer of [`Auth::require_perm`] and its like; under several instances it is the user of the
 /// innermost.
 ///
 /// ```
@@ -153,7 +153,7 @@ fn refuse(parts: &Parts, error: ApiError) -> Response {
 pub(crate) async fn current(parts: &mut Parts) -> Result<Option<CurrentUser>, ApiError> {
     let Some(auth) = parts.extensions.get::<Auth>().cloned() else {
         tracing::error!(
-            "CurrentUser was asked for on a route that no layer of Doorwarden covers; add .layer(auth.shell())"
+            "CurrentUser was asked for on a route that no layer of Doorwarden covers; add .layer(auth.layer())"
         );
         return Err(ApiError::internal());
     };

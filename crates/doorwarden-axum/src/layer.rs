@@ -13,13 +13,13 @@ use tower_layer::Layer;
 
 /// Who is let through.
 #[derive(Debug, Clone)]
-pub(crate) enum Need {
+pub(crate) enum Requirement {
     User,
     Staff,
     Permission(Arc<str>),
 }
 
-impl Need {
+impl Requirement {
     fn is_met_by(&self, user: &CurrentUser) -> bool {
         match self {
             Self::User => true,
@@ -29,16 +29,16 @@ impl Need {
     }
 }
 
-/// Lets only some users through: 401 without a user, 403 if he may not. Made by [`Auth::require_user`] and its like.
+/// Lets only some users through: 401 without a user, 403 if they may not. Made by [`Auth::require_user`] and its like.
 #[derive(Debug, Clone)]
 pub struct RequireLayer {
     auth: Auth,
-    need: Need,
+    requirement: Requirement,
 }
 
 impl RequireLayer {
-    pub(crate) fn new(auth: Auth, need: Need) -> Self {
-        Self { auth, need }
+    pub(crate) fn new(auth: Auth, requirement: Requirement) -> Self {
+        Self { auth, requirement }
     }
 }
 
@@ -52,11 +52,11 @@ impl<S> Layer<S> for RequireLayer {
 
 impl Decide for RequireLayer {
     async fn answer(self, request: Request, mut inner: impl Inner) -> Result<Response, Infallible> {
-        let Self { auth, need } = self;
+        let Self { auth, requirement } = self;
         let (mut parts, body) = request.into_parts();
         parts.extensions.insert(auth.clone());
         let refused = match extract::current(&mut parts).await {
-            Ok(Some(user)) if need.is_met_by(&user) => {
+            Ok(Some(user)) if requirement.is_met_by(&user) => {
                 return inner.call(Request::from_parts(parts, body)).await;
             }
             Ok(Some(_)) => ApiError::permission_denied(),

@@ -15,12 +15,12 @@ pub mod extract;
 mod hint;
 pub mod layer;
 pub mod metrics;
+pub mod middleware;
 pub mod oauth_client;
 mod openapi;
 pub mod page;
 mod refresh_cookie;
 pub mod settings;
-pub mod shell;
 mod streams;
 
 pub use auth::Auth;

@@ -1,8 +1,8 @@
 //! What is counted, and how Prometheus reads it.
 
-use crate::auth::Auth;
 use crate::error::ApiError;
 use crate::settings::Endpoint;
+use doorwarden_core::context::Context;
 use http::StatusCode;
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -155,16 +155,14 @@ impl Metrics {
     pub(crate) fn panicked(&self) {
         self.panics.fetch_add(1, Relaxed);
     }
-}
 
-impl Auth {
-    /// The metrics in Prometheus' text format. Not a route of [`router`](Self::router): serve it where only you can read it.
-    pub fn render_metrics(&self) -> String {
+    /// In Prometheus' text format, with the state of the parts that flows work with.
+    pub(crate) fn render(&self, context: &Context) -> String {
         let mut text = String::with_capacity(4096);
         self.requests(&mut text);
         self.endpoints(&mut text);
-        let pool = self.context().pool.stats();
-        let live = self.context().live.stats();
+        let pool = context.pool.stats();
+        let live = context.live.stats();
         let mut one = |name: &str, kind: &str, help: &str, value: f64| {
             let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}");
         };
@@ -196,10 +194,9 @@ impl Auth {
 
     /// Only what happened: most pairs of labels never do.
     fn endpoints(&self, text: &mut String) {
-        let metrics = self.metrics();
         let name = "doorwarden_responses_total";
         let _ = writeln!(text, "# HELP {name} Answers of an endpoint, by status.\n# TYPE {name} counter");
-        for (endpoint, counters) in Endpoint::ALL.iter().zip(&metrics.by_endpoint) {
+        for (endpoint, counters) in Endpoint::ALL.iter().zip(&self.by_endpoint) {
             for (status, counter) in STATUSES.iter().zip(counters) {
                 let count = counter.load(Relaxed);
                 if count > 0 {
@@ -210,7 +207,7 @@ impl Auth {
         }
         let name = "doorwarden_outcomes_total";
         let _ = writeln!(text, "# HELP {name} How operations ended.\n# TYPE {name} counter");
-        for Outcomes { flow, counters } in &metrics.flows {
+        for Outcomes { flow, counters } in &self.flows {
             for (outcome, counter) in OUTCOMES.iter().zip(counters) {
                 let count = counter.load(Relaxed);
                 if count > 0 {
@@ -221,12 +218,11 @@ impl Auth {
     }
 
     fn requests(&self, text: &mut String) {
-        let metrics = self.metrics();
         let _ = writeln!(
             text,
             "# HELP doorwarden_requests_total Requests answered.\n# TYPE doorwarden_requests_total counter"
         );
-        for (class, counters) in metrics.answered.iter().enumerate() {
+        for (class, counters) in self.answered.iter().enumerate() {
             let count: u64 = counters.iter().map(|counter| counter.load(Relaxed)).sum();
             let _ = writeln!(text, "doorwarden_requests_total{{status=\"{}xx\"}} {count}", class + 1);
         }
@@ -234,15 +230,15 @@ impl Auth {
         let _ = writeln!(text, "# HELP {name} Time to answer.\n# TYPE {name} histogram");
         let mut count = 0;
         for index in 0..=BOUNDS.len() {
-            count += metrics.answered.iter().map(|buckets| buckets[index].load(Relaxed)).sum::<u64>();
+            count += self.answered.iter().map(|buckets| buckets[index].load(Relaxed)).sum::<u64>();
             let bound = BOUNDS.get(index).map_or("+Inf".to_owned(), |b| (float(*b) / 1e6).to_string());
             let _ = writeln!(text, "{name}_bucket{{le=\"{bound}\"}} {count}");
         }
-        let seconds = float(metrics.micros.load(Relaxed)) / 1e6;
+        let seconds = float(self.micros.load(Relaxed)) / 1e6;
         let _ = writeln!(text, "{name}_sum {seconds}\n{name}_count {count}");
-        let ended = count + metrics.abandoned.load(Relaxed);
-        let in_flight = metrics.begun.load(Relaxed).saturating_sub(ended);
-        let panics = metrics.panics.load(Relaxed);
+        let ended = count + self.abandoned.load(Relaxed);
+        let in_flight = self.begun.load(Relaxed).saturating_sub(ended);
+        let panics = self.panics.load(Relaxed);
         for (name, kind, help, value) in [
             ("doorwarden_panics_total", "counter", "Requests that panicked.", panics),
             ("doorwarden_requests_in_flight", "gauge", "Requests being answered.", in_flight),

@@ -1,27 +1,31 @@
 //! The OpenAPI 3.1 document, made from the table of endpoints, so that it knows what was moved or left out and which fields the
 //! application declared.
 
-use crate::auth::Auth;
 use crate::endpoint::{Described, Endpoint, Operation, Permission, Problem, Shape, Types};
 use crate::error::{ByField, Detail, OauthError, ProblemDetails};
+use crate::settings::HttpSettings;
 use bytes::Bytes;
+use doorwarden_core::context::Context;
 use doorwarden_core::field::{Field, FieldKind, Writer};
 use doorwarden_core::user::METADATA_MAX_BYTES;
 use serde_json::{Map, Value, json};
 
-pub(crate) fn document(auth: &Auth) -> Bytes {
+pub(crate) fn document(context: &Context, settings: &HttpSettings) -> Bytes {
     let mut types = Types::default();
     let mut paths = Map::new();
     for endpoint in Endpoint::ALL {
-        let Some(path) = auth.settings().path(endpoint) else { continue };
+        let Some(path) = settings.path(endpoint) else { continue };
         let mut described = Map::new();
         for one in endpoint.operations() {
-            described.insert(one.method.as_str().to_ascii_lowercase(), operation(auth, &one, &mut types));
+            described.insert(
+                one.method.as_str().to_ascii_lowercase(),
+                operation(context, settings, &one, &mut types),
+            );
         }
         paths.insert(path.to_owned(), Value::Object(described));
     }
     let responses = common_responses(&mut types);
-    adapt(auth, &mut types);
+    adapt(context, settings, &mut types);
     let document = json!({
         "openapi": "3.1.0",
         "info": {
@@ -32,7 +36,7 @@ pub(crate) fn document(auth: &Auth) -> Bytes {
             "version": env!("CARGO_PKG_VERSION"),
             "license": {"name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0"},
         },
-        "servers": [{"url": server(auth), "description": "This service."}],
+        "servers": [{"url": server(context), "description": "This service."}],
         "paths": paths,
         "components": {
             "schemas": types.into_definitions(),
@@ -53,8 +57,8 @@ pub(crate) fn document(auth: &Auth) -> Bytes {
 }
 
 /// Where the paths begin: the issuer, which is the public address, also behind a proxy that takes a prefix away.
-fn server(auth: &Auth) -> &str {
-    let issuer = auth.context().settings.access.issuer.trim_end_matches('/');
+fn server(context: &Context) -> &str {
+    let issuer = context.settings.access.issuer.trim_end_matches('/');
     match issuer.starts_with("https://") || issuer.starts_with("http://") {
         true => issuer,
         false => "/",
@@ -62,27 +66,27 @@ fn server(auth: &Auth) -> &str {
 }
 
 /// The members that the body of an operation must have.
-pub(crate) fn required(auth: &Auth, operation: &Operation) -> Vec<String> {
-    let schema = body(auth, operation);
+pub(crate) fn required(context: &Context, settings: &HttpSettings, operation: &Operation) -> Vec<String> {
+    let schema = body(context, settings, operation);
     let required = schema["required"].as_array();
     required.into_iter().flatten().filter_map(|name| name.as_str().map(str::to_owned)).collect()
 }
 
 /// Whether the body of an operation must have any members.
-fn needs_members(auth: &Auth, operation: &Operation) -> bool {
-    let schema = body(auth, operation);
+fn needs_members(context: &Context, settings: &HttpSettings, operation: &Operation) -> bool {
+    let schema = body(context, settings, operation);
     schema.get("required").is_some() || schema.get("minProperties").is_some()
 }
 
 /// The whole schema of the body of an operation.
-fn body(auth: &Auth, operation: &Operation) -> Value {
+fn body(context: &Context, settings: &HttpSettings, operation: &Operation) -> Value {
     let mut types = Types::default();
     let schema = (operation.body)(&mut types).unwrap_or_default();
-    adapt(auth, &mut types);
+    adapt(context, settings, &mut types);
     types.resolved(&schema).clone()
 }
 
-fn operation(auth: &Auth, operation: &Operation, types: &mut Types) -> Value {
+fn operation(context: &Context, settings: &HttpSettings, operation: &Operation, types: &mut Types) -> Value {
     let mut described = json!({
         "operationId": operation.id,
         "summary": operation.summary,
@@ -112,7 +116,7 @@ fn operation(auth: &Auth, operation: &Operation, types: &mut Types) -> Value {
             true => "application/x-www-form-urlencoded",
             false => "application/json",
         };
-        let is_required = !operation.is_body_optional && needs_members(auth, operation);
+        let is_required = !operation.is_body_optional && needs_members(context, settings, operation);
         described["requestBody"] = json!({"required": is_required, "content": {kind: {"schema": schema}}});
     }
     described
@@ -230,8 +234,7 @@ fn failure(errors: &[&Problem], types: &mut Types) -> Value {
 }
 
 /// Adds to the schemas what is decided at run time: the declared fields, the rules for passwords, whether refresh tokens are cookies.
-fn adapt(auth: &Auth, types: &mut Types) {
-    let context = auth.context();
+fn adapt(context: &Context, settings: &HttpSettings, types: &mut Types) {
     let policy = &context.settings.password_policy;
     if let Some(password) = types.named("NewPassword") {
         password.insert("minLength".to_owned(), policy.min_length.into());
@@ -255,7 +258,7 @@ fn adapt(auth: &Auth, types: &mut Types) {
         let note = format!("The declared fields of an account may take at most {METADATA_MAX_BYTES} bytes.");
         registration.insert("description".to_owned(), note.into());
     }
-    if auth.settings().refresh_cookie {
+    if settings.refresh_cookie {
         for (name, rule) in [("Refresh", "required"), ("Revocation", "minProperties")] {
             types.named(name).and_then(|schema| schema.remove(rule));
         }

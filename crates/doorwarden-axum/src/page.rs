@@ -25,7 +25,7 @@ const IN_QUERY: &AsciiSet =
 
 impl Auth {
     /// A layer that finds the user by the cookie of [`set_session_cookie`](Self::set_session_cookie), where a request has no
-    /// `Authorization`. It goes around everything that wants to know the user, and inside [`shell`](Self::shell).
+    /// `Authorization`. It goes around everything that wants to know the user, and inside [`layer`](Self::layer).
     ///
     /// A token that is refused makes a visitor of its bearer, not an error, and its cookie is taken away. In a request that changes
     /// something (`POST` and its like) the cookie counts only if the browser says that it comes from a page of this origin: a form of

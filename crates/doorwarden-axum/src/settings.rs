@@ -23,7 +23,7 @@ pub struct HttpSettings {
     /// `X-Requested-With` or a JSON body, and comes from this origin or one that [`CorsSettings`] name. Clients that are no browsers
     /// (neither `Origin` nor `Sec-Fetch-Site`) go on as without it.
     pub refresh_cookie: bool,
-    /// What stands on every answer of the [`shell`](crate::Auth::shell) that does not have its own. By default what is right for an interface:
+    /// What stands on every answer of the [`layer`](crate::Auth::layer) that does not have its own. By default what is right for an interface:
     /// a page of the application's own needs a `Content-Security-Policy` that lets its styles and scripts be, here or on its own answer.
     pub headers: HeaderMap,
     /// The services that may call `/oauth/revoke` and `/oauth/introspect`. By default none.

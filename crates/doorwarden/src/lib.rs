@@ -8,7 +8,7 @@
 //! async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //!     let auth = Doorwarden::builder().database_url("sqlite://app.db").build().await?;
 //!     let app = Router::new().route("/feed", get(feed));
-//!     let app = auth.protect(app).merge(auth.router()).layer(auth.shell());
+//!     let app = auth.protect(app).merge(auth.router()).layer(auth.layer());
 //!     let listener = tokio::net::TcpListener::bind("127.0.0.1:8000").await?;
 //!     Ok(axum::serve(listener, app).await?)
 //! }

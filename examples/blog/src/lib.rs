@@ -55,7 +55,7 @@ impl Blog {
             .route("/posts/{id}", get(posts::read).delete(posts::withdraw))
             .with_state(self.clone())
             .merge(self.accounts.router())
-            .layer(self.accounts.shell())
+            .layer(self.accounts.layer())
     }
 
     /// Lets the user of this address publish; `false` if there is none.

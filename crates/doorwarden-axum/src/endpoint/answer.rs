@@ -195,7 +195,7 @@ pub(crate) fn json(status: StatusCode, body: impl Into<Bytes>) -> Response {
     *response.status_mut() = status;
     // Room also for what the outer layer adds, so that the map need not grow.
     let headers = response.headers_mut();
-    *headers = HeaderMap::with_capacity(2 + crate::shell::HEADERS);
+    *headers = HeaderMap::with_capacity(2 + crate::middleware::HEADERS);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response

@@ -125,7 +125,11 @@ impl Route {
         };
         let mut response = result.unwrap_or_else(|error| {
             let operation = operation.map(|operation| &self.operations[operation]);
-            let error = error.among(|| operation.map_or_else(Vec::new, |o| openapi::required(&self.auth, o)));
+            let error = error.among(|| {
+                operation.map_or_else(Vec::new, |o| {
+                    openapi::required(self.auth.context(), self.auth.settings(), o)
+                })
+            });
             self.auth.note(&error);
             error.respond(problem)
         });

@@ -40,7 +40,7 @@ impl Service {
             .build()
             .await
             .unwrap();
-        let router = auth.router().layer(auth.shell());
+        let router = auth.router().layer(auth.layer());
         tokio::spawn(axum::serve(listener, router.clone()).into_future());
         Self { auth, url, router, _folder: folder }
     }

@@ -156,7 +156,7 @@ impl App {
     /// The answer to a request, which must be one that the OpenAPI document describes.
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        let routed = self.auth.shell().layer(self.router.clone()).oneshot(request).await.unwrap();
+        let routed = self.auth.layer().layer(self.router.clone()).oneshot(request).await.unwrap();
         let answer = Answer::read(routed).await;
         let contract = self.contract.get_or_init(|| Contract::new(&self.auth.openapi()));
         if let Err(error) = contract.check(&method, &path, &answer) {

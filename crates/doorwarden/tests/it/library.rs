@@ -28,7 +28,7 @@ on_both! {
     an_endpoint_that_is_not_there_is_not_in_the_document
     the_document_says_what_each_operation_needs_and_answers
     the_page_finds_its_way_without_a_slash_at_the_beginning
-    the_service_answers_as_the_router_in_the_shell_does
+    the_service_answers_as_the_router_in_the_layer_does
     the_service_serves_other_origins_as_the_router_does
 }
 
@@ -314,7 +314,7 @@ async fn the_page_finds_its_way_without_a_slash_at_the_beginning(database: Datab
     assert!(page(&plain, "/docs/").await.contains("\"../openapi.json\""));
 }
 
-/// Sends the same to the service and to the router in the shell, and demands the same answer.
+/// Sends the same to the service and to the router in the middleware, and demands the same answer.
 async fn same_answers(app: &App, request: impl Fn() -> Request<Body>) -> Answer {
     let served = Answer::read(app.auth.service().oneshot(request()).await.unwrap()).await;
     let routed = app.send(request()).await;
@@ -330,7 +330,7 @@ async fn same_answers(app: &App, request: impl Fn() -> Request<Body>) -> Answer 
     served
 }
 
-async fn the_service_answers_as_the_router_in_the_shell_does(database: Database) {
+async fn the_service_answers_as_the_router_in_the_layer_does(database: Database) {
     let moved =
         |b: Builder| b.endpoint_at(Endpoint::Login, "/api/{version}/login").without(Endpoint::Registration);
     let app = database.app_with(moved).await;

@@ -198,9 +198,9 @@ async fn a_user_of_one_instance_is_nobody_to_another(database: Database) {
         Router::new()
             .route("/name", name())
             .nest("/intern", intern)
-            .nest("/shelled", Router::new().route("/name", optional()).layer(staff.shell())),
+            .nest("/nested", Router::new().route("/name", optional()).layer(staff.layer())),
     );
-    for path in ["/intern/admin", "/intern/me", "/intern/sessions", "/shelled/name"] {
+    for path in ["/intern/admin", "/intern/me", "/intern/sessions", "/nested/name"] {
         assert_eq!(status(&app, "GET", path, Some(&customer)).await, 401, "{path}");
         assert_eq!(status(&app, "GET", path, Some(&boss)).await, 401, "{path}: no customer");
     }

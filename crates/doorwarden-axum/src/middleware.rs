@@ -33,12 +33,12 @@ const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, PUT, PATCH, DE
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// How many header fields the shell adds, by default.
+/// How many header fields the middleware adds, by default.
 pub(crate) const HEADERS: usize = 6;
 
-/// Made by [`Auth::shell`].
+/// Made by [`Auth::layer`].
 #[derive(Debug, Clone)]
-pub struct ShellLayer(Arc<Shared>);
+pub struct MiddlewareLayer(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -46,15 +46,15 @@ struct Shared {
     ids: RequestIds,
 }
 
-impl ShellLayer {
+impl MiddlewareLayer {
     pub(crate) fn new(auth: Auth) -> Self {
         let ids = RequestIds { start: u64::from_le_bytes(auth.context().random.bytes()) };
         Self(Arc::new(Shared { auth, ids }))
     }
 
     /// Around what needs no extractors.
-    pub(crate) fn around<S>(self, inner: S) -> Shell<S> {
-        Shell { inner, auth: None, shared: self.0 }
+    pub(crate) fn around<S>(self, inner: S) -> Middleware<S> {
+        Middleware { inner, auth: None, shared: self.0 }
     }
 }
 
@@ -76,75 +76,75 @@ impl RequestIds {
     }
 }
 
-impl<S> Layer<S> for ShellLayer {
-    type Service = Shell<S>;
+impl<S> Layer<S> for MiddlewareLayer {
+    type Service = Middleware<S>;
 
-    fn layer(&self, inner: S) -> Shell<S> {
-        Shell { inner, auth: Some(self.0.auth.clone()), shared: Arc::clone(&self.0) }
+    fn layer(&self, inner: S) -> Middleware<S> {
+        Middleware { inner, auth: Some(self.0.auth.clone()), shared: Arc::clone(&self.0) }
     }
 }
 
-/// The service of [`ShellLayer`].
+/// The service of [`MiddlewareLayer`].
 #[derive(Debug, Clone)]
-pub struct Shell<S> {
+pub struct Middleware<S> {
     inner: S,
     /// For the extractors of the application's handlers, if it has any.
     auth: Option<Auth>,
     shared: Arc<Shared>,
 }
 
-impl<S> Service<Request> for Shell<S>
+impl<S> Service<Request> for Middleware<S>
 where
     S: Service<Request, Response = Response, Error = Infallible>,
 {
     type Response = Response;
     type Error = Infallible;
-    type Future = Either<Ready<Result<Response, Infallible>>, Answer<S::Future>>;
+    type Future = Either<Ready<Result<Response, Infallible>>, ResponseFuture<S::Future>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.inner.poll_ready(context)
     }
 
     fn call(&mut self, mut request: Request) -> Self::Future {
-        let begun = Begun::new(Arc::clone(&self.shared), &request);
+        let in_flight = InFlight::new(Arc::clone(&self.shared), &request);
         if let Some(error) = over_limit(request.uri(), request.headers()) {
-            let response = begun.refusal(error);
-            return Either::Left(ready(Ok(begun.end(response))));
+            let response = in_flight.refusal(error);
+            return Either::Left(ready(Ok(in_flight.end(response))));
         }
         if let Some(auth) = &self.auth {
             request.extensions_mut().insert(auth.clone());
         }
-        let answer = AssertUnwindSafe(self.inner.call(request)).catch_unwind();
-        Either::Right(Answer { answer, begun: Some(begun) })
+        let response = AssertUnwindSafe(self.inner.call(request)).catch_unwind();
+        Either::Right(ResponseFuture { response, in_flight: Some(in_flight) })
     }
 }
 
 pin_project! {
-    /// The future of [`Shell`].
-    pub struct Answer<F> {
+    /// The future of [`Middleware`].
+    pub struct ResponseFuture<F> {
         #[pin]
-        answer: CatchUnwind<AssertUnwindSafe<F>>,
-        begun: Option<Begun>,
+        response: CatchUnwind<AssertUnwindSafe<F>>,
+        in_flight: Option<InFlight>,
     }
 }
 
-impl<F: Future<Output = Result<Response, Infallible>>> Future for Answer<F> {
+impl<F: Future<Output = Result<Response, Infallible>>> Future for ResponseFuture<F> {
     type Output = Result<Response, Infallible>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let answer = ready!(this.answer.poll(context));
-        let begun = this.begun.take().expect("a future is not polled after its end");
+        let answer = ready!(this.response.poll(context));
+        let in_flight = this.in_flight.take().expect("a future is not polled after its end");
         let response = match answer {
-            Ok(Ok(response)) => begun.named(response),
-            Err(_) => begun.panicked(),
+            Ok(Ok(response)) => in_flight.named(response),
+            Err(_) => in_flight.panicked(),
         };
-        Poll::Ready(Ok(begun.end(response)))
+        Poll::Ready(Ok(in_flight.end(response)))
     }
 }
 
 /// A request that is being answered. Counted also if the client goes away before the end.
-struct Begun {
+struct InFlight {
     shared: Arc<Shared>,
     at: Instant,
     id: HeaderValue,
@@ -156,7 +156,7 @@ struct Begun {
     status: Option<StatusCode>,
 }
 
-impl Begun {
+impl InFlight {
     fn new(shared: Arc<Shared>, request: &Request) -> Self {
         let number = shared.auth.metrics().begin();
         let grant = Grant::of(shared.auth.settings(), request.headers());
@@ -226,7 +226,7 @@ impl Begun {
     }
 }
 
-impl Drop for Begun {
+impl Drop for InFlight {
     fn drop(&mut self) {
         self.shared.auth.metrics().end(self.status, self.at.elapsed());
     }
