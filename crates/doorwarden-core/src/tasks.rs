@@ -248,7 +248,7 @@ async fn follow_signing_keys(context: Weak<Context>) {
             Ok(()) => (seen, failed) = (Some(current), false),
             Err(error) => {
                 if !failed {
-                    tracing::warn!(%error, "the signing keys could not be looked after; trying again");
+                    tracing::warn!(%error, hint = error.hint(), "the signing keys could not be looked after; trying again");
                 }
                 (seen, failed) = (None, true);
             }

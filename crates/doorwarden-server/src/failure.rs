@@ -198,7 +198,13 @@ impl From<KeysError> for Failure {
     fn from(error: KeysError) -> Self {
         match error {
             KeysError::Store(error) => error.into(),
-            other => Self::config(other.to_string()),
+            other => {
+                let failure = Self::config(other.to_string());
+                match other.hint() {
+                    Some(hint) => failure.hint(hint),
+                    None => failure,
+                }
+            }
         }
     }
 }

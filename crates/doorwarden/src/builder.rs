@@ -439,7 +439,7 @@ pub enum BuildError {
     #[error(transparent)]
     SecretKey(#[from] SecretKeyError),
     /// The signing keys cannot be used.
-    #[error(transparent)]
+    #[error("{error}{}", .0.hint().map(|hint| format!(". hint: {hint}")).unwrap_or_default(), error = .0)]
     Keys(#[from] KeysError),
     /// No algorithm for signing keys is offered.
     #[error("at least one algorithm of signing keys must be offered")]

@@ -119,6 +119,6 @@ pub async fn revoke_all(context: &Context) -> Result<u64, KeysError> {
 async fn look_after(context: &Context) {
     match maintain(context).await {
         Ok(()) | Err(KeysError::NoSecretKey) => {}
-        Err(error) => tracing::warn!(%error, "no new signing key could be announced"),
+        Err(error) => tracing::warn!(%error, hint = error.hint(), "no new signing key could be announced"),
     }
 }

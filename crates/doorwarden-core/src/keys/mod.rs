@@ -85,18 +85,13 @@ pub enum SignError {
 #[derive(Debug, thiserror::Error)]
 pub enum KeysError {
     /// The private key was sealed under a secret key that was not given.
-    #[error(
-        "the signing key {kid} does not open with this secret key. hint: if the secret key was changed, give the one of before in \
-         old_secret_keys; if that one has leaked or is lost, `doorwarden secret revoke` ends everything that came of it"
-    )]
+    #[error("the signing key {kid} does not open with this secret key")]
     Sealed {
         /// Which.
         kid: String,
     },
     /// The row is damaged.
-    #[error(
-        "the signing key {kid} is damaged: {why}. hint: restore its row in doorwarden_keys, or delete it"
-    )]
+    #[error("the signing key {kid} is damaged: {why}")]
     Damaged {
         /// Which.
         kid: String,
@@ -104,9 +99,7 @@ pub enum KeysError {
         why: &'static str,
     },
     /// The key is weak, or is none.
-    #[error(
-        "the signing key {kid} cannot be used: {error}. hint: restore its row in doorwarden_keys, or delete it"
-    )]
+    #[error("the signing key {kid} cannot be used: {error}")]
     Unusable {
         /// Which.
         kid: String,
@@ -122,6 +115,22 @@ pub enum KeysError {
     /// The database did not do it.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl KeysError {
+    /// What can be done about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Sealed { .. } => Some(
+                "if the secret key was changed, give the one of before in old_secret_keys; if that one has leaked or is lost, \
+                 `doorwarden secret revoke` ends everything that came of it",
+            ),
+            Self::Damaged { .. } | Self::Unusable { .. } => {
+                Some("restore its row in doorwarden_keys, or delete it")
+            }
+            Self::NoSecretKey | Self::Generation(_) | Self::Store(_) => None,
+        }
+    }
 }
 
 impl KeyRing {
@@ -314,7 +323,7 @@ impl KeyRing {
                 Ok(pair) => _ = pairs.insert(key.kid.clone(), pair),
                 Err(_) if state.is_over() => {}
                 Err(error) => {
-                    tracing::error!(%error, "a signing key is left out");
+                    tracing::error!(%error, hint = error.hint(), "a signing key is left out");
                     if let KeysError::Sealed { kid } = error {
                         sealed = Some(kid);
                     }
