@@ -11,6 +11,8 @@ use tokio_postgres::error::SqlState;
 pub(crate) enum Failure {
     /// The connection or the server is gone, or is not the one that it should be.
     Lost(String),
+    /// A server has answered that it lets nobody in by what the URL says, until somebody changes the one or the other.
+    Denied(String),
     /// Nothing came back in time; what was asked may still be at work.
     Silent,
     /// The server lives but has no time or room, or lacks what must be there.
@@ -22,11 +24,14 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// What keeps a connection from being made (TLS, a password, a database of another name) makes the server one that cannot be reached.
+    /// Whatever else keeps a connection from being made (TLS, a limit) makes the server one that cannot be reached.
     pub(crate) fn connecting(error: Error) -> Self {
         match Self::from(error) {
             Self::Unreadable(message) => Self::Lost(message),
-            Self::Refused { state, message, .. } => Self::Lost(format!("{message}{}", hint(&state))),
+            Self::Refused { state, message, .. } => match denied(&state) {
+                Some(hint) => Self::Denied(format!("{message}. hint: {hint}")),
+                None => Self::Lost(message),
+            },
             other => other,
         }
     }
@@ -35,6 +40,7 @@ impl Failure {
     pub(crate) fn at(self, host: &str, port: u16) -> Self {
         match self {
             Self::Lost(message) => Self::Lost(format!("{host}:{port}: {message}")),
+            Self::Denied(message) => Self::Denied(format!("{host}:{port}: {message}")),
             Self::Silent => Self::Lost(format!("{host}:{port}: no answer in time")),
             other => other,
         }
@@ -65,13 +71,13 @@ impl Failure {
     }
 }
 
-/// What to do where a server takes nobody in.
-fn hint(state: &SqlState) -> &'static str {
+/// What to do where a server lets nobody in.
+fn denied(state: &SqlState) -> Option<&'static str> {
     match state.code() {
-        "28P01" => ". hint: user or password in the database URL is wrong; in them @ is written %40",
-        "28000" => ". hint: the server's pg_hba.conf lets nobody in under this name from here",
-        "3D000" => ". hint: createdb makes one, or the database URL means another",
-        _ => "",
+        "28P01" => Some("user or password in the database URL is wrong; in them @ is written %40"),
+        "28000" => Some("the server's pg_hba.conf lets nobody in under this name from here"),
+        "3D000" => Some("createdb makes one, or the database URL means another"),
+        _ => None,
     }
 }
 
@@ -133,7 +139,9 @@ impl From<Error> for Failure {
 impl From<Failure> for StoreError {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::Lost(message) | Failure::Busy(message) => Self::unavailable(message),
+            Failure::Lost(message) | Failure::Denied(message) | Failure::Busy(message) => {
+                Self::unavailable(message)
+            }
             Failure::Silent => Self::unavailable("no answer in time"),
             Failure::Refused { message, .. } | Failure::Unreadable(message) => Self::failed(message),
         }
@@ -142,6 +150,9 @@ impl From<Failure> for StoreError {
 
 impl From<Failure> for MigrateError {
     fn from(failure: Failure) -> Self {
-        Self::Store(failure.into())
+        match failure {
+            Failure::Denied(message) => Self::Denied(message),
+            other => Self::Store(other.into()),
+        }
     }
 }

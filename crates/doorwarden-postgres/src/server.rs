@@ -262,6 +262,8 @@ async fn staggered<T>(attempts: Vec<Attempt<'_, T>>) -> Result<T, Failure> {
         tokio::select! {
             Some(result) = running.next() => match result {
                 Ok(done) => return Ok(done),
+                // Who has answered knows better than who has not.
+                Err(_) if matches!(failure, Failure::Denied(_)) => {}
                 Err(failed) => failure = failed,
             },
             () = sleep(STAGGER), if more && !running.is_empty() => {}

@@ -166,6 +166,7 @@ impl From<MigrateError> for Failure {
     fn from(error: MigrateError) -> Self {
         match error {
             MigrateError::Store(error) => error.into(),
+            MigrateError::Denied(_) => Self::unavailable(error.to_string()),
             MigrateError::Taken(_) => Self::config(error.to_string()).hint(
                 "name another file in `database_url`, or on PostgreSQL another database, or another schema with \
                  `?options=-csearch_path%3Ddoorwarden`",

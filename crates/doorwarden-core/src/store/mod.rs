@@ -138,6 +138,10 @@ pub enum MigrateError {
         /// Where the tables belong.
         schema: String,
     },
+    /// The server lets nobody in by what the URL says (the user, the password, or a database that does not exist), which waiting does
+    /// not change.
+    #[error("the database refused the connection: {0}")]
+    Denied(String),
     /// The database did not do it.
     #[error(transparent)]
     Store(#[from] StoreError),

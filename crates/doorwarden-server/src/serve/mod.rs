@@ -11,9 +11,10 @@ use crate::failure::{Failure, Hint};
 use accept::Acceptor;
 use axum::Router;
 use axum::extract::Request;
-use doorwarden::Doorwarden;
 use doorwarden::core::skew::{TOLERATED, skew};
+use doorwarden::core::store::MigrateError;
 use doorwarden::core::time::SystemClock;
+use doorwarden::{BuildError, Doorwarden};
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use log::Lost;
@@ -95,11 +96,17 @@ async fn build(config: &Config) -> Result<Doorwarden, Failure> {
     let began = Instant::now();
     let mut pause = Duration::from_millis(250);
     loop {
-        let failure = match config.builder()?.build().await {
+        let error = match config.builder()?.build().await {
             Ok(accounts) => return with_the_right_time(accounts).await,
-            Err(error) => Failure::from(error),
+            Err(error) => error,
         };
-        if !failure.may_pass() || config.sqlite_path().is_some() || began.elapsed() + pause > DATABASE_WAIT {
+        let is_denied = matches!(error, BuildError::Migrate(MigrateError::Denied(_)));
+        let failure = Failure::from(error);
+        if is_denied
+            || !failure.may_pass()
+            || config.sqlite_path().is_some()
+            || began.elapsed() + pause > DATABASE_WAIT
+        {
             return Err(failure);
         }
         tracing::warn!(

@@ -138,6 +138,29 @@ fn instances_on_postgres_are_told_that_they_need_one_issuer() {
 }
 
 #[test]
+fn a_password_or_database_that_the_server_refuses_ends_the_start_at_once() {
+    let Some(site) = Site::empty_postgres() else { return };
+    let url = &site.environment()["DOORWARDEN_DATABASE_URL"];
+    let (name, rest) = url.rsplit_once('@').unwrap();
+    for (url, hint) in [
+        (format!("{name}x@{rest}"), "user or password in the database URL is wrong"),
+        (format!("{url}_absent"), "createdb makes one"),
+    ] {
+        for migrates in ["true", "false"] {
+            let began = Instant::now();
+            let arguments = ["serve", "--listen", "127.0.0.1:0", "--database-url", &url];
+            let mut command = site.command(&arguments);
+            command.env("DOORWARDEN_MIGRATE", migrates);
+            let ran = command.stdin(Stdio::null()).output().unwrap();
+            let said = String::from_utf8(ran.stderr).unwrap();
+            assert_eq!(ran.status.code(), Some(69), "{said}");
+            assert!(said.contains(hint) && !said.contains("waiting"), "{said}");
+            assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+        }
+    }
+}
+
+#[test]
 fn a_service_that_others_reach_is_told_that_its_issuer_is_a_guess() {
     let log = |site: &Site| std::fs::read_to_string(site.path("log")).unwrap();
     let site = Site::empty();
