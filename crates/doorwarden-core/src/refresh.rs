@@ -13,8 +13,8 @@
 //! passes without any repeat, early or late: two parties who keep in step never have such a generation, and a lost answer is followed by
 //! one.
 //!
-//! Both stores and introspection decide by [`decide`]. What PostgreSQL does for many sessions in one statement, because it is the usual
-//! case, is the first line of the table and nothing else; whatever that leaves over comes here.
+//! Both stores and introspection decide by [`decide`]. What the stores do in one statement, because it is the usual case, is the first line
+//! of the table and nothing else; whatever that leaves over comes here.
 
 use crate::session::{EndReason, Repeats, Session, SessionId};
 use crate::time::Timestamp;

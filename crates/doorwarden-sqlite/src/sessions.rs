@@ -400,18 +400,27 @@ fn insert(connection: &Connection, session: &Session, generation: i64) -> Result
     Ok(())
 }
 
-/// Takes a refresh token for what it is. There is one writer at a time, so nothing comes between the look and the write.
+/// Takes a refresh token for what it is: in the usual case with one statement, otherwise as the rule decides. There is one writer at a time,
+/// so nothing comes between the look and the write.
 fn rotate(connection: &Connection, shown: &Presented) -> Result<Rotation, Failure> {
+    let newest = concat!(
+        "UPDATE doorwarden_sessions \
+         SET refresh_counter = refresh_counter + 1, rotated_at = ?3, last_seen_at = max(last_seen_at, ?3) \
+         WHERE id = ?1 AND refresh_counter = ?2 AND late_repeats = 0 AND ended_at IS NULL AND expires_at > ?3 \
+         AND (idle_seconds IS NULL OR last_seen_at + min(idle_seconds, ?4) * 1000000 > ?3) \
+         AND generation = (SELECT sessions_generation FROM users WHERE users.id = user_id AND is_active) RETURNING ",
+        session_columns!()
+    );
+    let params = (shown.session.0, shown.counter, shown.at.as_micros(), refresh::MAX_IDLE_SECONDS);
+    if let Some(rotated) = one(connection, newest, params, session)? {
+        return Ok(Rotation::Rotated(rotated));
+    }
     let Some((session, has_owner)) = with_owner(connection, shown.session)? else {
         return Ok(Rotation::Unknown);
     };
     Ok(match refresh::decide(&session, has_owner, shown) {
         Decision::Rotate(rotated) => {
-            let sql = "UPDATE doorwarden_sessions SET refresh_counter = ?2, rotated_at = ?3, last_seen_at = ?4, \
-                       late_repeats = ?5 WHERE id = ?1";
-            let rotated_at = rotated.rotated_at.map(Timestamp::as_micros);
-            let (seen, late) = (rotated.last_seen_at.as_micros(), rotated.repeats.late);
-            run(connection, sql, (rotated.id.0, rotated.refresh_counter, rotated_at, seen, late))?;
+            store_decided(connection, &rotated)?;
             Rotation::Rotated(rotated)
         }
         Decision::Repeat(repeated, repeat) => {
