@@ -15,8 +15,9 @@ pub trait SessionStore {
     /// deactivation opens nothing.
     ///
     /// Of more sessions than [`OpenSession::most`] at most [`Opened::MOST_ENDED`] end with [`EndReason::Limit`] in the same step,
-    /// those that were not used for the longest time. What has ended or expired does not count. Each of these ends is an event with the cause
-    /// of `effects`.
+    /// those that were not used for the longest time. What has ended or expired does not count. When a session was used is
+    /// [written late](Session::last_seen_at), so one that was used after it was opened counts as used 90 seconds later than is written.
+    /// Each of these ends is an event with the cause of `effects`.
     async fn open_session(&self, open: OpenSession, effects: Effects) -> Result<Option<Opened>, StoreError>;
 
     /// Ends with [`EndReason::Limit`] at most `limit` of the sessions that a user has beyond `most`, those that were not used for

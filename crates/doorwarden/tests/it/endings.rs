@@ -21,6 +21,7 @@ on_both! {
     no_number_of_ends_brings_a_session_back
     an_expiry_before_1970_is_over
     the_limit_of_sessions_ends_those_that_were_not_used
+    a_session_in_use_outlives_any_number_of_logins
     the_limit_of_sessions_can_be_switched_off
     a_long_list_of_sessions_has_pages
     everybody_is_signed_out
@@ -215,11 +216,30 @@ async fn the_limit_of_sessions_ends_those_that_were_not_used(database: Database)
 
     // Those of before there was a limit: ten at a time, the rest in the background.
     open_many(&database, 50).await;
+    app.clock.advance(Duration::from_secs(1));
     let newest = app.log_in("jane", PASSWORD).await.token();
     assert_eq!(app.get("/sessions", &newest).await.json().as_array().unwrap().len(), 44);
     while tasks::run_once(app.auth.context()).await {}
     assert_eq!(app.get("/sessions", &newest).await.json().as_array().unwrap().len(), 3);
     assert_eq!(app.get("/me", &newest).await.status, 200);
+}
+
+async fn a_session_in_use_outlives_any_number_of_logins(database: Database) {
+    let app = database.app_with(with_limit(Some(3))).await;
+    let steady = app.register("jane").await;
+    app.clock.advance(Duration::from_mins(2));
+    for _ in 0..30 {
+        assert_eq!(app.get("/me", &steady).await.status, 200);
+        tasks::flush_seen(app.auth.context()).await;
+        app.clock.advance(Duration::from_secs(5));
+        assert_eq!(app.log_in("jane", PASSWORD).await.status, 200);
+    }
+    // Not used any more, it is the one that ends.
+    app.clock.advance(Duration::from_mins(2));
+    for _ in 0..3 {
+        assert_eq!(app.log_in("jane", PASSWORD).await.status, 200);
+    }
+    assert_eq!(app.get("/me", &steady).await.status, 401);
 }
 
 async fn the_limit_of_sessions_can_be_switched_off(database: Database) {
