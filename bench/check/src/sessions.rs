@@ -38,7 +38,7 @@ pub async fn measure(folder: &Path, count: u64) -> Value {
         let who = authenticate(context, &token(context, number, count), ShownTo::Account).await.expect("valid");
         list.push(nanos(sessions(context, &who, None)).await);
         let session = SessionId(database::id(number));
-        revoke.push(nanos(end_session(context, &who, session, EndReason::Revoked)).await);
+        revoke.push(nanos(end_session(context, &who, session, EndReason::Revoked, ClientInfo::default())).await);
     }
     accounts.close().await;
     json!({

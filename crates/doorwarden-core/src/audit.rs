@@ -4,7 +4,7 @@
 pub use crate::event::{Found, Outcome};
 
 use crate::event::Event;
-use crate::session::{ClientInfo, SessionId};
+use crate::session::{ClientInfo, EndReason, SessionId};
 use crate::time::Timestamp;
 use crate::user::UserId;
 use serde_json::{Map, Value};
@@ -46,6 +46,14 @@ impl Actor {
             Self::User(user) => Some(user.to_string()),
             Self::Client(id) => Some(id.clone()),
             Self::Anonymous | Self::Operator | Self::Application | Self::System => None,
+        }
+    }
+
+    /// Why sessions end that this actor ends all together although they are another's.
+    pub const fn signs_out_for(&self) -> EndReason {
+        match self {
+            Self::Operator => EndReason::SignedOutByOperator,
+            _ => EndReason::SignedOutByApplication,
         }
     }
 
@@ -109,6 +117,13 @@ impl Effects {
             event.fill(found);
         }
         self
+    }
+
+    /// Writes the events to the program's log.
+    pub(crate) fn log(&self) {
+        for event in &self.events {
+            event.log();
+        }
     }
 
     /// The same cause with other events.

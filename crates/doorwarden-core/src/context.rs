@@ -87,12 +87,4 @@ impl Context {
         let (store, access, clock) = (self.store.as_ref(), &self.settings.access, self.clock.as_ref());
         self.feed.current(store, &self.live, &self.keys, access, clock).await
     }
-
-    /// Logs an event and tells the hooks.
-    pub async fn tell(&self, event: Event) {
-        event.log();
-        for hook in &self.hooks {
-            hook.on_event(&event).await;
-        }
-    }
 }

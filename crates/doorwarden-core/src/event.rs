@@ -1,10 +1,14 @@
 //! What happened that matters to security: one typed event for each, for the log, hooks and the [audit log](crate::audit).
 
-use crate::session::{EndReason, SessionId};
-use crate::user::UserId;
+use crate::permission::PermissionName;
+use crate::refresh::{Decision, Repeat};
+use crate::session::{EndReason, Session, SessionId};
+use crate::time::Timestamp;
+use crate::user::{UserChange, UserId};
 use serde_json::{Map, Value, json};
 
-/// Something that matters to security happened. Holds no secret, no address and nothing that a client typed.
+/// Something that matters to security happened. Holds no secret, no address or name of a user, and nothing that a
+/// client typed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
@@ -80,16 +84,239 @@ pub enum Event {
         /// Whose.
         user: UserId,
     },
-    /// A profile was changed by its owner.
-    ProfileChanged {
+    /// Fields of an account were set, by its owner or by somebody else.
+    UserUpdated {
         /// Whose.
         user: UserId,
+        /// Which.
+        fields: UpdatedFields,
     },
     /// An account was deleted.
     UserDeleted {
         /// Whose.
         user: UserId,
     },
+    /// A session token was exchanged for a token pair of its session.
+    TokenExchanged {
+        /// Whose.
+        user: UserId,
+        /// The session.
+        session: SessionId,
+    },
+    /// A permission was declared, or given another label.
+    PermissionDeclared {
+        /// The permission.
+        permission: PermissionName,
+    },
+    /// A permission was deleted, and taken from everybody.
+    PermissionDeleted {
+        /// The permission.
+        permission: PermissionName,
+    },
+    /// A user was given a permission.
+    PermissionGranted {
+        /// The user.
+        user: UserId,
+        /// The permission.
+        permission: PermissionName,
+    },
+    /// A direct permission was taken from a user.
+    PermissionRevoked {
+        /// The user.
+        user: UserId,
+        /// The permission.
+        permission: PermissionName,
+    },
+    /// A group was created.
+    GroupCreated {
+        /// The name of the group.
+        group: String,
+    },
+    /// A group was deleted, with its memberships and grants.
+    GroupDeleted {
+        /// The name of the group.
+        group: String,
+    },
+    /// A group was given a permission.
+    GroupPermissionGranted {
+        /// The name of the group.
+        group: String,
+        /// The permission.
+        permission: PermissionName,
+    },
+    /// A permission was taken from a group.
+    GroupPermissionRevoked {
+        /// The name of the group.
+        group: String,
+        /// The permission.
+        permission: PermissionName,
+    },
+    /// A user was put into a group.
+    GroupMemberAdded {
+        /// The user.
+        user: UserId,
+        /// The name of the group.
+        group: String,
+    },
+    /// A user was taken out of a group.
+    GroupMemberRemoved {
+        /// The user.
+        user: UserId,
+        /// The name of the group.
+        group: String,
+    },
+    /// A signing key was made, and announced.
+    SigningKeyAdded {
+        /// The `kid` of the key.
+        key: String,
+        /// `EdDSA`, `ES256` or `RS256`.
+        algorithm: String,
+        /// From when on it signs.
+        signs_from: Timestamp,
+    },
+    /// When a signing key signs was changed.
+    SigningKeyScheduled {
+        /// The `kid` of the key.
+        key: String,
+        /// From when on it signs.
+        signs_from: Timestamp,
+        /// From when on it signs no more, if its chain ends.
+        signs_until: Option<Timestamp>,
+    },
+    /// A signing key was sealed anew, under another secret key.
+    SigningKeyResealed {
+        /// The `kid` of the key.
+        key: String,
+    },
+    /// A signing key was revoked.
+    SigningKeyRevoked {
+        /// The `kid` of the key.
+        key: String,
+    },
+    /// Every signing key was revoked.
+    SigningKeysRevoked {
+        /// How many.
+        count: u64,
+    },
+    /// A signing key was deleted: its last token has expired.
+    SigningKeyDeleted {
+        /// The `kid` of the key.
+        key: String,
+    },
+    /// Accounts of another system were imported.
+    UsersImported {
+        /// How many.
+        count: u64,
+    },
+    /// Permissions and groups of another system were imported.
+    RightsImported {
+        /// How many permissions.
+        permissions: u64,
+        /// How many groups.
+        groups: u64,
+    },
+    /// The database was made safe to work with after it had been restored from a copy.
+    Restored {
+        /// How many signing keys were revoked.
+        keys: u64,
+        /// How many sessions were ended.
+        sessions: u64,
+    },
+}
+
+/// Which fields of a user were set: of flags also to what, of anything that was typed only that.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct UpdatedFields {
+    /// The user name.
+    pub username: bool,
+    /// The address.
+    pub email: bool,
+    /// A member of `metadata`.
+    pub metadata: bool,
+    /// See [`UserChange::is_active`].
+    pub is_active: Option<bool>,
+    /// See [`UserChange::is_staff`].
+    pub is_staff: Option<bool>,
+    /// See [`UserChange::is_superuser`].
+    pub is_superuser: Option<bool>,
+}
+
+impl UpdatedFields {
+    /// Those that a change sets.
+    pub fn of(change: &UserChange) -> Self {
+        Self {
+            username: change.username.is_some(),
+            email: change.email.is_some(),
+            metadata: !change.metadata.is_empty(),
+            is_active: change.is_active,
+            is_staff: change.is_staff,
+            is_superuser: change.is_superuser,
+        }
+    }
+
+    /// Each by its name: what it was set to, or of something that was typed `"changed"`.
+    fn data(self) -> Map<String, Value> {
+        let typed = [("username", self.username), ("email", self.email), ("metadata", self.metadata)];
+        let flags =
+            [("is_active", self.is_active), ("is_staff", self.is_staff), ("is_superuser", self.is_superuser)];
+        let typed = typed.into_iter().filter(|(_, set)| *set).map(|(name, _)| (name, json!("changed")));
+        let flags = flags.into_iter().filter_map(|(name, set)| Some((name, json!(set?))));
+        typed.chain(flags).map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+}
+
+/// What only the database knows about a change. A flow leaves it out of an event ([`UserId::NEW`], a count of 0), and the store fills it in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// The id of the user who was created.
+    User(UserId),
+    /// How many there were.
+    Count(u64),
+    /// Of how many users how many sessions ended.
+    SignedOut {
+        /// Users.
+        users: u64,
+        /// Sessions.
+        sessions: u64,
+    },
+    /// How many permissions and groups are new.
+    Rights {
+        /// Permissions.
+        permissions: u64,
+        /// Groups.
+        groups: u64,
+    },
+    /// How many keys were revoked and how many sessions ended.
+    Restored {
+        /// Keys.
+        keys: u64,
+        /// Sessions.
+        sessions: u64,
+    },
+}
+
+/// Whether what was tried was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was done.
+    Success,
+    /// It was refused.
+    Failure,
+}
+
+impl Outcome {
+    /// The word that is stored.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Failure => "failure",
+        }
+    }
+
+    /// The outcome that is stored as this word, if it is one.
+    pub fn from_stored(word: &str) -> Option<Self> {
+        [Self::Success, Self::Failure].into_iter().find(|outcome| outcome.as_str() == word)
+    }
 }
 
 /// What is noteworthy about a refresh token that was repeated.
@@ -148,39 +375,6 @@ impl LoginFailure {
     }
 }
 
-/// What only the database knows about a change. A flow leaves it out of an event ([`UserId::NEW`], a count of 0), and the store fills it in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Found {
-    /// The id of the user who was created.
-    User(UserId),
-    /// How many there were.
-    Count(u64),
-}
-
-/// Whether what was tried was done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// It was done.
-    Success,
-    /// It was refused.
-    Failure,
-}
-
-impl Outcome {
-    /// The word that is stored.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Success => "success",
-            Self::Failure => "failure",
-        }
-    }
-
-    /// The outcome that is stored as this word, if it is one.
-    pub fn from_stored(word: &str) -> Option<Self> {
-        [Self::Success, Self::Failure].into_iter().find(|outcome| outcome.as_str() == word)
-    }
-}
-
 impl Event {
     /// A stable name, in snake case.
     pub fn name(&self) -> &'static str {
@@ -195,8 +389,41 @@ impl Event {
             Self::RefreshRepeated { .. } => "refresh_repeated",
             Self::RefreshReused { .. } => "refresh_reused",
             Self::PasswordChanged { .. } => "password_changed",
-            Self::ProfileChanged { .. } => "profile_changed",
+            Self::UserUpdated { .. } => "user_updated",
             Self::UserDeleted { .. } => "user_deleted",
+            Self::TokenExchanged { .. } => "token_exchanged",
+            Self::PermissionDeclared { .. } => "permission_declared",
+            Self::PermissionDeleted { .. } => "permission_deleted",
+            Self::PermissionGranted { .. } => "permission_granted",
+            Self::PermissionRevoked { .. } => "permission_revoked",
+            Self::GroupCreated { .. } => "group_created",
+            Self::GroupDeleted { .. } => "group_deleted",
+            Self::GroupPermissionGranted { .. } => "group_permission_granted",
+            Self::GroupPermissionRevoked { .. } => "group_permission_revoked",
+            Self::GroupMemberAdded { .. } => "group_member_added",
+            Self::GroupMemberRemoved { .. } => "group_member_removed",
+            Self::SigningKeyAdded { .. } => "signing_key_added",
+            Self::SigningKeyScheduled { .. } => "signing_key_scheduled",
+            Self::SigningKeyResealed { .. } => "signing_key_resealed",
+            Self::SigningKeyRevoked { .. } => "signing_key_revoked",
+            Self::SigningKeysRevoked { .. } => "signing_keys_revoked",
+            Self::SigningKeyDeleted { .. } => "signing_key_deleted",
+            Self::UsersImported { .. } => "users_imported",
+            Self::RightsImported { .. } => "rights_imported",
+            Self::Restored { .. } => "restored",
+        }
+    }
+
+    /// What is noteworthy about a refresh token for which this was decided, if anything.
+    pub fn of_decision(decision: &Decision) -> Option<Self> {
+        match decision {
+            Decision::Repeat(Session { id, user, .. }, Repeat::Late) => {
+                Some(Self::RefreshRepeated { user: *user, session: *id, sign: RepeatSign::Late })
+            }
+            Decision::Reuse(Session { id, user, .. }) => {
+                Some(Self::RefreshReused { user: *user, session: *id })
+            }
+            Decision::Rotate(_) | Decision::Repeat(_, Repeat::InGrace) | Decision::Refuse => None,
         }
     }
 
@@ -220,10 +447,30 @@ impl Event {
             | Self::RefreshRepeated { user, .. }
             | Self::RefreshReused { user, .. }
             | Self::PasswordChanged { user }
-            | Self::ProfileChanged { user }
-            | Self::UserDeleted { user } => Some(*user),
+            | Self::UserUpdated { user, .. }
+            | Self::UserDeleted { user }
+            | Self::TokenExchanged { user, .. }
+            | Self::PermissionGranted { user, .. }
+            | Self::PermissionRevoked { user, .. }
+            | Self::GroupMemberAdded { user, .. }
+            | Self::GroupMemberRemoved { user, .. } => Some(*user),
             Self::LoginFailed { user, .. } => *user,
-            Self::EverybodySignedOut { .. } => None,
+            Self::EverybodySignedOut { .. }
+            | Self::PermissionDeclared { .. }
+            | Self::PermissionDeleted { .. }
+            | Self::GroupCreated { .. }
+            | Self::GroupDeleted { .. }
+            | Self::GroupPermissionGranted { .. }
+            | Self::GroupPermissionRevoked { .. }
+            | Self::SigningKeyAdded { .. }
+            | Self::SigningKeyScheduled { .. }
+            | Self::SigningKeyResealed { .. }
+            | Self::SigningKeyRevoked { .. }
+            | Self::SigningKeysRevoked { .. }
+            | Self::SigningKeyDeleted { .. }
+            | Self::UsersImported { .. }
+            | Self::RightsImported { .. }
+            | Self::Restored { .. } => None,
         }
     }
 
@@ -234,7 +481,8 @@ impl Event {
             | Self::SessionOpened { session, .. }
             | Self::SessionEnded { session, .. }
             | Self::RefreshRepeated { session, .. }
-            | Self::RefreshReused { session, .. } => Some(*session),
+            | Self::RefreshReused { session, .. }
+            | Self::TokenExchanged { session, .. } => Some(*session),
             _ => None,
         }
     }
@@ -255,13 +503,43 @@ impl Event {
             Self::SessionsEnded { count, reason, .. } => json!({"count": count, "reason": reason.as_str()}),
             Self::EverybodySignedOut { users, sessions } => json!({"users": users, "sessions": sessions}),
             Self::RefreshRepeated { sign, .. } => json!({"sign": sign.as_str()}),
+            Self::UserUpdated { fields, .. } => return fields.data(),
+            Self::PermissionDeclared { permission }
+            | Self::PermissionDeleted { permission }
+            | Self::PermissionGranted { permission, .. }
+            | Self::PermissionRevoked { permission, .. } => json!({"permission": permission.as_str()}),
+            Self::GroupCreated { group }
+            | Self::GroupDeleted { group }
+            | Self::GroupMemberAdded { group, .. }
+            | Self::GroupMemberRemoved { group, .. } => json!({"group": group}),
+            Self::GroupPermissionGranted { group, permission }
+            | Self::GroupPermissionRevoked { group, permission } => {
+                json!({"group": group, "permission": permission.as_str()})
+            }
+            Self::SigningKeyAdded { key, algorithm, signs_from } => {
+                json!({"key": key, "algorithm": algorithm, "signs_from": signs_from.to_string()})
+            }
+            Self::SigningKeyScheduled { key, signs_from, signs_until: None } => {
+                json!({"key": key, "signs_from": signs_from.to_string()})
+            }
+            Self::SigningKeyScheduled { key, signs_from, signs_until: Some(until) } => {
+                json!({"key": key, "signs_from": signs_from.to_string(), "signs_until": until.to_string()})
+            }
+            Self::SigningKeyResealed { key }
+            | Self::SigningKeyRevoked { key }
+            | Self::SigningKeyDeleted { key } => json!({"key": key}),
+            Self::SigningKeysRevoked { count } | Self::UsersImported { count } => json!({"count": count}),
+            Self::RightsImported { permissions, groups } => {
+                json!({"permissions": permissions, "groups": groups})
+            }
+            Self::Restored { keys, sessions } => json!({"keys": keys, "sessions": sessions}),
             Self::UserCreated { .. }
             | Self::LoggedIn { .. }
             | Self::SessionOpened { .. }
             | Self::RefreshReused { .. }
             | Self::PasswordChanged { .. }
-            | Self::ProfileChanged { .. }
-            | Self::UserDeleted { .. } => return Map::new(),
+            | Self::UserDeleted { .. }
+            | Self::TokenExchanged { .. } => return Map::new(),
         };
         match data {
             Value::Object(members) => members,
@@ -273,7 +551,21 @@ impl Event {
     pub(crate) fn fill(&mut self, found: Found) {
         match (self, found) {
             (Self::UserCreated { user }, Found::User(id)) if *user == UserId::NEW => *user = id,
-            (Self::SessionsEnded { count, .. }, Found::Count(n)) => *count = n,
+            (
+                Self::SessionsEnded { count, .. }
+                | Self::SigningKeysRevoked { count }
+                | Self::UsersImported { count },
+                Found::Count(n),
+            ) => *count = n,
+            (Self::EverybodySignedOut { users, sessions }, Found::SignedOut { users: u, sessions: s }) => {
+                (*users, *sessions) = (u, s);
+            }
+            (Self::RightsImported { permissions, groups }, Found::Rights { permissions: p, groups: g }) => {
+                (*permissions, *groups) = (p, g);
+            }
+            (Self::Restored { keys, sessions }, Found::Restored { keys: k, sessions: s }) => {
+                (*keys, *sessions) = (k, s);
+            }
             _ => {}
         }
     }
@@ -321,8 +613,57 @@ impl Event {
                 warn!(user.id = user.0, session.id = %session, "a refresh token was used again: the session has ended");
             }
             Self::PasswordChanged { user } => info!(user.id = user.0, "a password was changed"),
-            Self::ProfileChanged { user } => info!(user.id = user.0, "a profile was changed"),
+            Self::UserUpdated { user, fields } => {
+                info!(user.id = user.0, fields = %json!(fields.data()), "an account was changed");
+            }
             Self::UserDeleted { user } => info!(user.id = user.0, "an account was deleted"),
+            Self::TokenExchanged { user, session } => {
+                info!(user.id = user.0, session.id = %session, "a session token was exchanged for a token pair");
+            }
+            Self::PermissionDeclared { permission } => info!(%permission, "a permission was declared"),
+            Self::PermissionDeleted { permission } => info!(%permission, "a permission was deleted"),
+            Self::PermissionGranted { user, permission } => {
+                info!(user.id = user.0, %permission, "a user was given a permission");
+            }
+            Self::PermissionRevoked { user, permission } => {
+                info!(user.id = user.0, %permission, "a permission was taken from a user");
+            }
+            Self::GroupCreated { group } => info!(?group, "a group was created"),
+            Self::GroupDeleted { group } => info!(?group, "a group was deleted"),
+            Self::GroupPermissionGranted { group, permission } => {
+                info!(?group, %permission, "a group was given a permission");
+            }
+            Self::GroupPermissionRevoked { group, permission } => {
+                info!(?group, %permission, "a permission was taken from a group");
+            }
+            Self::GroupMemberAdded { user, group } => {
+                info!(user.id = user.0, ?group, "a user was put into a group");
+            }
+            Self::GroupMemberRemoved { user, group } => {
+                info!(user.id = user.0, ?group, "a user was taken out of a group");
+            }
+            Self::SigningKeyAdded { key, algorithm, signs_from } => {
+                info!(key.id = key, algorithm, %signs_from, "a signing key was announced");
+            }
+            Self::SigningKeyScheduled { key, signs_from, signs_until: None } => {
+                info!(key.id = key, %signs_from, "when a signing key signs was changed");
+            }
+            Self::SigningKeyScheduled { key, signs_until: Some(until), .. } => {
+                info!(key.id = key, %until, "a signing key comes to its end");
+            }
+            Self::SigningKeyResealed { key } => info!(key.id = key, "a signing key was sealed anew"),
+            Self::SigningKeyRevoked { key } => warn!(key.id = key, "a signing key was revoked"),
+            Self::SigningKeysRevoked { count } => warn!(keys = count, "every signing key was revoked"),
+            Self::SigningKeyDeleted { key } => {
+                info!(key.id = key, "a signing key was deleted: its last token has expired");
+            }
+            Self::UsersImported { count } => info!(count, "accounts were imported"),
+            Self::RightsImported { permissions, groups } => {
+                info!(permissions, groups, "permissions and groups were imported");
+            }
+            Self::Restored { keys, sessions } => {
+                info!(keys, sessions, "the database was restored from a copy");
+            }
         }
     }
 }

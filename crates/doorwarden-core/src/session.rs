@@ -72,12 +72,24 @@ impl std::str::FromStr for SessionCursor {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EndReason {
-    /// The user logged out of it.
+    /// The user logged out of it, or sent one of its tokens to be revoked.
     LoggedOut,
+    /// The user logged out of all sessions, or of all others.
+    LoggedOutEverywhere,
     /// The user ended it from another session.
     Revoked,
-    /// An operator or the application signed the user out.
+    /// An OAuth client revoked one of its tokens (RFC 7009).
+    RevokedByClient,
+    /// A hook refused the login that had opened it.
+    Refused,
+    /// An operator ended all sessions of the user, or of everybody.
+    SignedOutByOperator,
+    /// The application ended all sessions of the user, or of everybody.
+    SignedOutByApplication,
+    /// All sessions of the user were ended by SQL, or by an operator or the application before the two were told apart.
     SignedOut,
+    /// The database was restored from a copy, which cannot know whether the session had ended since.
+    Restored,
     /// The password was changed.
     PasswordChanged,
     /// The account was switched off.
@@ -92,10 +104,16 @@ pub enum EndReason {
 
 impl EndReason {
     /// Every reason.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 14] = [
         Self::LoggedOut,
+        Self::LoggedOutEverywhere,
         Self::Revoked,
+        Self::RevokedByClient,
+        Self::Refused,
+        Self::SignedOutByOperator,
+        Self::SignedOutByApplication,
         Self::SignedOut,
+        Self::Restored,
         Self::PasswordChanged,
         Self::Deactivated,
         Self::UserDeleted,
@@ -107,8 +125,14 @@ impl EndReason {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::LoggedOut => "logged_out",
+            Self::LoggedOutEverywhere => "logged_out_everywhere",
             Self::Revoked => "revoked",
+            Self::RevokedByClient => "revoked_by_client",
+            Self::Refused => "refused",
+            Self::SignedOutByOperator => "signed_out_by_operator",
+            Self::SignedOutByApplication => "signed_out_by_application",
             Self::SignedOut => "signed_out",
+            Self::Restored => "restored",
             Self::PasswordChanged => "password_changed",
             Self::Deactivated => "deactivated",
             Self::UserDeleted => "user_deleted",

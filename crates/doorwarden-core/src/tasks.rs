@@ -196,11 +196,11 @@ async fn limit_sessions(context: &Context) -> Result<Left, StoreError> {
     let Some((user, most)) = next.zip(context.settings.session.max_per_user) else {
         return Ok(Left::Nothing);
     };
-    let ended = context.store.limit_sessions(user, most, context.now(), BATCH).await?;
+    let cause = context.effects(&Actor::System.into(), []);
+    let ended = context.store.limit_sessions(user, most, cause.at, BATCH, cause.clone()).await?;
     if ended.len() < BATCH as usize {
         context.duties.is_within_limit(user);
     }
-    let cause = context.effects(&Actor::System.into(), []);
     forget_surplus(context, &cause, user, &ended).await;
     Ok(if context.duties.next_over_limit().is_some() { Left::Something } else { Left::Nothing })
 }

@@ -18,9 +18,12 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 /// The statement that writes the effects in this parameter, once for each row of `from`. Where an event names no user or session, it takes
-/// those that are given; `found` goes into its data.
+/// those that are given; `found` goes into its data. Only those events are written for which `only` holds.
 macro_rules! write_effects {
-    ($effects:literal, from: $from:literal, user: $user:literal, session: $session:literal, found: $found:literal) => {
+    (
+        $effects:literal, from: $from:literal, user: $user:literal, session: $session:literal, found: $found:literal,
+        only: $only:literal
+    ) => {
         concat!(
             "INSERT INTO doorwarden_audit \
              (at, kind, actor, actor_id, user_id, session_id, address, user_agent, result, data) \
@@ -36,7 +39,13 @@ macro_rules! write_effects {
             $effects,
             "::json) AS cause (at timestamptz, actor text, actor_id text, address text, user_agent text, events json) \
              CROSS JOIN LATERAL json_to_recordset(cause.events) \
-             AS event (kind text, user_id bigint, session_id uuid, result text, data jsonb)"
+             AS event (kind text, user_id bigint, session_id uuid, result text, data jsonb) WHERE ",
+            $only
+        )
+    };
+    ($effects:literal, from: $from:literal, user: $user:literal, session: $session:literal, found: $found:literal) => {
+        $crate::audit::write_effects!(
+            $effects, from: $from, user: $user, session: $session, found: $found, only: "true"
         )
     };
     ($effects:literal, from: $from:literal, found: $found:literal) => {
@@ -47,7 +56,23 @@ macro_rules! write_effects {
     };
 }
 
-pub(crate) use write_effects;
+/// A statement that makes this change, which returns a row if there is one, and writes the effects in this parameter for each such row.
+macro_rules! change {
+    ($change:literal, $effects:literal) => {
+        concat!(
+            "WITH changed AS (",
+            $change,
+            "), audited AS (",
+            $crate::audit::write_effects!($effects, from: "changed"),
+            ") SELECT FROM changed"
+        )
+    };
+}
+
+pub(crate) use {change, write_effects};
+
+/// Writes the effects in the first parameter.
+pub(crate) const WRITE: &str = write_effects!("$1", from: "(SELECT) AS always");
 
 /// The years 0 to 9999 in microseconds, which can be written as text that every reader understands.
 const FIRST: i64 = -62_167_219_200_000_000;
@@ -84,7 +109,7 @@ pub(crate) fn parameter(effects: &Effects) -> String {
 #[async_trait]
 impl AuditStore for PostgresStore {
     async fn record(&self, effects: Effects) -> Result<(), StoreError> {
-        let sql = write_effects!("$1", from: "(SELECT) AS always");
+        let sql = WRITE;
         self.database.rows(Effort::Write, sql, &[(&parameter(&effects), Type::TEXT)]).await?;
         Ok(())
     }

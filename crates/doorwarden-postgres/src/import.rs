@@ -1,5 +1,6 @@
 //! Accounts in bulk.
 
+use crate::audit;
 use crate::client;
 use crate::copy::{Fields, Rows};
 use crate::failure::Failure;
@@ -8,12 +9,14 @@ use crate::rows::get;
 use crate::server::Role;
 use crate::store::PostgresStore;
 use async_trait::async_trait;
+use doorwarden_core::audit::{Effects, Found};
 use doorwarden_core::permission::{Group, Permission};
 use doorwarden_core::store::{ImportStore, ImportWriter, ImportedAccount, NewRights, StoreError};
 use doorwarden_core::user::UserId;
 use std::collections::HashSet;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
+use tokio_postgres::types::Type;
 
 /// The columns that are written, in order, and how many.
 const COLUMNS: &str = "id, username, username_key, email, email_key, password, is_active, is_staff, is_superuser, \
@@ -24,7 +27,7 @@ const COUNT: i16 = 14;
 impl ImportStore for PostgresStore {
     async fn import(&self) -> Result<Box<dyn ImportWriter>, StoreError> {
         let client = client::open(&self.bulk, Role::Primary).await?;
-        Ok(Box::new(PostgresImport { client, in_step: false }))
+        Ok(Box::new(PostgresImport { client, in_step: false, written: 0 }))
     }
 }
 
@@ -32,6 +35,8 @@ struct PostgresImport {
     client: Client,
     /// Whether a step has begun.
     in_step: bool,
+    /// How many accounts the present step has.
+    written: u64,
 }
 
 /// A transaction that may take its time.
@@ -45,7 +50,7 @@ impl PostgresImport {
             self.client.batch_execute("ROLLBACK").await?;
         }
         self.client.batch_execute(BEGIN).await?;
-        self.in_step = true;
+        (self.in_step, self.written) = (true, 0);
         Ok(())
     }
 
@@ -64,9 +69,14 @@ impl PostgresImport {
         }
     }
 
+    async fn audit(&self, effects: &Effects) -> Result<(), Failure> {
+        self.client.query_typed(audit::WRITE, &[(&audit::parameter(effects), Type::TEXT)]).await?;
+        Ok(())
+    }
+
     async fn commit_step(&mut self) -> Result<(), Failure> {
         self.client.batch_execute("COMMIT").await?;
-        self.in_step = false;
+        (self.in_step, self.written) = (false, 0);
         Ok(())
     }
 
@@ -113,6 +123,7 @@ impl ImportWriter for PostgresImport {
         &mut self,
         permissions: &[Permission],
         groups: &[Group],
+        effects: Effects,
     ) -> Result<NewRights, StoreError> {
         let declare = "INSERT INTO doorwarden_permissions (name, label) \
                        SELECT * FROM unnest($1::text[], $2::text[]) ON CONFLICT DO NOTHING";
@@ -135,8 +146,12 @@ impl ImportWriter for PostgresImport {
                 .unzip();
             self.client.execute(grant, &[&names, &granted]).await?;
             let groups = u64::try_from(created.len()).unwrap_or(u64::MAX);
+            let new = NewRights { permissions: declared, groups };
+            if new != NewRights::default() {
+                self.audit(&effects.with(Found::Rights { permissions: declared, groups })).await?;
+            }
             self.commit_step().await?;
-            Ok::<_, Failure>(NewRights { permissions: declared, groups })
+            Ok::<_, Failure>(new)
         };
         Ok(run.await?)
     }
@@ -155,7 +170,7 @@ impl ImportWriter for PostgresImport {
                 }
                 Err(failure) => {
                     self.client.batch_execute("ROLLBACK").await?;
-                    self.in_step = false;
+                    (self.in_step, self.written) = (false, 0);
                     Err(failure)
                 }
                 Ok(()) => {
@@ -164,11 +179,19 @@ impl ImportWriter for PostgresImport {
                 }
             }
         };
-        Ok(run.await?)
+        let left_out = run.await?;
+        self.written += (accounts.len() - left_out.len()) as u64;
+        Ok(left_out)
     }
 
-    async fn commit(&mut self) -> Result<(), StoreError> {
-        Ok(self.commit_step().await?)
+    async fn commit(&mut self, effects: Effects) -> Result<(), StoreError> {
+        let run = async {
+            if self.written > 0 {
+                self.audit(&effects.with(Found::Count(self.written))).await?;
+            }
+            self.commit_step().await
+        };
+        Ok(run.await?)
     }
 
     async fn finish(mut self: Box<Self>) -> Result<(), StoreError> {

@@ -1,10 +1,13 @@
 //! Rotations of refresh tokens, gathered into few commits: while one batch commits, the next one collects. There is no
 //! timer, so a rotation that comes alone waits for nobody.
 
+use crate::audit::{self, write_effects};
 use crate::database::{CALL_LIMIT, Database, Effort};
 use crate::failure::Failure;
 use crate::rows::{SESSION_COLUMNS, get, judged_session_columns, session, session_columns};
 use crate::values::At;
+use doorwarden_core::audit::Effects;
+use doorwarden_core::event::Event;
 use doorwarden_core::refresh::{self, Decision, MAX_IDLE_SECONDS, Presented};
 use doorwarden_core::session::{Session, SessionId};
 use doorwarden_core::store::{Renewal, Rotation, StoreError, patience};
@@ -51,7 +54,8 @@ const LOOK: &str = concat!(
 );
 
 /// Stores what the rule has decided, where nothing that it looked at has changed since.
-const STORE: &str = "UPDATE doorwarden_sessions s \
+const STORE: &str = concat!(
+    "WITH stored AS (UPDATE doorwarden_sessions s \
      SET refresh_counter = new.counter, rotated_at = new.rotated_at, \
          last_seen_at = greatest(s.last_seen_at, new.last_seen_at), expires_at = new.expires_at, \
          idle_seconds = new.idle_seconds, late_repeats = new.late_repeats, repeated_at_counter = new.repeated_at_counter, \
@@ -63,7 +67,13 @@ const STORE: &str = "UPDATE doorwarden_sessions s \
      WHERE s.id = new.id AND s.refresh_counter IS NOT DISTINCT FROM new.seen_counter \
      AND s.late_repeats = new.seen_late_repeats \
      AND s.repeated_at_counter IS NOT DISTINCT FROM new.seen_repeated_at_counter AND s.ended_at IS NULL \
-     AND u.id = s.user_id AND u.is_active AND u.sessions_generation = s.generation RETURNING s.id";
+     AND u.id = s.user_id AND u.is_active AND u.sessions_generation = s.generation RETURNING s.id), audited AS (",
+    write_effects!(
+        "given.effects",
+        from: "stored JOIN unnest($1::uuid[], $16::text[]) AS given (id, effects) ON given.id = stored.id"
+    ),
+    ") SELECT id FROM stored"
+);
 
 /// The rotations that wait for the next batch.
 #[derive(Debug)]
@@ -81,6 +91,8 @@ struct Queue {
 #[derive(Debug)]
 struct Job {
     shown: Presented,
+    /// Who shows it.
+    cause: Effects,
     answer: oneshot::Sender<Result<Rotation, Failure>>,
 }
 
@@ -90,10 +102,14 @@ impl Rotations {
     }
 
     /// Takes part in the next batch and returns its result.
-    pub(crate) async fn rotate(self: &Arc<Self>, shown: Presented) -> Result<Rotation, StoreError> {
+    pub(crate) async fn rotate(
+        self: &Arc<Self>,
+        shown: Presented,
+        cause: Effects,
+    ) -> Result<Rotation, StoreError> {
         let _call = self.database.begin()?;
         let (answer, result) = oneshot::channel();
-        if self.enqueue(Job { shown, answer }) {
+        if self.enqueue(Job { shown, cause, answer }) {
             tokio::spawn(self.clone().work());
         }
         match patience::call(CALL_LIMIT, |limit| timeout(limit, result)).await {
@@ -236,7 +252,9 @@ impl Rotations {
                 answers.push((job, Rotation::Unknown));
                 continue;
             };
-            let (new, rotation) = match refresh::decide(seen, *has_owner, &job.shown) {
+            let decision = refresh::decide(seen, *has_owner, &job.shown);
+            let effects = job.cause.causing(Event::of_decision(&decision));
+            let (new, rotation) = match decision {
                 Decision::Rotate(_) => {
                     again.push(job);
                     continue;
@@ -251,7 +269,7 @@ impl Rotations {
             if new == *seen {
                 answers.push((job, rotation));
             } else if changing.insert(new.id) {
-                changes.push((seen, new));
+                changes.push((seen, new, effects));
                 decided.push((job, rotation));
             } else {
                 again.push(job);
@@ -285,9 +303,12 @@ impl Rotations {
     }
 
     /// Stores sessions as they were decided to be, each beside what it was decided by. Returns those where that still held.
-    async fn store(&self, changes: &[(&Session, Session)]) -> Result<HashSet<SessionId>, Failure> {
-        fn column<T>(changes: &[(&Session, Session)], of: impl Fn(&Session, &Session) -> T) -> Vec<T> {
-            changes.iter().map(|(seen, new)| of(seen, new)).collect()
+    async fn store(&self, changes: &[(&Session, Session, Effects)]) -> Result<HashSet<SessionId>, Failure> {
+        fn column<T>(
+            changes: &[(&Session, Session, Effects)],
+            of: impl Fn(&Session, &Session) -> T,
+        ) -> Vec<T> {
+            changes.iter().map(|(seen, new, _)| of(seen, new)).collect()
         }
         let ids = column(changes, |_, new| new.id.0);
         let seen_counters = column(changes, |seen, _| seen.refresh_counter);
@@ -304,6 +325,7 @@ impl Rotations {
         let audiences = column(changes, |_, new| new.audience.clone());
         let ended = column(changes, |_, new| new.ended.map(|(at, _)| At(at)));
         let reasons = column(changes, |_, new| new.ended.map(|(_, reason)| reason.as_str()));
+        let effects: Vec<_> = changes.iter().map(|(.., effects)| audit::parameter(effects)).collect();
         let params = [
             (&ids as _, Type::UUID_ARRAY),
             (&seen_counters as _, Type::INT8_ARRAY),
@@ -320,19 +342,25 @@ impl Rotations {
             (&audiences as _, Type::TEXT_ARRAY),
             (&ended as _, Type::TIMESTAMPTZ_ARRAY),
             (&reasons as _, Type::TEXT_ARRAY),
+            (&effects as _, Type::TEXT_ARRAY),
         ];
         let rows = self.database.rows_of_begun_call(Effort::Write, STORE, &params).await?;
         rows.iter().map(|row| Ok(SessionId(get(row, 0)?))).collect()
     }
 
     /// Gives a session a newer refresh token; `None` if it does not live.
-    pub(crate) async fn renew(&self, id: SessionId, renewal: &Renewal) -> Result<Option<Session>, Failure> {
+    pub(crate) async fn renew(
+        &self,
+        id: SessionId,
+        renewal: &Renewal,
+        effects: &Effects,
+    ) -> Result<Option<Session>, Failure> {
         let _call = self.database.begin()?;
         for _ in 0..ROUNDS {
             let found = self.look([id].into_iter()).await?;
             let Some((seen, has_owner)) = found.get(&id) else { return Ok(None) };
             let Some(new) = renewal.of(seen, *has_owner) else { return Ok(None) };
-            if self.store(&[(seen, new.clone())]).await?.contains(&id) {
+            if self.store(&[(seen, new.clone(), effects.clone())]).await?.contains(&id) {
                 return Ok(Some(new));
             }
         }

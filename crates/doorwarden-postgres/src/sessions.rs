@@ -1,6 +1,6 @@
 //! Sessions.
 
-use crate::audit::{self, write_effects};
+use crate::audit::{self, change, write_effects};
 use crate::database::Effort;
 use crate::rows::{all, get, judged_session_columns, optional, session, session_columns};
 use crate::store::PostgresStore;
@@ -113,13 +113,27 @@ impl SessionStore for PostgresStore {
         most: u32,
         at: Timestamp,
         limit: u32,
+        effects: Effects,
     ) -> Result<Vec<SessionId>, StoreError> {
-        let sql = "SELECT doorwarden_end_surplus(id, sessions_generation, $2, NULL, $3, $4) FROM users WHERE id = $1";
+        let sql = concat!(
+            "WITH done AS (SELECT doorwarden_end_surplus(id, sessions_generation, $2, NULL, $3, $4) AS ended FROM users \
+             WHERE id = $1), audited AS (",
+            write_effects!(
+                "$5",
+                from: "done CROSS JOIN unnest(done.ended) AS session (id)",
+                user: "NULL",
+                session: "session.id",
+                found: "'{}'"
+            ),
+            ") SELECT ended FROM done"
+        );
+        let surplus = Event::surplus(user, &[SessionId::UNKNOWN]);
         let params = [
             (&user.0 as _, Type::INT8),
             (&i64::from(most) as _, Type::INT8),
             (&At(at) as _, Type::TIMESTAMPTZ),
             (&i64::from(limit) as _, Type::INT8),
+            (&audit::parameter(&effects.causing(surplus)) as _, Type::TEXT),
         ];
         let row = self.database.row(Effort::Write, sql, &params).await?;
         let ended = optional(row.as_ref(), |row| get::<Vec<_>>(row, 0))?.unwrap_or_default();
@@ -168,15 +182,20 @@ impl SessionStore for PostgresStore {
         user: UserId,
         reason: EndReason,
         at: Timestamp,
+        effects: Effects,
     ) -> Result<bool, StoreError> {
-        let sql = "UPDATE doorwarden_sessions SET ended_at = $4, end_reason = $3 \
-                   WHERE id = $1 AND user_id = $2 AND ended_at IS NULL \
-                   AND generation = (SELECT sessions_generation FROM users WHERE id = $2) RETURNING 1";
+        let sql = change!(
+            "UPDATE doorwarden_sessions SET ended_at = $4, end_reason = $3 \
+             WHERE id = $1 AND user_id = $2 AND ended_at IS NULL \
+             AND generation = (SELECT sessions_generation FROM users WHERE id = $2) RETURNING 1",
+            "$5"
+        );
         let params = [
             (&id.0 as _, Type::UUID),
             (&user.0 as _, Type::INT8),
             (&reason.as_str() as _, Type::TEXT),
             (&At(at) as _, Type::TIMESTAMPTZ),
+            (&audit::parameter(&effects) as _, Type::TEXT),
         ];
         Ok(self.database.row(Effort::Write, sql, &params).await?.is_some())
     }
@@ -187,25 +206,40 @@ impl SessionStore for PostgresStore {
         except: Option<SessionId>,
         reason: EndReason,
         at: Timestamp,
+        effects: Effects,
     ) -> Result<Option<u64>, StoreError> {
-        let sql = "SELECT doorwarden_end_others($1, $2, $3, $4)";
+        let sql = concat!(
+            "WITH done AS (SELECT doorwarden_end_others($1, $2, $3, $4) AS count), audited AS (",
+            write_effects!(
+                "$5",
+                from: "(SELECT count FROM done WHERE count > 0) AS done",
+                found: "jsonb_build_object('count', done.count)"
+            ),
+            ") SELECT count FROM done"
+        );
         let params = [
             (&user.0 as _, Type::INT8),
             (&except.map(|id| id.0) as _, Type::UUID),
             (&reason.as_str() as _, Type::TEXT),
             (&At(at) as _, Type::TIMESTAMPTZ),
+            (&audit::parameter(&effects) as _, Type::TEXT),
         ];
         let row = self.database.row(Effort::Write, sql, &params).await?;
         let ended = optional(row.as_ref(), |row| get::<Option<i64>>(row, 0))?.flatten();
         Ok(ended.map(|ended| u64::try_from(ended).unwrap_or(0)))
     }
 
-    async fn rotate_refresh(&self, shown: Presented) -> Result<Rotation, StoreError> {
-        self.rotations.rotate(shown).await
+    async fn rotate_refresh(&self, shown: Presented, effects: Effects) -> Result<Rotation, StoreError> {
+        self.rotations.rotate(shown, effects).await
     }
 
-    async fn renew_refresh(&self, id: SessionId, renewal: Renewal) -> Result<Option<Session>, StoreError> {
-        Ok(self.rotations.renew(id, &renewal).await?)
+    async fn renew_refresh(
+        &self,
+        id: SessionId,
+        renewal: Renewal,
+        effects: Effects,
+    ) -> Result<Option<Session>, StoreError> {
+        Ok(self.rotations.renew(id, &renewal, &effects).await?)
     }
 
     async fn revocations(&self, since: Timestamp) -> Result<Revocations, StoreError> {

@@ -1,3 +1,4 @@
+use crate::audit;
 use crate::client::{self, PEER_TIMEOUT};
 use crate::database::{Database, Effort};
 use crate::failure::Failure;
@@ -9,6 +10,7 @@ use crate::rows::{get, optional, session_columns, user_columns};
 use crate::server::{Role, Servers};
 use crate::values::At;
 use async_trait::async_trait;
+use doorwarden_core::audit::{Effects, Found};
 use doorwarden_core::session::EndReason;
 use doorwarden_core::store::{
     ChangeFeed, ChangeSink, DurabilitySetting, MigrateError, Restored, Store, StoreError, StoreFacts,
@@ -88,10 +90,11 @@ impl Store for PostgresStore {
         at: Timestamp,
         skipped: u32,
         keep_sessions: bool,
+        effects: Effects,
     ) -> Result<Restored, StoreError> {
         let _call = self.database.begin()?;
         let client = client::open(&self.bulk, Role::Primary).await?;
-        Ok(after_restore(client, At(at), skipped, keep_sessions).await?)
+        Ok(after_restore(client, At(at), skipped, keep_sessions, effects).await?)
     }
 
     async fn close(&self) {
@@ -109,6 +112,7 @@ async fn after_restore(
     at: At,
     skipped: u32,
     keep_sessions: bool,
+    effects: Effects,
 ) -> Result<Restored, Failure> {
     let transaction = client.transaction().await?;
     transaction
@@ -124,12 +128,14 @@ async fn after_restore(
     let mut sessions = 0;
     if !keep_sessions {
         let end = "UPDATE doorwarden_sessions SET ended_at = $1, end_reason = $2 WHERE ended_at IS NULL";
-        let reason = EndReason::SignedOut.as_str();
+        let reason = EndReason::Restored.as_str();
         sessions = transaction.execute_typed(end, &[(&at, Type::TIMESTAMPTZ), (&reason, Type::TEXT)]).await?;
         let users = "UPDATE users SET tokens_valid_after = $1";
         transaction.execute_typed(users, &[(&at, Type::TIMESTAMPTZ)]).await?;
     }
     transaction.batch_execute("INSERT INTO doorwarden_changes (kind) VALUES ('everything')").await?;
+    let effects = audit::parameter(&effects.with(Found::Restored { keys, sessions }));
+    transaction.execute_typed(audit::WRITE, &[(&effects, Type::TEXT)]).await?;
     transaction.commit().await?;
     Ok(Restored { keys, sessions })
 }

@@ -1,6 +1,6 @@
 //! Users.
 
-use crate::audit::{self, write_effects};
+use crate::audit::{self, change, write_effects};
 use crate::database::{Effort, Param};
 use crate::rows::{all, get, optional, user, user_columns};
 use crate::store::PostgresStore;
@@ -153,12 +153,18 @@ impl UserStore for PostgresStore {
         Ok(all(&self.database.rows(Effort::Long, sql, &[]).await?, read)?)
     }
 
-    async fn update_user(&self, id: UserId, change: UserChange) -> Result<Option<User>, WriteUserError> {
+    async fn update_user(
+        &self,
+        id: UserId,
+        change: UserChange,
+        effects: Effects,
+    ) -> Result<Option<User>, WriteUserError> {
+        let effects = audit::parameter(&effects);
         if change.username.is_some() || change.email.is_some() {
             self.resolve_pending().await?;
         }
         if change.metadata.is_empty() {
-            return self.change_user(id, &change, None).await;
+            return self.change_user(id, &change, None, &effects).await;
         }
         // Merged here, because json functions of the server refuse texts that json itself can hold.
         for _ in 0..METADATA_TRIES {
@@ -173,7 +179,7 @@ impl UserStore for PostgresStore {
             let old_members = serde_json::from_str(&old)
                 .map_err(|_| StoreError::failed("the metadata of a user cannot be read"))?;
             let new = merge_metadata(old_members, &change.metadata)?;
-            let changed = self.change_user(id, &change, Some((&old, &new))).await?;
+            let changed = self.change_user(id, &change, Some((&old, &new)), &effects).await?;
             if changed.is_some() {
                 return Ok(changed);
             }
@@ -181,15 +187,24 @@ impl UserStore for PostgresStore {
         Err(StoreError::unavailable("others keep changing this user").into())
     }
 
-    async fn change_password(&self, id: UserId, change: PasswordChange) -> Result<bool, StoreError> {
+    async fn change_password(
+        &self,
+        id: UserId,
+        change: PasswordChange,
+        effects: Effects,
+    ) -> Result<bool, StoreError> {
         // The setting tells the trigger that the sessions are looked after. The function is called with the user's row locked, and sees the sessions that were opened before that.
-        let sql = "WITH changed AS (\
+        let sql = concat!(
+            "WITH changed AS (\
                    UPDATE users SET password = $2, password_trimmed = false, \
                    tokens_valid_after = greatest(tokens_valid_after, $4), sessions_generation = sessions_generation + 1 \
                    FROM (SELECT set_config('doorwarden.password', 'rehashed', true) AS said) AS setting \
                    WHERE id = $1 AND ($3 IS NULL OR password = $3) AND setting.said = 'rehashed' \
-                   RETURNING id, sessions_generation) \
-                   SELECT doorwarden_end_sessions(id, sessions_generation, $5, $6, $4) FROM changed";
+                   RETURNING id, sessions_generation), done AS (\
+                   SELECT doorwarden_end_sessions(id, sessions_generation, $5, $6, $4) FROM changed), audited AS (",
+            write_effects!("$7", from: "done"),
+            ") SELECT FROM done"
+        );
         let params = [
             (&id.0 as _, Type::INT8),
             (&change.password.as_str() as _, Type::TEXT),
@@ -197,6 +212,7 @@ impl UserStore for PostgresStore {
             (&At(change.at) as _, Type::TIMESTAMPTZ),
             (&change.keep_session.map(|id| id.0) as _, Type::UUID),
             (&change.reason.as_str() as _, Type::TEXT),
+            (&audit::parameter(&effects) as _, Type::TEXT),
         ];
         Ok(self.database.row(Effort::Write, sql, &params).await?.is_some())
     }
@@ -206,15 +222,22 @@ impl UserStore for PostgresStore {
         id: UserId,
         reason: EndReason,
         at: Timestamp,
+        effects: Effects,
     ) -> Result<Option<u64>, StoreError> {
-        let sql = "WITH changed AS (\
+        let sql = concat!(
+            "WITH changed AS (\
                    UPDATE users SET tokens_valid_after = greatest(tokens_valid_after, $2), \
-                   sessions_generation = sessions_generation + 1 WHERE id = $1 RETURNING id, sessions_generation) \
-                   SELECT doorwarden_end_sessions(id, sessions_generation, NULL, $3, $2) FROM changed";
+                   sessions_generation = sessions_generation + 1 WHERE id = $1 RETURNING id, sessions_generation), done AS (\
+                   SELECT doorwarden_end_sessions(id, sessions_generation, NULL, $3, $2) AS count FROM changed), \
+                   audited AS (",
+            write_effects!("$4", from: "done", found: "jsonb_build_object('count', done.count)"),
+            ") SELECT count FROM done"
+        );
         let params = [
             (&id.0 as _, Type::INT8),
             (&At(at) as _, Type::TIMESTAMPTZ),
             (&reason.as_str() as _, Type::TEXT),
+            (&audit::parameter(&effects) as _, Type::TEXT),
         ];
         let row = self.database.row(Effort::Write, sql, &params).await?;
         let ended = optional(row.as_ref(), |row| get::<i64>(row, 0))?;
@@ -237,19 +260,32 @@ impl UserStore for PostgresStore {
         &self,
         after: Option<UserId>,
         limit: u32,
+        reason: EndReason,
         at: Timestamp,
+        effects: Effects,
     ) -> Result<Option<SignedOut>, StoreError> {
-        let sql = "WITH chosen AS (\
+        let sql = concat!(
+            "WITH chosen AS (\
                    SELECT id FROM users WHERE $1 IS NULL OR id > $1 ORDER BY id LIMIT $2 FOR NO KEY UPDATE), changed AS (\
                    UPDATE users SET tokens_valid_after = greatest(tokens_valid_after, $3), \
                    sessions_generation = sessions_generation + 1 FROM chosen WHERE users.id = chosen.id \
-                   RETURNING users.id, users.sessions_generation) \
-                   SELECT max(id), count(*), \
-                   sum(doorwarden_end_sessions(id, sessions_generation, NULL, 'signed_out', $3))::bigint FROM changed";
+                   RETURNING users.id, users.sessions_generation), done AS (\
+                   SELECT max(id) AS last, count(*) AS users, \
+                   sum(doorwarden_end_sessions(id, sessions_generation, NULL, $4, $3))::bigint AS sessions FROM changed), \
+                   audited AS (",
+            write_effects!(
+                "$5",
+                from: "(SELECT users, sessions FROM done WHERE users > 0) AS done",
+                found: "jsonb_build_object('users', done.users, 'sessions', done.sessions)"
+            ),
+            ") SELECT last, users, sessions FROM done"
+        );
         let params = [
             (&after.map(|id| id.0) as _, Type::INT8),
             (&i64::from(limit) as _, Type::INT8),
             (&At(at) as _, Type::TIMESTAMPTZ),
+            (&reason.as_str() as _, Type::TEXT),
+            (&audit::parameter(&effects) as _, Type::TEXT),
         ];
         let row = self.database.row(Effort::Long, sql, &params).await?;
         let portion = optional(row.as_ref(), |row| {
@@ -260,9 +296,10 @@ impl UserStore for PostgresStore {
         Ok(portion.filter(|portion| portion.last.is_some()))
     }
 
-    async fn delete_user(&self, id: UserId) -> Result<bool, StoreError> {
-        let sql = "DELETE FROM users WHERE id = $1 RETURNING 1";
-        Ok(self.database.row(Effort::Write, sql, &[(&id.0, Type::INT8)]).await?.is_some())
+    async fn delete_user(&self, id: UserId, effects: Effects) -> Result<bool, StoreError> {
+        let sql = change!("DELETE FROM users WHERE id = $1 RETURNING 1", "$2");
+        let params = [(&id.0 as _, Type::INT8), (&audit::parameter(&effects) as _, Type::TEXT)];
+        Ok(self.database.row(Effort::Write, sql, &params).await?.is_some())
     }
 }
 
@@ -305,16 +342,20 @@ impl PostgresStore {
         id: UserId,
         change: &UserChange,
         metadata: Option<(&str, &str)>,
+        effects: &str,
     ) -> Result<Option<User>, WriteUserError> {
         // The setting, which lasts as long as the statement, tells the trigger that the keys are ours.
         let sql = concat!(
-            "UPDATE users u SET username = coalesce($2, u.username), username_key = coalesce($3, u.username_key), \
+            "WITH u AS (UPDATE users u SET username = coalesce($2, u.username), username_key = coalesce($3, u.username_key), \
              email = coalesce($4, u.email), email_key = coalesce($5, u.email_key), \
              is_active = coalesce($6, u.is_active), is_staff = coalesce($7, u.is_staff), \
              is_superuser = coalesce($8, u.is_superuser), metadata = coalesce($10::json, u.metadata) \
              FROM (SELECT set_config('doorwarden.keys', 'given', true) AS keys) AS setting \
-             WHERE u.id = $1 AND setting.keys = 'given' AND ($9 IS NULL OR u.metadata::text = $9) RETURNING ",
-            user_columns!()
+             WHERE u.id = $1 AND setting.keys = 'given' AND ($9 IS NULL OR u.metadata::text = $9) RETURNING u.*), audited AS (",
+            write_effects!("$11", from: "u"),
+            ") SELECT ",
+            user_columns!(),
+            " FROM u"
         );
         let keys =
             (change.username.as_ref().map(Username::key), change.email.as_ref().map(EmailAddress::key));
@@ -329,6 +370,7 @@ impl PostgresStore {
             (&change.is_superuser as _, Type::BOOL),
             (&metadata.map(|(old, _)| old) as _, Type::TEXT),
             (&metadata.map(|(_, new)| new) as _, Type::TEXT),
+            (&effects as _, Type::TEXT),
         ];
         self.write_user(sql, &params).await
     }

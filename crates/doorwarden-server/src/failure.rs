@@ -1,6 +1,7 @@
 //! How a command ends that did not do what was asked: a sentence for people, an exit code for scripts.
 
-use doorwarden::core::flow::manage::{CreateGroupError, SetPasswordError, UpdateUserError, UserError};
+use doorwarden::core::flow::groups::CreateGroupError;
+use doorwarden::core::flow::manage::{SetPasswordError, UpdateUserError, UserError};
 use doorwarden::core::keys::KeysError;
 use doorwarden::core::password::PoolError;
 use doorwarden::core::store::{GrantError, MigrateError, StoreError};

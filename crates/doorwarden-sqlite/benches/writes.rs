@@ -34,7 +34,10 @@ async fn main() {
                 // Scattered over the table: 7919 is prime, so each session has its turn before one has its second.
                 let place = (caller + callers * n) * 7919 % SESSIONS;
                 let counter = i64::try_from((caller + callers * n) / SESSIONS).unwrap();
-                let rotation = store.rotate_refresh(presented(sessions[place], counter, NOON)).await.unwrap();
+                let rotation = store
+                    .rotate_refresh(presented(sessions[place], counter, NOON), no_effects())
+                    .await
+                    .unwrap();
                 assert!(matches!(rotation, Rotation::Rotated(_)), "{rotation:?}");
             }
         })

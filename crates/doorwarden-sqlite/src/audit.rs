@@ -48,6 +48,14 @@ pub(crate) fn write(connection: &Connection, effects: &Effects) -> Result<(), Fa
     Ok(())
 }
 
+/// The same if anything has `changed`; whether it has.
+pub(crate) fn write_if(connection: &Connection, changed: bool, effects: &Effects) -> Result<bool, Failure> {
+    if changed {
+        write(connection, effects)?;
+    }
+    Ok(changed)
+}
+
 fn record(row: &Row<'_>) -> Result<AuditRecord, Failure> {
     let row = Record { table: "doorwarden_audit", row };
     let actor_id: Option<String> = row.get(4)?;

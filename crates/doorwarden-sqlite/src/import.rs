@@ -1,9 +1,11 @@
 //! Accounts in bulk.
 
+use crate::audit;
 use crate::failure::Failure;
 use crate::rows::{run, text};
 use crate::store::SqliteStore;
 use async_trait::async_trait;
+use doorwarden_core::audit::{Effects, Found};
 use doorwarden_core::permission::{Group, Permission};
 use doorwarden_core::store::{ImportStore, ImportWriter, ImportedAccount, NewRights, StoreError};
 use doorwarden_core::user::UserId;
@@ -30,13 +32,17 @@ impl ImportStore for SqliteStore {
         }
         // A row that fires triggers can be undone alone: what that takes would go through a file, row by row.
         connection.pragma_update(None, "temp_store", "MEMORY").map_err(Failure::from)?;
-        Ok(Box::new(SqliteImport(Some(connection))))
+        Ok(Box::new(SqliteImport { connection: Some(connection), written: 0 }))
     }
 }
 
-/// The connection; `None` while a thread works with it.
 #[derive(Debug)]
-struct SqliteImport(Option<Connection>);
+struct SqliteImport {
+    /// `None` while a thread works with it.
+    connection: Option<Connection>,
+    /// How many accounts the present step has.
+    written: u64,
+}
 
 impl SqliteImport {
     /// Works in the transaction of the present step, which the first work of a step begins, beside the async workers.
@@ -45,7 +51,7 @@ impl SqliteImport {
         work: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, StoreError> {
         let lost = || Failure::Unavailable("an earlier part of the import was not finished");
-        let connection = self.0.take().ok_or_else(lost)?;
+        let connection = self.connection.take().ok_or_else(lost)?;
         let done = tokio::task::spawn_blocking(move || {
             let result = begin(&connection).and_then(|()| work(&connection));
             if result.is_err()
@@ -57,7 +63,7 @@ impl SqliteImport {
             (connection, result)
         });
         let (connection, result) = done.await.map_err(StoreError::failed)?;
-        self.0 = Some(connection);
+        self.connection = Some(connection);
         Ok(result?)
     }
 }
@@ -86,6 +92,7 @@ impl ImportWriter for SqliteImport {
         &mut self,
         permissions: &[Permission],
         groups: &[Group],
+        effects: Effects,
     ) -> Result<NewRights, StoreError> {
         let (permissions, groups) = (permissions.to_vec(), groups.to_vec());
         self.in_step(move |connection| {
@@ -106,6 +113,9 @@ impl ImportWriter for SqliteImport {
                     }
                 }
             }
+            let NewRights { permissions, groups } = new;
+            let effects = effects.with(Found::Rights { permissions, groups });
+            audit::write_if(connection, new != NewRights::default(), &effects)?;
             connection.execute_batch("COMMIT")?;
             Ok(new)
         })
@@ -113,7 +123,8 @@ impl ImportWriter for SqliteImport {
     }
 
     async fn write(&mut self, accounts: Vec<ImportedAccount>) -> Result<Vec<UserId>, StoreError> {
-        self.in_step(move |connection| {
+        let given = accounts.len();
+        let written = self.in_step(move |connection| {
             crate::identities::resolve(connection)?;
             let mut statements = Statements::prepare(connection)?;
             let mut left_out = Vec::new();
@@ -123,16 +134,27 @@ impl ImportWriter for SqliteImport {
                 }
             }
             Ok(left_out)
+        });
+        let result = written.await;
+        self.written = match &result {
+            Ok(left_out) => self.written + (given - left_out.len()) as u64,
+            // The whole step is lost.
+            Err(_) => 0,
+        };
+        result
+    }
+
+    async fn commit(&mut self, effects: Effects) -> Result<(), StoreError> {
+        let written = std::mem::take(&mut self.written);
+        self.in_step(move |connection| {
+            audit::write_if(connection, written > 0, &effects.with(Found::Count(written)))?;
+            Ok(connection.execute_batch("COMMIT")?)
         })
         .await
     }
 
-    async fn commit(&mut self) -> Result<(), StoreError> {
-        self.in_step(|connection| Ok(connection.execute_batch("COMMIT")?)).await
-    }
-
     async fn finish(mut self: Box<Self>) -> Result<(), StoreError> {
-        let Some(connection) = self.0.take() else { return Ok(()) };
+        let Some(connection) = self.connection.take() else { return Ok(()) };
         let done = tokio::task::spawn_blocking(move || {
             if !connection.is_autocommit() {
                 connection.execute_batch("ROLLBACK")?;

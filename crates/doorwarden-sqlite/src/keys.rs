@@ -1,9 +1,11 @@
 //! Signing keys.
 
+use crate::audit;
 use crate::failure::Failure;
 use crate::rows::{Record, all, run};
 use crate::store::SqliteStore;
 use async_trait::async_trait;
+use doorwarden_core::audit::{Effects, Found};
 use doorwarden_core::store::{KeyStore, SigningKey, StoreError};
 use doorwarden_core::time::Timestamp;
 use rusqlite::{Row, params};
@@ -16,7 +18,7 @@ impl KeyStore for SqliteStore {
         Ok(self.read(|connection| all(connection, sql, (), key))?)
     }
 
-    async fn add_signing_key(&self, key: SigningKey) -> Result<bool, StoreError> {
+    async fn add_signing_key(&self, key: SigningKey, effects: Effects) -> Result<bool, StoreError> {
         let sql = "INSERT INTO doorwarden_keys \
                    (kid, algorithm, sealed, public_jwk, predecessor, created_at, signs_from, signs_until, revoked_at) \
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (algorithm, predecessor) DO NOTHING";
@@ -32,24 +34,33 @@ impl KeyStore for SqliteStore {
                 key.signs_until.map(Timestamp::as_micros),
                 key.revoked_at.map(Timestamp::as_micros)
             ];
-            Ok(run(connection, sql, params)? == 1)
+            let changed = run(connection, sql, params)? == 1;
+            Ok(audit::write_if(connection, changed, &effects)?)
         })
         .await
     }
 
-    async fn revoke_signing_key(&self, kid: &str, at: Timestamp) -> Result<bool, StoreError> {
+    async fn revoke_signing_key(
+        &self,
+        kid: &str,
+        at: Timestamp,
+        effects: Effects,
+    ) -> Result<bool, StoreError> {
         let kid = kid.to_owned();
         self.write(move |connection| {
             let sql = "UPDATE doorwarden_keys SET revoked_at = ?2 WHERE kid = ?1 AND revoked_at IS NULL";
-            Ok(run(connection, sql, (kid, at.as_micros()))? == 1)
+            let changed = run(connection, sql, (kid, at.as_micros()))? == 1;
+            Ok(audit::write_if(connection, changed, &effects)?)
         })
         .await
     }
 
-    async fn revoke_signing_keys(&self, at: Timestamp) -> Result<u64, StoreError> {
+    async fn revoke_signing_keys(&self, at: Timestamp, effects: Effects) -> Result<u64, StoreError> {
         self.write(move |connection| {
             let sql = "UPDATE doorwarden_keys SET revoked_at = ?1 WHERE revoked_at IS NULL";
-            Ok(run(connection, sql, [at.as_micros()])? as u64)
+            let revoked = run(connection, sql, [at.as_micros()])? as u64;
+            audit::write_if(connection, revoked > 0, &effects.with(Found::Count(revoked)))?;
+            Ok(revoked)
         })
         .await
     }
@@ -59,6 +70,7 @@ impl KeyStore for SqliteStore {
         known: &SigningKey,
         signs_from: Timestamp,
         signs_until: Option<Timestamp>,
+        effects: Effects,
     ) -> Result<bool, StoreError> {
         let known = known.clone();
         self.write(move |connection| {
@@ -71,21 +83,28 @@ impl KeyStore for SqliteStore {
                 signs_from.as_micros(),
                 signs_until.map(Timestamp::as_micros)
             ];
-            Ok(run(connection, sql, params)? == 1)
+            let changed = run(connection, sql, params)? == 1;
+            Ok(audit::write_if(connection, changed, &effects)?)
         })
         .await
     }
 
-    async fn reseal_signing_key(&self, known: &SigningKey, sealed: Vec<u8>) -> Result<bool, StoreError> {
+    async fn reseal_signing_key(
+        &self,
+        known: &SigningKey,
+        sealed: Vec<u8>,
+        effects: Effects,
+    ) -> Result<bool, StoreError> {
         let known = known.clone();
         self.write(move |connection| {
             let sql = "UPDATE doorwarden_keys SET sealed = ?3 WHERE kid = ?1 AND sealed = ?2";
-            Ok(run(connection, sql, params![known.kid, known.sealed, sealed])? == 1)
+            let changed = run(connection, sql, params![known.kid, known.sealed, sealed])? == 1;
+            Ok(audit::write_if(connection, changed, &effects)?)
         })
         .await
     }
 
-    async fn delete_signing_key(&self, kid: &str) -> Result<bool, StoreError> {
+    async fn delete_signing_key(&self, kid: &str, effects: Effects) -> Result<bool, StoreError> {
         let kid = kid.to_owned();
         self.write(move |connection| {
             let sql = "DELETE FROM doorwarden_keys WHERE kid = ?1 AND (\
@@ -94,7 +113,8 @@ impl KeyStore for SqliteStore {
                        AND next.signs_from > doorwarden_keys.signs_from AND next.signs_from <= (SELECT at FROM the_time) \
                        AND (next.revoked_at IS NULL OR next.revoked_at > next.signs_from)))";
             let time = "WITH the_time AS (SELECT CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER) AS at)";
-            Ok(run(connection, &format!("{time} {sql}"), [kid])? == 1)
+            let changed = run(connection, &format!("{time} {sql}"), [kid])? == 1;
+            Ok(audit::write_if(connection, changed, &effects)?)
         })
         .await
     }

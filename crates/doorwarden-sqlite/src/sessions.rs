@@ -8,7 +8,7 @@ use crate::rows::{
 use crate::store::SqliteStore;
 use crate::users::with_own_password;
 use async_trait::async_trait;
-use doorwarden_core::audit::Effects;
+use doorwarden_core::audit::{Effects, Found};
 use doorwarden_core::event::Event;
 use doorwarden_core::password::PasswordHash;
 use doorwarden_core::refresh::{self, Decision, Presented};
@@ -64,8 +64,14 @@ impl SessionStore for SqliteStore {
         most: u32,
         at: Timestamp,
         limit: u32,
+        effects: Effects,
     ) -> Result<Vec<SessionId>, StoreError> {
-        self.write(move |connection| Ok(end_surplus(connection, user, most, None, at, limit)?)).await
+        self.write(move |connection| {
+            let ended = end_surplus(connection, user, most, None, at, limit)?;
+            audit::write(connection, &effects.causing(Event::surplus(user, &ended)))?;
+            Ok(ended)
+        })
+        .await
     }
 
     async fn session(&self, id: SessionId) -> Result<Option<Session>, StoreError> {
@@ -98,12 +104,14 @@ impl SessionStore for SqliteStore {
         user: UserId,
         reason: EndReason,
         at: Timestamp,
+        effects: Effects,
     ) -> Result<bool, StoreError> {
         self.write(move |connection| {
             let sql = "UPDATE doorwarden_sessions SET ended_at = ?4, end_reason = ?3 \
                        WHERE id = ?1 AND user_id = ?2 AND ended_at IS NULL \
                        AND generation = (SELECT sessions_generation FROM users WHERE id = ?2)";
-            Ok(run(connection, sql, (id.0, user.0, reason.as_str(), at.as_micros()))? == 1)
+            let ended = run(connection, sql, (id.0, user.0, reason.as_str(), at.as_micros()))? == 1;
+            Ok(audit::write_if(connection, ended, &effects)?)
         })
         .await
     }
@@ -114,6 +122,7 @@ impl SessionStore for SqliteStore {
         except: Option<SessionId>,
         reason: EndReason,
         at: Timestamp,
+        effects: Effects,
     ) -> Result<Option<u64>, StoreError> {
         self.write(move |connection| {
             let generation = "SELECT sessions_generation FROM users WHERE id = ?1";
@@ -128,24 +137,32 @@ impl SessionStore for SqliteStore {
                     return Ok(None);
                 }
             }
-            Ok(Some(match count_living(connection, user, generation, except)? {
-                0 => 0,
-                _ => end_all(connection, user, except, reason, at)?,
-            }))
+            if count_living(connection, user, generation, except)? == 0 {
+                return Ok(Some(0));
+            }
+            let ended = end_all(connection, user, except, reason, at)?;
+            audit::write(connection, &effects.with(Found::Count(ended)))?;
+            Ok(Some(ended))
         })
         .await
     }
 
-    async fn rotate_refresh(&self, shown: Presented) -> Result<Rotation, StoreError> {
-        self.write(move |connection| Ok(rotate(connection, &shown)?)).await
+    async fn rotate_refresh(&self, shown: Presented, effects: Effects) -> Result<Rotation, StoreError> {
+        self.write(move |connection| Ok(rotate(connection, &shown, &effects)?)).await
     }
 
-    async fn renew_refresh(&self, id: SessionId, renewal: Renewal) -> Result<Option<Session>, StoreError> {
+    async fn renew_refresh(
+        &self,
+        id: SessionId,
+        renewal: Renewal,
+        effects: Effects,
+    ) -> Result<Option<Session>, StoreError> {
         self.write(move |connection| {
             let Some((session, has_owner)) = with_owner(connection, id)? else { return Ok(None) };
             let renewed = renewal.of(&session, has_owner);
             if let Some(renewed) = &renewed {
                 store_decided(connection, renewed)?;
+                audit::write(connection, &effects)?;
             }
             Ok(renewed)
         })
@@ -404,7 +421,7 @@ fn insert(connection: &Connection, session: &Session, generation: i64) -> Result
 
 /// Takes a refresh token for what it is: in the usual case with one statement, otherwise as the rule decides. There is one writer at a time,
 /// so nothing comes between the look and the write.
-fn rotate(connection: &Connection, shown: &Presented) -> Result<Rotation, Failure> {
+fn rotate(connection: &Connection, shown: &Presented, effects: &Effects) -> Result<Rotation, Failure> {
     let newest = concat!(
         "UPDATE doorwarden_sessions \
          SET refresh_counter = refresh_counter + 1, rotated_at = ?3, last_seen_at = max(last_seen_at, ?3) \
@@ -420,7 +437,9 @@ fn rotate(connection: &Connection, shown: &Presented) -> Result<Rotation, Failur
     let Some((session, has_owner)) = with_owner(connection, shown.session)? else {
         return Ok(Rotation::Unknown);
     };
-    Ok(match refresh::decide(&session, has_owner, shown) {
+    let decision = refresh::decide(&session, has_owner, shown);
+    audit::write(connection, &effects.causing(Event::of_decision(&decision)))?;
+    Ok(match decision {
         Decision::Rotate(rotated) => {
             store_decided(connection, &rotated)?;
             Rotation::Rotated(rotated)

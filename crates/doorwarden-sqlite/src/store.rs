@@ -1,3 +1,4 @@
+use crate::audit;
 use crate::backup;
 use crate::connection::SqliteOptions;
 use crate::failure::Failure;
@@ -8,6 +9,7 @@ use crate::readers::Readers;
 use crate::rows::{get, one, run, session_columns, text, user_columns};
 use crate::writer::{LONG, SHORT, Writer};
 use async_trait::async_trait;
+use doorwarden_core::audit::{Effects, Found};
 use doorwarden_core::session::EndReason;
 use doorwarden_core::store::{
     ChangeFeed, ChangeSink, DurabilitySetting, MigrateError, Restored, Store, StoreError, StoreFacts,
@@ -159,8 +161,15 @@ impl Store for SqliteStore {
         at: Timestamp,
         skipped: u32,
         keep_sessions: bool,
+        effects: Effects,
     ) -> Result<Restored, StoreError> {
-        self.write_much(move |connection| after_restore(connection, at, skipped, keep_sessions)).await
+        self.write_much(move |connection| {
+            let done = after_restore(connection, at, skipped, keep_sessions)?;
+            let Restored { keys, sessions } = done;
+            audit::write(connection, &effects.with(Found::Restored { keys, sessions }))?;
+            Ok(done)
+        })
+        .await
     }
 
     async fn close(&self) {
@@ -214,7 +223,7 @@ fn after_restore(
     let mut sessions = 0;
     if !keep_sessions {
         let end = "UPDATE doorwarden_sessions SET ended_at = ?1, end_reason = ?2 WHERE ended_at IS NULL";
-        sessions = run(connection, end, (at.as_micros(), EndReason::SignedOut.as_str()))? as u64;
+        sessions = run(connection, end, (at.as_micros(), EndReason::Restored.as_str()))? as u64;
         run(connection, "UPDATE users SET tokens_valid_after = ?1", [text(at)])?;
     }
     run(connection, "INSERT INTO doorwarden_changes (kind) VALUES ('everything')", ())?;

@@ -120,7 +120,12 @@ impl UserStore for SqliteStore {
         self.scan(move |connection| all(connection, sql, (), |row| Ok((get(row, 0)?, count(row, 1)?)))).await
     }
 
-    async fn update_user(&self, id: UserId, change: UserChange) -> Result<Option<User>, WriteUserError> {
+    async fn update_user(
+        &self,
+        id: UserId,
+        change: UserChange,
+        effects: Effects,
+    ) -> Result<Option<User>, WriteUserError> {
         self.write(move |connection| {
             identities::resolve(connection)?;
             let Some(old) = by_id(connection, id)? else { return Ok(None) };
@@ -150,12 +155,18 @@ impl UserStore for SqliteStore {
                 run(connection, keys, params)?;
                 run(connection, "DELETE FROM doorwarden_pending_keys WHERE user_id = ?1", [id.0])?;
             }
+            audit::write(connection, &effects)?;
             Ok(by_id(connection, id)?)
         })
         .await
     }
 
-    async fn change_password(&self, id: UserId, change: PasswordChange) -> Result<bool, StoreError> {
+    async fn change_password(
+        &self,
+        id: UserId,
+        change: PasswordChange,
+        effects: Effects,
+    ) -> Result<bool, StoreError> {
         self.write(move |connection| {
             let sql = "UPDATE users SET password = ?2, password_trimmed = 0, \
                        tokens_valid_after = max(coalesce(tokens_valid_after, ''), ?4) \
@@ -169,7 +180,7 @@ impl UserStore for SqliteStore {
             if changed {
                 end_all(connection, id, change.keep_session, change.reason, change.at)?;
             }
-            Ok(changed)
+            Ok(audit::write_if(connection, changed, &effects)?)
         })
         .await
     }
@@ -179,12 +190,15 @@ impl UserStore for SqliteStore {
         id: UserId,
         reason: EndReason,
         at: Timestamp,
+        effects: Effects,
     ) -> Result<Option<u64>, StoreError> {
         self.write(move |connection| {
             if !date_tokens(connection, id, at)? {
                 return Ok(None);
             }
-            Ok(Some(end_all(connection, id, None, reason, at)?))
+            let ended = end_all(connection, id, None, reason, at)?;
+            audit::write(connection, &effects.with(Found::Count(ended)))?;
+            Ok(Some(ended))
         })
         .await
     }
@@ -205,7 +219,9 @@ impl UserStore for SqliteStore {
         &self,
         after: Option<UserId>,
         limit: u32,
+        reason: EndReason,
         at: Timestamp,
+        effects: Effects,
     ) -> Result<Option<SignedOut>, StoreError> {
         self.write_much(move |connection| {
             let users = "SELECT id FROM users WHERE ?1 IS NULL OR id > ?1 ORDER BY id LIMIT ?2";
@@ -215,16 +231,21 @@ impl UserStore for SqliteStore {
                 date_tokens(connection, id, at)?;
                 all.last = Some(id);
                 all.users += 1;
-                all.sessions += end_all(connection, id, None, EndReason::SignedOut, at)?;
+                all.sessions += end_all(connection, id, None, reason, at)?;
             }
-            Ok(all.last.map(|_| all))
+            let SignedOut { last, users, sessions } = all;
+            audit::write_if(connection, last.is_some(), &effects.with(Found::SignedOut { users, sessions }))?;
+            Ok(last.map(|_| all))
         })
         .await
     }
 
-    async fn delete_user(&self, id: UserId) -> Result<bool, StoreError> {
-        self.write(move |connection| Ok(run(connection, "DELETE FROM users WHERE id = ?1", [id.0])? == 1))
-            .await
+    async fn delete_user(&self, id: UserId, effects: Effects) -> Result<bool, StoreError> {
+        self.write(move |connection| {
+            let deleted = run(connection, "DELETE FROM users WHERE id = ?1", [id.0])? == 1;
+            Ok(audit::write_if(connection, deleted, &effects)?)
+        })
+        .await
     }
 }
 

@@ -8,6 +8,7 @@ use doorwarden_core::context::Context;
 use doorwarden_core::duties::Duties;
 use doorwarden_core::feed::RevocationFeed;
 use doorwarden_core::field::{Field, FieldNameError, Fields};
+use doorwarden_core::flow::permissions;
 use doorwarden_core::hook::Hooks;
 use doorwarden_core::keys::{KeyRing, KeysError};
 use doorwarden_core::live::LiveView;
@@ -301,7 +302,8 @@ impl Builder {
             }
         }
         if !permissions.is_empty() {
-            store.declare_permissions(&permissions).await?;
+            let (at, origin) = (self.clock.now(), &self.origin);
+            permissions::declare_permissions(store.as_ref(), &permissions, at, origin).await?;
         }
         let (now, random) = (self.clock.now(), self.random.as_ref());
         let secret = match (given, url.sqlite_path()) {

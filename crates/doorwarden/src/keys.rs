@@ -1,3 +1,4 @@
+use doorwarden_core::audit::Origin;
 use doorwarden_core::context::Context;
 use doorwarden_core::flow::signing_keys;
 use doorwarden_core::keys::KeysError;
@@ -10,11 +11,12 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 pub struct Keys {
     context: Arc<Context>,
+    origin: Origin,
 }
 
 impl Keys {
-    pub(crate) fn new(context: Arc<Context>) -> Self {
-        Self { context }
+    pub(crate) fn new(context: Arc<Context>, origin: Origin) -> Self {
+        Self { context, origin }
     }
 
     /// The stored keys and what each may do, by when they begin to sign.
@@ -32,7 +34,7 @@ impl Keys {
     /// # Errors
     /// [`KeysError`].
     pub async fn rotate(&self) -> Result<Vec<String>, KeysError> {
-        signing_keys::rotate(&self.context).await
+        signing_keys::rotate(&self.context, &self.origin).await
     }
 
     /// Revokes a key that may have leaked: every token that it signed is refused by every instance within a second, the announced one
@@ -41,7 +43,7 @@ impl Keys {
     /// # Errors
     /// [`KeysError`].
     pub async fn revoke(&self, kid: &str) -> Result<bool, KeysError> {
-        signing_keys::revoke(&self.context, kid).await
+        signing_keys::revoke(&self.context, kid, &self.origin).await
     }
 
     /// Revokes every key, without opening any: the secret key that has sealed them has leaked, or is lost. How many. Whoever can makes
@@ -50,7 +52,7 @@ impl Keys {
     /// # Errors
     /// [`KeysError::Store`].
     pub async fn revoke_all(&self) -> Result<u64, KeysError> {
-        signing_keys::revoke_all(&self.context).await
+        signing_keys::revoke_all(&self.context, &self.origin).await
     }
 
     /// Does what the calendar asks for at this instant: announces the next keys if it is time, deletes those that are over. Happens by

@@ -129,7 +129,7 @@ impl Doorwarden {
 
     /// Looks after the keys of access tokens.
     pub fn keys(&self) -> Keys {
-        Keys::new(self.auth.context().clone())
+        Keys::new(self.auth.context().clone(), self.origin.clone())
     }
 
     /// The handle for axum, which [`Deref`] also gives.

@@ -1,12 +1,14 @@
 use doorwarden_core::audit::Origin;
 use doorwarden_core::context::Context;
+use doorwarden_core::flow::groups::{self, CreateGroupError};
 use doorwarden_core::flow::manage::{
-    self, CreateGroupError, CreateUserError, NewAccount, SetPasswordError, UpdateUserError, UserError,
+    self, CreateUserError, NewAccount, SetPasswordError, UpdateUserError, UserError,
 };
+use doorwarden_core::flow::permissions;
 use doorwarden_core::identity::{EmailKey, UsernameKey};
 use doorwarden_core::password::Password;
 use doorwarden_core::permission::{Group, Permission, PermissionName};
-use doorwarden_core::store::{Change, GrantError, SignedOut, StoreError, UserFilter};
+use doorwarden_core::store::{GrantError, SignedOut, StoreError, UserFilter};
 use doorwarden_core::user::{Account, User, UserChange, UserId};
 use std::sync::Arc;
 
@@ -130,7 +132,7 @@ impl Users {
     /// # Errors
     /// [`UpdateUserError`].
     pub async fn update(&self, id: UserId, change: UserChange) -> Result<User, UpdateUserError> {
-        manage::update_user(&self.context, id, change).await
+        manage::update_user(&self.context, id, change, &self.origin).await
     }
 
     /// Gives a user a new password and ends all of his sessions and tokens. `None`: an unusable password.
@@ -138,7 +140,7 @@ impl Users {
     /// # Errors
     /// [`SetPasswordError`].
     pub async fn set_password(&self, id: UserId, password: Option<&str>) -> Result<(), SetPasswordError> {
-        manage::set_password(&self.context, id, password.map(Password::new).as_ref()).await
+        manage::set_password(&self.context, id, password.map(Password::new).as_ref(), &self.origin).await
     }
 
     /// Ends all sessions and tokens of a user, in a time that does not depend on how many there are; how many sessions it ended, of more
@@ -147,7 +149,7 @@ impl Users {
     /// # Errors
     /// [`UserError`].
     pub async fn sign_out(&self, id: UserId) -> Result<u64, UserError> {
-        manage::sign_out(&self.context, id).await
+        manage::sign_out(&self.context, id, &self.origin).await
     }
 
     /// Ends all sessions and tokens of everybody, some hundred users at a time; how many. See [`sign_out`](Self::sign_out).
@@ -155,7 +157,7 @@ impl Users {
     /// # Errors
     /// [`StoreError`]; those whose turn had come are signed out, and it may be called again.
     pub async fn sign_out_everybody(&self) -> Result<SignedOut, StoreError> {
-        manage::sign_out_everybody(&self.context).await
+        manage::sign_out_everybody(&self.context, &self.origin).await
     }
 
     /// Deletes a user. His id is never given to anybody else.
@@ -163,7 +165,7 @@ impl Users {
     /// # Errors
     /// [`UserError`].
     pub async fn delete(&self, id: UserId) -> Result<(), UserError> {
-        manage::delete_user(&self.context, id).await
+        manage::delete_user(&self.context, id, &self.origin).await
     }
 
     /// Gives a user a permission; `false` if he has it already.
@@ -171,9 +173,7 @@ impl Users {
     /// # Errors
     /// [`GrantError::NoSuchPermission`] if it was never declared.
     pub async fn grant(&self, id: UserId, permission: &PermissionName) -> Result<bool, GrantError> {
-        let granted = self.context.store.grant_to_user(id, permission).await?;
-        self.context.live.forget(Change::User(id));
-        Ok(granted)
+        permissions::grant(&self.context, id, permission, &self.origin).await
     }
 
     /// Takes a direct permission from a user; `false` if he had none.
@@ -181,9 +181,7 @@ impl Users {
     /// # Errors
     /// [`GrantError`].
     pub async fn revoke(&self, id: UserId, permission: &PermissionName) -> Result<bool, GrantError> {
-        let revoked = self.context.store.revoke_from_user(id, permission).await?;
-        self.context.live.forget(Change::User(id));
-        Ok(revoked)
+        permissions::revoke(&self.context, id, permission, &self.origin).await
     }
 
     /// Every permission that was declared, sorted.
@@ -199,9 +197,7 @@ impl Users {
     /// # Errors
     /// [`StoreError`].
     pub async fn declare_permission(&self, permission: Permission) -> Result<(), StoreError> {
-        self.context.store.declare_permissions(&[permission]).await?;
-        self.context.live.forget(Change::AllUsers);
-        Ok(())
+        permissions::declare_permission(&self.context, permission, &self.origin).await
     }
 
     /// Deletes a permission and takes it from everybody; `false` if there was none.
@@ -209,9 +205,7 @@ impl Users {
     /// # Errors
     /// [`StoreError`].
     pub async fn delete_permission(&self, permission: &PermissionName) -> Result<bool, StoreError> {
-        let deleted = self.context.store.delete_permission(permission).await?;
-        self.context.live.forget(Change::AllUsers);
-        Ok(deleted)
+        permissions::delete_permission(&self.context, permission, &self.origin).await
     }
 
     /// The permissions that a user was given directly, sorted.
@@ -235,7 +229,7 @@ impl Users {
     /// # Errors
     /// [`CreateGroupError`].
     pub async fn create_group(&self, name: &str) -> Result<bool, CreateGroupError> {
-        manage::create_group(&self.context, name).await
+        groups::create_group(&self.context, name, &self.origin).await
     }
 
     /// Deletes a group with its memberships and grants; `false` if there was none.
@@ -243,9 +237,7 @@ impl Users {
     /// # Errors
     /// [`StoreError`].
     pub async fn delete_group(&self, name: &str) -> Result<bool, StoreError> {
-        let deleted = self.context.store.delete_group(name).await?;
-        self.context.live.forget(Change::AllUsers);
-        Ok(deleted)
+        groups::delete_group(&self.context, name, &self.origin).await
     }
 
     /// Puts a user into a group; `false` if he is in it.
@@ -253,9 +245,7 @@ impl Users {
     /// # Errors
     /// [`GrantError`].
     pub async fn add_to_group(&self, id: UserId, group: &str) -> Result<bool, GrantError> {
-        let added = self.context.store.add_to_group(id, group).await?;
-        self.context.live.forget(Change::User(id));
-        Ok(added)
+        groups::add_to_group(&self.context, id, group, &self.origin).await
     }
 
     /// Takes a user out of a group; `false` if he was not in it.
@@ -263,9 +253,7 @@ impl Users {
     /// # Errors
     /// [`GrantError`].
     pub async fn remove_from_group(&self, id: UserId, group: &str) -> Result<bool, GrantError> {
-        let removed = self.context.store.remove_from_group(id, group).await?;
-        self.context.live.forget(Change::User(id));
-        Ok(removed)
+        groups::remove_from_group(&self.context, id, group, &self.origin).await
     }
 
     /// Gives a group a permission; `false` if it has it already.
@@ -273,9 +261,7 @@ impl Users {
     /// # Errors
     /// [`GrantError`].
     pub async fn grant_to_group(&self, group: &str, permission: &PermissionName) -> Result<bool, GrantError> {
-        let granted = self.context.store.grant_to_group(group, permission).await?;
-        self.context.live.forget(Change::AllUsers);
-        Ok(granted)
+        groups::grant_to_group(&self.context, group, permission, &self.origin).await
     }
 
     /// Takes a permission from a group; `false` if it had none.
@@ -287,9 +273,7 @@ impl Users {
         group: &str,
         permission: &PermissionName,
     ) -> Result<bool, GrantError> {
-        let revoked = self.context.store.revoke_from_group(group, permission).await?;
-        self.context.live.forget(Change::AllUsers);
-        Ok(revoked)
+        groups::revoke_from_group(&self.context, group, permission, &self.origin).await
     }
 }
 

@@ -27,6 +27,7 @@ pub(super) async fn post(call: Call<CurrentUser>) -> Result<NoContent, ApiError>
         Some(Scope::Others) => LogoutScope::Others,
         Some(Scope::All) => LogoutScope::All,
     };
-    log_out(call.auth.context(), call.caller.authenticated(), scope).await?;
+    let client = call.client();
+    log_out(call.auth.context(), call.caller.authenticated(), scope, client).await?;
     Ok(NoContent)
 }

@@ -4,15 +4,12 @@ use crate::auth::Auth;
 use crate::body::{Password, Username};
 use crate::error::ApiError;
 use crate::extract::CurrentUser;
-use doorwarden_core::error::Input;
-use doorwarden_core::field::Raw;
 use doorwarden_core::flow::delete_account::delete_account;
 use doorwarden_core::flow::profile::{ProfileChange, change_profile};
 use doorwarden_core::live::LiveUser;
 use doorwarden_core::view::AccountView;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use std::collections::HashMap;
 
 pub(super) type User = AccountView<'static>;
 
@@ -39,30 +36,28 @@ pub(super) async fn get(call: Call<CurrentUser>) -> Result<Rendered<User>, ApiEr
 }
 
 pub(super) async fn patch(call: Call<CurrentUser, Data<Profile>>) -> Result<Rendered<User>, ApiError> {
+    let client = call.client();
     let Data { fields: Profile { username }, others } = call.body;
-    change(&call.auth, &call.caller, false, username, others).await
+    let change = ProfileChange { is_whole: false, username: username.0, others, client };
+    store(&call.auth, &call.caller, change).await
 }
 
 pub(super) async fn put(call: Call<CurrentUser, Data<WholeProfile>>) -> Result<Rendered<User>, ApiError> {
+    let client = call.client();
     let Data { fields: WholeProfile { username }, others } = call.body;
-    change(&call.auth, &call.caller, true, username, others).await
+    let change = ProfileChange { is_whole: true, username: username.0, others, client };
+    store(&call.auth, &call.caller, change).await
 }
 
-async fn change(
-    auth: &Auth,
-    user: &CurrentUser,
-    is_whole: bool,
-    username: Username,
-    others: HashMap<String, Input<Raw>>,
-) -> Result<Rendered<User>, ApiError> {
-    let change = ProfileChange { is_whole, username: username.0, others };
+async fn store(auth: &Auth, user: &CurrentUser, change: ProfileChange) -> Result<Rendered<User>, ApiError> {
     let changed = change_profile(auth.context(), user.authenticated(), change).await?;
     Ok(render(auth, &changed))
 }
 
 pub(super) async fn delete(call: Call<CurrentUser, Data<Confirmation>>) -> Result<NoContent, ApiError> {
+    let client = call.client();
     let Confirmation { password } = call.body.fields;
-    delete_account(call.auth.context(), call.caller.authenticated(), password.0).await?;
+    delete_account(call.auth.context(), call.caller.authenticated(), password.0, client).await?;
     Ok(NoContent)
 }
 

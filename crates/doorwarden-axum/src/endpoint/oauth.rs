@@ -10,9 +10,9 @@ use crate::error::ApiError;
 use doorwarden_core::error::Input;
 use doorwarden_core::flow::authenticate::{Authenticated, TokenClaims};
 use doorwarden_core::flow::introspect::{self, Introspected};
-use doorwarden_core::flow::revoke_token::{RevokeError, revoke_token};
+use doorwarden_core::flow::revoke_token::{RevokeError, Revoker, revoke_token};
 use doorwarden_core::refresh::idle_until;
-use doorwarden_core::session::{EndReason, Session};
+use doorwarden_core::session::Session;
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use schemars::JsonSchema;
@@ -64,8 +64,9 @@ pub(super) struct Introspection {
 }
 
 pub(super) async fn revoke(call: Call<Service, Unread<TokenInForm>>) -> Result<Json<Nothing>, ApiError> {
-    let (auth, token) = authorized(call).await?;
-    match revoke_token(auth.context(), &token, EndReason::Revoked).await {
+    let client = call.client();
+    let Authorized { auth, service, token } = authorized(call).await?;
+    match revoke_token(auth.context(), &token, Revoker::Client(service), client).await {
         // An invalid token does not count already (RFC 7009, section 2.2).
         Ok(()) | Err(RevokeError::Token(_)) => Ok(Json(Nothing {})),
         Err(RevokeError::WithoutSession) => {
@@ -79,7 +80,7 @@ pub(super) async fn revoke(call: Call<Service, Unread<TokenInForm>>) -> Result<J
 pub(super) async fn introspect(
     call: Call<Service, Unread<TokenInForm>>,
 ) -> Result<Json<Introspection>, ApiError> {
-    let (auth, token) = authorized(call).await?;
+    let Authorized { auth, token, .. } = authorized(call).await?;
     let mut known = match introspect::introspect(auth.context(), &token).await? {
         None => return Ok(Json(Introspection::default())),
         Some(Introspected::Bearer(who)) => bearer(&who),
@@ -139,17 +140,25 @@ fn refresh(session: &Session) -> Introspection {
     }
 }
 
+/// A known service, and the token that it sends.
+struct Authorized {
+    auth: Auth,
+    /// Its id.
+    service: String,
+    token: String,
+}
+
 /// The parameter `token` of a request by a known service.
 ///
 /// A service authenticates with HTTP Basic or, where there is no such header, with `client_id` and `client_secret` in the form
 /// (RFC 6749, section 2.3.1).
-async fn authorized(call: Call<Service, Unread<TokenInForm>>) -> Result<(Auth, String), ApiError> {
+async fn authorized(call: Call<Service, Unread<TokenInForm>>) -> Result<Authorized, ApiError> {
     let headers = &call.parts.headers;
     let clients = &call.auth.settings().oauth_clients;
     let has_header = headers.contains_key(AUTHORIZATION);
     let is_form = media_type(headers).eq_ignore_ascii_case("application/x-www-form-urlencoded");
-    let is_known = has_header && clients.authenticate(headers).is_some();
-    if !is_known && (has_header || !is_form) {
+    let known = if has_header { clients.authenticate(headers) } else { None };
+    if known.is_none() && (has_header || !is_form) {
         return Err(invalid_client());
     }
     let invalid = |text| ApiError::oauth(StatusCode::BAD_REQUEST, "invalid_request", text);
@@ -157,14 +166,13 @@ async fn authorized(call: Call<Service, Unread<TokenInForm>>) -> Result<(Auth, S
         return Err(invalid("the parameters must be sent as application/x-www-form-urlencoded"));
     }
     let form = call.body.read(&call.parts).await?.fields;
-    if !has_header {
-        match (form.client_id.0, form.client_secret.0) {
-            (Input::Given(id), Input::Given(secret)) if clients.knows(&id, &secret) => {}
-            _ => return Err(invalid_client()),
-        }
-    }
+    let service = match (known, form.client_id.0, form.client_secret.0) {
+        (Some(id), ..) => id,
+        (None, Input::Given(id), Input::Given(secret)) if clients.knows(&id, &secret) => id,
+        _ => return Err(invalid_client()),
+    };
     match form.token.0 {
-        Input::Given(token) if !token.is_empty() => Ok((call.auth, token)),
+        Input::Given(token) if !token.is_empty() => Ok(Authorized { auth: call.auth, service, token }),
         _ => Err(invalid("the parameter token is missing")),
     }
 }

@@ -42,7 +42,8 @@ pub(super) async fn delete(mut call: Call<CurrentUser>) -> Result<NoContent, Api
     let Ok(Path(id)) = call.parts.extract::<Path<SessionId>>().await else {
         return Err(ApiError::not_found());
     };
-    match end_session(call.auth.context(), call.caller.authenticated(), id, EndReason::Revoked).await? {
+    let (context, who, client) = (call.auth.context(), call.caller.authenticated(), call.client());
+    match end_session(context, who, id, EndReason::Revoked, client).await? {
         true => Ok(NoContent),
         false => Err(ApiError::not_found()),
     }

@@ -69,7 +69,7 @@ pub(super) async fn post(call: Call<AnybodyOrUser, Unread<TokenLogin>>) -> Resul
     }
     let user = user(auth, &call.parts).await?;
     let audience = audience(auth, resource)?;
-    let pair = exchange_session_token(auth.context(), user.authenticated(), audience).await?;
+    let pair = exchange_session_token(auth.context(), user.authenticated(), audience, client).await?;
     Ok(answer(pair, transport))
 }
 

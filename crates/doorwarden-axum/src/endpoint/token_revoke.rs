@@ -4,8 +4,7 @@ use crate::body::Word;
 use crate::error::ApiError;
 use crate::refresh_cookie;
 use doorwarden_core::error::{FieldErrors, Input};
-use doorwarden_core::flow::revoke_token::{RevokeError, revoke_token};
-use doorwarden_core::session::EndReason;
+use doorwarden_core::flow::revoke_token::{RevokeError, Revoker, revoke_token};
 use http::StatusCode;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -21,6 +20,7 @@ pub(super) struct Revocation {
 }
 
 pub(super) async fn post(call: Call<Anybody, Unread<Revocation>>) -> Result<WithCookie<NoContent>, ApiError> {
+    let client = call.client();
     let fields = call.body.read_optional(&call.parts).await?.fields;
     let given = match fields.refresh.0 {
         Input::Missing => fields.token.0,
@@ -40,7 +40,7 @@ pub(super) async fn post(call: Call<Anybody, Unread<Revocation>>) -> Result<With
             (token, None)
         }
     };
-    revoke_token(call.auth.context(), &token, EndReason::LoggedOut).await?;
+    revoke_token(call.auth.context(), &token, Revoker::Holder, client).await?;
     Ok(WithCookie(NoContent, cookie))
 }
 

@@ -100,17 +100,18 @@ async fn store(
 ) -> Result<Option<IssuedToken>, ChangePasswordError> {
     let keep = change.keep_session;
     let chosen = Proof::Password(PasswordProof::of_new(change.password.clone()));
+    let origin = Origin::new(Actor::User(id), client.clone());
+    let effects = context.effects(&origin, [Event::PasswordChanged { user: id }]);
     let forgetting = context.live.forgetting(Change::User(id));
-    let changed = context.store.change_password(id, change).await;
+    let changed = context.store.change_password(id, change, effects.clone()).await;
     drop(forgetting);
     if !changed? {
         return Err(wrong("current_password"));
     }
-    context.tell(Event::PasswordChanged { user: id }).await;
+    context.notify(&effects).await;
     if keep.is_some() {
         return Ok(None);
     }
-    let origin = Origin::new(Actor::User(id), client.clone());
     let session = open_session::new_session(context, id, client, context.settings.session.lifetime);
     // Somebody else may have changed it again.
     let session = open_session::open(context, session, Purpose::NewPassword, vec![chosen], &origin).await?;

@@ -4,10 +4,12 @@ use super::finish::finish;
 use super::manage::{UserError, delete_user};
 use super::rules;
 use super::verify_password::confirm_password;
+use crate::audit::{Actor, Origin};
 use crate::context::Context;
 use crate::error::{FieldErrors, Input};
 use crate::flow::authenticate::Authenticated;
 use crate::password::PoolError;
+use crate::session::ClientInfo;
 use crate::store::StoreError;
 use std::sync::Arc;
 
@@ -37,6 +39,7 @@ pub async fn delete_account(
     context: &Arc<Context>,
     who: &Authenticated,
     password: Input<String>,
+    client: ClientInfo,
 ) -> Result<(), DeleteAccountError> {
     let mut errors = FieldErrors::new();
     let password = rules::typed_password("password", password, &mut errors);
@@ -48,7 +51,8 @@ pub async fn delete_account(
         return Err(DeleteAccountError::Invalid(errors));
     }
     let context = Arc::clone(context);
-    let deleted = finish(async move { delete_user(&context, user.id).await }).await;
+    let origin = Origin::new(Actor::User(user.id), client);
+    let deleted = finish(async move { delete_user(&context, user.id, &origin).await }).await;
     deleted.map_err(|error| match error {
         UserError::NoSuchUser => DeleteAccountError::NoSuchUser,
         UserError::Store(error) => error.into(),

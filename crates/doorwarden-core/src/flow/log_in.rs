@@ -2,6 +2,7 @@
 
 use super::finish::finish;
 use super::open_session;
+use super::sessions::end_one;
 use super::verify_password::{PasswordError, verify_for_nobody, verify_password};
 use super::{IssuedToken, rules};
 use crate::audit::{Actor, Origin};
@@ -152,8 +153,10 @@ async fn open(
     context.live.forget(Change::User(user.id));
     for hook in &context.hooks {
         if let Err(refused) = hook.after_login(&user, &session).await {
-            context.store.end_session(session.id, user.id, EndReason::Revoked, context.now()).await?;
-            context.tell(Event::LoginFailed { user: Some(user.id), reason: LoginFailure::Refused }).await;
+            let application = Actor::Application.into();
+            end_one(context, user.id, session.id, EndReason::Refused, &application).await?;
+            let event = Event::LoginFailed { user: Some(user.id), reason: LoginFailure::Refused };
+            context.record(context.effects(origin, [event])).await;
             return Err(LoginError::Invalid(refused));
         }
     }

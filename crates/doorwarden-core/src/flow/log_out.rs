@@ -3,10 +3,11 @@
 use super::finish::finish;
 use super::manage::{UserError, end_everything_of};
 use super::sessions::end_one;
+use crate::audit::{Actor, Origin};
 use crate::context::Context;
-use crate::event::Event;
+use crate::event::{Event, Found};
 use crate::flow::authenticate::Authenticated;
-use crate::session::{EndReason, SessionId};
+use crate::session::{ClientInfo, EndReason, SessionId};
 use crate::store::{Change, StoreError};
 use crate::user::UserId;
 use std::sync::Arc;
@@ -34,9 +35,11 @@ pub async fn log_out(
     context: &Arc<Context>,
     who: &Authenticated,
     scope: LogoutScope,
+    client: ClientInfo,
 ) -> Result<(), StoreError> {
     let (context, user, session) = (Arc::clone(context), who.user.account.user.id, who.session);
-    finish(async move { end_all(&context, user, session, scope).await }).await
+    let origin = Origin::new(Actor::User(user), client);
+    finish(async move { end_all(&context, user, session, scope, &origin).await }).await
 }
 
 async fn end_all(
@@ -44,25 +47,28 @@ async fn end_all(
     user: UserId,
     session: Option<SessionId>,
     scope: LogoutScope,
+    origin: &Origin,
 ) -> Result<(), StoreError> {
+    let reason = EndReason::LoggedOutEverywhere;
     match (scope, session) {
         (LogoutScope::This, Some(session)) => {
-            end_one(context, user, session, EndReason::LoggedOut).await?;
+            end_one(context, user, session, EndReason::LoggedOut, origin).await?;
         }
         (LogoutScope::Others, except) => {
             let forgetting = (
                 context.live.forgetting(Change::User(user)),
                 except.map(|kept| context.live.forgetting(Change::Session(kept))),
             );
-            let now = context.now();
-            let ended = context.store.end_sessions_of(user, except, EndReason::LoggedOut, now).await;
+            let effects = context.effects(origin, [Event::SessionsEnded { user, count: 0, reason }]);
+            let ended =
+                context.store.end_sessions_of(user, except, reason, effects.at, effects.clone()).await;
             drop(forgetting);
-            if let Some(count) = ended? {
-                context.tell(Event::SessionsEnded { user, count, reason: EndReason::LoggedOut }).await;
+            if let Some(count) = ended?.filter(|count| *count > 0) {
+                context.notify(&effects.with(Found::Count(count))).await;
             }
         }
         (LogoutScope::All, _) | (LogoutScope::This, None) => {
-            match end_everything_of(context, user, EndReason::LoggedOut).await {
+            match end_everything_of(context, user, reason, origin).await {
                 // Of a user who is gone nothing is left to be ended.
                 Ok(_) | Err(UserError::NoSuchUser) => {}
                 Err(UserError::Store(error)) => return Err(error),

@@ -4,10 +4,9 @@
 use super::rules;
 use crate::audit::Origin;
 use crate::context::Context;
-use crate::error::{FieldError, FieldErrors, Input};
-use crate::event::{Event, Found};
+use crate::error::{FieldErrors, Input};
+use crate::event::{Event, Found, UpdatedFields};
 use crate::password::{Password, PasswordHash, PoolError};
-use crate::permission::Group;
 use crate::session::EndReason;
 use crate::store::{Change, PasswordChange, SignedOut, StoreError, WriteUserError};
 use crate::user::{NewUser, User, UserChange, UserId};
@@ -115,17 +114,6 @@ pub enum SetPasswordError {
     Store(#[from] StoreError),
 }
 
-/// Why a group was not created.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum CreateGroupError {
-    /// The name is blank, too long, or contains U+0000.
-    #[error("the input is invalid: {0}")]
-    Invalid(FieldErrors),
-    /// The database operation failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
 /// Creates an account. As in Django the strength of the password is not judged here: see [`check_password_strength`].
 ///
 /// # Errors
@@ -212,6 +200,7 @@ pub async fn set_password(
     context: &Context,
     user: UserId,
     password: Option<&Password>,
+    origin: &Origin,
 ) -> Result<(), SetPasswordError> {
     if let Some(complaint) = password.and_then(rules::unfit_password) {
         return Err(SetPasswordError::Invalid(FieldErrors::one("password", complaint)));
@@ -222,13 +211,14 @@ pub async fn set_password(
     };
     let reason = EndReason::PasswordChanged;
     let change = PasswordChange { password, expected: None, at: context.now(), keep_session: None, reason };
+    let effects = context.effects(origin, [Event::PasswordChanged { user }]);
     let forgetting = context.live.forgetting(Change::User(user));
-    let changed = context.store.change_password(user, change).await;
+    let changed = context.store.change_password(user, change, effects.clone()).await;
     drop(forgetting);
     if !changed? {
         return Err(SetPasswordError::NoSuchUser);
     }
-    context.tell(Event::PasswordChanged { user }).await;
+    context.notify(&effects).await;
     Ok(())
 }
 
@@ -240,19 +230,25 @@ pub async fn update_user(
     context: &Context,
     user: UserId,
     change: UserChange,
+    origin: &Origin,
 ) -> Result<User, UpdateUserError> {
+    let fields = UpdatedFields::of(&change);
+    let event = (fields != UpdatedFields::default()).then_some(Event::UserUpdated { user, fields });
+    let effects = context.effects(origin, event);
     let forgetting = context.live.forgetting(Change::User(user));
-    let changed = context.store.update_user(user, change).await;
+    let changed = context.store.update_user(user, change, effects.clone()).await;
     drop(forgetting);
-    changed?.ok_or(UpdateUserError::NoSuchUser)
+    let changed = changed?.ok_or(UpdateUserError::NoSuchUser)?;
+    context.notify(&effects).await;
+    Ok(changed)
 }
 
 /// Ends all sessions of a user, and every token that names no session. How many sessions it ended; of more than 1,000 only that.
 ///
 /// # Errors
 /// [`UserError`].
-pub async fn sign_out(context: &Context, user: UserId) -> Result<u64, UserError> {
-    end_everything_of(context, user, EndReason::SignedOut).await
+pub async fn sign_out(context: &Context, user: UserId, origin: &Origin) -> Result<u64, UserError> {
+    end_everything_of(context, user, origin.actor.signs_out_for(), origin).await
 }
 
 /// Ends all sessions of all users, and every token that names no session. How many; sessions of a user who has more than 1,000 count
@@ -260,16 +256,19 @@ pub async fn sign_out(context: &Context, user: UserId) -> Result<u64, UserError>
 ///
 /// # Errors
 /// [`StoreError`]; those whose turn had come are signed out, and it may be called again.
-pub async fn sign_out_everybody(context: &Context) -> Result<SignedOut, StoreError> {
+pub async fn sign_out_everybody(context: &Context, origin: &Origin) -> Result<SignedOut, StoreError> {
     let forgetting = context.live.forgetting(Change::Everything);
-    let at = context.now();
+    let reason = origin.actor.signs_out_for();
+    let effects = context.effects(origin, [Event::EverybodySignedOut { users: 0, sessions: 0 }]);
     let mut all = SignedOut::default();
-    while let Some(portion) = context.store.sign_out_users(all.last, PORTION, at).await? {
+    let next = |after| context.store.sign_out_users(after, PORTION, reason, effects.at, effects.clone());
+    while let Some(portion) = next(all.last).await? {
         let SignedOut { last, users, sessions } = portion;
         all = SignedOut { last, users: all.users + users, sessions: all.sessions + sessions };
     }
     drop(forgetting);
-    context.tell(Event::EverybodySignedOut { users: all.users, sessions: all.sessions }).await;
+    let SignedOut { users, sessions, .. } = all;
+    context.notify(&effects.with(Found::SignedOut { users, sessions })).await;
     Ok(all)
 }
 
@@ -278,12 +277,14 @@ pub(super) async fn end_everything_of(
     context: &Context,
     user: UserId,
     reason: EndReason,
+    origin: &Origin,
 ) -> Result<u64, UserError> {
+    let effects = context.effects(origin, [Event::SessionsEnded { user, count: 0, reason }]);
     let forgetting = context.live.forgetting(Change::User(user));
-    let count = context.store.sign_out_user(user, reason, context.now()).await;
+    let count = context.store.sign_out_user(user, reason, effects.at, effects.clone()).await;
     drop(forgetting);
     let count = count?.ok_or(UserError::NoSuchUser)?;
-    context.tell(Event::SessionsEnded { user, count, reason }).await;
+    context.notify(&effects.with(Found::Count(count))).await;
     Ok(count)
 }
 
@@ -291,32 +292,14 @@ pub(super) async fn end_everything_of(
 ///
 /// # Errors
 /// [`UserError`].
-pub async fn delete_user(context: &Context, user: UserId) -> Result<(), UserError> {
+pub async fn delete_user(context: &Context, user: UserId, origin: &Origin) -> Result<(), UserError> {
+    let effects = context.effects(origin, [Event::UserDeleted { user }]);
     let forgetting = context.live.forgetting(Change::User(user));
-    let deleted = context.store.delete_user(user).await;
+    let deleted = context.store.delete_user(user, effects.clone()).await;
     drop(forgetting);
     if !deleted? {
         return Err(UserError::NoSuchUser);
     }
-    context.tell(Event::UserDeleted { user }).await;
+    context.notify(&effects).await;
     Ok(())
-}
-
-/// Creates a group; `false` if there is one of this name.
-///
-/// # Errors
-/// [`CreateGroupError::Invalid`] with complaints about `name` if it is blank, longer than [`Group::NAME_MAX_CHARS`], or contains U+0000.
-pub async fn create_group(context: &Context, name: &str) -> Result<bool, CreateGroupError> {
-    let complaint = match name {
-        _ if name.trim().is_empty() => Some(FieldError::blank()),
-        _ if name.contains('\0') => Some(FieldError::null_characters()),
-        _ if name.chars().count() > Group::NAME_MAX_CHARS => {
-            Some(FieldError::max_length(Group::NAME_MAX_CHARS))
-        }
-        _ => None,
-    };
-    match complaint {
-        Some(complaint) => Err(CreateGroupError::Invalid(FieldErrors::one("name", complaint))),
-        None => Ok(context.store.create_group(name).await?),
-    }
 }

@@ -5,9 +5,12 @@ use super::finish::finish;
 use super::log_in::{LoggedIn, Login, LoginError, open_session};
 use super::token_pair;
 use super::token_pair::{PairError, TokenPair};
+use crate::audit::{Actor, Origin};
 use crate::context::Context;
+use crate::event::Event;
 use crate::keys::SignError;
 use crate::refresh;
+use crate::session::ClientInfo;
 use crate::settings::AccessSettings;
 use crate::store::{Change, Renewal, StoreError};
 use crate::token::Refusal;
@@ -102,6 +105,7 @@ pub async fn exchange_session_token(
     context: &Arc<Context>,
     who: &Authenticated,
     audience: Option<Resources>,
+    client: ClientInfo,
 ) -> Result<TokenPair, ExchangeError> {
     if !matches!(who.token, TokenClaims::Session(_)) {
         return Err(TokenRefused::Token(Refusal::WrongAlgorithm).into());
@@ -117,11 +121,17 @@ pub async fn exchange_session_token(
         ),
         audience: audience.map(|named| named.0),
     };
+    let user = who.user.account.user.id;
+    let origin = Origin::new(Actor::User(user), client);
+    let effects = context.effects(&origin, [Event::TokenExchanged { user, session }]);
     let renewing = Arc::clone(context);
     let renewed = finish(async move {
-        let renewed = renewing.store.renew_refresh(session, renewal).await;
+        let renewed = renewing.store.renew_refresh(session, renewal, effects.clone()).await;
         // When it ends may have changed.
         renewing.live.forget(Change::Session(session));
+        if let Ok(Some(_)) = &renewed {
+            renewing.notify(&effects).await;
+        }
         renewed
     });
     let session = renewed.await?.ok_or(TokenRefused::SessionEnded)?;

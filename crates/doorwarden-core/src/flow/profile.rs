@@ -1,13 +1,15 @@
 //! Somebody looks at or changes their own profile.
 
+use super::manage::{UpdateUserError, update_user};
 use super::rules;
+use crate::audit::{Actor, Origin};
 use crate::context::Context;
 use crate::error::{FieldError, FieldErrors, Input};
-use crate::event::Event;
 use crate::field::{Fields, Raw};
 use crate::flow::authenticate::Authenticated;
 use crate::live::LiveUser;
-use crate::store::{Change, StoreError, WriteUserError};
+use crate::session::ClientInfo;
+use crate::store::StoreError;
 use crate::user::{Account, UserChange};
 use crate::view::AccountView;
 use serde_json::Value;
@@ -23,6 +25,8 @@ pub struct ProfileChange {
     pub username: Input<String>,
     /// Everything else that was sent: the declared fields are looked for here.
     pub others: HashMap<String, Input<Raw>>,
+    /// Where it came from.
+    pub client: ClientInfo,
 }
 
 /// Why a profile was not changed.
@@ -39,9 +43,13 @@ pub enum ProfileError {
     Store(#[from] StoreError),
 }
 
-impl From<WriteUserError> for ProfileError {
-    fn from(error: WriteUserError) -> Self {
-        rules::complaint(error).map_or_else(Self::Store, Self::Invalid)
+impl From<UpdateUserError> for ProfileError {
+    fn from(error: UpdateUserError) -> Self {
+        match error {
+            UpdateUserError::NoSuchUser => Self::NoSuchUser,
+            UpdateUserError::Invalid(errors) => Self::Invalid(errors),
+            UpdateUserError::Store(error) => Self::Store(error),
+        }
     }
 }
 
@@ -74,10 +82,8 @@ pub async fn change_profile(
 
     let user = account.id;
     let change = UserChange { username, metadata, ..UserChange::default() };
-    let changed = context.store.update_user(user, change).await?;
-    changed.ok_or(ProfileError::NoSuchUser)?;
-    context.live.forget(Change::User(user));
-    context.tell(Event::ProfileChanged { user }).await;
+    let origin = Origin::new(Actor::User(user), request.client);
+    update_user(context, user, change, &origin).await?;
     context.live.user(user).await?.ok_or(ProfileError::NoSuchUser)
 }
 

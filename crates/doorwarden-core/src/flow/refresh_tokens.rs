@@ -3,6 +3,7 @@
 use super::finish::finish;
 use super::token_pair;
 use super::token_pair::{PairError, TokenPair};
+use crate::audit::{Actor, Origin};
 use crate::context::Context;
 use crate::event::{Event, RepeatSign};
 use crate::keys::SignError;
@@ -62,18 +63,27 @@ pub async fn refresh_tokens(
 
 /// The session with the newest token that the one which was shown gives.
 async fn rotate(context: &Context, shown: Presented, client: &ClientInfo) -> Result<Session, RefreshError> {
-    Ok(match context.store.rotate_refresh(shown).await? {
+    let effects = context.effects(&Origin::new(Actor::Anonymous, client.clone()), []);
+    Ok(match context.store.rotate_refresh(shown, effects.clone()).await? {
         Rotation::Rotated(session) => session,
         Rotation::Repeated(session, repeat) => {
-            if let Some(sign) = sign_of(repeat, &session, client) {
-                let (user, session) = (session.user, session.id);
-                context.tell(Event::RefreshRepeated { user, session, sign }).await;
+            let repeated = |sign| {
+                effects.causing([Event::RefreshRepeated { user: session.user, session: session.id, sign }])
+            };
+            match repeat {
+                // The store has written it with the count.
+                Repeat::Late => context.notify(&repeated(RepeatSign::Late)).await,
+                Repeat::InGrace if !client.is_like(&session.client) => {
+                    context.record(repeated(RepeatSign::Elsewhere)).await;
+                }
+                Repeat::InGrace => {}
             }
             session
         }
         Rotation::Reused(session) => {
             context.live.forget(Change::Session(session.id));
-            context.tell(Event::RefreshReused { user: session.user, session: session.id }).await;
+            let event = Event::RefreshReused { user: session.user, session: session.id };
+            context.notify(&effects.causing([event])).await;
             return Err(RefreshError::Reused);
         }
         Rotation::Refused | Rotation::Unknown => {
@@ -81,13 +91,4 @@ async fn rotate(context: &Context, shown: Presented, client: &ClientInfo) -> Res
             return Err(RefreshError::Ended);
         }
     })
-}
-
-/// What a repeat gives away, if anything.
-fn sign_of(repeat: Repeat, session: &Session, client: &ClientInfo) -> Option<RepeatSign> {
-    match repeat {
-        Repeat::Late => Some(RepeatSign::Late),
-        Repeat::InGrace if !client.is_like(&session.client) => Some(RepeatSign::Elsewhere),
-        Repeat::InGrace => None,
-    }
 }

@@ -1,6 +1,7 @@
 //! Registration.
 
 use super::finish::finish;
+use super::manage::{UserError, delete_user};
 use super::open_session;
 use super::{IssuedToken, rules};
 use crate::audit::{Actor, Origin};
@@ -12,7 +13,7 @@ use crate::field::Raw;
 use crate::identity::{EmailAddress, Username};
 use crate::password::{Password, PoolError};
 use crate::session::ClientInfo;
-use crate::store::{Change, StoreError, WriteUserError};
+use crate::store::{StoreError, WriteUserError};
 use crate::user::{NewUser, User, UserId};
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -90,9 +91,11 @@ async fn create(context: &Context, new: NewUser, client: ClientInfo) -> Result<R
     let origin = Origin { actor: Actor::User(user.id), ..origin };
     for hook in &context.hooks {
         if let Err(refused) = hook.after_registration(&user).await {
-            context.store.delete_user(user.id).await?;
-            context.live.forget(Change::User(user.id));
-            context.tell(Event::UserDeleted { user: user.id }).await;
+            match delete_user(context, user.id, &Actor::Application.into()).await {
+                // Somebody else was faster.
+                Ok(()) | Err(UserError::NoSuchUser) => {}
+                Err(UserError::Store(error)) => return Err(error.into()),
+            }
             return Err(RegisterError::Invalid(refused));
         }
     }

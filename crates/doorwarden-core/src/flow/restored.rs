@@ -1,6 +1,8 @@
 //! What must follow when a database was set back to an earlier state: what happened since then is forgotten there, and must not come back
 //! to life or be used again.
 
+use crate::audit::{Effects, Origin};
+use crate::event::{Event, Found};
 use crate::store::{Restored, Store, StoreError};
 use crate::time::Timestamp;
 
@@ -16,6 +18,10 @@ pub async fn restored(
     store: &dyn Store,
     now: Timestamp,
     keep_sessions: bool,
+    origin: &Origin,
 ) -> Result<Restored, StoreError> {
-    store.restored(now, SKIPPED_IDS, keep_sessions).await
+    let effects = Effects::new(now, origin, [Event::Restored { keys: 0, sessions: 0 }]);
+    let done = store.restored(now, SKIPPED_IDS, keep_sessions, effects.clone()).await?;
+    effects.with(Found::Restored { keys: done.keys, sessions: done.sessions }).log();
+    Ok(done)
 }

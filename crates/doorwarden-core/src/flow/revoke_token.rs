@@ -3,8 +3,9 @@
 use super::authenticate::{AuthenticateError, ShownTo, TokenRefused, authenticate};
 use super::finish::finish;
 use super::sessions::end_one;
+use crate::audit::{Actor, Origin};
 use crate::context::Context;
-use crate::session::{EndReason, SessionId};
+use crate::session::{ClientInfo, EndReason, SessionId};
 use crate::store::StoreError;
 use std::sync::Arc;
 
@@ -22,12 +23,26 @@ pub enum RevokeError {
     Store(#[from] StoreError),
 }
 
+/// Who revokes a token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Revoker {
+    /// Whoever has it: the user.
+    Holder,
+    /// An OAuth client, by its id.
+    Client(String),
+}
+
 /// Ends the session of a token, of whatever kind: an access token, a session token, or any refresh token that the session
 /// ever had. To end a session twice is no error.
 ///
 /// # Errors
 /// [`RevokeError`].
-pub async fn revoke_token(context: &Arc<Context>, token: &str, reason: EndReason) -> Result<(), RevokeError> {
+pub async fn revoke_token(
+    context: &Arc<Context>,
+    token: &str,
+    by: Revoker,
+    client: ClientInfo,
+) -> Result<(), RevokeError> {
     let (id, user) = match context.refresh_keys.parse(token) {
         Ok((id, _)) => match context.store.session(SessionId(id)).await? {
             Some(session) => (session.id, session.user),
@@ -40,7 +55,11 @@ pub async fn revoke_token(context: &Arc<Context>, token: &str, reason: EndReason
             Err(AuthenticateError::Store(error)) => return Err(error.into()),
         },
     };
-    let context = Arc::clone(context);
-    finish(async move { end_one(&context, user, id, reason).await }).await?;
+    let (actor, reason) = match by {
+        Revoker::Holder => (Actor::User(user), EndReason::LoggedOut),
+        Revoker::Client(id) => (Actor::Client(id), EndReason::RevokedByClient),
+    };
+    let (context, origin) = (Arc::clone(context), Origin::new(actor, client));
+    finish(async move { end_one(&context, user, id, reason, &origin).await }).await?;
     Ok(())
 }

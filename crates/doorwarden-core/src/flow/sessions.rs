@@ -1,10 +1,11 @@
 //! The sessions of a user: listed, and ended one by one.
 
 use super::finish::finish;
+use crate::audit::{Actor, Origin};
 use crate::context::Context;
 use crate::event::Event;
 use crate::flow::authenticate::Authenticated;
-use crate::session::{EndReason, Session, SessionCursor, SessionId};
+use crate::session::{ClientInfo, EndReason, Session, SessionCursor, SessionId};
 use crate::store::{Change, StoreError};
 use crate::user::UserId;
 use std::sync::Arc;
@@ -18,9 +19,11 @@ pub async fn end_session(
     who: &Authenticated,
     session: SessionId,
     reason: EndReason,
+    client: ClientInfo,
 ) -> Result<bool, StoreError> {
     let (context, user) = (Arc::clone(context), who.user.account.user.id);
-    finish(async move { end_one(&context, user, session, reason).await }).await
+    let origin = Origin::new(Actor::User(user), client);
+    finish(async move { end_one(&context, user, session, reason, &origin).await }).await
 }
 
 /// Ends one session of a user, forgets it here and tells; `false` if there is none that lives.
@@ -29,13 +32,15 @@ pub(super) async fn end_one(
     user: UserId,
     session: SessionId,
     reason: EndReason,
+    origin: &Origin,
 ) -> Result<bool, StoreError> {
+    let effects = context.effects(origin, [Event::SessionEnded { user, session, reason }]);
     let forgetting = context.live.forgetting(Change::Session(session));
-    let ended = context.store.end_session(session, user, reason, context.now()).await;
+    let ended = context.store.end_session(session, user, reason, effects.at, effects.clone()).await;
     drop(forgetting);
     let ended = ended?;
     if ended {
-        context.tell(Event::SessionEnded { user, session, reason }).await;
+        context.notify(&effects).await;
     }
     Ok(ended)
 }

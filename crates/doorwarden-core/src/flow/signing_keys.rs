@@ -1,6 +1,8 @@
 //! Signing keys: by the calendar, by hand, and in an emergency.
 
+use crate::audit::Origin;
 use crate::context::Context;
+use crate::event::{Event, Found};
 use crate::keys::KeysError;
 use crate::keys::rotation::{ROUNDS, Step, carry_out, plan};
 use crate::keys::state::{KeyState, states};
@@ -43,8 +45,12 @@ async fn take_steps(context: &Context, is_due: fn(&Step) -> bool) -> Result<(), 
         let (usable, stored) = keys.look();
         let mut steps = plan(&usable, &context.settings.keys, keys.keep(), now);
         steps.retain(is_due);
-        if !carry_out(context.store.as_ref(), steps, &stored, sealer, now, random).await? {
+        let done = carry_out(context.store.as_ref(), steps, &stored, sealer, now, random).await?;
+        if done.is_empty() {
             break;
+        }
+        for effects in done {
+            context.notify(&effects).await;
         }
     }
     reload(context).await
@@ -55,7 +61,7 @@ async fn take_steps(context: &Context, is_due: fn(&Step) -> bool) -> Result<(), 
 ///
 /// # Errors
 /// [`KeysError`].
-pub async fn rotate(context: &Context) -> Result<Vec<String>, KeysError> {
+pub async fn rotate(context: &Context, origin: &Origin) -> Result<Vec<String>, KeysError> {
     maintain(context).await?;
     let now = context.now();
     let settings = &context.settings.keys;
@@ -72,9 +78,15 @@ pub async fn rotate(context: &Context) -> Result<Vec<String>, KeysError> {
         }
         let soonest = now.max(next.created_at.after(settings.announcement()));
         if soonest < next.signs_from {
-            context.store.schedule_signing_key(next, soonest, next.signs_until).await?;
+            let (key, signs_until) = (next.kid.clone(), next.signs_until);
+            let event = Event::SigningKeyScheduled { key, signs_from: soonest, signs_until };
+            let effects = context.effects(origin, [event]);
+            let scheduled =
+                context.store.schedule_signing_key(next, soonest, signs_until, effects.clone()).await?;
             context.live.forget(Change::Keys);
-            tracing::info!(key.id = next.kid, signs_from = %soonest, "a signing key was brought forward");
+            if scheduled {
+                context.notify(&effects).await;
+            }
         }
         kids.push(next.kid.clone());
     }
@@ -88,13 +100,14 @@ pub async fn rotate(context: &Context) -> Result<Vec<String>, KeysError> {
 ///
 /// # Errors
 /// [`KeysError::Store`].
-pub async fn revoke(context: &Context, kid: &str) -> Result<bool, KeysError> {
+pub async fn revoke(context: &Context, kid: &str, origin: &Origin) -> Result<bool, KeysError> {
     // The successor first, so that there is a key that signs at every instant.
     look_after(context).await;
-    let revoked = context.store.revoke_signing_key(kid, context.now()).await?;
+    let effects = context.effects(origin, [Event::SigningKeyRevoked { key: kid.to_owned() }]);
+    let revoked = context.store.revoke_signing_key(kid, effects.at, effects.clone()).await?;
     if revoked {
         context.live.forget(Change::Keys);
-        tracing::warn!(key.id = kid, "a signing key was revoked");
+        context.notify(&effects).await;
     }
     look_after(context).await;
     reload(context).await?;
@@ -106,10 +119,13 @@ pub async fn revoke(context: &Context, kid: &str) -> Result<bool, KeysError> {
 ///
 /// # Errors
 /// [`KeysError::Store`].
-pub async fn revoke_all(context: &Context) -> Result<u64, KeysError> {
-    let revoked = context.store.revoke_signing_keys(context.now()).await?;
+pub async fn revoke_all(context: &Context, origin: &Origin) -> Result<u64, KeysError> {
+    let effects = context.effects(origin, [Event::SigningKeysRevoked { count: 0 }]);
+    let revoked = context.store.revoke_signing_keys(effects.at, effects.clone()).await?;
     context.live.forget(Change::Keys);
-    tracing::warn!(keys = revoked, "every signing key was revoked");
+    if revoked > 0 {
+        context.notify(&effects.with(Found::Count(revoked))).await;
+    }
     look_after(context).await;
     reload(context).await?;
     Ok(revoked)

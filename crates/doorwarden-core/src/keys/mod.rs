@@ -8,6 +8,8 @@ pub mod rotation;
 pub mod state;
 mod verified;
 
+use crate::audit::{Actor, Effects};
+use crate::event::Event;
 use crate::random::RandomSource;
 use crate::settings::Settings;
 use crate::store::{SigningKey, Store, StoreError};
@@ -154,7 +156,11 @@ impl KeyRing {
         let mut pairs = opened(&stored, &sealer, now, keep)?;
         for key in stored.iter().filter(|key| looks_after && pairs.contains_key(&key.kid)) {
             if let Some(sealed) = sealer.resealed(random.bytes(), key.kid.as_bytes(), &key.sealed) {
-                store.reseal_signing_key(key, sealed).await?;
+                let event = Event::SigningKeyResealed { key: key.kid.clone() };
+                let effects = Effects::new(now, &Actor::System.into(), [event]);
+                if store.reseal_signing_key(key, sealed, effects.clone()).await? {
+                    effects.log();
+                }
             }
         }
         let is_signed = states(&stored, now, keep).contains(&KeyState::Signing);
@@ -163,9 +169,10 @@ impl KeyRing {
                 let steps = rotation::plan(&stored, &settings.keys, keep, now);
                 let done = rotation::carry_out(store, steps, &stored, &sealer, now, random).await?;
                 stored = store.signing_keys().await?;
-                if !done {
+                if done.is_empty() {
                     break;
                 }
+                done.iter().for_each(Effects::log);
             }
             pairs = opened(&stored, &sealer, now, keep)?;
         }

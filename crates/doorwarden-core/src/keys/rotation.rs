@@ -2,6 +2,8 @@
 
 use super::state::{KeyState, starts, states};
 use super::{KeyRing, KeysError};
+use crate::audit::{Actor, Effects};
+use crate::event::Event;
 use crate::random::RandomSource;
 use crate::settings::KeySettings;
 use crate::store::{SigningKey, Store, StoreError};
@@ -126,7 +128,7 @@ fn after_all<'a>(keys: impl IntoIterator<Item = &'a SigningKey>, algorithm: &str
     last.unwrap_or(Timestamp::from_micros(i64::MIN))
 }
 
-/// Whether any step was taken: of several instances only one takes each.
+/// What the steps that were taken have caused: of several instances only one takes each.
 pub(crate) async fn carry_out(
     store: &dyn Store,
     steps: Vec<Step>,
@@ -134,37 +136,33 @@ pub(crate) async fn carry_out(
     sealer: &Sealer,
     now: Timestamp,
     random: &dyn RandomSource,
-) -> Result<bool, KeysError> {
-    let mut any = false;
+) -> Result<Vec<Effects>, KeysError> {
+    let mut done = Vec::new();
+    let by_itself = |event| Effects::new(now, &Actor::System.into(), [event]);
     for step in steps {
-        any |= match step {
+        let (taken, effects) = match step {
             Step::Add { algorithm, signs_from } => {
                 let last = last_of(stored, algorithm);
                 let key = new_key(last, algorithm, sealer, now, signs_from, random).await?;
                 let (kid, algorithm) = (key.kid.clone(), key.algorithm.clone());
-                let is_added = store.add_signing_key(key).await?;
-                if is_added {
-                    tracing::info!(key.id = kid, algorithm, %signs_from, "a signing key was announced");
-                }
-                is_added
+                let effects = by_itself(Event::SigningKeyAdded { key: kid, algorithm, signs_from });
+                (store.add_signing_key(key, effects.clone()).await?, effects)
             }
             Step::Schedule { key, signs_from, signs_until } => {
-                let is_scheduled = store.schedule_signing_key(&key, signs_from, signs_until).await?;
-                if let Some(until) = signs_until.filter(|_| is_scheduled) {
-                    tracing::info!(key.id = key.kid, algorithm = key.algorithm, %until, "a signing key comes to its end");
-                }
-                is_scheduled
+                let kid = key.kid.clone();
+                let effects = by_itself(Event::SigningKeyScheduled { key: kid, signs_from, signs_until });
+                let taken =
+                    store.schedule_signing_key(&key, signs_from, signs_until, effects.clone()).await?;
+                (taken, effects)
             }
             Step::Delete(kid) => {
-                let is_deleted = store.delete_signing_key(&kid).await?;
-                if is_deleted {
-                    tracing::info!(key.id = kid, "a signing key was deleted: its last token has expired");
-                }
-                is_deleted
+                let effects = by_itself(Event::SigningKeyDeleted { key: kid.clone() });
+                (store.delete_signing_key(&kid, effects.clone()).await?, effects)
             }
         };
+        done.extend(taken.then_some(effects));
     }
-    Ok(any)
+    Ok(done)
 }
 
 /// The id of the key of this algorithm that no other follows; empty if there is none.

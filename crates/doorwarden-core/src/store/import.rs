@@ -1,4 +1,5 @@
 use super::StoreError;
+use crate::audit::Effects;
 use crate::permission::{Group, Permission};
 use crate::user::{User, UserId};
 use async_trait::async_trait;
@@ -21,11 +22,12 @@ pub trait ImportWriter: Send + std::fmt::Debug {
     async fn reserve_ids(&mut self, up_to: UserId) -> Result<(), StoreError>;
 
     /// Creates permissions, and groups with their permissions, of which [`Group::members`] does not count. One that
-    /// exists stays as it is, a group with the permissions that it has. How many of each are new. Committed at once.
+    /// exists stays as it is, a group with the permissions that it has. How many of each are new, and `effects` if any is. Committed at once.
     async fn write_rights(
         &mut self,
         permissions: &[Permission],
         groups: &[Group],
+        effects: Effects,
     ) -> Result<NewRights, StoreError>;
 
     /// Creates accounts, each with its memberships and direct permissions, as a part of the present step. Those are left
@@ -34,8 +36,8 @@ pub trait ImportWriter: Send + std::fmt::Debug {
     async fn write(&mut self, accounts: Vec<ImportedAccount>) -> Result<Vec<UserId>, StoreError>;
 
     /// Ends the present step: from now on its accounts are there, all of them at once. The fewer steps, the faster; until
-    /// it ends others may have to wait.
-    async fn commit(&mut self) -> Result<(), StoreError>;
+    /// it ends others may have to wait. `effects` are written if there are any accounts, and counts how many.
+    async fn commit(&mut self, effects: Effects) -> Result<(), StoreError>;
 
     /// Leaves the database as if the accounts had come one by one: what was kept in a log is in its place, and the planner
     /// knows the new sizes. A step that was not committed is lost.

@@ -1,4 +1,5 @@
 use super::StoreError;
+use crate::audit::Effects;
 use crate::time::Timestamp;
 use async_trait::async_trait;
 
@@ -11,13 +12,18 @@ pub trait KeyStore {
 
     /// Adds a key. `false` if another key of the same algorithm already has the same [`predecessor`](SigningKey::predecessor): of
     /// several instances that rotate at once exactly one succeeds, by a unique constraint.
-    async fn add_signing_key(&self, key: SigningKey) -> Result<bool, StoreError>;
+    async fn add_signing_key(&self, key: SigningKey, effects: Effects) -> Result<bool, StoreError>;
 
     /// Marks a key as revoked; `false` if there is none, or it is revoked already.
-    async fn revoke_signing_key(&self, kid: &str, at: Timestamp) -> Result<bool, StoreError>;
+    async fn revoke_signing_key(
+        &self,
+        kid: &str,
+        at: Timestamp,
+        effects: Effects,
+    ) -> Result<bool, StoreError>;
 
     /// Marks every key as revoked that is not yet; how many.
-    async fn revoke_signing_keys(&self, at: Timestamp) -> Result<u64, StoreError>;
+    async fn revoke_signing_keys(&self, at: Timestamp, effects: Effects) -> Result<u64, StoreError>;
 
     /// Changes when a key signs. `false`, and nothing happens, if it is gone, is revoked, or its times are no longer the known ones.
     async fn schedule_signing_key(
@@ -25,14 +31,20 @@ pub trait KeyStore {
         known: &SigningKey,
         signs_from: Timestamp,
         signs_until: Option<Timestamp>,
+        effects: Effects,
     ) -> Result<bool, StoreError>;
 
     /// Writes a private key that was sealed anew. `false` if the key is gone, or was sealed anew by somebody else.
-    async fn reseal_signing_key(&self, known: &SigningKey, sealed: Vec<u8>) -> Result<bool, StoreError>;
+    async fn reseal_signing_key(
+        &self,
+        known: &SigningKey,
+        sealed: Vec<u8>,
+        effects: Effects,
+    ) -> Result<bool, StoreError>;
 
     /// Deletes a key that signs no more, by the database's clock: it was revoked, its chain was ended, or another of its algorithm signs
     /// since. `false` if there was none, or it may still sign, whatever the clock of the instance says that asks.
-    async fn delete_signing_key(&self, kid: &str) -> Result<bool, StoreError>;
+    async fn delete_signing_key(&self, kid: &str, effects: Effects) -> Result<bool, StoreError>;
 }
 
 /// A signing key as stored. The keys of an algorithm are a chain. A key is announced from `created_at`, signs from `signs_from` until its

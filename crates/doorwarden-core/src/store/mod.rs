@@ -28,6 +28,7 @@ pub use users::{
     metadata_text,
 };
 
+use crate::audit::Effects;
 use crate::time::Timestamp;
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -75,6 +76,7 @@ pub trait Store:
         at: Timestamp,
         skipped: u32,
         keep_sessions: bool,
+        effects: Effects,
     ) -> Result<Restored, StoreError>;
 
     /// Finishes what was begun and closes every connection. Later calls fail with [`StoreError::Unavailable`].

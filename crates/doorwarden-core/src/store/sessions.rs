@@ -21,13 +21,14 @@ pub trait SessionStore {
     async fn open_session(&self, open: OpenSession, effects: Effects) -> Result<Option<Opened>, StoreError>;
 
     /// Ends with [`EndReason::Limit`] at most `limit` of the sessions that a user has beyond `most`, those that were not used for
-    /// the longest time; which. Looks at 10,000 of the user's sessions at most.
+    /// the longest time; which. Looks at 10,000 of the user's sessions at most. Each end is an event with the cause of `effects`.
     async fn limit_sessions(
         &self,
         user: UserId,
         most: u32,
         at: Timestamp,
         limit: u32,
+        effects: Effects,
     ) -> Result<Vec<SessionId>, StoreError>;
 
     /// The session of this id, ended or not; `None` if there is none. One whose [generation](Session::generation) is not that of
@@ -50,26 +51,34 @@ pub trait SessionStore {
         user: UserId,
         reason: EndReason,
         at: Timestamp,
+        effects: Effects,
     ) -> Result<bool, StoreError>;
 
     /// Ends the sessions of a user but `except`, in a time that does not depend on how many there are; how many, of more than 1,000
     /// only that. `None`, and nothing happens, if `except` is given and does not live at `at`, or the user is gone: of two that end
-    /// the others at once, one goes on.
+    /// the others at once, one goes on. Where there are no others, nothing happens either.
     async fn end_sessions_of(
         &self,
         user: UserId,
         except: Option<SessionId>,
         reason: EndReason,
         at: Timestamp,
+        effects: Effects,
     ) -> Result<Option<u64>, StoreError>;
 
     /// Takes a refresh token for what it is, as [`refresh::decide`](crate::refresh::decide) says, and stores what follows, all at once:
-    /// of two with the same token one comes first. Concurrent calls are gathered into few commits.
-    async fn rotate_refresh(&self, shown: Presented) -> Result<Rotation, StoreError>;
+    /// of two with the same token one comes first. Concurrent calls are gathered into few commits. A rotation is no event; a late repeat and
+    /// a reuse are ([`Event::of_decision`](crate::event::Event::of_decision)), with the cause of `effects`.
+    async fn rotate_refresh(&self, shown: Presented, effects: Effects) -> Result<Rotation, StoreError>;
 
     /// Gives a session a refresh token newer than any that it ever gave ([`refresh::renewed`](crate::refresh::renewed)), within the limits
     /// that are given; it keeps its own where they are narrower. Returns the session as it then is; `None` if it does not live.
-    async fn renew_refresh(&self, id: SessionId, renewal: Renewal) -> Result<Option<Session>, StoreError>;
+    async fn renew_refresh(
+        &self,
+        id: SessionId,
+        renewal: Renewal,
+        effects: Effects,
+    ) -> Result<Option<Session>, StoreError>;
 
     /// What was revoked at `since` or later: what the revocation feed says.
     async fn revocations(&self, since: Timestamp) -> Result<Revocations, StoreError>;

@@ -58,11 +58,21 @@ pub trait UserStore {
     ///
     /// # Errors
     /// As [`create_user`](Self::create_user).
-    async fn update_user(&self, id: UserId, change: UserChange) -> Result<Option<User>, WriteUserError>;
+    async fn update_user(
+        &self,
+        id: UserId,
+        change: UserChange,
+        effects: Effects,
+    ) -> Result<Option<User>, WriteUserError>;
 
     /// Stores a new password, ends the user's sessions but `keep_session` with [`EndReason::PasswordChanged`] (or the given reason), and sets
     /// `tokens_valid_after`, all at once. `false` if the user is gone, or the stored hash is no longer `expected`.
-    async fn change_password(&self, id: UserId, change: PasswordChange) -> Result<bool, StoreError>;
+    async fn change_password(
+        &self,
+        id: UserId,
+        change: PasswordChange,
+        effects: Effects,
+    ) -> Result<bool, StoreError>;
 
     /// Ends all sessions of a user and sets `tokens_valid_after`, in a time that does not depend on how many there are; how many it
     /// ended, of more than 1,000 only that. `None` if there is no such user.
@@ -71,6 +81,7 @@ pub trait UserStore {
         id: UserId,
         reason: EndReason,
         at: Timestamp,
+        effects: Effects,
     ) -> Result<Option<u64>, StoreError>;
 
     /// Gives users whom SQL by hand has written the keys of [`EmailKey`] and [`UsernameKey`]; how many. Of two with the same key the
@@ -84,18 +95,20 @@ pub trait UserStore {
     /// The users whose key belongs to an older one.
     async fn key_collisions(&self) -> Result<Vec<KeyCollision>, StoreError>;
 
-    /// [`sign_out_user`](Self::sign_out_user) with [`EndReason::SignedOut`] for at most `limit` users, by id, those after `after`; `None` if
+    /// [`sign_out_user`](Self::sign_out_user) for at most `limit` users, by id, those after `after`; `None` if
     /// there are no more.
     async fn sign_out_users(
         &self,
         after: Option<UserId>,
         limit: u32,
+        reason: EndReason,
         at: Timestamp,
+        effects: Effects,
     ) -> Result<Option<SignedOut>, StoreError>;
 
     /// Deletes a user with groups and permissions and ends the sessions with [`EndReason::UserDeleted`] (a trigger, so that
     /// SQL by hand does it too); `false` if there was none. The id is never used again.
-    async fn delete_user(&self, id: UserId) -> Result<bool, StoreError>;
+    async fn delete_user(&self, id: UserId, effects: Effects) -> Result<bool, StoreError>;
 }
 
 /// Who was signed out.

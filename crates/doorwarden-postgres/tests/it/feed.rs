@@ -2,7 +2,7 @@ use crate::proxy::{Network, Proxy};
 use crate::support::{Ear, Heard, database, now, session, user};
 use doorwarden_core::store::{Change, GroupStore, Rotation, SessionStore, Store};
 use doorwarden_postgres::{PostgresOptions, PostgresStore};
-use doorwarden_testkit::presented;
+use doorwarden_testkit::{no_effects, presented};
 use std::time::{Duration, Instant};
 
 const SOON: Duration = Duration::from_millis(100);
@@ -14,7 +14,7 @@ async fn sql_by_hand_is_told_within_100_ms() {
     let sql = database.sql().await;
     let anna = user(&store, "anna").await;
     let of_anna = session(&store, &anna, None).await;
-    store.create_group("editors").await.unwrap();
+    store.create_group("editors", no_effects()).await.unwrap();
     let mut ear = Ear::connected(&store).await;
     let id = anna.id;
     for (statement, change) in [
@@ -150,7 +150,7 @@ async fn behind_a_transaction_pool_the_log_is_read_without_notifications() {
     let anna = user(&store, "anna").await;
     let of_anna = session(&store, &anna, Some(0)).await;
     assert!(matches!(
-        store.rotate_refresh(presented(of_anna.id, 0, now())).await.unwrap(),
+        store.rotate_refresh(presented(of_anna.id, 0, now()), no_effects()).await.unwrap(),
         Rotation::Rotated(_)
     ));
     let mut ear = Ear::connected(&store).await;

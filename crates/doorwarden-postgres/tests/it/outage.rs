@@ -37,10 +37,10 @@ async fn everything_is_unavailable(store: &PostgresStore, anna: &User) {
         async { unavailable(&store.account(anna.id).await) },
         async { unavailable(&store.count_users().await) },
         async { unavailable(&store.users(&UserFilter::default(), None, 10).await) },
-        async { unavailable(&store.delete_user(anna.id).await) },
+        async { unavailable(&store.delete_user(anna.id, no_effects()).await) },
         async { unavailable(&store.open_session(login(anna), no_effects()).await) },
         async { unavailable(&store.session(id).await) },
-        async { unavailable(&store.rotate_refresh(presented(id, 0, now())).await) },
+        async { unavailable(&store.rotate_refresh(presented(id, 0, now()), no_effects()).await) },
         async { unavailable(&store.touch_sessions(&[(id, now())]).await) },
         async { unavailable(&store.purge_sessions(now(), 10).await) },
         async { unavailable(&store.groups().await) },
@@ -48,7 +48,7 @@ async fn everything_is_unavailable(store: &PostgresStore, anna: &User) {
         async {
             let created = store.create_user(new_user("bert"), no_effects()).await;
             assert!(matches!(created, Err(WriteUserError::Store(StoreError::Unavailable(_)))), "{created:?}");
-            let changed = store.update_user(anna.id, change()).await;
+            let changed = store.update_user(anna.id, change(), no_effects()).await;
             assert!(matches!(changed, Err(WriteUserError::Store(StoreError::Unavailable(_)))), "{changed:?}");
         },
         async {
@@ -75,8 +75,10 @@ async fn a_server_that_is_silent_is_unavailable_within_two_seconds_and_comes_bac
     let Some((_database, proxy, store, anna)) = behind_proxy().await else { return };
     proxy.set(Network::Silent);
     let started = Instant::now();
-    let slow =
-        tokio::join!(store.user(anna.id), store.rotate_refresh(presented(SessionId(Uuid::nil()), 0, now())));
+    let slow = tokio::join!(
+        store.user(anna.id),
+        store.rotate_refresh(presented(SessionId(Uuid::nil()), 0, now()), no_effects())
+    );
     unavailable(&slow.0);
     unavailable(&slow.1);
     assert!(started.elapsed() < LIMIT, "{:?}", started.elapsed());
@@ -136,7 +138,7 @@ async fn a_statement_that_waits_for_a_lock_gives_up_in_time() {
     let sql = database.sql().await;
     sql.batch_execute("BEGIN; LOCK TABLE users").await.unwrap();
     let started = Instant::now();
-    unavailable(&store.delete_user(anna.id).await);
+    unavailable(&store.delete_user(anna.id, no_effects()).await);
     assert!(started.elapsed() < LIMIT);
     sql.batch_execute("COMMIT").await.unwrap();
     assert!(store.user(anna.id).await.unwrap().is_some(), "what was given up has not happened");
@@ -156,7 +158,7 @@ async fn a_closed_store_is_unavailable_and_has_finished_what_was_begun() {
         .iter()
         .map(|session| {
             let (store, id) = (store.clone(), session.id);
-            tokio::spawn(async move { store.rotate_refresh(presented(id, 0, now())).await })
+            tokio::spawn(async move { store.rotate_refresh(presented(id, 0, now()), no_effects()).await })
         })
         .collect();
     tokio::task::yield_now().await;

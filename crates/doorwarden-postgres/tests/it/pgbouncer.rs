@@ -3,7 +3,7 @@
 use crate::support::{Database, Ear, Heard, database, now, session, user};
 use doorwarden_core::store::{Change, Rotation, SessionStore, Store, StoreError, UserStore};
 use doorwarden_postgres::{PostgresOptions, PostgresStore};
-use doorwarden_testkit::{TempDir, presented, skip, sqlite_path, wait_until};
+use doorwarden_testkit::{TempDir, no_effects, presented, skip, sqlite_path, wait_until};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Stdio};
@@ -82,7 +82,7 @@ async fn works(store: &PostgresStore, database: &Database) {
     database.sql().await.batch_execute("UPDATE users SET is_staff = true").await.unwrap();
     ear.until(Heard::Change(Change::User(anna.id))).await;
     let of_anna = session(store, &anna, Some(0)).await;
-    let rotated = store.rotate_refresh(presented(of_anna.id, 0, now())).await.unwrap();
+    let rotated = store.rotate_refresh(presented(of_anna.id, 0, now()), no_effects()).await.unwrap();
     assert!(matches!(rotated, Rotation::Rotated(_)), "{rotated:?}");
 
     let lock = database.sql().await;

@@ -3,6 +3,7 @@
 use crate::support::{database, now, user};
 use doorwarden_core::session::EndReason;
 use doorwarden_core::store::{SessionStore, UserStore};
+use doorwarden_testkit::no_effects;
 use std::time::Duration;
 
 #[tokio::test]
@@ -19,7 +20,8 @@ async fn whoever_waited_for_a_login_ends_its_session() {
     );
     sql.batch_execute(&open).await.unwrap();
     let (other, id) = (store.clone(), anna.id);
-    let signing_out = tokio::spawn(async move { other.sign_out_user(id, EndReason::SignedOut, now()).await });
+    let signing_out =
+        tokio::spawn(async move { other.sign_out_user(id, EndReason::SignedOut, now(), no_effects()).await });
     tokio::time::sleep(Duration::from_millis(100)).await;
     sql.batch_execute("COMMIT").await.unwrap();
     assert_eq!(signing_out.await.unwrap().unwrap(), Some(1));

@@ -14,7 +14,9 @@ async fn all_at_once(
         .into_iter()
         .map(|(id, counter)| {
             let store = store.clone();
-            tokio::spawn(async move { store.rotate_refresh(presented(id, counter, now())).await })
+            tokio::spawn(
+                async move { store.rotate_refresh(presented(id, counter, now()), no_effects()).await },
+            )
         })
         .collect();
     let mut results = Vec::new();
@@ -117,8 +119,11 @@ async fn nobody_who_has_gone_loses_his_token() {
     let store = database.migrated().await;
     let anna = user(&store, "anna").await;
     let id = session(&store, &anna, Some(0)).await.id;
-    drop(tokio::time::timeout(Duration::ZERO, store.rotate_refresh(presented(id, 0, now()))).await);
-    let again = store.rotate_refresh(presented(id, 0, now())).await.unwrap();
+    drop(
+        tokio::time::timeout(Duration::ZERO, store.rotate_refresh(presented(id, 0, now()), no_effects()))
+            .await,
+    );
+    let again = store.rotate_refresh(presented(id, 0, now()), no_effects()).await.unwrap();
     assert!(
         matches!(&again, Rotation::Rotated(s) | Rotation::Repeated(s, _) if s.refresh_counter == Some(1)),
         "{again:?}"

@@ -195,7 +195,7 @@ async fn behind_a_transaction_pool_the_server_gives_up_what_waits_too() {
         PostgresStore::connect(&PostgresOptions::new(format!("{}?pgbouncer=true", database.url()))).unwrap();
     let sql = database.sql().await;
     sql.batch_execute("BEGIN; LOCK TABLE users").await.unwrap();
-    let refused = tokio::join!(store.delete_user(anna.id), store.user(anna.id));
+    let refused = tokio::join!(store.delete_user(anna.id, no_effects()), store.user(anna.id));
     assert!(
         matches!(refused, (Err(StoreError::Unavailable(_)), Err(StoreError::Unavailable(_)))),
         "{refused:?}"

@@ -35,7 +35,7 @@ async fn a_new_spelling_with_the_old_key_keeps_the_key() {
         (Username::from_stored("Änne"), EmailAddress::from_stored("Änne@example.com"));
     let anna = store.create_user(new, no_effects()).await.unwrap();
     let change = UserChange { username: Some(Username::from_stored("ÄNNE")), ..UserChange::default() };
-    store.update_user(anna.id, change).await.unwrap().unwrap();
+    store.update_user(anna.id, change, no_effects()).await.unwrap().unwrap();
     let key: String = sql.query_one("SELECT username_key FROM users", &[]).await.unwrap().get(0);
     assert_eq!(key, Username::from_stored("ÄNNE").key().as_str());
 }

@@ -6,10 +6,10 @@ use crate::config::Config;
 use crate::failure::Failure;
 use crate::output::{Output, count};
 use clap::Args;
-use doorwarden::DatabaseUrl;
 use doorwarden::core::flow::restored::{SKIPPED_IDS, restored};
 use doorwarden::core::store::{Restored, Store};
 use doorwarden::core::time::{Clock, SystemClock};
+use doorwarden::{Actor, DatabaseUrl};
 use rusqlite::{Connection, OpenFlags};
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -147,7 +147,7 @@ async fn finish(config: &Config, store: &dyn Store, keep_sessions: bool) -> Resu
             );
         }
     }
-    Ok(restored(store, SystemClock.now(), keep_sessions).await?)
+    Ok(restored(store, SystemClock.now(), keep_sessions, &Actor::Operator.into()).await?)
 }
 
 fn told(done: Restored) -> String {

@@ -1,8 +1,10 @@
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::output::{Output, count};
-use doorwarden::BuildError;
+use doorwarden::core::flow::permissions::declare_permissions;
 use doorwarden::core::store::Store;
+use doorwarden::core::time::{Clock, SystemClock};
+use doorwarden::{Actor, BuildError};
 use serde_json::json;
 use std::sync::Arc;
 
@@ -27,7 +29,8 @@ pub(super) async fn run(config: &Config, check: bool, out: Output) -> Result<(),
     }
     store.migrate().await?;
     if !permissions.is_empty() {
-        store.declare_permissions(&permissions).await?;
+        let (at, origin) = (SystemClock.now(), Actor::Operator.into());
+        declare_permissions(store.as_ref(), &permissions, at, &origin).await?;
     }
     store.close().await;
     report(out, "applied", &pending)

@@ -15,7 +15,7 @@ fn account(name: &str) -> String {
     format!(r#"{{"email": "{name}@example.com", "username": "{name}", "password": "correct horse battery"}}"#)
 }
 
-/// Clients that register accounts until they are told to stop, and keep a journal of every 201.
+/// Clients that register accounts until they are told to stop, and keep a journal of every 201. Every other account logs out and in again.
 struct Load {
     stop: Arc<AtomicBool>,
     journal: Arc<Mutex<Vec<String>>>,
@@ -36,7 +36,22 @@ impl Load {
                     }
                     let name = format!("r{round}c{client}n{number}");
                     match call(port, "POST", "/registration", "", &account(&name)) {
-                        Ok((201, _)) => journal.lock().unwrap().push(name),
+                        Ok((201, answer)) => {
+                            journal.lock().unwrap().push(name.clone());
+                            if number % 2 == 0 {
+                                let token = answer.split('"').nth_back(1).unwrap();
+                                for (path, token, done) in [("/logout", token, 204), ("/login", "", 200)] {
+                                    match call(port, "POST", path, token, &account(&name)) {
+                                        Ok((503, _)) | Err(_) => {}
+                                        Ok((status, _)) if status == done => {}
+                                        Ok((_, answer)) => {
+                                            eprintln!("{answer}");
+                                            refused.fetch_add(1, Ordering::Relaxed);
+                                        }
+                                    }
+                                }
+                            }
+                        }
                         Ok((503, _)) | Err(_) => std::thread::sleep(Duration::from_millis(5)),
                         Ok((_, answer)) => {
                             eprintln!("{answer}");
@@ -70,6 +85,38 @@ impl Load {
     }
 }
 
+/// Every change has its event, and every event its change.
+fn is_audited(site: &Site) {
+    let users = ("SELECT id FROM users", "SELECT user_id FROM doorwarden_audit WHERE kind = 'user_created'");
+    let sessions = (
+        "SELECT id FROM doorwarden_sessions",
+        "SELECT session_id FROM doorwarden_audit WHERE kind IN ('session_opened', 'logged_in')",
+    );
+    let ends = (
+        "SELECT id FROM doorwarden_sessions WHERE end_reason = 'logged_out'",
+        "SELECT session_id FROM doorwarden_audit WHERE kind = 'session_ended'",
+    );
+    for (changes, events) in [users, sessions, ends] {
+        assert!(count(site, changes) > 0, "{changes}");
+        assert_eq!(count(site, changes), count(site, events), "{events}");
+        assert_eq!(count(site, &format!("{changes} EXCEPT {events}")), 0, "{events}");
+    }
+}
+
+/// How many rows a query has.
+fn count(site: &Site, query: &str) -> i64 {
+    let sql = format!("SELECT count(*) FROM ({query}) AS counted");
+    let Some(url) = site.environment().get("DOORWARDEN_DATABASE_URL") else {
+        let database = rusqlite::Connection::open(site.path("doorwarden.db")).unwrap();
+        return database.query_row(&sql, (), |row| row.get(0)).unwrap();
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let client = doorwarden_postgres::PostgresOptions::new(url).client().await.unwrap();
+        client.query_one(&sql, &[]).await.unwrap().get(0)
+    })
+}
+
 fn kill_under_load(site: &Site) {
     let port = free_port();
     let mut acknowledged = Vec::new();
@@ -97,16 +144,17 @@ fn kill_under_load(site: &Site) {
     for name in stored.iter().rev().take(5) {
         assert_eq!(service.status("POST", "/login", &account(name)), Some(200), "{name}");
     }
+    is_audited(site);
     eprintln!("{} acknowledged, none lost", acknowledged.len());
 }
 
 #[test]
-fn drill_no_acknowledged_account_is_lost_when_the_service_is_killed_on_sqlite() {
+fn drill_no_acknowledged_change_or_event_is_lost_when_the_service_is_killed_on_sqlite() {
     kill_under_load(&Site::sqlite());
 }
 
 #[test]
-fn drill_no_acknowledged_account_is_lost_when_the_service_is_killed_on_postgres() {
+fn drill_no_acknowledged_change_or_event_is_lost_when_the_service_is_killed_on_postgres() {
     if let Some(site) = Site::postgres() {
         kill_under_load(&site);
     }
@@ -175,6 +223,9 @@ fn drill_a_killed_database_is_said_at_once_and_survived_without_a_restart() {
         acknowledged += 1;
         let token = answer.split("\"token\":\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
         assert_eq!(service.call("GET", "/me", token, "").unwrap().0, 200);
+        let login = service.call("POST", "/login", "", &account(&name)).unwrap().1;
+        let second = login.split('"').nth_back(1).unwrap();
+        assert_eq!(service.call("POST", "/logout", second, "").unwrap().0, 204);
 
         server.kill();
         std::thread::sleep(Duration::from_millis(500));
@@ -200,4 +251,5 @@ fn drill_a_killed_database_is_said_at_once_and_survived_without_a_restart() {
     }
     let users = site.run(&["user", "list", "--json"]).succeeds().json();
     assert_eq!(users.as_array().unwrap().len(), acknowledged);
+    is_audited(&site);
 }

@@ -6,6 +6,7 @@ use doorwarden::core::identity::EmailAddress;
 use doorwarden::core::permission::Group;
 use doorwarden::core::settings::WithoutSession;
 use doorwarden::core::user::UserChange;
+use doorwarden_testkit::no_effects;
 use serde_json::{Value, json};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -124,8 +125,8 @@ async fn a_second_run_changes_nothing(source: Database, target: Database, _: Val
     // What happens here afterwards stays, too.
     let change =
         UserChange { email: Some(EmailAddress::from_stored("alice@new.example")), ..UserChange::default() };
-    store.update_user(UserId(1), change).await.unwrap();
-    store.remove_from_group(UserId(1), "editors").await.unwrap();
+    store.update_user(UserId(1), change, no_effects()).await.unwrap();
+    store.remove_from_group(UserId(1), "editors", no_effects()).await.unwrap();
     store.close().await;
     let before = (target.accounts().await, groups(&target).await);
     for conflict in ["skip", "skip"] {

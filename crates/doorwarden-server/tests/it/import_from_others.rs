@@ -4,7 +4,7 @@ use crate::django::{Database, import, import_command, program, run};
 use crate::import::auth_user;
 use doorwarden::UserId;
 use doorwarden::core::settings::WithoutSession;
-use doorwarden_testkit::{RawSql, skip};
+use doorwarden_testkit::{RawSql, no_effects, skip};
 use serde_json::{Value, json};
 
 /// `secretpass99` in the oldest of Django's formats.
@@ -260,7 +260,7 @@ async fn a_group_with_other_permissions_stops_the_import() {
     let target = Database::sqlite();
     import(&first, &target, &[], 0);
     let store = target.store();
-    store.revoke_from_group("editors", &"blog.add_post".parse().unwrap()).await.unwrap();
+    store.revoke_from_group("editors", &"blog.add_post".parse().unwrap(), no_effects()).await.unwrap();
     store.close().await;
     let report = import(&source, &target, &[], 1);
     assert_eq!(

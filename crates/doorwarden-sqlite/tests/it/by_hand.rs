@@ -13,17 +13,17 @@ async fn what_is_deleted_takes_its_grants_along() {
     let t = open().await.unwrap();
     let add = Permission { name: "blog.add".parse().unwrap(), label: String::new() };
     let view = Permission { name: "blog.view".parse().unwrap(), label: String::new() };
-    t.store.declare_permissions(&[add.clone(), view.clone()]).await.unwrap();
+    t.store.declare_permissions(&[add.clone(), view.clone()], no_effects()).await.unwrap();
     for group in ["editors", "writers"] {
-        t.store.create_group(group).await.unwrap();
-        t.store.grant_to_group(group, &add.name).await.unwrap();
-        t.store.grant_to_group(group, &view.name).await.unwrap();
+        t.store.create_group(group, no_effects()).await.unwrap();
+        t.store.grant_to_group(group, &add.name, no_effects()).await.unwrap();
+        t.store.grant_to_group(group, &view.name, no_effects()).await.unwrap();
     }
     let (ada, bob) = (t.user("ada").await.id, t.user("bob").await.id);
     for user in [ada, bob] {
-        t.store.add_to_group(user, "editors").await.unwrap();
-        t.store.add_to_group(user, "writers").await.unwrap();
-        t.store.grant_to_user(user, &add.name).await.unwrap();
+        t.store.add_to_group(user, "editors", no_effects()).await.unwrap();
+        t.store.add_to_group(user, "writers", no_effects()).await.unwrap();
+        t.store.grant_to_user(user, &add.name, no_effects()).await.unwrap();
     }
     t.by_hand("DELETE FROM users WHERE username = 'bob'").await;
     t.by_hand("DELETE FROM doorwarden_permissions WHERE name = 'blog.add'").await;
@@ -73,8 +73,8 @@ async fn whoever_an_update_overwrites_is_told_and_loses_the_sessions() {
     ] {
         let t = open().await.unwrap();
         let (ada, bob) = (t.user("ada").await.id, t.user("bob").await.id);
-        t.store.create_group("editors").await.unwrap();
-        t.store.add_to_group(ada, "editors").await.unwrap();
+        t.store.create_group("editors", no_effects()).await.unwrap();
+        t.store.add_to_group(ada, "editors", no_effects()).await.unwrap();
         let of_ada = t.session(ada, NOON).await.id;
         let heard = Recorder::new();
         t.store.follow(heard.clone());
@@ -148,7 +148,7 @@ async fn a_new_spelling_with_the_old_key_keeps_the_key() {
         email: Some(EmailAddress::from_stored("ÄNNE@example.com")),
         ..UserChange::default()
     };
-    t.store.update_user(anna.id, change).await.unwrap().unwrap();
+    t.store.update_user(anna.id, change, no_effects()).await.unwrap().unwrap();
     let found = t.store.user_by_email(&EmailKey::of("änne@example.com")).await.unwrap().unwrap();
     assert_eq!((found.id, found.email.as_str()), (anna.id, "ÄNNE@example.com"));
     let found = t.store.user_by_username(&Username::from_stored("änne").key()).await.unwrap();
@@ -188,7 +188,7 @@ async fn an_instant_beyond_the_calendar_is_stored_as_its_last_one() {
     let t = open().await.unwrap();
     let ada = t.user("ada").await.id;
     let never = doorwarden_core::time::Timestamp::from_micros(i64::MAX);
-    t.store.sign_out_user(ada, EndReason::SignedOut, never).await.unwrap();
+    t.store.sign_out_user(ada, EndReason::SignedOut, never, no_effects()).await.unwrap();
     let stored = t.read(ada).await.tokens_valid_after.unwrap();
     assert_eq!(stored.to_string(), "9999-12-31T23:59:59.999999Z");
     assert_eq!(t.store.revocations(NOON).await.unwrap().users, [(ada, stored)]);

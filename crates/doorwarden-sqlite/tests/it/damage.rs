@@ -2,7 +2,7 @@
 
 use crate::support::open;
 use doorwarden_core::store::{StoreError, UserFilter};
-use doorwarden_testkit::{NOON, TestStore, presented};
+use doorwarden_testkit::{NOON, TestStore, no_effects, presented};
 
 fn why<T: std::fmt::Debug>(result: Result<T, StoreError>) -> String {
     match result {
@@ -62,7 +62,7 @@ async fn a_damaged_session_is_named_by_column_and_id() {
         assert_eq!(why(t.store.session(session.id).await), expected);
     }
     assert!(matches!(
-        t.store.rotate_refresh(presented(session.id, 0, NOON)).await,
+        t.store.rotate_refresh(presented(session.id, 0, NOON), no_effects()).await,
         Err(StoreError::Failed(_))
     ));
     assert_eq!(t.read_session(other.id).await, other);

@@ -62,7 +62,7 @@ async fn a_log_that_was_purged_past_the_follower_means_everything() {
     database.connection().execute_batch(sql).unwrap();
     heard.until_heard(Change::Everything).await;
     heard.clear();
-    store.update_user(ada, staff(false)).await.unwrap();
+    store.update_user(ada, staff(false), no_effects()).await.unwrap();
     heard.until_heard(Change::User(ada)).await;
     store.close().await;
 }
@@ -73,7 +73,7 @@ async fn numbers_that_begin_anew_mean_everything() {
     let store = database.store();
     store.migrate().await.unwrap();
     let ada = store.create_user(new_user("ada"), no_effects()).await.unwrap().id;
-    store.update_user(ada, staff(true)).await.unwrap();
+    store.update_user(ada, staff(true), no_effects()).await.unwrap();
     let heard = Recorder::new();
     store.follow(heard.clone());
     heard.until_connected().await;
@@ -82,7 +82,7 @@ async fn numbers_that_begin_anew_mean_everything() {
     database.connection().execute_batch(sql).unwrap();
     heard.until_heard(Change::Everything).await;
     heard.clear();
-    store.update_user(ada, staff(false)).await.unwrap();
+    store.update_user(ada, staff(false), no_effects()).await.unwrap();
     heard.until_heard(Change::User(ada)).await;
     store.close().await;
 }

@@ -72,12 +72,12 @@ async fn a_database_that_is_moved_away_and_back_is_unavailable_meanwhile() {
     std::fs::rename(&database.path, &away).unwrap();
     assert!(matches!(store.ping().await, Err(StoreError::Unavailable(_))));
     assert!(matches!(store.user(ada.id).await, Err(StoreError::Unavailable(_))));
-    assert!(matches!(store.delete_user(ada.id).await, Err(StoreError::Unavailable(_))));
+    assert!(matches!(store.delete_user(ada.id, no_effects()).await, Err(StoreError::Unavailable(_))));
     assert!(!database.path.exists(), "nobody makes an empty one in its place");
     std::fs::rename(&away, &database.path).unwrap();
     store.ping().await.unwrap();
     assert_eq!(store.user(ada.id).await.unwrap(), Some(ada.clone()));
-    assert!(store.delete_user(ada.id).await.unwrap());
+    assert!(store.delete_user(ada.id, no_effects()).await.unwrap());
     store.close().await;
 }
 

@@ -27,12 +27,12 @@ async fn a_commit_that_fails_is_not_told_as_a_success() {
                 CREATE TRIGGER trap AFTER UPDATE OF refresh_counter ON doorwarden_sessions
                 BEGIN INSERT INTO child VALUES (99); END";
     database.connection().execute_batch(trap).unwrap();
-    let rotated = store.rotate_refresh(presented(session.id, 0, NOON)).await;
+    let rotated = store.rotate_refresh(presented(session.id, 0, NOON), no_effects()).await;
     assert!(matches!(rotated, Err(StoreError::Failed(_))), "{rotated:?}");
     assert_eq!(store.session(session.id).await.unwrap(), Some(session.clone()));
 
     database.connection().execute_batch("DROP TRIGGER trap").unwrap();
-    let rotated = store.rotate_refresh(presented(session.id, 0, NOON)).await.unwrap();
+    let rotated = store.rotate_refresh(presented(session.id, 0, NOON), no_effects()).await.unwrap();
     assert!(matches!(rotated, Rotation::Rotated(_)), "the connection is as good as before");
     store.close().await;
 }
@@ -44,7 +44,7 @@ async fn the_log_does_not_grow_with_the_number_of_rotations() {
     store.migrate().await.unwrap();
     let session = session(&store, "ada").await;
     for counter in 0..1000 {
-        store.rotate_refresh(presented(session.id, counter, NOON)).await.unwrap();
+        store.rotate_refresh(presented(session.id, counter, NOON), no_effects()).await.unwrap();
     }
     let log = std::fs::metadata(format!("{}-wal", database.path.display())).unwrap().len();
     assert!(log < 1_000_000, "{log} bytes");
@@ -107,10 +107,10 @@ async fn what_nobody_waits_for_any_more_is_not_begun() {
     let session = session(&store, "ada").await;
     let other = database.connection();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let first = store.rotate_refresh(presented(session.id, 0, NOON));
+    let first = store.rotate_refresh(presented(session.id, 0, NOON), no_effects());
     let abandoned = async {
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        let rotation = store.rotate_refresh(presented(session.id, 1, NOON));
+        let rotation = store.rotate_refresh(presented(session.id, 1, NOON), no_effects());
         let cut = tokio::time::timeout(std::time::Duration::from_millis(50), rotation).await;
         assert!(cut.is_err());
         other.execute_batch("ROLLBACK").unwrap();

@@ -1,14 +1,26 @@
 //! An event is there if and only if its change is.
 
-use crate::{NOON, TestStore, hash, issued, login, new_session, new_user, opening, seconds};
+use super::import::account;
+use super::keys::key;
+use super::property::at_once;
+use crate::{
+    NOON, TestStore, hash, issued, login, new_session, new_user, no_effects, opening, presented, renewal,
+    seconds,
+};
 use doorwarden_core::audit::{Actor, AuditRecord, Effects, Origin, Outcome};
 use doorwarden_core::authentication::Purpose;
-use doorwarden_core::event::{Event, LoginFailure};
-use doorwarden_core::session::{ClientInfo, SessionId};
-use doorwarden_core::store::WriteUserError;
-use doorwarden_core::time::Timestamp;
-use doorwarden_core::user::UserId;
+use doorwarden_core::event::{Event, LoginFailure, RepeatSign, UpdatedFields};
+use doorwarden_core::identity::Username;
+use doorwarden_core::permission::{Permission, PermissionName};
+use doorwarden_core::refresh::Repeat;
+use doorwarden_core::session::{ClientInfo, EndReason, SessionId};
+use doorwarden_core::store::{PasswordChange, Rotation, SigningKey, WriteUserError};
+use doorwarden_core::time::{Clock, SystemClock, Timestamp};
+use doorwarden_core::user::{UserChange, UserId};
 use serde_json::{Value, json};
+
+/// An id that nobody has.
+const NOBODY: UserId = UserId(4711);
 
 const AT: Timestamp = Timestamp::from_micros(NOON.as_micros() + 1);
 
@@ -128,7 +140,7 @@ pub async fn a_session_that_is_opened_is_an_event_and_one_that_is_refused_is_non
         assert!(is_open);
         Log::are(&log.news().await, &[event]);
     }
-    for (user, password) in [(ada, Some("wrong")), (UserId(ada.0 + 1), None)] {
+    for (user, password) in [(ada, Some("wrong")), (NOBODY, None)] {
         assert!(!open(user, password).await.1);
         assert_eq!(log.news().await, []);
     }
@@ -152,4 +164,321 @@ pub async fn sessions_that_end_because_there_are_too_many_are_events(t: &TestSto
     // What one statement writes has no order.
     news.sort_by_key(|record| (record.kind != "session_opened", record.session));
     Log::are(&news, &events);
+}
+
+pub async fn a_user_who_is_changed_is_an_event_and_one_who_is_not_there_is_none(t: &TestStore) {
+    let ada = t.user("ada").await.id;
+    t.user("bob").await;
+    let mut log = Log::of(t);
+    let updated =
+        |user, change: &UserChange| effects([Event::UserUpdated { user, fields: UpdatedFields::of(change) }]);
+    let change = UserChange {
+        is_staff: Some(true),
+        metadata: [("secret".to_owned(), json!("typed"))].into_iter().collect(),
+        ..UserChange::default()
+    };
+    assert!(t.store.update_user(ada, change.clone(), updated(ada, &change)).await.unwrap().is_some());
+    let news = log.news().await;
+    Log::are(&news, &[Event::UserUpdated { user: ada, fields: UpdatedFields::of(&change) }]);
+    assert_eq!(json!(news[0].data), json!({"metadata": "changed", "is_staff": true}));
+
+    let taken = UserChange { username: Some(Username::from_stored("bob")), ..UserChange::default() };
+    assert!(t.store.update_user(ada, taken.clone(), updated(ada, &taken)).await.is_err());
+    assert_eq!(t.store.update_user(NOBODY, change.clone(), updated(NOBODY, &change)).await.unwrap(), None);
+    assert_eq!(log.news().await, []);
+
+    let deleted = |user| effects([Event::UserDeleted { user }]);
+    assert!(t.store.delete_user(ada, deleted(ada)).await.unwrap());
+    Log::are(&log.news().await, &[Event::UserDeleted { user: ada }]);
+    assert!(!t.store.delete_user(ada, deleted(ada)).await.unwrap());
+    assert_eq!(log.news().await, []);
+}
+
+pub async fn a_password_that_is_stored_is_an_event_and_one_that_is_refused_is_none(t: &TestStore) {
+    let ada = t.user("ada").await.id;
+    let mut log = Log::of(t);
+    let change = |expected: &str| PasswordChange {
+        password: hash("new"),
+        expected: Some(hash(expected)),
+        at: NOON,
+        keep_session: None,
+        reason: EndReason::PasswordChanged,
+    };
+    let event = || effects([Event::PasswordChanged { user: ada }]);
+    assert!(!t.store.change_password(ada, change("wrong"), event()).await.unwrap());
+    assert!(!t.store.change_password(NOBODY, change("ada"), event()).await.unwrap());
+    assert_eq!(log.news().await, []);
+    assert!(t.store.change_password(ada, change("ada"), event()).await.unwrap());
+    Log::are(&log.news().await, &[Event::PasswordChanged { user: ada }]);
+}
+
+pub async fn an_end_of_sessions_is_an_event_and_says_how_many(t: &TestStore) {
+    let ada = t.user("ada").await.id;
+    let bob = t.user("bob").await.id;
+    let mut log = Log::of(t);
+    let reason = EndReason::LoggedOutEverywhere;
+    let ended = |user, count| Event::SessionsEnded { user, count, reason };
+    let one = t.session(ada, NOON).await.id;
+    let event = Event::SessionEnded { user: ada, session: one, reason: EndReason::Revoked };
+    let end = async |user| {
+        t.store.end_session(one, user, EndReason::Revoked, NOON, effects([event.clone()])).await.unwrap()
+    };
+    assert!(!end(bob).await);
+    assert_eq!(log.news().await, []);
+    assert!(end(ada).await);
+    Log::are(&log.news().await, std::slice::from_ref(&event));
+    assert!(!end(ada).await);
+    assert_eq!(log.news().await, []);
+
+    let kept = t.session(ada, NOON).await.id;
+    t.session(ada, NOON).await;
+    t.session(ada, NOON).await;
+    let others = async |except| {
+        let effects = effects([ended(ada, 0)]);
+        t.store.end_sessions_of(ada, Some(except), reason, NOON, effects).await.unwrap()
+    };
+    assert_eq!(others(one).await, None, "it has ended itself");
+    assert_eq!(log.news().await, []);
+    assert_eq!(others(kept).await, Some(2));
+    Log::are(&log.news().await, &[ended(ada, 2)]);
+    assert_eq!(others(kept).await, Some(0));
+    assert_eq!(log.news().await, [], "there was nothing to end");
+
+    let out =
+        async |user| t.store.sign_out_user(user, reason, NOON, effects([ended(user, 0)])).await.unwrap();
+    assert_eq!(out(ada).await, Some(1));
+    Log::are(&log.news().await, &[ended(ada, 1)]);
+    assert_eq!(out(ada).await, Some(0));
+    Log::are(&log.news().await, &[ended(ada, 0)]);
+    assert_eq!(out(NOBODY).await, None);
+    assert_eq!(log.news().await, []);
+}
+
+pub async fn each_portion_of_those_who_are_signed_out_is_an_event(t: &TestStore) {
+    let mut users = Vec::new();
+    for name in ["ada", "bob", "eve"] {
+        users.push(t.user(name).await.id);
+        t.session(*users.last().unwrap(), NOON).await;
+    }
+    let mut log = Log::of(t);
+    let out = |users, sessions| Event::EverybodySignedOut { users, sessions };
+    let mut last = None;
+    for expected in [Some(out(2, 2)), Some(out(1, 1)), None] {
+        let reason = EndReason::SignedOutByOperator;
+        let portion = t.store.sign_out_users(last, 2, reason, NOON, effects([out(0, 0)])).await.unwrap();
+        last = portion.and_then(|portion| portion.last).or(last);
+        Log::are(&log.news().await, expected.as_slice());
+    }
+}
+
+pub async fn surplus_sessions_that_end_later_are_events(t: &TestStore) {
+    let ada = t.user("ada").await.id;
+    for n in 0..3 {
+        t.session(ada, NOON.after(seconds(n))).await;
+    }
+    let mut log = Log::of(t);
+    let limit = async |most| t.store.limit_sessions(ada, most, NOON, 10, effects([])).await.unwrap();
+    assert_eq!(limit(3).await, []);
+    assert_eq!(log.news().await, []);
+    let ended = limit(1).await;
+    assert_eq!(ended.len(), 2);
+    let mut news = log.news().await;
+    news.sort_by_key(|record| record.session);
+    Log::are(&news, &Event::surplus(ada, &ended).collect::<Vec<_>>());
+}
+
+pub async fn a_refresh_is_an_event_only_if_something_is_wrong(t: &TestStore) {
+    let ada = t.user("ada").await.id;
+    let session = t.session(ada, NOON).await.id;
+    let mut log = Log::of(t);
+    let show = async |counter, after| {
+        let shown = presented(session, counter, NOON.after(seconds(after)));
+        t.store.rotate_refresh(shown, effects([])).await.unwrap()
+    };
+    assert!(matches!(show(0, 1).await, Rotation::Rotated(_)));
+    assert!(matches!(show(0, 2).await, Rotation::Repeated(_, Repeat::InGrace)));
+    assert_eq!(show(7, 3).await, Rotation::Refused);
+    assert_eq!(log.news().await, []);
+    let late = Event::RefreshRepeated { user: ada, session, sign: RepeatSign::Late };
+    for after in [100, 101] {
+        assert!(matches!(show(0, after).await, Rotation::Repeated(_, Repeat::Late)));
+        Log::are(&log.news().await, std::slice::from_ref(&late));
+    }
+    assert!(matches!(show(0, 102).await, Rotation::Reused(_)));
+    Log::are(&log.news().await, &[Event::RefreshReused { user: ada, session }]);
+    assert_eq!(show(0, 103).await, Rotation::Refused);
+    assert_eq!(log.news().await, []);
+
+    let session = t.session(ada, NOON).await.id;
+    let exchanged = Event::TokenExchanged { user: ada, session };
+    let renew = async |id| {
+        t.store.renew_refresh(id, renewal(NOON), effects([exchanged.clone()])).await.unwrap().is_some()
+    };
+    assert!(renew(session).await);
+    Log::are(&log.news().await, std::slice::from_ref(&exchanged));
+    assert!(!renew(SessionId::UNKNOWN).await);
+    assert_eq!(log.news().await, []);
+}
+
+pub async fn a_change_of_rights_is_an_event_and_what_is_so_already_is_none(t: &TestStore) {
+    let ada = t.user("ada").await.id;
+    let mut log = Log::of(t);
+    let (add, view): (PermissionName, PermissionName) =
+        ("blog.add_post".parse().unwrap(), "blog.view_post".parse().unwrap());
+    let declared = |permission: &PermissionName| Event::PermissionDeclared { permission: permission.clone() };
+    let permission =
+        |name: &PermissionName, label: &str| Permission { name: name.clone(), label: label.to_owned() };
+    let both = || effects([declared(&add), declared(&view)]);
+    let declare =
+        async |permissions: &[Permission]| t.store.declare_permissions(permissions, both()).await.unwrap();
+    assert_eq!(declare(&[permission(&add, "Add")]).await, 1);
+    Log::are(&log.news().await, &[declared(&add)]);
+    assert_eq!(declare(&[permission(&add, "Add"), permission(&view, "View")]).await, 1);
+    Log::are(&log.news().await, &[declared(&view)]);
+    assert_eq!(declare(&[permission(&add, "Add!"), permission(&view, "View")]).await, 1);
+    Log::are(&log.news().await, &[declared(&add)]);
+    assert_eq!(declare(&[permission(&add, "Add!"), permission(&view, "View")]).await, 0);
+    assert_eq!(log.news().await, []);
+
+    let group = "éditors \"'\\";
+    let (name, permission) = (|| group.to_owned(), || add.clone());
+    let store = &t.store;
+    macro_rules! once {
+        ($event:expr, $change:ident($($argument:expr),*)) => {{
+            let event = $event;
+            assert!(store.$change($($argument,)* effects([event.clone()])).await.unwrap());
+            Log::are(&log.news().await, std::slice::from_ref(&event));
+            assert!(matches!(store.$change($($argument,)* effects([event])).await, Ok(false) | Err(_)));
+            assert_eq!(log.news().await, [], "{}", stringify!($change));
+        }};
+    }
+    // What does not exist is given to nobody.
+    assert!(store.add_to_group(ada, group, effects([Event::GroupCreated { group: name() }])).await.is_err());
+    assert_eq!(log.news().await, []);
+    once!(Event::GroupCreated { group: name() }, create_group(group));
+    once!(Event::PermissionGranted { user: ada, permission: permission() }, grant_to_user(ada, &add));
+    once!(
+        Event::GroupPermissionGranted { group: name(), permission: permission() },
+        grant_to_group(group, &add)
+    );
+    once!(Event::GroupMemberAdded { user: ada, group: name() }, add_to_group(ada, group));
+    once!(Event::GroupMemberRemoved { user: ada, group: name() }, remove_from_group(ada, group));
+    once!(
+        Event::GroupPermissionRevoked { group: name(), permission: permission() },
+        revoke_from_group(group, &add)
+    );
+    once!(Event::PermissionRevoked { user: ada, permission: permission() }, revoke_from_user(ada, &add));
+    once!(Event::PermissionDeleted { permission: permission() }, delete_permission(&add));
+    once!(Event::GroupDeleted { group: name() }, delete_group(group));
+}
+
+pub async fn a_change_of_the_signing_keys_is_an_event_and_what_is_refused_is_none(t: &TestStore) {
+    let mut log = Log::of(t);
+    let (first, kid) = (key("first", "", 0), || "first".to_owned());
+    let added = Event::SigningKeyAdded {
+        key: kid(),
+        algorithm: first.algorithm.clone(),
+        signs_from: first.signs_from,
+    };
+    let add = async |key| t.store.add_signing_key(key, effects([added.clone()])).await.unwrap();
+    assert!(add(first.clone()).await);
+    Log::are(&log.news().await, std::slice::from_ref(&added));
+    assert!(!add(key("another", "", 0)).await);
+    assert_eq!(log.news().await, []);
+
+    let resealed = Event::SigningKeyResealed { key: kid() };
+    let reseal =
+        async || t.store.reseal_signing_key(&first, vec![1], effects([resealed.clone()])).await.unwrap();
+    assert!(reseal().await);
+    Log::are(&log.news().await, std::slice::from_ref(&resealed));
+    assert!(!reseal().await);
+    assert_eq!(log.news().await, []);
+
+    let sooner = NOON.before(seconds(9));
+    let scheduled = Event::SigningKeyScheduled { key: kid(), signs_from: sooner, signs_until: Some(NOON) };
+    let schedule = async || {
+        let effects = effects([scheduled.clone()]);
+        t.store.schedule_signing_key(&first, sooner, Some(NOON), effects).await.unwrap()
+    };
+    assert!(schedule().await);
+    Log::are(&log.news().await, std::slice::from_ref(&scheduled));
+    assert!(!schedule().await);
+    assert_eq!(log.news().await, []);
+
+    let revoked = Event::SigningKeyRevoked { key: kid() };
+    let revoke =
+        async || t.store.revoke_signing_key("first", NOON, effects([revoked.clone()])).await.unwrap();
+    assert!(revoke().await);
+    Log::are(&log.news().await, std::slice::from_ref(&revoked));
+    assert!(!revoke().await);
+    assert_eq!(log.news().await, []);
+
+    let all = |count| Event::SigningKeysRevoked { count };
+    let revoke_all = async || t.store.revoke_signing_keys(NOON, effects([all(0)])).await.unwrap();
+    assert_eq!(revoke_all().await, 0);
+    assert_eq!(log.news().await, []);
+    for (kid, predecessor) in [("second", "first"), ("third", "second")] {
+        assert!(t.store.add_signing_key(key(kid, predecessor, 0), no_effects()).await.unwrap());
+    }
+    assert_eq!(revoke_all().await, 2);
+    Log::are(&log.news().await, &[all(2)]);
+
+    // Only what the database's clock says is over is deleted.
+    let long_ago = SystemClock.now().before(seconds(3600));
+    let signs = SigningKey { revoked_at: None, ..key("signs", "third", 0) };
+    let over = SigningKey { revoked_at: Some(long_ago), ..key("over", "signs", 0) };
+    let signs = SigningKey { signs_from: long_ago.after(seconds(7200)), ..signs };
+    for key in [signs, over] {
+        assert!(t.store.add_signing_key(key, no_effects()).await.unwrap());
+    }
+    let delete = async |kid: &str| {
+        let event = Event::SigningKeyDeleted { key: kid.to_owned() };
+        t.store.delete_signing_key(kid, effects([event])).await.unwrap()
+    };
+    assert!(!delete("signs").await && !delete("unknown").await);
+    assert_eq!(log.news().await, []);
+    assert!(delete("over").await);
+    Log::are(&log.news().await, &[Event::SigningKeyDeleted { key: "over".to_owned() }]);
+}
+
+pub async fn each_step_of_an_import_and_a_restore_is_an_event(t: &TestStore) {
+    let mut log = Log::of(t);
+    let mut writer = t.store.import().await.unwrap();
+    let rights = |permissions, groups| Event::RightsImported { permissions, groups };
+    let imported = |count| Event::UsersImported { count };
+    let permission = Permission { name: "blog.add_post".parse().unwrap(), label: "Add".to_owned() };
+    for expected in [&[rights(1, 0)][..], &[]] {
+        let permissions = std::slice::from_ref(&permission);
+        writer.write_rights(permissions, &[], effects([rights(0, 0)])).await.unwrap();
+        Log::are(&log.news().await, expected);
+    }
+    assert_eq!(writer.write(vec![account(6, "ada"), account(7, "bob")]).await.unwrap(), []);
+    assert_eq!(writer.write(vec![account(7, "again"), account(8, "eve")]).await.unwrap(), [UserId(7)]);
+    assert_eq!(log.news().await, [], "the step has not ended");
+    writer.commit(effects([imported(0)])).await.unwrap();
+    Log::are(&log.news().await, &[imported(3)]);
+    assert_eq!(writer.write(vec![account(8, "eve")]).await.unwrap(), [UserId(8)]);
+    writer.commit(effects([imported(0)])).await.unwrap();
+    assert_eq!(log.news().await, []);
+    assert_eq!(writer.write(vec![account(9, "lost")]).await.unwrap(), []);
+    writer.finish().await.unwrap();
+    assert_eq!(log.news().await, [], "the step was not committed");
+
+    t.session(UserId(6), NOON).await;
+    let restored = |keys, sessions| Event::Restored { keys, sessions };
+    t.store.restored(NOON, 10, false, effects([restored(0, 0)])).await.unwrap();
+    Log::are(&log.news().await, &[restored(0, 1)]);
+}
+
+pub async fn of_many_who_change_the_same_each_success_is_one_event(t: &TestStore) {
+    let mut log = Log::of(t);
+    let registrations = (0..16).map(|_| {
+        let store = t.store.clone();
+        async move {
+            let event = Event::UserCreated { user: UserId::NEW };
+            store.create_user(new_user("ada"), effects([event])).await.is_ok()
+        }
+    });
+    let created = at_once(registrations).await.into_iter().filter(|created| *created).count();
+    assert_eq!((created, log.news().await.len()), (1, 1));
 }

@@ -82,8 +82,8 @@ pub async fn deactivation_and_deletion_end_the_sessions(t: &TestStore) {
 
 pub async fn memberships_count_at_once(t: &TestStore) {
     let ada = t.user("ada").await.id;
-    t.store.create_group("editors").await.unwrap();
-    t.store.add_to_group(ada, "editors").await.unwrap();
+    t.store.create_group("editors", no_effects()).await.unwrap();
+    t.store.add_to_group(ada, "editors", no_effects()).await.unwrap();
     t.by_hand("DELETE FROM doorwarden_user_groups").await;
     assert!(t.account(ada).await.groups.is_empty());
 }
@@ -123,7 +123,7 @@ pub async fn a_password_change_of_the_store_is_dated_by_its_caller(t: &TestStore
         keep_session: Some(kept.id),
         reason: EndReason::SignedOut,
     };
-    assert!(t.store.change_password(ada, change).await.unwrap());
+    assert!(t.store.change_password(ada, change, no_effects()).await.unwrap());
     assert_eq!(t.read(ada).await.tokens_valid_after, Some(NOON));
     assert_eq!(t.read_session(other.id).await.ended, Some((NOON, EndReason::SignedOut)));
     assert_eq!(t.read_session(kept.id).await.ended, None);
@@ -168,7 +168,7 @@ pub async fn nobody_gets_the_address_of_a_row_by_hand(t: &TestStore) {
     insert(t, 9, "sql3", "sql@straße.example").await;
     let ada = t.user("ada").await.id;
     let email = Some(EmailAddress::from_stored("sql@xn--strae-oqa.example"));
-    let changed = t.store.update_user(ada, UserChange { email, ..UserChange::default() }).await;
+    let changed = t.store.update_user(ada, UserChange { email, ..UserChange::default() }, no_effects()).await;
     assert!(matches!(changed, Err(WriteUserError::EmailTaken)), "{changed:?}");
 }
 
@@ -196,7 +196,7 @@ pub async fn of_two_with_one_key_the_older_keeps_it(t: &TestStore) {
     // Whoever gets another address has it, and what is free again is given when all keys are looked at.
     t.by_hand("UPDATE users SET email = 'jane@example.com' WHERE id = 50").await;
     assert_eq!(found(t, "jane@example.com").await, Some(50));
-    t.store.delete_user(UserId(40)).await.unwrap();
+    t.store.delete_user(UserId(40), no_effects()).await.unwrap();
     assert_eq!(found(t, "x@müller.de").await, None);
     t.store.doubt_keys().await.unwrap();
     assert!(t.store.resolve_keys().await.unwrap() > 0);
@@ -220,7 +220,7 @@ pub async fn a_session_deleted_by_hand_stays_in_the_feed(t: &TestStore) {
     let logged_out = t.open(pair(new_session(ada, now))).await.id;
     let without_tokens = t.open(Session { refresh_counter: None, ..new_session(ada, now) }).await.id;
     let long_over = t.open(pair(Session { expires_at: NOON, ..new_session(ada, NOON) })).await.id;
-    t.store.end_session(logged_out, ada, EndReason::LoggedOut, now).await.unwrap();
+    t.store.end_session(logged_out, ada, EndReason::LoggedOut, now, no_effects()).await.unwrap();
     t.by_hand("DELETE FROM doorwarden_sessions").await;
     let revoked = t.store.revocations(since).await.unwrap();
     let ids: Vec<_> = revoked.sessions.iter().map(|(id, ..)| *id).collect();
@@ -237,7 +237,7 @@ pub async fn a_clock_that_is_ahead_deletes_no_session_that_lives(t: &TestStore) 
     let now = real_now();
     let living = t.open(Session { expires_at: now.after(seconds(3600)), ..new_session(ada, now) }).await;
     let just_ended = t.session(ada, now).await;
-    t.store.end_session(just_ended.id, ada, EndReason::LoggedOut, now).await.unwrap();
+    t.store.end_session(just_ended.id, ada, EndReason::LoggedOut, now, no_effects()).await.unwrap();
     let two_months_ahead = now.after(seconds(61 * 86_400));
     assert_eq!(t.store.purge_sessions(two_months_ahead, 100).await.unwrap(), 0);
     assert_eq!(t.read_session(living.id).await, living);

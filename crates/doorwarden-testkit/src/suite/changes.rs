@@ -1,6 +1,6 @@
 use super::keys::key;
 use super::property::at_once;
-use crate::{NOON, Recorder, TestStore, hash, new_session, presented, seconds};
+use crate::{NOON, Recorder, TestStore, hash, new_session, no_effects, presented, seconds};
 use doorwarden_core::permission::{Permission, PermissionName};
 use doorwarden_core::session::{EndReason, Session, SessionId};
 use doorwarden_core::store::{Change, PasswordChange};
@@ -32,23 +32,23 @@ async fn told(recorder: &Recorder, done: impl Future, changes: &[Change]) {
 
 /// A change of somebody whom nothing else concerns: when it is heard, everything before it has been.
 async fn everything_told_until_now(t: &TestStore, recorder: &Recorder, marker: UserId) -> Vec<Change> {
-    t.store.update_user(marker, staff(true)).await.unwrap();
+    t.store.update_user(marker, staff(true), no_effects()).await.unwrap();
     recorder.until_heard(Change::User(marker)).await;
-    t.store.update_user(marker, staff(false)).await.unwrap();
+    t.store.update_user(marker, staff(false), no_effects()).await.unwrap();
     let heard = recorder.heard();
     heard.into_iter().filter(|c| *c != Change::User(marker)).collect()
 }
 
 async fn declare(t: &TestStore, name: &str) -> PermissionName {
     let permission = Permission { name: name.parse().unwrap(), label: String::new() };
-    t.store.declare_permissions(std::slice::from_ref(&permission)).await.unwrap();
+    t.store.declare_permissions(std::slice::from_ref(&permission), no_effects()).await.unwrap();
     permission.name
 }
 
 pub async fn whatever_changes_a_user_is_told(t: &TestStore) {
     let ada = t.user("ada").await.id;
     let add = declare(t, "blog.add").await;
-    t.store.create_group("editors").await.unwrap();
+    t.store.create_group("editors", no_effects()).await.unwrap();
     let change = PasswordChange {
         password: hash("new"),
         expected: None,
@@ -59,15 +59,25 @@ pub async fn whatever_changes_a_user_is_told(t: &TestStore) {
     let metadata = [("theme".to_owned(), "dark".into())].into_iter().collect();
     let heard = follow(t).await;
     let user = [Change::User(ada)];
-    told(&heard, t.store.update_user(ada, staff(true)), &user).await;
-    told(&heard, t.store.update_user(ada, UserChange { metadata, ..UserChange::default() }), &user).await;
-    told(&heard, t.store.change_password(ada, change), &user).await;
-    told(&heard, t.store.sign_out_user(ada, EndReason::SignedOut, NOON.after(seconds(1))), &user).await;
-    told(&heard, t.store.add_to_group(ada, "editors"), &user).await;
-    told(&heard, t.store.remove_from_group(ada, "editors"), &user).await;
-    told(&heard, t.store.grant_to_user(ada, &add), &user).await;
-    told(&heard, t.store.revoke_from_user(ada, &add), &user).await;
-    told(&heard, t.store.delete_user(ada), &user).await;
+    told(&heard, t.store.update_user(ada, staff(true), no_effects()), &user).await;
+    told(
+        &heard,
+        t.store.update_user(ada, UserChange { metadata, ..UserChange::default() }, no_effects()),
+        &user,
+    )
+    .await;
+    told(&heard, t.store.change_password(ada, change, no_effects()), &user).await;
+    told(
+        &heard,
+        t.store.sign_out_user(ada, EndReason::SignedOut, NOON.after(seconds(1)), no_effects()),
+        &user,
+    )
+    .await;
+    told(&heard, t.store.add_to_group(ada, "editors", no_effects()), &user).await;
+    told(&heard, t.store.remove_from_group(ada, "editors", no_effects()), &user).await;
+    told(&heard, t.store.grant_to_user(ada, &add, no_effects()), &user).await;
+    told(&heard, t.store.revoke_from_user(ada, &add, no_effects()), &user).await;
+    told(&heard, t.store.delete_user(ada, no_effects()), &user).await;
 }
 
 pub async fn whatever_changes_what_a_group_may_do_is_told_for_all_users(t: &TestStore) {
@@ -77,15 +87,15 @@ pub async fn whatever_changes_what_a_group_may_do_is_told_for_all_users(t: &Test
     // A superuser has every permission there is, so a new one concerns him.
     told(&heard, declare(t, "blog.add"), &all).await;
     let add: PermissionName = "blog.add".parse().unwrap();
-    t.store.create_group("editors").await.unwrap();
-    t.store.add_to_group(ada, "editors").await.unwrap();
-    told(&heard, t.store.grant_to_group("editors", &add), &all).await;
-    told(&heard, t.store.revoke_from_group("editors", &add), &all).await;
-    t.store.grant_to_group("editors", &add).await.unwrap();
+    t.store.create_group("editors", no_effects()).await.unwrap();
+    t.store.add_to_group(ada, "editors", no_effects()).await.unwrap();
+    told(&heard, t.store.grant_to_group("editors", &add, no_effects()), &all).await;
+    told(&heard, t.store.revoke_from_group("editors", &add, no_effects()), &all).await;
+    t.store.grant_to_group("editors", &add, no_effects()).await.unwrap();
     heard.until_heard(Change::AllUsers).await;
     heard.clear();
-    told(&heard, t.store.delete_permission(&add), &all).await;
-    told(&heard, t.store.delete_group("editors"), &all).await;
+    told(&heard, t.store.delete_permission(&add, no_effects()), &all).await;
+    told(&heard, t.store.delete_group("editors", no_effects()), &all).await;
 }
 
 pub async fn every_end_of_a_session_is_told(t: &TestStore) {
@@ -95,41 +105,47 @@ pub async fn every_end_of_a_session_is_told(t: &TestStore) {
         sessions.push(t.session(ada, NOON).await.id);
     }
     let stolen = sessions[0];
-    t.store.rotate_refresh(presented(stolen, 0, NOON)).await.unwrap();
-    t.store.rotate_refresh(presented(stolen, 1, NOON)).await.unwrap();
+    t.store.rotate_refresh(presented(stolen, 0, NOON), no_effects()).await.unwrap();
+    t.store.rotate_refresh(presented(stolen, 1, NOON), no_effects()).await.unwrap();
     let heard = follow(t).await;
-    told(&heard, t.store.rotate_refresh(presented(stolen, 0, NOON)), &[Change::Session(stolen)]).await;
-    let logout = t.store.end_session(sessions[1], ada, EndReason::LoggedOut, NOON);
+    told(
+        &heard,
+        t.store.rotate_refresh(presented(stolen, 0, NOON), no_effects()),
+        &[Change::Session(stolen)],
+    )
+    .await;
+    let logout = t.store.end_session(sessions[1], ada, EndReason::LoggedOut, NOON, no_effects());
     told(&heard, logout, &[Change::Session(sessions[1])]).await;
     // All together end with the user's generation; the one that goes on changes its own.
     let (user, kept) = ([Change::User(ada)], sessions[2]);
     let both = [Change::User(ada), Change::Session(kept)];
-    told(&heard, t.store.end_sessions_of(ada, Some(kept), EndReason::SignedOut, NOON), &both).await;
-    told(&heard, t.store.end_sessions_of(ada, None, EndReason::SignedOut, NOON), &user).await;
-    told(&heard, t.store.sign_out_user(ada, EndReason::SignedOut, NOON), &user).await;
+    told(&heard, t.store.end_sessions_of(ada, Some(kept), EndReason::SignedOut, NOON, no_effects()), &both)
+        .await;
+    told(&heard, t.store.end_sessions_of(ada, None, EndReason::SignedOut, NOON, no_effects()), &user).await;
+    told(&heard, t.store.sign_out_user(ada, EndReason::SignedOut, NOON, no_effects()), &user).await;
     let off = UserChange { is_active: Some(false), ..UserChange::default() };
-    told(&heard, t.store.update_user(ada, off), &user).await;
+    told(&heard, t.store.update_user(ada, off, no_effects()), &user).await;
     let on = UserChange { is_active: Some(true), ..UserChange::default() };
-    told(&heard, t.store.update_user(ada, on), &user).await;
-    told(&heard, t.store.delete_user(ada), &user).await;
+    told(&heard, t.store.update_user(ada, on, no_effects()), &user).await;
+    told(&heard, t.store.delete_user(ada, no_effects()), &user).await;
 }
 
 pub async fn changed_keys_are_told(t: &TestStore) {
     let heard = follow(t).await;
-    told(&heard, t.store.add_signing_key(key("first", "", 0)), &[Change::Keys]).await;
-    told(&heard, t.store.revoke_signing_key("first", NOON), &[Change::Keys]).await;
-    told(&heard, t.store.delete_signing_key("first"), &[Change::Keys]).await;
+    told(&heard, t.store.add_signing_key(key("first", "", 0), no_effects()), &[Change::Keys]).await;
+    told(&heard, t.store.revoke_signing_key("first", NOON, no_effects()), &[Change::Keys]).await;
+    told(&heard, t.store.delete_signing_key("first", no_effects()), &[Change::Keys]).await;
 }
 
 pub async fn what_sql_by_hand_changes_is_told(t: &TestStore) {
     let add = declare(t, "blog.add").await;
-    t.store.create_group("editors").await.unwrap();
-    t.store.grant_to_group("editors", &add).await.unwrap();
+    t.store.create_group("editors", no_effects()).await.unwrap();
+    t.store.grant_to_group("editors", &add, no_effects()).await.unwrap();
     let ada = t.user("ada").await.id;
     let bob = t.user("bob").await.id;
-    t.store.add_to_group(ada, "editors").await.unwrap();
-    t.store.grant_to_user(bob, &add).await.unwrap();
-    t.store.add_signing_key(key("first", "", 0)).await.unwrap();
+    t.store.add_to_group(ada, "editors", no_effects()).await.unwrap();
+    t.store.grant_to_user(bob, &add, no_effects()).await.unwrap();
+    t.store.add_signing_key(key("first", "", 0), no_effects()).await.unwrap();
     t.session(ada, NOON).await;
     t.session(bob, NOON).await;
     let heard = follow(t).await;
@@ -168,7 +184,7 @@ pub async fn no_change_of_a_burst_is_missed(t: &TestStore) {
     let heard = follow(t).await;
     let calls = users.clone().into_iter().map(|id| {
         let store = t.store.clone();
-        async move { store.update_user(id, staff(true)).await.unwrap() }
+        async move { store.update_user(id, staff(true), no_effects()).await.unwrap() }
     });
     at_once(calls).await;
     for id in users {
@@ -182,9 +198,9 @@ pub async fn what_concerns_no_view_is_not_told(t: &TestStore) {
     let heard = follow(t).await;
     t.user("bob").await;
     let session = t.session(ada, NOON).await;
-    t.store.rotate_refresh(presented(session.id, 0, NOON.after(seconds(1)))).await.unwrap();
-    t.store.rotate_refresh(presented(session.id, 0, NOON.after(seconds(2)))).await.unwrap();
-    t.store.rotate_refresh(presented(session.id, 9, NOON.after(seconds(2)))).await.unwrap();
+    t.store.rotate_refresh(presented(session.id, 0, NOON.after(seconds(1))), no_effects()).await.unwrap();
+    t.store.rotate_refresh(presented(session.id, 0, NOON.after(seconds(2))), no_effects()).await.unwrap();
+    t.store.rotate_refresh(presented(session.id, 9, NOON.after(seconds(2))), no_effects()).await.unwrap();
     t.store.touch_sessions(&[(session.id, NOON.after(seconds(3)))]).await.unwrap();
     assert!(!t.log_in(session, "another password", None).await);
     assert_eq!(everything_told_until_now(t, &heard, marker).await, []);
@@ -202,7 +218,7 @@ pub async fn a_feed_goes_on_after_its_log_was_purged(t: &TestStore) {
     let ada = t.user("ada").await.id;
     let heard = follow(t).await;
     for is_staff in [true, false, true] {
-        told(&heard, t.store.update_user(ada, staff(is_staff)), &[Change::User(ada)]).await;
+        told(&heard, t.store.update_user(ada, staff(is_staff), no_effects()), &[Change::User(ada)]).await;
         t.store.purge_changes(NOON.after(seconds(1 << 33)), 100).await.unwrap();
     }
 }
@@ -213,7 +229,7 @@ pub async fn a_change_is_told_within_100_ms(t: &TestStore) {
     let mut by_store = Vec::new();
     let mut by_hand = Vec::new();
     for n in 0..11 {
-        t.store.update_user(ada, staff(n % 2 == 0)).await.unwrap();
+        t.store.update_user(ada, staff(n % 2 == 0), no_effects()).await.unwrap();
         let committed = Instant::now();
         heard.until_heard(Change::User(ada)).await;
         by_store.push(committed.elapsed());

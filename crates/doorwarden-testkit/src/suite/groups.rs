@@ -13,22 +13,22 @@ fn permission(text: &str, label: &str) -> Permission {
 
 async fn declare(t: &TestStore, names: &[&str]) {
     let permissions: Vec<_> = names.iter().map(|n| permission(n, n)).collect();
-    t.store.declare_permissions(&permissions).await.unwrap();
+    t.store.declare_permissions(&permissions, no_effects()).await.unwrap();
 }
 
 pub async fn declared_permissions_exist_once_with_the_latest_label(t: &TestStore) {
     let first = [permission("blog.add", "Can add"), permission("blog.view", "Can view")];
-    t.store.declare_permissions(&first).await.unwrap();
-    t.store.declare_permissions(&first).await.unwrap();
+    t.store.declare_permissions(&first, no_effects()).await.unwrap();
+    t.store.declare_permissions(&first, no_effects()).await.unwrap();
     assert_eq!(t.store.permissions().await.unwrap(), first);
 
     let ada = t.user("ada").await.id;
-    t.store.grant_to_user(ada, &name("blog.add")).await.unwrap();
-    t.store.declare_permissions(&[permission("blog.add", "May add")]).await.unwrap();
+    t.store.grant_to_user(ada, &name("blog.add"), no_effects()).await.unwrap();
+    t.store.declare_permissions(&[permission("blog.add", "May add")], no_effects()).await.unwrap();
     let now = [permission("blog.add", "May add"), permission("blog.view", "Can view")];
     assert_eq!(t.store.permissions().await.unwrap(), now, "others stay");
     assert_eq!(t.store.user_permissions(ada).await.unwrap(), ["blog.add"], "grants stay");
-    t.store.declare_permissions(&[]).await.unwrap();
+    t.store.declare_permissions(&[], no_effects()).await.unwrap();
     assert_eq!(t.store.permissions().await.unwrap(), now);
 }
 
@@ -40,12 +40,12 @@ pub async fn permissions_and_groups_are_sorted_by_code_point(t: &TestStore) {
     declare(t, &shuffled).await;
     let ada = t.user("ada").await.id;
     for text in shuffled {
-        assert!(t.store.create_group(text).await.unwrap());
-        assert!(t.store.add_to_group(ada, text).await.unwrap());
-        assert!(t.store.grant_to_user(ada, &name(text)).await.unwrap());
+        assert!(t.store.create_group(text, no_effects()).await.unwrap());
+        assert!(t.store.add_to_group(ada, text, no_effects()).await.unwrap());
+        assert!(t.store.grant_to_user(ada, &name(text), no_effects()).await.unwrap());
     }
     for text in shuffled {
-        assert!(t.store.grant_to_group("a.b", &name(text)).await.unwrap());
+        assert!(t.store.grant_to_group("a.b", &name(text), no_effects()).await.unwrap());
     }
     let permissions = t.store.permissions().await.unwrap();
     assert_eq!(permissions.iter().map(|p| p.name.as_str()).collect::<Vec<_>>(), sorted);
@@ -61,14 +61,14 @@ pub async fn permissions_and_groups_are_sorted_by_code_point(t: &TestStore) {
 pub async fn a_deleted_permission_is_gone_from_everybody(t: &TestStore) {
     declare(t, &["blog.add", "blog.view"]).await;
     let ada = t.user("ada").await.id;
-    t.store.create_group("editors").await.unwrap();
-    t.store.add_to_group(ada, "editors").await.unwrap();
+    t.store.create_group("editors", no_effects()).await.unwrap();
+    t.store.add_to_group(ada, "editors", no_effects()).await.unwrap();
     for text in ["blog.add", "blog.view"] {
-        t.store.grant_to_user(ada, &name(text)).await.unwrap();
-        t.store.grant_to_group("editors", &name(text)).await.unwrap();
+        t.store.grant_to_user(ada, &name(text), no_effects()).await.unwrap();
+        t.store.grant_to_group("editors", &name(text), no_effects()).await.unwrap();
     }
-    assert!(t.store.delete_permission(&name("blog.add")).await.unwrap());
-    assert!(!t.store.delete_permission(&name("blog.add")).await.unwrap());
+    assert!(t.store.delete_permission(&name("blog.add"), no_effects()).await.unwrap());
+    assert!(!t.store.delete_permission(&name("blog.add"), no_effects()).await.unwrap());
     assert_eq!(t.store.permissions().await.unwrap(), [permission("blog.view", "blog.view")]);
     assert_eq!(t.store.user_permissions(ada).await.unwrap(), ["blog.view"]);
     assert_eq!(t.store.groups().await.unwrap()[0].permissions, ["blog.view"]);
@@ -77,18 +77,18 @@ pub async fn a_deleted_permission_is_gone_from_everybody(t: &TestStore) {
 
 pub async fn a_group_has_permissions_and_members(t: &TestStore) {
     declare(t, &["blog.add", "blog.view"]).await;
-    assert!(t.store.create_group("editors").await.unwrap());
-    assert!(!t.store.create_group("editors").await.unwrap());
+    assert!(t.store.create_group("editors", no_effects()).await.unwrap());
+    assert!(!t.store.create_group("editors", no_effects()).await.unwrap());
     assert!(
-        t.store.create_group("Editors").await.unwrap(),
+        t.store.create_group("Editors", no_effects()).await.unwrap(),
         "names of groups are told apart by case, as in Django"
     );
     for user in ["ada", "bob"] {
         let id = t.user(user).await.id;
-        t.store.add_to_group(id, "editors").await.unwrap();
+        t.store.add_to_group(id, "editors", no_effects()).await.unwrap();
     }
     for text in ["blog.view", "blog.add"] {
-        t.store.grant_to_group("editors", &name(text)).await.unwrap();
+        t.store.grant_to_group("editors", &name(text), no_effects()).await.unwrap();
     }
     let permissions = vec!["blog.add".to_owned(), "blog.view".to_owned()];
     let expected = [
@@ -101,15 +101,15 @@ pub async fn a_group_has_permissions_and_members(t: &TestStore) {
 pub async fn a_deleted_group_takes_memberships_and_grants_with_it(t: &TestStore) {
     declare(t, &["blog.add"]).await;
     let ada = t.user("ada").await.id;
-    t.store.create_group("editors").await.unwrap();
-    t.store.add_to_group(ada, "editors").await.unwrap();
-    t.store.grant_to_group("editors", &name("blog.add")).await.unwrap();
-    assert!(t.store.delete_group("editors").await.unwrap());
-    assert!(!t.store.delete_group("editors").await.unwrap());
+    t.store.create_group("editors", no_effects()).await.unwrap();
+    t.store.add_to_group(ada, "editors", no_effects()).await.unwrap();
+    t.store.grant_to_group("editors", &name("blog.add"), no_effects()).await.unwrap();
+    assert!(t.store.delete_group("editors", no_effects()).await.unwrap());
+    assert!(!t.store.delete_group("editors", no_effects()).await.unwrap());
     let account = t.account(ada).await;
     assert!(account.groups.is_empty() && account.permissions.is_empty());
 
-    assert!(t.store.create_group("editors").await.unwrap());
+    assert!(t.store.create_group("editors", no_effects()).await.unwrap());
     let empty = Group { name: "editors".to_owned(), permissions: vec![], members: 0 };
     assert_eq!(t.store.groups().await.unwrap(), [empty], "a new group of the name begins empty");
 }
@@ -118,23 +118,23 @@ pub async fn what_is_given_twice_is_had_once(t: &TestStore) {
     declare(t, &["blog.add"]).await;
     let add = name("blog.add");
     let ada = t.user("ada").await.id;
-    t.store.create_group("editors").await.unwrap();
-    assert!(t.store.grant_to_user(ada, &add).await.unwrap());
-    assert!(!t.store.grant_to_user(ada, &add).await.unwrap());
-    assert!(t.store.grant_to_group("editors", &add).await.unwrap());
-    assert!(!t.store.grant_to_group("editors", &add).await.unwrap());
-    assert!(t.store.add_to_group(ada, "editors").await.unwrap());
-    assert!(!t.store.add_to_group(ada, "editors").await.unwrap());
+    t.store.create_group("editors", no_effects()).await.unwrap();
+    assert!(t.store.grant_to_user(ada, &add, no_effects()).await.unwrap());
+    assert!(!t.store.grant_to_user(ada, &add, no_effects()).await.unwrap());
+    assert!(t.store.grant_to_group("editors", &add, no_effects()).await.unwrap());
+    assert!(!t.store.grant_to_group("editors", &add, no_effects()).await.unwrap());
+    assert!(t.store.add_to_group(ada, "editors", no_effects()).await.unwrap());
+    assert!(!t.store.add_to_group(ada, "editors", no_effects()).await.unwrap());
     assert_eq!(t.account(ada).await.permissions, ["blog.add"]);
 
-    assert!(t.store.revoke_from_user(ada, &add).await.unwrap());
-    assert!(!t.store.revoke_from_user(ada, &add).await.unwrap());
+    assert!(t.store.revoke_from_user(ada, &add, no_effects()).await.unwrap());
+    assert!(!t.store.revoke_from_user(ada, &add, no_effects()).await.unwrap());
     assert_eq!(t.account(ada).await.permissions, ["blog.add"], "still through the group");
-    assert!(t.store.revoke_from_group("editors", &add).await.unwrap());
-    assert!(!t.store.revoke_from_group("editors", &add).await.unwrap());
+    assert!(t.store.revoke_from_group("editors", &add, no_effects()).await.unwrap());
+    assert!(!t.store.revoke_from_group("editors", &add, no_effects()).await.unwrap());
     assert!(t.account(ada).await.permissions.is_empty());
-    assert!(t.store.remove_from_group(ada, "editors").await.unwrap());
-    assert!(!t.store.remove_from_group(ada, "editors").await.unwrap());
+    assert!(t.store.remove_from_group(ada, "editors", no_effects()).await.unwrap());
+    assert!(!t.store.remove_from_group(ada, "editors", no_effects()).await.unwrap());
     assert!(t.account(ada).await.groups.is_empty());
 }
 
@@ -143,20 +143,35 @@ pub async fn nothing_is_given_to_or_from_what_does_not_exist(t: &TestStore) {
     let (add, undeclared) = (name("blog.add"), name("blog.undeclared"));
     let ada = t.user("ada").await.id;
     let nobody = UserId(ada.0 + 1000);
-    t.store.create_group("editors").await.unwrap();
+    t.store.create_group("editors", no_effects()).await.unwrap();
     let s = &t.store;
-    assert!(matches!(s.grant_to_user(nobody, &add).await, Err(GrantError::NoSuchUser)));
-    assert!(matches!(s.grant_to_user(ada, &undeclared).await, Err(GrantError::NoSuchPermission)));
-    assert!(matches!(s.grant_to_group("nobody", &add).await, Err(GrantError::NoSuchGroup)));
-    assert!(matches!(s.grant_to_group("editors", &undeclared).await, Err(GrantError::NoSuchPermission)));
-    assert!(matches!(s.add_to_group(nobody, "editors").await, Err(GrantError::NoSuchUser)));
-    assert!(matches!(s.add_to_group(ada, "nobody").await, Err(GrantError::NoSuchGroup)));
-    assert!(matches!(s.revoke_from_user(nobody, &add).await, Err(GrantError::NoSuchUser)));
-    assert!(matches!(s.revoke_from_user(ada, &undeclared).await, Err(GrantError::NoSuchPermission)));
-    assert!(matches!(s.revoke_from_group("nobody", &add).await, Err(GrantError::NoSuchGroup)));
-    assert!(matches!(s.revoke_from_group("editors", &undeclared).await, Err(GrantError::NoSuchPermission)));
-    assert!(matches!(s.remove_from_group(nobody, "editors").await, Err(GrantError::NoSuchUser)));
-    assert!(matches!(s.remove_from_group(ada, "nobody").await, Err(GrantError::NoSuchGroup)));
+    assert!(matches!(s.grant_to_user(nobody, &add, no_effects()).await, Err(GrantError::NoSuchUser)));
+    assert!(matches!(
+        s.grant_to_user(ada, &undeclared, no_effects()).await,
+        Err(GrantError::NoSuchPermission)
+    ));
+    assert!(matches!(s.grant_to_group("nobody", &add, no_effects()).await, Err(GrantError::NoSuchGroup)));
+    assert!(matches!(
+        s.grant_to_group("editors", &undeclared, no_effects()).await,
+        Err(GrantError::NoSuchPermission)
+    ));
+    assert!(matches!(s.add_to_group(nobody, "editors", no_effects()).await, Err(GrantError::NoSuchUser)));
+    assert!(matches!(s.add_to_group(ada, "nobody", no_effects()).await, Err(GrantError::NoSuchGroup)));
+    assert!(matches!(s.revoke_from_user(nobody, &add, no_effects()).await, Err(GrantError::NoSuchUser)));
+    assert!(matches!(
+        s.revoke_from_user(ada, &undeclared, no_effects()).await,
+        Err(GrantError::NoSuchPermission)
+    ));
+    assert!(matches!(s.revoke_from_group("nobody", &add, no_effects()).await, Err(GrantError::NoSuchGroup)));
+    assert!(matches!(
+        s.revoke_from_group("editors", &undeclared, no_effects()).await,
+        Err(GrantError::NoSuchPermission)
+    ));
+    assert!(matches!(
+        s.remove_from_group(nobody, "editors", no_effects()).await,
+        Err(GrantError::NoSuchUser)
+    ));
+    assert!(matches!(s.remove_from_group(ada, "nobody", no_effects()).await, Err(GrantError::NoSuchGroup)));
     let account = t.account(ada).await;
     assert!(account.groups.is_empty() && account.permissions.is_empty());
 }
@@ -165,14 +180,14 @@ pub async fn an_account_has_what_the_user_may_do(t: &TestStore) {
     declare(t, &["a.direct", "b.both", "c.group", "d.other"]).await;
     let ada = t.user("ada").await;
     for (group, permissions) in [("writers", ["b.both", "c.group"]), ("editors", ["c.group", "b.both"])] {
-        t.store.create_group(group).await.unwrap();
-        t.store.add_to_group(ada.id, group).await.unwrap();
+        t.store.create_group(group, no_effects()).await.unwrap();
+        t.store.add_to_group(ada.id, group, no_effects()).await.unwrap();
         for text in permissions {
-            t.store.grant_to_group(group, &name(text)).await.unwrap();
+            t.store.grant_to_group(group, &name(text), no_effects()).await.unwrap();
         }
     }
     for text in ["b.both", "a.direct"] {
-        t.store.grant_to_user(ada.id, &name(text)).await.unwrap();
+        t.store.grant_to_user(ada.id, &name(text), no_effects()).await.unwrap();
     }
     let account = t.account(ada.id).await;
     assert_eq!(account.user, ada);
@@ -185,10 +200,10 @@ pub async fn an_account_has_what_the_user_may_do(t: &TestStore) {
     );
 
     let change = |is_active, is_superuser| UserChange { is_active, is_superuser, ..UserChange::default() };
-    t.store.update_user(ada.id, change(None, Some(true))).await.unwrap();
+    t.store.update_user(ada.id, change(None, Some(true)), no_effects()).await.unwrap();
     let all = ["a.direct", "b.both", "c.group", "d.other"];
     assert_eq!(t.account(ada.id).await.permissions, all, "a superuser has every permission");
-    t.store.update_user(ada.id, change(Some(false), None)).await.unwrap();
+    t.store.update_user(ada.id, change(Some(false), None), no_effects()).await.unwrap();
     let account = t.account(ada.id).await;
     assert!(account.permissions.is_empty(), "an inactive user has none");
     assert_eq!(account.groups, ["editors", "writers"]);
@@ -197,9 +212,9 @@ pub async fn an_account_has_what_the_user_may_do(t: &TestStore) {
 pub async fn accounts_do_not_mix(t: &TestStore) {
     declare(t, &["blog.add"]).await;
     let ada = t.user("ada").await.id;
-    t.store.create_group("editors").await.unwrap();
-    t.store.add_to_group(ada, "editors").await.unwrap();
-    t.store.grant_to_user(ada, &name("blog.add")).await.unwrap();
+    t.store.create_group("editors", no_effects()).await.unwrap();
+    t.store.add_to_group(ada, "editors", no_effects()).await.unwrap();
+    t.store.grant_to_user(ada, &name("blog.add"), no_effects()).await.unwrap();
     let bob = t.store.create_user(new_user("bob"), no_effects()).await.unwrap().id;
     let account = t.account(bob).await;
     assert!(account.groups.is_empty() && account.permissions.is_empty());

@@ -1,11 +1,11 @@
-use crate::{NOON, TestStore, hash, seconds};
+use crate::{NOON, TestStore, hash, no_effects, seconds};
 use doorwarden_core::identity::{EmailAddress, Username};
 use doorwarden_core::permission::{Group, Permission};
 use doorwarden_core::store::{ImportedAccount, NewRights};
 use doorwarden_core::user::{User, UserId};
 use serde_json::{Map, json};
 
-fn account(id: i64, name: &str) -> ImportedAccount {
+pub(super) fn account(id: i64, name: &str) -> ImportedAccount {
     let user = User {
         id: UserId(id),
         username: Username::from_stored(name),
@@ -40,7 +40,7 @@ fn group(name: &str, permissions: &[&str]) -> Group {
 async fn import(t: &TestStore, accounts: Vec<ImportedAccount>) -> Vec<UserId> {
     let mut writer = t.store.import().await.unwrap();
     let left = writer.write(accounts).await.unwrap();
-    writer.commit().await.unwrap();
+    writer.commit(no_effects()).await.unwrap();
     writer.finish().await.unwrap();
     left
 }
@@ -49,7 +49,7 @@ pub async fn an_imported_account_is_stored_as_it_was(t: &TestStore) {
     let mut writer = t.store.import().await.unwrap();
     let permissions = [permission("blog.add_post"), permission("blog.view_post")];
     let groups = [group("editors", &["blog.add_post"]), group("readers", &[])];
-    let new = writer.write_rights(&permissions, &groups).await.unwrap();
+    let new = writer.write_rights(&permissions, &groups, no_effects()).await.unwrap();
     assert_eq!(new, NewRights { permissions: 2, groups: 2 });
 
     let mut given = account(41, "Jane \u{1f980} Ünal");
@@ -65,7 +65,7 @@ pub async fn an_imported_account_is_stored_as_it_was(t: &TestStore) {
     given.permissions = vec!["blog.view_post".into()];
     assert_eq!(writer.write(vec![given.clone()]).await.unwrap(), []);
     assert_eq!(writer.write(vec![account(7, "plain")]).await.unwrap(), []);
-    writer.commit().await.unwrap();
+    writer.commit(no_effects()).await.unwrap();
     writer.finish().await.unwrap();
 
     assert_eq!(t.read(UserId(41)).await, given.user);
@@ -82,7 +82,7 @@ pub async fn an_imported_account_is_stored_as_it_was(t: &TestStore) {
 
 pub async fn an_imported_account_whose_id_name_or_address_is_taken_is_left_out_whole(t: &TestStore) {
     let here = t.user("here").await;
-    t.store.create_group("editors").await.unwrap();
+    t.store.create_group("editors", no_effects()).await.unwrap();
     let same_id = account(here.id.0, "other");
     let same_name = account(101, "HERE");
     let mut same_address = account(102, "another");
@@ -107,17 +107,17 @@ pub async fn importing_again_changes_nothing(t: &TestStore) {
     let mut given = account(5, "jane");
     let mut writer = t.store.import().await.unwrap();
     let (permissions, groups) = ([permission("blog.add_post")], [group("editors", &["blog.add_post"])]);
-    writer.write_rights(&permissions, &groups).await.unwrap();
+    writer.write_rights(&permissions, &groups, no_effects()).await.unwrap();
     given.groups = vec!["editors".into()];
     writer.write(vec![given.clone()]).await.unwrap();
-    writer.commit().await.unwrap();
-    t.store.remove_from_group(UserId(5), "editors").await.unwrap();
-    t.store.revoke_from_group("editors", &permissions[0].name).await.unwrap();
+    writer.commit(no_effects()).await.unwrap();
+    t.store.remove_from_group(UserId(5), "editors", no_effects()).await.unwrap();
+    t.store.revoke_from_group("editors", &permissions[0].name, no_effects()).await.unwrap();
 
     let relabelled = [Permission { label: "Other words".to_owned(), ..permissions[0].clone() }];
-    assert_eq!(writer.write_rights(&relabelled, &groups).await.unwrap(), NewRights::default());
+    assert_eq!(writer.write_rights(&relabelled, &groups, no_effects()).await.unwrap(), NewRights::default());
     assert_eq!(writer.write(vec![given.clone()]).await.unwrap(), [UserId(5)]);
-    writer.commit().await.unwrap();
+    writer.commit(no_effects()).await.unwrap();
     writer.finish().await.unwrap();
     assert_eq!(t.read(UserId(5)).await, given.user);
     assert_eq!(t.account(UserId(5)).await.groups, Vec::<String>::new());
@@ -132,9 +132,9 @@ pub async fn an_id_that_is_reserved_or_imported_is_never_used_again(t: &TestStor
     writer.reserve_ids(UserId(50)).await.unwrap();
     assert_eq!(t.user("second").await.id, UserId(102));
     writer.write(vec![account(99, "imported"), account(200, "last")]).await.unwrap();
-    writer.commit().await.unwrap();
+    writer.commit(no_effects()).await.unwrap();
     writer.finish().await.unwrap();
-    assert!(t.store.delete_user(UserId(200)).await.unwrap());
+    assert!(t.store.delete_user(UserId(200), no_effects()).await.unwrap());
     assert_eq!(t.user("third").await.id, UserId(201));
 }
 
@@ -146,7 +146,7 @@ pub async fn a_step_of_an_import_that_fails_or_is_not_committed_leaves_nothing(t
     assert!(writer.write(vec![account(7, "first"), member]).await.is_err());
     assert_eq!(t.store.count_users().await.unwrap(), 0);
     assert_eq!(writer.write(vec![account(7, "first")]).await.unwrap(), []);
-    writer.commit().await.unwrap();
+    writer.commit(no_effects()).await.unwrap();
     writer.write(vec![account(8, "second")]).await.unwrap();
     writer.finish().await.unwrap();
     assert_eq!(t.store.count_users().await.unwrap(), 1);

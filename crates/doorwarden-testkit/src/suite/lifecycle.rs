@@ -30,7 +30,7 @@ pub async fn a_closed_store_is_unavailable(t: &TestStore) {
     t.store.close().await;
     assert!(matches!(t.store.ping().await, Err(StoreError::Unavailable(_))));
     assert!(matches!(t.store.user(ada).await, Err(StoreError::Unavailable(_))));
-    assert!(matches!(t.store.delete_user(UserId(1)).await, Err(StoreError::Unavailable(_))));
+    assert!(matches!(t.store.delete_user(UserId(1), no_effects()).await, Err(StoreError::Unavailable(_))));
     let refused = t.store.create_user(new_user("bob"), no_effects()).await;
     assert!(matches!(refused, Err(WriteUserError::Store(StoreError::Unavailable(_)))), "{refused:?}");
     t.store.close().await;
@@ -67,19 +67,19 @@ pub async fn after_a_restore_nothing_of_the_time_in_between_counts(t: &TestStore
     assert_eq!(t.store.damage().await.unwrap(), [""; 0]);
     let ada = t.user("ada").await.id;
     let gone = t.user("gone").await.id;
-    assert!(t.store.delete_user(gone).await.unwrap());
+    assert!(t.store.delete_user(gone, no_effects()).await.unwrap());
     let session = t.session(ada, NOON).await;
-    assert!(t.store.add_signing_key(super::keys::key("first", "", 0)).await.unwrap());
+    assert!(t.store.add_signing_key(super::keys::key("first", "", 0), no_effects()).await.unwrap());
     let later = NOON.after(Duration::from_mins(5));
 
-    let done = t.store.restored(later, 1000, true).await.unwrap();
+    let done = t.store.restored(later, 1000, true, no_effects()).await.unwrap();
     assert_eq!((done.keys, done.sessions), (1, 0));
     assert_eq!(t.read_session(session.id).await.ended, None, "sessions were to be kept");
     assert_eq!(t.store.signing_keys().await.unwrap()[0].revoked_at, Some(later));
     let bob = t.user("bob").await.id;
     assert_eq!(bob.0, gone.0 + 1001, "no id is given again that somebody may have had since");
 
-    let done = t.store.restored(later, 1000, false).await.unwrap();
+    let done = t.store.restored(later, 1000, false, no_effects()).await.unwrap();
     assert_eq!((done.keys, done.sessions), (0, 1), "what is revoked stays as it is");
     assert_eq!(t.read_session(session.id).await.ended.map(|(at, _)| at), Some(later));
     assert_eq!(t.read(ada).await.tokens_valid_after, Some(later));

@@ -19,7 +19,7 @@ async fn create(t: &TestStore, name: &str, is_active: bool, is_staff: bool, is_s
 
 async fn declare(t: &TestStore, name: &str) -> Permission {
     let permission = Permission { name: name.parse().unwrap(), label: name.to_owned() };
-    t.store.declare_permissions(std::slice::from_ref(&permission)).await.unwrap();
+    t.store.declare_permissions(std::slice::from_ref(&permission), no_effects()).await.unwrap();
     permission
 }
 
@@ -38,7 +38,7 @@ pub async fn pages_follow_each_other_by_id(t: &TestStore) {
     assert_eq!(t.store.count_users().await.unwrap(), 5);
 
     // A page begins after an id, whether or not somebody still has it.
-    t.store.delete_user(all[1].id).await.unwrap();
+    t.store.delete_user(all[1].id, no_effects()).await.unwrap();
     assert_eq!(t.store.users(&everyone, Some(all[1].id), 2).await.unwrap(), all[2..4]);
 }
 
@@ -77,26 +77,26 @@ pub async fn a_permission_filters_like_djangos_with_perm(t: &TestStore) {
     let permission = declare(t, "blog.add_post").await.name;
     declare(t, "blog.other").await;
     for group in ["editors", "writers"] {
-        t.store.create_group(group).await.unwrap();
-        t.store.grant_to_group(group, &permission).await.unwrap();
+        t.store.create_group(group, no_effects()).await.unwrap();
+        t.store.grant_to_group(group, &permission, no_effects()).await.unwrap();
     }
     create(t, "nothing", true, false, false).await;
     let direct = create(t, "direct", true, false, false).await;
-    t.store.grant_to_user(direct, &permission).await.unwrap();
+    t.store.grant_to_user(direct, &permission, no_effects()).await.unwrap();
     let member = create(t, "member", true, false, false).await;
     let every_way = create(t, "every way", true, false, true).await;
     for user in [member, every_way] {
-        t.store.add_to_group(user, "editors").await.unwrap();
-        t.store.add_to_group(user, "writers").await.unwrap();
+        t.store.add_to_group(user, "editors", no_effects()).await.unwrap();
+        t.store.add_to_group(user, "writers", no_effects()).await.unwrap();
     }
-    t.store.grant_to_user(every_way, &permission).await.unwrap();
+    t.store.grant_to_user(every_way, &permission, no_effects()).await.unwrap();
     create(t, "super", true, false, true).await;
     create(t, "super off", false, false, true).await;
     let off = create(t, "off", true, false, false).await;
-    t.store.grant_to_user(off, &permission).await.unwrap();
-    t.store.add_to_group(off, "editors").await.unwrap();
+    t.store.grant_to_user(off, &permission, no_effects()).await.unwrap();
+    t.store.add_to_group(off, "editors", no_effects()).await.unwrap();
     let inactive = UserChange { is_active: Some(false), ..UserChange::default() };
-    t.store.update_user(off, inactive).await.unwrap();
+    t.store.update_user(off, inactive, no_effects()).await.unwrap();
 
     let with = |name: &str| UserFilter { permission: Some(name.to_owned()), ..UserFilter::default() };
     assert_eq!(names(t, with("blog.add_post")).await, ["direct", "member", "every way", "super"]);
@@ -112,12 +112,12 @@ pub async fn a_permission_filters_like_djangos_with_perm(t: &TestStore) {
 
 pub async fn a_group_filters_its_members(t: &TestStore) {
     for group in ["editors", "Editors"] {
-        t.store.create_group(group).await.unwrap();
+        t.store.create_group(group, no_effects()).await.unwrap();
     }
     let ada = t.user("ada").await.id;
     let bob = t.user("bob").await.id;
-    t.store.add_to_group(ada, "editors").await.unwrap();
-    t.store.add_to_group(bob, "Editors").await.unwrap();
+    t.store.add_to_group(ada, "editors", no_effects()).await.unwrap();
+    t.store.add_to_group(bob, "Editors", no_effects()).await.unwrap();
     let of = |group: &str| UserFilter { group: Some(group.to_owned()), ..UserFilter::default() };
     assert_eq!(names(t, of("editors")).await, ["ada"]);
     assert_eq!(names(t, of("Editors")).await, ["bob"]);

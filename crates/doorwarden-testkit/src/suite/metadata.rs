@@ -21,7 +21,7 @@ fn of_size(bytes: usize) -> Map<String, Value> {
 
 async fn patch(t: &TestStore, id: UserId, value: Value) -> Map<String, Value> {
     let change = UserChange { metadata: object(value), ..UserChange::default() };
-    let user = t.store.update_user(id, change).await.unwrap().unwrap();
+    let user = t.store.update_user(id, change, no_effects()).await.unwrap().unwrap();
     assert_eq!(t.read(id).await, user);
     user.metadata
 }
@@ -71,7 +71,7 @@ pub async fn a_patch_may_fill_16_kib_and_not_a_byte_more(t: &TestStore) {
 
     let too_much = object(json!({"z": "a".repeat(room + 1)}));
     let change = UserChange { metadata: too_much, is_staff: Some(true), ..UserChange::default() };
-    let refused = t.store.update_user(before.id, change).await;
+    let refused = t.store.update_user(before.id, change, no_effects()).await;
     assert!(matches!(refused, Err(WriteUserError::MetadataTooLarge)), "{refused:?}");
     assert_eq!(t.read(before.id).await, before, "nothing of a refused change is stored");
 

@@ -226,6 +226,16 @@ macro_rules! store_suite {
             a_user_who_is_created_is_an_event_and_one_who_is_refused_is_none
             a_session_that_is_opened_is_an_event_and_one_that_is_refused_is_none
             sessions_that_end_because_there_are_too_many_are_events
+            a_user_who_is_changed_is_an_event_and_one_who_is_not_there_is_none
+            a_password_that_is_stored_is_an_event_and_one_that_is_refused_is_none
+            an_end_of_sessions_is_an_event_and_says_how_many
+            each_portion_of_those_who_are_signed_out_is_an_event
+            surplus_sessions_that_end_later_are_events
+            a_refresh_is_an_event_only_if_something_is_wrong
+            a_change_of_rights_is_an_event_and_what_is_so_already_is_none
+            a_change_of_the_signing_keys_is_an_event_and_what_is_refused_is_none
+            each_step_of_an_import_and_a_restore_is_an_event
+            of_many_who_change_the_same_each_success_is_one_event
         );
         $crate::store_suite!(@ $open changes:
             whatever_changes_a_user_is_told

@@ -17,7 +17,7 @@ fn to(word: &str) -> PasswordChange {
 pub async fn a_new_password_is_stored_and_dates_the_tokens(t: &TestStore) {
     let before = t.user("ada").await;
     let other = t.user("bob").await;
-    assert!(t.store.change_password(before.id, to("new")).await.unwrap());
+    assert!(t.store.change_password(before.id, to("new"), no_effects()).await.unwrap());
     let tokens_valid_after = Some(NOON.after(seconds(60)));
     let after = t.read(before.id).await;
     assert_eq!(after, User { password: hash("new"), tokens_valid_after, sessions_generation: 1, ..before });
@@ -28,12 +28,15 @@ pub async fn a_new_password_ends_the_sessions_but_the_kept_one(t: &TestStore) {
     let ada = t.user("ada").await.id;
     let bob = t.user("bob").await.id;
     let logged_out = t.session(ada, NOON).await;
-    t.store.end_session(logged_out.id, ada, EndReason::LoggedOut, NOON.after(seconds(1))).await.unwrap();
+    t.store
+        .end_session(logged_out.id, ada, EndReason::LoggedOut, NOON.after(seconds(1)), no_effects())
+        .await
+        .unwrap();
     let (kept, lost, of_bob) =
         (t.session(ada, NOON).await, t.session(ada, NOON).await, t.session(bob, NOON).await);
 
     let change = PasswordChange { keep_session: Some(kept.id), ..to("new") };
-    assert!(t.store.change_password(ada, change).await.unwrap());
+    assert!(t.store.change_password(ada, change, no_effects()).await.unwrap());
     assert_eq!(t.read_session(kept.id).await, Session { generation: 1, ..kept.clone() });
     assert_eq!(t.read_session(of_bob.id).await, of_bob);
     let ended = t.read_session(lost.id).await.ended;
@@ -46,7 +49,7 @@ pub async fn a_new_password_ends_the_sessions_but_the_kept_one(t: &TestStore) {
     );
 
     let change = PasswordChange { reason: EndReason::SignedOut, at: NOON.after(seconds(90)), ..to("newer") };
-    assert!(t.store.change_password(ada, change).await.unwrap());
+    assert!(t.store.change_password(ada, change, no_effects()).await.unwrap());
     assert_eq!(t.read_session(kept.id).await.ended, Some((NOON.after(seconds(90)), EndReason::SignedOut)));
 }
 
@@ -54,24 +57,24 @@ pub async fn a_new_password_needs_the_expected_one(t: &TestStore) {
     let ada = t.user("ada").await;
     let session = t.session(ada.id, NOON).await;
     let change = PasswordChange { expected: Some(hash("other")), ..to("new") };
-    assert!(!t.store.change_password(ada.id, change).await.unwrap());
+    assert!(!t.store.change_password(ada.id, change, no_effects()).await.unwrap());
     assert_eq!(t.read(ada.id).await, ada, "nothing is written");
     assert_eq!(t.read_session(session.id).await, session, "no session ends");
 
     let change = PasswordChange { expected: Some(hash("ada")), ..to("new") };
-    assert!(t.store.change_password(ada.id, change).await.unwrap());
+    assert!(t.store.change_password(ada.id, change, no_effects()).await.unwrap());
     assert_eq!(t.read(ada.id).await.password, hash("new"));
 }
 
 pub async fn nobody_has_no_password_to_change(t: &TestStore) {
-    assert!(!t.store.change_password(UserId(1), to("new")).await.unwrap());
+    assert!(!t.store.change_password(UserId(1), to("new"), no_effects()).await.unwrap());
 }
 
 pub async fn a_new_password_is_not_a_trimmed_one(t: &TestStore) {
     let ada = t.user("ada").await.id;
     t.by_hand("UPDATE users SET password_trimmed = true").await;
     assert!(t.read(ada).await.password_trimmed);
-    assert!(t.store.change_password(ada, to("new")).await.unwrap());
+    assert!(t.store.change_password(ada, to("new"), no_effects()).await.unwrap());
     assert!(!t.read(ada).await.password_trimmed);
 }
 
@@ -95,7 +98,7 @@ pub async fn a_new_password_opens_a_session_while_it_is_the_stored_one(t: &TestS
     let auth = Some(AuthContext { methods: Amr::PASSWORD, assurance_level: 1, auth_time: NOON });
     assert_eq!((t.read_session(session.id).await, session.auth), (session, auth));
     assert_eq!(t.read(ada).await.last_login, None, "it is no login");
-    assert!(t.store.change_password(ada, to("new")).await.unwrap());
+    assert!(t.store.change_password(ada, to("new"), no_effects()).await.unwrap());
     assert_eq!(t.store.open_session(open(), no_effects()).await.unwrap(), None);
 }
 
@@ -113,10 +116,10 @@ pub async fn signing_out_ends_the_sessions_and_dates_the_tokens(t: &TestStore) {
     let (first, second, of_bob) =
         (t.session(ada.id, NOON).await, t.session(ada.id, NOON).await, t.session(bob, NOON).await);
     let logged_out = t.session(ada.id, NOON).await;
-    t.store.end_session(logged_out.id, ada.id, EndReason::LoggedOut, NOON).await.unwrap();
+    t.store.end_session(logged_out.id, ada.id, EndReason::LoggedOut, NOON, no_effects()).await.unwrap();
 
     let at = NOON.after(seconds(60));
-    assert_eq!(t.store.sign_out_user(ada.id, EndReason::SignedOut, at).await.unwrap(), Some(2));
+    assert_eq!(t.store.sign_out_user(ada.id, EndReason::SignedOut, at, no_effects()).await.unwrap(), Some(2));
     for id in [first.id, second.id] {
         assert_eq!(t.read_session(id).await.ended, Some((at, EndReason::SignedOut)));
     }
@@ -125,18 +128,21 @@ pub async fn signing_out_ends_the_sessions_and_dates_the_tokens(t: &TestStore) {
 }
 
 pub async fn signing_out_counts_what_it_ended(t: &TestStore) {
-    assert_eq!(t.store.sign_out_user(UserId(1), EndReason::SignedOut, NOON).await.unwrap(), None);
+    assert_eq!(
+        t.store.sign_out_user(UserId(1), EndReason::SignedOut, NOON, no_effects()).await.unwrap(),
+        None
+    );
     let ada = t.user("ada").await.id;
-    assert_eq!(t.store.sign_out_user(ada, EndReason::SignedOut, NOON).await.unwrap(), Some(0));
+    assert_eq!(t.store.sign_out_user(ada, EndReason::SignedOut, NOON, no_effects()).await.unwrap(), Some(0));
     assert_eq!(t.read(ada).await.tokens_valid_after, Some(NOON));
 }
 
 pub async fn a_revoked_token_stays_revoked_whatever_clock_comes_next(t: &TestStore) {
     let ada = t.user("ada").await.id;
-    t.store.sign_out_user(ada, EndReason::SignedOut, NOON.after(seconds(120))).await.unwrap();
+    t.store.sign_out_user(ada, EndReason::SignedOut, NOON.after(seconds(120)), no_effects()).await.unwrap();
     // Another instance, whose clock is behind.
-    t.store.sign_out_user(ada, EndReason::SignedOut, NOON).await.unwrap();
+    t.store.sign_out_user(ada, EndReason::SignedOut, NOON, no_effects()).await.unwrap();
     assert_eq!(t.read(ada).await.tokens_valid_after, Some(NOON.after(seconds(120))));
-    assert!(t.store.change_password(ada, to("new")).await.unwrap());
+    assert!(t.store.change_password(ada, to("new"), no_effects()).await.unwrap());
     assert_eq!(t.read(ada).await.tokens_valid_after, Some(NOON.after(seconds(120))));
 }

@@ -75,7 +75,7 @@ pub async fn drill_of_16_who_change_to_one_address_exactly_one_succeeds(t: &Test
             let (store, id) = (t.store.clone(), t.user(&format!("user-{round}-{n}")).await.id);
             let email = EmailAddress::from_stored(spelling(&format!("wanted{round}@example.com"), n));
             let change = UserChange { email: Some(email), ..UserChange::default() };
-            calls.push(async move { store.update_user(id, change).await.is_ok() });
+            calls.push(async move { store.update_user(id, change, no_effects()).await.is_ok() });
         }
         assert_eq!(successes(calls).await, 1, "round {round}");
     }
@@ -88,7 +88,7 @@ pub async fn drill_of_16_rotations_of_one_token_exactly_one_rotates_and_the_sess
     for round in 0..rounds {
         let calls = (0..16).map(|_| {
             let (store, id) = (t.store.clone(), session.id);
-            async move { store.rotate_refresh(presented(id, round, NOON)).await.unwrap() }
+            async move { store.rotate_refresh(presented(id, round, NOON), no_effects()).await.unwrap() }
         });
         let (mut rotated, mut repeated) = (0, 0);
         for answer in at_once(calls).await {
@@ -112,10 +112,13 @@ pub async fn drill_rotations_of_many_sessions_do_not_mix(t: &TestStore) {
     }
     for round in 0..drill().rounds(5, 500) {
         let counter = i64::try_from(round).unwrap();
-        let calls = sessions.iter().map(|session| {
-            let (store, id) = (t.store.clone(), session.id);
-            async move { (id, store.rotate_refresh(presented(id, counter, NOON)).await.unwrap()) }
-        });
+        let calls =
+            sessions.iter().map(|session| {
+                let (store, id) = (t.store.clone(), session.id);
+                async move {
+                    (id, store.rotate_refresh(presented(id, counter, NOON), no_effects()).await.unwrap())
+                }
+            });
         for (id, answer) in at_once(calls).await {
             let own = matches!(&answer, Rotation::Rotated(s) if s.id == id && s.refresh_counter == Some(counter + 1));
             assert!(own, "round {round}: {answer:?}");
@@ -133,7 +136,7 @@ pub async fn drill_no_session_outlives_a_login_that_raced_with_a_password_change
             keep_session: None,
             reason: EndReason::PasswordChanged,
         };
-        let changing = t.store.change_password(ada.id, change);
+        let changing = t.store.change_password(ada.id, change, no_effects());
         let open = || login(new_session(ada.id, NOON), ada.password.clone(), Some(hash("old, better")));
         let (first, second) =
             (t.store.open_session(open(), no_effects()), t.store.open_session(open(), no_effects()));
@@ -158,8 +161,8 @@ pub async fn drill_no_session_outlives_an_opening_that_raced_with_a_deactivation
             let off = UserChange { is_active: Some(false), ..UserChange::default() };
             async move {
                 match (n, round % 2) {
-                    (4, 0) => store.update_user(id, off).await.unwrap().is_some(),
-                    (4, _) => store.delete_user(id).await.unwrap(),
+                    (4, 0) => store.update_user(id, off, no_effects()).await.unwrap().is_some(),
+                    (4, _) => store.delete_user(id, no_effects()).await.unwrap(),
                     _ => store.open_session(open, no_effects()).await.is_ok(),
                 }
             }
@@ -181,7 +184,7 @@ pub async fn drill_of_8_password_changes_that_expect_the_same_exactly_one_succee
                 keep_session: None,
                 reason: EndReason::PasswordChanged,
             };
-            async move { store.change_password(id, change).await.unwrap() }
+            async move { store.change_password(id, change, no_effects()).await.unwrap() }
         });
         assert_eq!(successes(calls).await, 1, "round {round}");
     }
@@ -194,7 +197,7 @@ pub async fn drill_no_simultaneous_patch_of_metadata_is_lost(t: &TestStore) {
             let store = t.store.clone();
             let metadata = [(format!("member{n}"), json!(n))].into_iter().collect();
             let change = UserChange { metadata, ..UserChange::default() };
-            async move { store.update_user(ada, change).await.is_ok() }
+            async move { store.update_user(ada, change, no_effects()).await.is_ok() }
         });
         assert_eq!(successes(calls).await, 16);
         let metadata = t.read(ada).await.metadata;
@@ -207,7 +210,7 @@ pub async fn of_simultaneous_successors_of_a_key_exactly_one_is_added(t: &TestSt
     for predecessor in ["", "0", "1", "2"] {
         let calls = (0..16).map(|n| {
             let (store, key) = (t.store.clone(), key(&format!("{predecessor}/{n}"), predecessor, 0));
-            async move { store.add_signing_key(key).await.unwrap() }
+            async move { store.add_signing_key(key, no_effects()).await.unwrap() }
         });
         assert_eq!(successes(calls).await, 1);
     }
@@ -219,7 +222,12 @@ pub async fn of_simultaneous_ends_of_a_session_exactly_one_succeeds(t: &TestStor
     let session = t.session(ada, NOON).await;
     let calls = (0..16).map(|n| {
         let (store, id) = (t.store.clone(), session.id);
-        async move { store.end_session(id, ada, EndReason::LoggedOut, NOON.after(seconds(n))).await.unwrap() }
+        async move {
+            store
+                .end_session(id, ada, EndReason::LoggedOut, NOON.after(seconds(n)), no_effects())
+                .await
+                .unwrap()
+        }
     });
     assert_eq!(successes(calls).await, 1);
 }
@@ -229,22 +237,22 @@ pub async fn of_simultaneous_grants_exactly_one_succeeds(t: &TestStore) {
     let permission = Permission { name: "blog.add".parse().unwrap(), label: String::new() };
     let declare = (0..8).map(|_| {
         let (store, permission) = (t.store.clone(), permission.clone());
-        async move { store.declare_permissions(&[permission]).await.is_ok() }
+        async move { store.declare_permissions(&[permission], no_effects()).await.is_ok() }
     });
     assert_eq!(successes(declare).await, 8);
     let create = (0..8).map(|_| {
         let store = t.store.clone();
-        async move { store.create_group("editors").await.unwrap() }
+        async move { store.create_group("editors", no_effects()).await.unwrap() }
     });
     assert_eq!(successes(create).await, 1);
     let add = (0..8).map(|_| {
         let store = t.store.clone();
-        async move { store.add_to_group(ada, "editors").await.unwrap() }
+        async move { store.add_to_group(ada, "editors", no_effects()).await.unwrap() }
     });
     assert_eq!(successes(add).await, 1);
     let grant = (0..8).map(|_| {
         let (store, name) = (t.store.clone(), permission.name.clone());
-        async move { store.grant_to_user(ada, &name).await.unwrap() }
+        async move { store.grant_to_user(ada, &name, no_effects()).await.unwrap() }
     });
     assert_eq!(successes(grant).await, 1);
 }
@@ -254,7 +262,15 @@ pub async fn simultaneous_renewals_of_a_session_give_no_token_twice(t: &TestStor
     let session = t.open(Session { refresh_counter: None, ..new_session(ada, NOON) }).await;
     let calls = (0..8).map(|_| {
         let (store, id) = (t.store.clone(), session.id);
-        async move { store.renew_refresh(id, renewal(NOON)).await.unwrap().unwrap().refresh_counter.unwrap() }
+        async move {
+            store
+                .renew_refresh(id, renewal(NOON), no_effects())
+                .await
+                .unwrap()
+                .unwrap()
+                .refresh_counter
+                .unwrap()
+        }
     });
     let mut counters = at_once(calls).await;
     counters.sort_unstable();
@@ -264,11 +280,14 @@ pub async fn simultaneous_renewals_of_a_session_give_no_token_twice(t: &TestStor
 pub async fn of_simultaneous_late_repeats_each_is_counted(t: &TestStore) {
     let ada = t.user("ada").await.id;
     let session = t.session(ada, NOON).await;
-    t.store.rotate_refresh(presented(session.id, 0, NOON)).await.unwrap();
-    let calls = (0..8).map(|_| {
-        let (store, id) = (t.store.clone(), session.id);
-        async move { store.rotate_refresh(presented(id, 0, NOON.after(seconds(61)))).await.unwrap() }
-    });
+    t.store.rotate_refresh(presented(session.id, 0, NOON), no_effects()).await.unwrap();
+    let calls =
+        (0..8).map(|_| {
+            let (store, id) = (t.store.clone(), session.id);
+            async move {
+                store.rotate_refresh(presented(id, 0, NOON.after(seconds(61))), no_effects()).await.unwrap()
+            }
+        });
     let (mut repeated, mut reused, mut refused) = (0, 0, 0);
     for answer in at_once(calls).await {
         match answer {

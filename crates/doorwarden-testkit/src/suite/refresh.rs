@@ -1,4 +1,4 @@
-use crate::{NOON, TestStore, new_session, presented, renewal, seconds};
+use crate::{NOON, TestStore, new_session, no_effects, presented, renewal, seconds};
 use doorwarden_core::refresh::{MAX_IDLE_SECONDS, Presented, Repeat};
 use doorwarden_core::session::{EndReason, Repeats, Session, SessionId};
 use doorwarden_core::store::{Renewal, Rotation};
@@ -16,7 +16,7 @@ pub async fn the_newest_token_rotates(t: &TestStore) {
         let (refresh_counter, rotated_at) = (Some(n + 1), Some(at));
         let expected = Session { refresh_counter, rotated_at, last_seen_at: at, ..session.clone() };
         assert_eq!(
-            t.store.rotate_refresh(presented(session.id, n, at)).await.unwrap(),
+            t.store.rotate_refresh(presented(session.id, n, at), no_effects()).await.unwrap(),
             Rotation::Rotated(expected.clone())
         );
         assert_eq!(t.read_session(session.id).await, expected);
@@ -27,33 +27,41 @@ pub async fn the_newest_token_rotates(t: &TestStore) {
 pub async fn the_token_before_the_newest_gets_the_newest_again(t: &TestStore) {
     let ada = t.user("ada").await.id;
     let session = t.session(ada, NOON).await;
-    t.store.rotate_refresh(presented(session.id, 0, NOON.after(seconds(60)))).await.unwrap();
+    t.store.rotate_refresh(presented(session.id, 0, NOON.after(seconds(60))), no_effects()).await.unwrap();
     let now = t.read_session(session.id).await;
     // The last one by an instance whose clock is behind.
     for at in [60, 61, 120, 0] {
-        let again = t.store.rotate_refresh(presented(session.id, 0, NOON.after(seconds(at)))).await.unwrap();
+        let again = t
+            .store
+            .rotate_refresh(presented(session.id, 0, NOON.after(seconds(at))), no_effects())
+            .await
+            .unwrap();
         assert_eq!(again, Rotation::Repeated(now.clone(), Repeat::InGrace), "{at}");
     }
     assert_eq!(t.read_session(session.id).await, now, "a repetition in the grace changes nothing");
-    let next = t.store.rotate_refresh(presented(session.id, 1, NOON.after(seconds(3601)))).await.unwrap();
+    let next = t
+        .store
+        .rotate_refresh(presented(session.id, 1, NOON.after(seconds(3601))), no_effects())
+        .await
+        .unwrap();
     assert!(matches!(next, Rotation::Rotated(s) if s.refresh_counter == Some(2)));
 }
 
 pub async fn a_late_repeat_is_counted_and_the_third_ends_the_session(t: &TestStore) {
     let ada = t.user("ada").await.id;
     let session = t.session(ada, NOON).await;
-    t.store.rotate_refresh(presented(session.id, 0, NOON)).await.unwrap();
+    t.store.rotate_refresh(presented(session.id, 0, NOON), no_effects()).await.unwrap();
     let rotated = t.read_session(session.id).await;
     for (late, after) in [(1, 61), (2, 62)] {
         let at = NOON.after(seconds(after));
         let repeats = Repeats { late, last_at_counter: Some(1), last_late_at: Some(at) };
         let expected = Session { repeats, ..rotated.clone() };
-        let again = t.store.rotate_refresh(presented(session.id, 0, at)).await.unwrap();
+        let again = t.store.rotate_refresh(presented(session.id, 0, at), no_effects()).await.unwrap();
         assert_eq!(again, Rotation::Repeated(expected.clone(), Repeat::Late));
         assert_eq!(t.read_session(session.id).await, expected);
     }
     let at = NOON.after(seconds(63));
-    let third = t.store.rotate_refresh(presented(session.id, 0, at)).await.unwrap();
+    let third = t.store.rotate_refresh(presented(session.id, 0, at), no_effects()).await.unwrap();
     assert!(matches!(third, Rotation::Reused(s) if s.ended == Some((at, EndReason::RefreshReused))));
     assert_eq!(t.read_session(session.id).await.ended, Some((at, EndReason::RefreshReused)));
 }
@@ -68,9 +76,9 @@ pub async fn a_repeat_is_late_after_the_grace_that_is_asked_for(t: &TestStore) {
         (600, 600, Repeat::InGrace),
     ] {
         let id = t.session(ada, NOON).await.id;
-        t.store.rotate_refresh(presented(id, 0, NOON)).await.unwrap();
+        t.store.rotate_refresh(presented(id, 0, NOON), no_effects()).await.unwrap();
         let shown = Presented { grace: seconds(grace), ..presented(id, 0, NOON.after(seconds(after))) };
-        let again = t.store.rotate_refresh(shown).await.unwrap();
+        let again = t.store.rotate_refresh(shown, no_effects()).await.unwrap();
         assert!(matches!(&again, Rotation::Repeated(_, r) if *r == expected), "{grace} {after}: {again:?}");
     }
 }
@@ -79,7 +87,7 @@ pub async fn late_repeats_are_forgiven_after_a_generation_without_any_repeat(t: 
     let ada = t.user("ada").await.id;
     let id = t.session(ada, NOON).await.id;
     let show = async |counter, at| {
-        t.store.rotate_refresh(presented(id, counter, NOON.after(seconds(at)))).await.unwrap()
+        t.store.rotate_refresh(presented(id, counter, NOON.after(seconds(at))), no_effects()).await.unwrap()
     };
     let late = async || t.read_session(id).await.repeats.late;
     show(0, 0).await;
@@ -98,7 +106,7 @@ pub async fn late_repeats_are_forgiven_after_a_generation_without_any_repeat(t: 
 pub async fn a_rotation_of_unknown_date_has_no_grace(t: &TestStore) {
     let ada = t.user("ada").await.id;
     let session = t.open(Session { refresh_counter: Some(5), ..new_session(ada, NOON) }).await;
-    let again = t.store.rotate_refresh(presented(session.id, 4, NOON)).await.unwrap();
+    let again = t.store.rotate_refresh(presented(session.id, 4, NOON), no_effects()).await.unwrap();
     assert!(matches!(again, Rotation::Repeated(_, Repeat::Late)), "{again:?}");
 }
 
@@ -107,17 +115,17 @@ pub async fn an_older_token_ends_the_session(t: &TestStore) {
     let session = t.session(ada, NOON).await;
     let other = t.session(ada, NOON).await;
     for n in 0..3 {
-        t.store.rotate_refresh(presented(session.id, n, NOON)).await.unwrap();
+        t.store.rotate_refresh(presented(session.id, n, NOON), no_effects()).await.unwrap();
     }
     let before = t.read_session(session.id).await;
     let at = NOON.after(seconds(60));
     let expected = Session { ended: Some((at, EndReason::RefreshReused)), ..before };
-    let result = t.store.rotate_refresh(presented(session.id, 1, at)).await.unwrap();
+    let result = t.store.rotate_refresh(presented(session.id, 1, at), no_effects()).await.unwrap();
     assert_eq!(result, Rotation::Reused(expected.clone()));
     assert_eq!(t.read_session(session.id).await, expected);
     assert_eq!(t.read_session(other.id).await, other);
     for n in 0..5 {
-        let after = t.store.rotate_refresh(presented(session.id, n, at)).await.unwrap();
+        let after = t.store.rotate_refresh(presented(session.id, n, at), no_effects()).await.unwrap();
         assert_eq!(after, Rotation::Refused, "counter {n} after the end");
     }
 }
@@ -126,14 +134,16 @@ pub async fn a_counter_that_was_never_given_is_refused_and_ends_nothing(t: &Test
     let ada = t.user("ada").await.id;
     let session = t.session(ada, NOON).await;
     for counter in [1, 2, i64::MAX] {
-        let result = t.store.rotate_refresh(presented(session.id, counter, NOON)).await.unwrap();
+        let result =
+            t.store.rotate_refresh(presented(session.id, counter, NOON), no_effects()).await.unwrap();
         assert_eq!(result, Rotation::Refused, "counter {counter}");
     }
     assert_eq!(t.read_session(session.id).await, session);
 
     let without = t.open(Session { refresh_counter: None, ..new_session(ada, NOON) }).await;
     for counter in [-1, 0, 1] {
-        let result = t.store.rotate_refresh(presented(without.id, counter, NOON)).await.unwrap();
+        let result =
+            t.store.rotate_refresh(presented(without.id, counter, NOON), no_effects()).await.unwrap();
         assert_eq!(result, Rotation::Refused, "counter {counter} where there is none");
     }
     assert_eq!(t.read_session(without.id).await, without);
@@ -141,14 +151,20 @@ pub async fn a_counter_that_was_never_given_is_refused_and_ends_nothing(t: &Test
 
 pub async fn a_session_that_does_not_exist_is_unknown(t: &TestStore) {
     let nowhere = SessionId(Uuid::from_u128(1));
-    assert_eq!(t.store.rotate_refresh(presented(nowhere, 0, NOON)).await.unwrap(), Rotation::Unknown);
+    assert_eq!(
+        t.store.rotate_refresh(presented(nowhere, 0, NOON), no_effects()).await.unwrap(),
+        Rotation::Unknown
+    );
 }
 
 pub async fn an_ended_session_refuses(t: &TestStore) {
     let ada = t.user("ada").await.id;
     let session = t.session(ada, NOON).await;
-    t.store.end_session(session.id, ada, EndReason::LoggedOut, NOON).await.unwrap();
-    assert_eq!(t.store.rotate_refresh(presented(session.id, 0, NOON)).await.unwrap(), Rotation::Refused);
+    t.store.end_session(session.id, ada, EndReason::LoggedOut, NOON, no_effects()).await.unwrap();
+    assert_eq!(
+        t.store.rotate_refresh(presented(session.id, 0, NOON), no_effects()).await.unwrap(),
+        Rotation::Refused
+    );
     let ended = t.read_session(session.id).await.ended;
     assert_eq!(ended, Some((NOON, EndReason::LoggedOut)), "the end stays what it was");
 }
@@ -156,11 +172,18 @@ pub async fn an_ended_session_refuses(t: &TestStore) {
 pub async fn an_expired_session_refuses(t: &TestStore) {
     let ada = t.user("ada").await.id;
     let session = t.open(Session { expires_at: NOON.after(seconds(100)), ..new_session(ada, NOON) }).await;
-    let last = t.store.rotate_refresh(presented(session.id, 0, NOON.after(seconds(99)))).await.unwrap();
+    let last = t
+        .store
+        .rotate_refresh(presented(session.id, 0, NOON.after(seconds(99))), no_effects())
+        .await
+        .unwrap();
     assert!(matches!(last, Rotation::Rotated(_)));
     for counter in [0, 1] {
-        let result =
-            t.store.rotate_refresh(presented(session.id, counter, NOON.after(seconds(100)))).await.unwrap();
+        let result = t
+            .store
+            .rotate_refresh(presented(session.id, counter, NOON.after(seconds(100))), no_effects())
+            .await
+            .unwrap();
         assert_eq!(result, Rotation::Refused, "counter {counter}");
     }
     assert_eq!(t.read_session(session.id).await.ended, None, "it ended by itself, nobody revoked it");
@@ -169,14 +192,22 @@ pub async fn an_expired_session_refuses(t: &TestStore) {
 pub async fn a_session_that_was_idle_too_long_refuses(t: &TestStore) {
     let ada = t.user("ada").await.id;
     let session = t.open(Session { idle_seconds: Some(60), ..new_session(ada, NOON) }).await;
-    let in_time = t.store.rotate_refresh(presented(session.id, 0, NOON.after(seconds(59)))).await.unwrap();
+    let in_time = t
+        .store
+        .rotate_refresh(presented(session.id, 0, NOON.after(seconds(59))), no_effects())
+        .await
+        .unwrap();
     assert!(matches!(in_time, Rotation::Rotated(_)));
-    let again = t.store.rotate_refresh(presented(session.id, 1, NOON.after(seconds(118)))).await.unwrap();
+    let again = t
+        .store
+        .rotate_refresh(presented(session.id, 1, NOON.after(seconds(118))), no_effects())
+        .await
+        .unwrap();
     assert!(matches!(again, Rotation::Rotated(_)), "each rotation begins the time anew");
     for counter in [1, 2] {
         let late = t
             .store
-            .rotate_refresh(presented(session.id, counter, NOON.after(seconds(118 + 61))))
+            .rotate_refresh(presented(session.id, counter, NOON.after(seconds(118 + 61))), no_effects())
             .await
             .unwrap();
         assert_eq!(late, Rotation::Refused, "counter {counter}");
@@ -187,10 +218,13 @@ pub async fn a_session_is_idle_too_long_when_its_time_is_up_to_the_second(t: &Te
     let ada = t.user("ada").await.id;
     let session = t.open(Session { idle_seconds: Some(60), ..new_session(ada, NOON) }).await;
     let end = NOON.after(seconds(60));
-    assert_eq!(t.store.rotate_refresh(presented(session.id, 0, end)).await.unwrap(), Rotation::Refused);
+    assert_eq!(
+        t.store.rotate_refresh(presented(session.id, 0, end), no_effects()).await.unwrap(),
+        Rotation::Refused
+    );
     let before = end.before(Duration::from_micros(1));
     assert!(matches!(
-        t.store.rotate_refresh(presented(session.id, 0, before)).await.unwrap(),
+        t.store.rotate_refresh(presented(session.id, 0, before), no_effects()).await.unwrap(),
         Rotation::Rotated(_)
     ));
 }
@@ -200,7 +234,7 @@ pub async fn a_rotation_never_moves_back_when_a_session_was_seen(t: &TestStore) 
     let session = t.session(ada, NOON.after(seconds(60))).await;
     // Another instance, whose clock is behind.
     assert!(matches!(
-        t.store.rotate_refresh(presented(session.id, 0, NOON)).await.unwrap(),
+        t.store.rotate_refresh(presented(session.id, 0, NOON), no_effects()).await.unwrap(),
         Rotation::Rotated(_)
     ));
     assert_eq!(t.read_session(session.id).await.last_seen_at, session.last_seen_at);
@@ -211,11 +245,14 @@ pub async fn a_session_of_an_inactive_or_deleted_user_refuses(t: &TestStore) {
     let bob = t.user("bob").await.id;
     let (of_ada, of_bob) = (t.session(ada, NOON).await, t.session(bob, NOON).await);
     let off = UserChange { is_active: Some(false), ..UserChange::default() };
-    t.store.update_user(ada, off).await.unwrap();
-    t.store.delete_user(bob).await.unwrap();
+    t.store.update_user(ada, off, no_effects()).await.unwrap();
+    t.store.delete_user(bob, no_effects()).await.unwrap();
     for session in [of_ada, of_bob] {
-        assert_eq!(t.store.rotate_refresh(presented(session.id, 0, NOON)).await.unwrap(), Rotation::Refused);
-        assert_eq!(t.store.renew_refresh(session.id, renewal(NOON)).await.unwrap(), None);
+        assert_eq!(
+            t.store.rotate_refresh(presented(session.id, 0, NOON), no_effects()).await.unwrap(),
+            Rotation::Refused
+        );
+        assert_eq!(t.store.renew_refresh(session.id, renewal(NOON), no_effects()).await.unwrap(), None);
     }
 }
 
@@ -227,7 +264,10 @@ pub async fn a_living_session_of_an_inactive_user_refuses(t: &TestStore) {
     t.by_hand("UPDATE doorwarden_sessions SET generation = 1").await;
     let session = Session { generation: 1, ..session };
     assert_eq!(t.read_session(session.id).await, session);
-    assert_eq!(t.store.rotate_refresh(presented(session.id, 0, NOON)).await.unwrap(), Rotation::Refused);
+    assert_eq!(
+        t.store.rotate_refresh(presented(session.id, 0, NOON), no_effects()).await.unwrap(),
+        Rotation::Refused
+    );
     assert_eq!(t.read_session(session.id).await, session);
 }
 
@@ -235,22 +275,22 @@ pub async fn every_renewal_gives_a_newer_token(t: &TestStore) {
     let ada = t.user("ada").await.id;
     let session = t.open(Session { refresh_counter: None, ..new_session(ada, NOON) }).await;
     let [first, second, third] = [5, 10, 200].map(|n| NOON.after(seconds(n)));
-    let started = t.store.renew_refresh(session.id, renewal(first)).await.unwrap().unwrap();
+    let started = t.store.renew_refresh(session.id, renewal(first), no_effects()).await.unwrap().unwrap();
     assert_eq!((started.refresh_counter, started.last_seen_at), (Some(0), first));
     assert_eq!(t.read_session(session.id).await, started);
-    let renewed = t.store.renew_refresh(session.id, renewal(second)).await.unwrap().unwrap();
+    let renewed = t.store.renew_refresh(session.id, renewal(second), no_effects()).await.unwrap().unwrap();
     assert_eq!((renewed.refresh_counter, renewed.rotated_at), (Some(1), Some(second)));
     assert_eq!(t.read_session(session.id).await, renewed);
-    let repeated = t.store.rotate_refresh(presented(session.id, 0, third)).await.unwrap();
+    let repeated = t.store.rotate_refresh(presented(session.id, 0, third), no_effects()).await.unwrap();
     assert!(
         matches!(repeated, Rotation::Repeated(_, Repeat::Late)),
         "the one before is the one before: {repeated:?}"
     );
-    let renewed = t.store.renew_refresh(session.id, renewal(third)).await.unwrap().unwrap();
+    let renewed = t.store.renew_refresh(session.id, renewal(third), no_effects()).await.unwrap().unwrap();
     assert_eq!((renewed.refresh_counter, renewed.repeats.late), (Some(2), 1), "that generation had a repeat");
-    let stolen = t.store.rotate_refresh(presented(session.id, 0, third)).await.unwrap();
+    let stolen = t.store.rotate_refresh(presented(session.id, 0, third), no_effects()).await.unwrap();
     assert!(matches!(stolen, Rotation::Reused(_)), "{stolen:?}");
-    assert_eq!(t.store.renew_refresh(session.id, renewal(third)).await.unwrap(), None);
+    assert_eq!(t.store.renew_refresh(session.id, renewal(third), no_effects()).await.unwrap(), None);
 }
 
 pub async fn a_renewal_narrows_the_limits_and_never_widens_them(t: &TestStore) {
@@ -258,13 +298,13 @@ pub async fn a_renewal_narrows_the_limits_and_never_widens_them(t: &TestStore) {
     let soon = NOON.after(seconds(100));
     let limits = |expires_at, idle_seconds| Renewal { expires_at, idle_seconds, ..renewal(NOON) };
     let session = t.session(ada, NOON).await;
-    let narrow = t.store.renew_refresh(session.id, limits(soon, 60)).await.unwrap().unwrap();
+    let narrow = t.store.renew_refresh(session.id, limits(soon, 60), no_effects()).await.unwrap().unwrap();
     assert_eq!((narrow.expires_at, narrow.idle_seconds), (soon, Some(60)));
     let audience = Some("https://api.example".to_owned());
     let wide = Renewal { audience: audience.clone(), ..limits(soon.after(seconds(1)), MAX_IDLE_SECONDS) };
-    let same = t.store.renew_refresh(session.id, wide).await.unwrap().unwrap();
+    let same = t.store.renew_refresh(session.id, wide, no_effects()).await.unwrap().unwrap();
     assert_eq!((same.expires_at, same.idle_seconds, &same.audience), (soon, Some(60), &audience));
-    let again = t.store.renew_refresh(session.id, limits(soon, 60)).await.unwrap().unwrap();
+    let again = t.store.renew_refresh(session.id, limits(soon, 60), no_effects()).await.unwrap().unwrap();
     assert_eq!(again.audience, audience, "what is not named stays");
     assert_eq!(t.read_session(session.id).await, again);
 }
@@ -273,12 +313,12 @@ pub async fn nothing_is_renewed_where_no_session_lives(t: &TestStore) {
     let ada = t.user("ada").await.id;
     let without = || Session { refresh_counter: None, ..new_session(ada, NOON) };
     let ended = t.open(without()).await;
-    t.store.end_session(ended.id, ada, EndReason::Revoked, NOON).await.unwrap();
+    t.store.end_session(ended.id, ada, EndReason::Revoked, NOON, no_effects()).await.unwrap();
     let expired = t.open(Session { expires_at: NOON.after(seconds(10)), ..without() }).await;
     let idle = t.open(Session { idle_seconds: Some(10), ..without() }).await;
     let at = NOON.after(seconds(10));
     for id in [ended.id, expired.id, idle.id, SessionId(Uuid::from_u128(1))] {
-        assert_eq!(t.store.renew_refresh(id, renewal(at)).await.unwrap(), None);
+        assert_eq!(t.store.renew_refresh(id, renewal(at), no_effects()).await.unwrap(), None);
     }
     for id in [ended.id, expired.id, idle.id] {
         assert_eq!(t.read_session(id).await.refresh_counter, None);

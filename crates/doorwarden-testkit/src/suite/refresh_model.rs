@@ -157,18 +157,21 @@ impl Driven {
     async fn take(&self, step: Step, counters: Vec<i64>, now: Timestamp) -> Vec<Answer> {
         match step {
             Step::End => {
-                self.store.end_session(self.session, self.user, EndReason::LoggedOut, now).await.unwrap();
+                self.store
+                    .end_session(self.session, self.user, EndReason::LoggedOut, now, no_effects())
+                    .await
+                    .unwrap();
             }
             Step::Deactivate => {
                 let off = UserChange { is_active: Some(false), ..UserChange::default() };
-                self.store.update_user(self.user, off).await.unwrap();
+                self.store.update_user(self.user, off, no_effects()).await.unwrap();
             }
             _ => {}
         }
         let id = self.session;
         let calls = counters.into_iter().map(|counter| {
             let store = self.store.clone();
-            async move { store.rotate_refresh(presented(id, counter, now)).await.unwrap() }
+            async move { store.rotate_refresh(presented(id, counter, now), no_effects()).await.unwrap() }
         });
         let mut answers: Vec<_> = at_once(calls).await.into_iter().map(answer).collect();
         answers.sort();

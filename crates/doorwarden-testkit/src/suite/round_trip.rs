@@ -162,7 +162,7 @@ pub async fn drill_any_user_is_read_as_written(t: &TestStore) {
             keep_session: None,
             reason: EndReason::PasswordChanged,
         };
-        assert!(t.store.change_password(created.id, change).await.unwrap());
+        assert!(t.store.change_password(created.id, change, no_effects()).await.unwrap());
         let tokens_valid_after = Some(instant);
         let expected = User { password: hash("new"), tokens_valid_after, sessions_generation: 1, ..expected };
         assert_eq!(t.read(created.id).await, expected);
@@ -176,7 +176,7 @@ pub async fn drill_any_user_is_read_as_written(t: &TestStore) {
         }
         if serde_json::to_string(&metadata).unwrap().len() <= METADATA_MAX_BYTES {
             let change = UserChange { metadata: more, ..UserChange::default() };
-            let changed = t.store.update_user(created.id, change).await.unwrap().unwrap();
+            let changed = t.store.update_user(created.id, change, no_effects()).await.unwrap().unwrap();
             assert_eq!(changed, User { metadata, ..expected });
         }
     })
@@ -192,7 +192,7 @@ pub async fn drill_any_session_is_read_as_written(t: &TestStore) {
         let open = if is_login { login(session, hash("ada"), None) } else { issued(session) };
         let session = t.opened(open).await;
         assert_eq!(t.read_session(session.id).await, session);
-        assert!(t.store.end_session(session.id, ada, EndReason::Revoked, at).await.unwrap());
+        assert!(t.store.end_session(session.id, ada, EndReason::Revoked, at, no_effects()).await.unwrap());
         let ended = Some((at, EndReason::Revoked));
         assert_eq!(t.read_session(session.id).await, Session { ended, ..session });
     })
@@ -220,11 +220,11 @@ pub async fn drill_any_key_is_read_as_written(t: &TestStore) {
                 signs_until,
                 revoked_at,
             };
-            assert!(t.store.add_signing_key(key.clone()).await.unwrap());
+            assert!(t.store.add_signing_key(key.clone(), no_effects()).await.unwrap());
             let stored = t.store.signing_keys().await.unwrap();
             assert!(stored.contains(&key), "{key:?} is not in {stored:?}");
             if revoked_at.is_some_and(|at| at <= NOON) {
-                assert!(t.store.delete_signing_key(&key.kid).await.unwrap());
+                assert!(t.store.delete_signing_key(&key.kid, no_effects()).await.unwrap());
             }
         },
     )
@@ -237,13 +237,13 @@ pub async fn drill_any_group_and_label_are_read_as_written(t: &TestStore) {
         let group = format!("{group}{}", number());
         let user =
             t.store.create_user(new_user(&format!("user{}", number())), no_effects()).await.unwrap().id;
-        assert!(t.store.create_group(&group).await.unwrap());
-        assert!(t.store.add_to_group(user, &group).await.unwrap());
+        assert!(t.store.create_group(&group, no_effects()).await.unwrap());
+        assert!(t.store.add_to_group(user, &group, no_effects()).await.unwrap());
         assert_eq!(t.account(user).await.groups, std::slice::from_ref(&group));
-        assert!(t.store.delete_group(&group).await.unwrap());
+        assert!(t.store.delete_group(&group, no_effects()).await.unwrap());
 
         let permission = Permission { name: "any.label".parse().unwrap(), label };
-        t.store.declare_permissions(std::slice::from_ref(&permission)).await.unwrap();
+        t.store.declare_permissions(std::slice::from_ref(&permission), no_effects()).await.unwrap();
         assert_eq!(t.store.permissions().await.unwrap(), [permission]);
     })
     .await;

@@ -56,7 +56,7 @@ pub async fn drill_no_end_of_all_sessions_takes_longer_because_there_are_many(t:
     open_many(t, id, 0, very_many(), true).await;
     let kept = t.session(id, NOON).await.id;
 
-    let others = t.store.end_sessions_of(id, Some(kept), EndReason::LoggedOut, at);
+    let others = t.store.end_sessions_of(id, Some(kept), EndReason::LoggedOut, at, no_effects());
     assert_eq!(quick("to end the others", others).await.unwrap(), Some(1001));
     assert!(lives(t, kept).await);
     let rest = t.store.sessions_of(id, at, None, 5).await.unwrap();
@@ -73,21 +73,21 @@ pub async fn drill_no_end_of_all_sessions_takes_longer_because_there_are_many(t:
         keep_session: Some(kept),
         reason: EndReason::PasswordChanged,
     };
-    assert!(quick("a new password", t.store.change_password(id, change)).await.unwrap());
+    assert!(quick("a new password", t.store.change_password(id, change, no_effects())).await.unwrap());
     assert!(lives(t, kept).await && !lives(t, login.id).await);
 
     open_many(t, id, generation().await, very_many(), true).await;
-    let out = t.store.sign_out_user(id, EndReason::SignedOut, at);
+    let out = t.store.sign_out_user(id, EndReason::SignedOut, at, no_effects());
     assert_eq!(quick("to sign out", out).await.unwrap(), Some(1001));
     assert!(!lives(t, kept).await);
 
     open_many(t, id, generation().await, very_many(), true).await;
-    quick("to deactivate", t.store.update_user(id, is_active(false))).await.unwrap();
-    t.store.update_user(id, is_active(true)).await.unwrap();
+    quick("to deactivate", t.store.update_user(id, is_active(false), no_effects())).await.unwrap();
+    t.store.update_user(id, is_active(true), no_effects()).await.unwrap();
     assert_eq!(t.store.sessions_of(id, at, None, 5).await.unwrap(), []);
 
     open_many(t, id, generation().await, very_many(), true).await;
-    assert!(quick("to delete", t.store.delete_user(id)).await.unwrap());
+    assert!(quick("to delete", t.store.delete_user(id, no_effects())).await.unwrap());
 
     let revoked = quick("what was revoked", t.store.revocations(Timestamp::default())).await.unwrap();
     assert!(revoked.sessions.len() < 10, "{} entries", revoked.sessions.len());
@@ -100,14 +100,17 @@ pub async fn what_ended_with_all_others_is_refused_by_everything(t: &TestStore) 
     let ada = t.user("ada").await.id;
     let session = t.session(ada, NOON).await;
     let at = NOON.after(seconds(5));
-    t.store.sign_out_user(ada, EndReason::LoggedOut, at).await.unwrap();
+    t.store.sign_out_user(ada, EndReason::LoggedOut, at, no_effects()).await.unwrap();
     let ended = Some((at, EndReason::LoggedOut));
     assert_eq!(t.read_session(session.id).await, Session { ended, ..session.clone() });
     assert_eq!(t.store.sessions_of(ada, NOON, None, 10).await.unwrap(), []);
-    assert_eq!(t.store.rotate_refresh(presented(session.id, 0, at)).await.unwrap(), Rotation::Refused);
-    assert_eq!(t.store.renew_refresh(session.id, renewal(at)).await.unwrap(), None);
-    assert!(!t.store.end_session(session.id, ada, EndReason::Revoked, at).await.unwrap());
-    let others = t.store.end_sessions_of(ada, Some(session.id), EndReason::Revoked, at);
+    assert_eq!(
+        t.store.rotate_refresh(presented(session.id, 0, at), no_effects()).await.unwrap(),
+        Rotation::Refused
+    );
+    assert_eq!(t.store.renew_refresh(session.id, renewal(at), no_effects()).await.unwrap(), None);
+    assert!(!t.store.end_session(session.id, ada, EndReason::Revoked, at, no_effects()).await.unwrap());
+    let others = t.store.end_sessions_of(ada, Some(session.id), EndReason::Revoked, at, no_effects());
     assert_eq!(others.await.unwrap(), None, "it cannot end the others any more");
     assert_eq!(t.read_session(session.id).await.ended, ended);
     // One that comes afterwards lives.
@@ -119,7 +122,7 @@ pub async fn of_two_that_end_the_others_at_once_one_goes_on(t: &TestStore) {
     let ada = t.user("ada").await.id;
     for round in 0..10 {
         let (a, b) = (t.session(ada, NOON).await.id, t.session(ada, NOON).await.id);
-        let end = |kept| t.store.end_sessions_of(ada, Some(kept), EndReason::LoggedOut, NOON);
+        let end = |kept| t.store.end_sessions_of(ada, Some(kept), EndReason::LoggedOut, NOON, no_effects());
         let (first, second) = tokio::join!(end(a), end(b));
         let ended = [first.unwrap(), second.unwrap()];
         assert_eq!(ended.iter().filter(|ended| ended.is_some()).count(), 1, "round {round}");
@@ -155,7 +158,10 @@ pub async fn an_id_that_comes_back_does_not_bring_its_sessions_back(t: &TestStor
     t.by_hand("DELETE FROM users").await;
     t.by_hand(&insert).await;
     assert!(!lives(t, session).await);
-    assert_eq!(t.store.rotate_refresh(presented(session, 0, NOON)).await.unwrap(), Rotation::Refused);
+    assert_eq!(
+        t.store.rotate_refresh(presented(session, 0, NOON), no_effects()).await.unwrap(),
+        Rotation::Refused
+    );
     // Nor when its rows are tidied up, which a live view does not hear of.
     t.by_hand("DELETE FROM users").await;
     let far = NOON.after(seconds(3600));
@@ -176,7 +182,7 @@ pub async fn rows_of_ended_sessions_are_settled_in_portions_and_silently(t: &Tes
     open_many(t, ada, 0, 25, true).await;
     let kept = t.session(ada, NOON).await.id;
     let at = NOON.after(seconds(5));
-    t.store.end_sessions_of(ada, Some(kept), EndReason::LoggedOut, at).await.unwrap();
+    t.store.end_sessions_of(ada, Some(kept), EndReason::LoggedOut, at, no_effects()).await.unwrap();
     let before = t.store.revocations(at).await.unwrap();
     assert_eq!(before.sessions.len(), 25);
     let heard = Recorder::new();
@@ -196,7 +202,7 @@ pub async fn rows_of_ended_sessions_are_settled_in_portions_and_silently(t: &Tes
         assert_eq!(t.read_session(id).await.ended, Some((at, EndReason::LoggedOut)));
     }
     let staff = UserChange { is_staff: Some(true), ..UserChange::default() };
-    t.store.update_user(marker, staff).await.unwrap();
+    t.store.update_user(marker, staff, no_effects()).await.unwrap();
     heard.until_heard(Change::User(marker)).await;
     assert_eq!(heard.heard(), [Change::User(marker)]);
     // The rows are purged like others.
@@ -210,25 +216,25 @@ pub async fn only_sessions_with_refresh_tokens_are_revoked_one_by_one(t: &TestSt
     let (other_plain, other_pair) = (t.open(without(ada)).await.id, t.session(ada, NOON).await.id);
     let at = NOON.after(seconds(5));
     for id in [plain, pair] {
-        assert!(t.store.end_session(id, ada, EndReason::Revoked, NOON).await.unwrap());
+        assert!(t.store.end_session(id, ada, EndReason::Revoked, NOON, no_effects()).await.unwrap());
     }
-    t.store.end_sessions_of(ada, None, EndReason::SignedOut, at).await.unwrap();
+    t.store.end_sessions_of(ada, None, EndReason::SignedOut, at, no_effects()).await.unwrap();
     assert!(!lives(t, other_plain).await);
     assert_eq!(t.store.revocations(NOON).await.unwrap().sessions, [(pair, NOON, ada), (other_pair, at, ada)]);
 
     let bob = t.user("bob").await.id;
     open_many(t, bob, 0, 1000, true).await;
-    t.store.end_sessions_of(bob, None, EndReason::SignedOut, at).await.unwrap();
+    t.store.end_sessions_of(bob, None, EndReason::SignedOut, at, no_effects()).await.unwrap();
     let Revocations { sessions, all_of, before, .. } = t.store.revocations(at).await.unwrap();
     assert_eq!((sessions.len(), all_of, before), (1001, vec![], None), "a thousand are listed one by one");
     open_many(t, bob, 1, 1001, true).await;
     let kept = t.session(bob, NOON).await.id;
     let later = at.after(seconds(1));
-    t.store.end_sessions_of(bob, Some(kept), EndReason::SignedOut, later).await.unwrap();
+    t.store.end_sessions_of(bob, Some(kept), EndReason::SignedOut, later, no_effects()).await.unwrap();
     let Revocations { sessions, all_of, .. } = t.store.revocations(later).await.unwrap();
     assert_eq!((sessions, all_of), (vec![], vec![(bob, later, Some(kept))]));
     // What went on is told when it ends.
-    t.store.end_session(kept, bob, EndReason::LoggedOut, later).await.unwrap();
+    t.store.end_session(kept, bob, EndReason::LoggedOut, later, no_effects()).await.unwrap();
     assert_eq!(t.store.revocations(later).await.unwrap().sessions, [(kept, later, bob)]);
 }
 
@@ -281,12 +287,16 @@ pub async fn everybody_is_signed_out_in_portions(t: &TestStore) {
     }
     let (a, b) = (t.session(users[0], NOON).await.id, t.session(users[2], NOON).await.id);
     let at = NOON.after(seconds(5));
-    let first = t.store.sign_out_users(None, 2, at).await.unwrap();
+    let first = t.store.sign_out_users(None, 2, EndReason::SignedOut, at, no_effects()).await.unwrap();
     assert_eq!(first, Some(SignedOut { last: Some(users[1]), users: 2, sessions: 1 }));
     assert!(!lives(t, a).await && lives(t, b).await);
-    let second = t.store.sign_out_users(Some(users[1]), 2, at).await.unwrap();
+    let second =
+        t.store.sign_out_users(Some(users[1]), 2, EndReason::SignedOut, at, no_effects()).await.unwrap();
     assert_eq!(second, Some(SignedOut { last: Some(users[2]), users: 1, sessions: 1 }));
-    assert_eq!(t.store.sign_out_users(Some(users[2]), 2, at).await.unwrap(), None);
+    assert_eq!(
+        t.store.sign_out_users(Some(users[2]), 2, EndReason::SignedOut, at, no_effects()).await.unwrap(),
+        None
+    );
     assert_eq!(t.read_session(b).await.ended, Some((at, EndReason::SignedOut)));
     for id in users {
         assert_eq!(t.read(id).await.tokens_valid_after, Some(at));
@@ -303,9 +313,9 @@ pub async fn one_session_too_many_ends_those_that_were_not_used_for_the_longest_
     let ada = t.user("ada").await.id;
     let bob = t.session(t.user("bob").await.id, NOON).await.id;
     let ended = t.session(ada, NOON).await.id;
-    t.store.end_session(ended, ada, EndReason::LoggedOut, NOON).await.unwrap();
+    t.store.end_session(ended, ada, EndReason::LoggedOut, NOON, no_effects()).await.unwrap();
     let former = t.session(ada, NOON).await.id;
-    t.store.sign_out_user(ada, EndReason::SignedOut, NOON).await.unwrap();
+    t.store.sign_out_user(ada, EndReason::SignedOut, NOON, no_effects()).await.unwrap();
     let expired = t.open(Session { expires_at: NOON.after(seconds(1)), ..new_session(ada, NOON) }).await;
     let mut sessions = Vec::new();
     for n in 0..3 {
@@ -334,12 +344,12 @@ pub async fn at_most_ten_sessions_end_when_one_is_opened_and_the_rest_later(t: &
     let new = new_session(ada, NOON.after(seconds(1)));
     let at = NOON.after(seconds(60));
     assert_eq!(open(t, &new, 5).await.ended.len(), 10);
-    assert_eq!(t.store.limit_sessions(ada, 5, at, 20).await.unwrap().len(), 20);
-    assert_eq!(t.store.limit_sessions(ada, 5, at, 20).await.unwrap().len(), 6);
-    assert_eq!(t.store.limit_sessions(ada, 5, at, 20).await.unwrap(), []);
+    assert_eq!(t.store.limit_sessions(ada, 5, at, 20, no_effects()).await.unwrap().len(), 20);
+    assert_eq!(t.store.limit_sessions(ada, 5, at, 20, no_effects()).await.unwrap().len(), 6);
+    assert_eq!(t.store.limit_sessions(ada, 5, at, 20, no_effects()).await.unwrap(), []);
     assert_eq!(t.store.sessions_of(ada, at, None, 100).await.unwrap().len(), 5);
     assert!(lives(t, new.id).await, "it was used last");
-    assert_eq!(t.store.limit_sessions(UserId(ada.0 + 1), 5, at, 20).await.unwrap(), []);
+    assert_eq!(t.store.limit_sessions(UserId(ada.0 + 1), 5, at, 20, no_effects()).await.unwrap(), []);
 }
 
 pub async fn logins_that_come_together_keep_the_limit(t: &TestStore) {
@@ -375,7 +385,7 @@ pub async fn the_list_of_sessions_goes_on_behind_a_place(t: &TestStore) {
         let Some(last) = page.last() else { break };
         after = Some(SessionCursor::after(last).to_string().parse().unwrap());
         // What ends meanwhile, or is opened, makes no gap.
-        t.store.end_session(last.id, ada, EndReason::LoggedOut, NOON).await.unwrap();
+        t.store.end_session(last.id, ada, EndReason::LoggedOut, NOON, no_effects()).await.unwrap();
         t.session(ada, NOON.after(seconds(60))).await;
         pages.extend(page);
     }

@@ -67,7 +67,7 @@ pub async fn an_inactive_user_opens_no_session(t: &TestStore) {
 
 pub async fn a_deleted_user_opens_no_session(t: &TestStore) {
     let ada = t.user("ada").await.id;
-    t.store.delete_user(ada).await.unwrap();
+    t.store.delete_user(ada, no_effects()).await.unwrap();
     let session = new_session(ada, NOON);
     assert!(!t.log_in(session.clone(), "ada", None).await);
     assert_eq!(t.store.open_session(issued(session.clone()), no_effects()).await.unwrap(), None);
@@ -83,7 +83,7 @@ pub async fn the_living_sessions_of_a_user_are_listed_newest_first(t: &TestStore
     let short = Session { expires_at: NOON.after(seconds(30)), ..new_session(ada, NOON) };
     t.open(short.clone()).await;
     let ended = t.session(ada, NOON).await;
-    t.store.end_session(ended.id, ada, EndReason::Revoked, NOON).await.unwrap();
+    t.store.end_session(ended.id, ada, EndReason::Revoked, NOON, no_effects()).await.unwrap();
     let of_bob = t.session(bob, NOON).await;
 
     let alive = t.store.sessions_of(ada, NOON.after(seconds(29)), None, 1000).await.unwrap();
@@ -99,21 +99,26 @@ pub async fn a_session_ends_once_and_for_its_user_only(t: &TestStore) {
     let bob = t.user("bob").await.id;
     let session = t.session(ada, NOON).await;
     let at = NOON.after(seconds(5));
-    assert!(!t.store.end_session(session.id, bob, EndReason::Revoked, at).await.unwrap());
+    assert!(!t.store.end_session(session.id, bob, EndReason::Revoked, at, no_effects()).await.unwrap());
     assert_eq!(t.read_session(session.id).await, session, "nobody ends another user's session");
 
-    assert!(t.store.end_session(session.id, ada, EndReason::LoggedOut, at).await.unwrap());
-    assert!(!t.store.end_session(session.id, ada, EndReason::Revoked, at.after(seconds(5))).await.unwrap());
+    assert!(t.store.end_session(session.id, ada, EndReason::LoggedOut, at, no_effects()).await.unwrap());
+    assert!(
+        !t.store
+            .end_session(session.id, ada, EndReason::Revoked, at.after(seconds(5)), no_effects())
+            .await
+            .unwrap()
+    );
     let ended = Some((at, EndReason::LoggedOut));
     assert_eq!(t.read_session(session.id).await, Session { ended, ..session }, "the first end counts");
-    assert!(!t.store.end_session(UNKNOWN, ada, EndReason::LoggedOut, at).await.unwrap());
+    assert!(!t.store.end_session(UNKNOWN, ada, EndReason::LoggedOut, at, no_effects()).await.unwrap());
 }
 
 pub async fn every_reason_for_an_end_is_kept(t: &TestStore) {
     let ada = t.user("ada").await.id;
     for reason in EndReason::ALL {
         let session = t.session(ada, NOON).await;
-        assert!(t.store.end_session(session.id, ada, reason, NOON).await.unwrap());
+        assert!(t.store.end_session(session.id, ada, reason, NOON, no_effects()).await.unwrap());
         assert_eq!(t.read_session(session.id).await.ended, Some((NOON, reason)));
     }
 }
@@ -125,16 +130,31 @@ pub async fn all_sessions_but_one_end_together(t: &TestStore) {
         (t.session(ada, NOON).await, t.session(ada, NOON).await, t.session(bob, NOON).await);
     t.session(ada, NOON).await;
     let at = NOON.after(seconds(5));
-    assert_eq!(t.store.end_sessions_of(ada, Some(kept.id), EndReason::Revoked, at).await.unwrap(), Some(2));
-    assert_eq!(t.store.end_sessions_of(ada, Some(kept.id), EndReason::Revoked, at).await.unwrap(), Some(0));
+    assert_eq!(
+        t.store.end_sessions_of(ada, Some(kept.id), EndReason::Revoked, at, no_effects()).await.unwrap(),
+        Some(2)
+    );
+    assert_eq!(
+        t.store.end_sessions_of(ada, Some(kept.id), EndReason::Revoked, at, no_effects()).await.unwrap(),
+        Some(0)
+    );
     assert_eq!(t.read_session(kept.id).await, Session { generation: 1, ..kept });
     assert_eq!(t.store.sessions_of(ada, at, None, 1000).await.unwrap().len(), 1);
     assert_eq!(t.read_session(of_bob.id).await, of_bob);
     assert_eq!(t.read_session(lost.id).await.ended, Some((at, EndReason::Revoked)));
-    assert_eq!(t.store.end_sessions_of(ada, None, EndReason::SignedOut, at).await.unwrap(), Some(1));
-    assert_eq!(t.store.end_sessions_of(ada, None, EndReason::SignedOut, at).await.unwrap(), Some(0));
     assert_eq!(
-        t.store.end_sessions_of(UserId(bob.0 + 1), None, EndReason::SignedOut, at).await.unwrap(),
+        t.store.end_sessions_of(ada, None, EndReason::SignedOut, at, no_effects()).await.unwrap(),
+        Some(1)
+    );
+    assert_eq!(
+        t.store.end_sessions_of(ada, None, EndReason::SignedOut, at, no_effects()).await.unwrap(),
+        Some(0)
+    );
+    assert_eq!(
+        t.store
+            .end_sessions_of(UserId(bob.0 + 1), None, EndReason::SignedOut, at, no_effects())
+            .await
+            .unwrap(),
         None
     );
 }
@@ -163,9 +183,9 @@ pub async fn revocations_are_told_from_an_instant_on_in_their_order(t: &TestStor
     let expired = Session { expires_at: NOON.after(seconds(1)), ..new_session(bob, NOON) };
     t.open(expired).await;
     let [one, two, three] = [1, 2, 3].map(|n| NOON.after(seconds(n)));
-    t.store.end_session(c.id, ada, EndReason::Revoked, three).await.unwrap();
-    t.store.end_session(a.id, ada, EndReason::LoggedOut, one).await.unwrap();
-    t.store.end_session(b.id, ada, EndReason::RefreshReused, two).await.unwrap();
+    t.store.end_session(c.id, ada, EndReason::Revoked, three, no_effects()).await.unwrap();
+    t.store.end_session(a.id, ada, EndReason::LoggedOut, one, no_effects()).await.unwrap();
+    t.store.end_session(b.id, ada, EndReason::RefreshReused, two, no_effects()).await.unwrap();
     assert_eq!(
         t.store.revocations(NOON).await.unwrap(),
         Revocations {
@@ -173,9 +193,9 @@ pub async fn revocations_are_told_from_an_instant_on_in_their_order(t: &TestStor
             ..Revocations::default()
         }
     );
-    t.store.sign_out_user(ada, EndReason::SignedOut, three).await.unwrap();
-    t.store.end_sessions_of(bob, None, EndReason::SignedOut, NOON).await.unwrap();
-    t.store.sign_out_user(bob, EndReason::SignedOut, two).await.unwrap();
+    t.store.sign_out_user(ada, EndReason::SignedOut, three, no_effects()).await.unwrap();
+    t.store.end_sessions_of(bob, None, EndReason::SignedOut, NOON, no_effects()).await.unwrap();
+    t.store.sign_out_user(bob, EndReason::SignedOut, two, no_effects()).await.unwrap();
     assert_eq!(
         t.store.revocations(two).await.unwrap(),
         Revocations {
@@ -192,8 +212,8 @@ pub async fn the_end_by_deactivation_and_deletion_is_among_the_revocations(t: &T
     let bob = t.user("bob").await.id;
     let (of_ada, of_bob) = (t.session(ada, NOON).await.id, t.session(bob, NOON).await.id);
     let off = UserChange { is_active: Some(false), ..UserChange::default() };
-    t.store.update_user(ada, off).await.unwrap();
-    t.store.delete_user(bob).await.unwrap();
+    t.store.update_user(ada, off, no_effects()).await.unwrap();
+    t.store.delete_user(bob, no_effects()).await.unwrap();
     // These ends are dated by the database's own clock.
     let revoked = t.store.revocations(doorwarden_core::time::Timestamp::default()).await.unwrap().sessions;
     let mut ids: Vec<_> = revoked.iter().map(|(id, ..)| *id).collect();
@@ -212,8 +232,11 @@ pub async fn purging_deletes_what_ended_or_expired_before_and_nothing_else(t: &T
     let alive = t.session(ada, NOON).await;
     let ended_before = t.session(ada, NOON).await;
     let ended_then = t.session(ada, NOON).await;
-    t.store.end_session(ended_before.id, ada, EndReason::Revoked, NOON.after(seconds(99))).await.unwrap();
-    t.store.end_session(ended_then.id, ada, EndReason::Revoked, line).await.unwrap();
+    t.store
+        .end_session(ended_before.id, ada, EndReason::Revoked, NOON.after(seconds(99)), no_effects())
+        .await
+        .unwrap();
+    t.store.end_session(ended_then.id, ada, EndReason::Revoked, line, no_effects()).await.unwrap();
 
     assert_eq!(t.store.purge_sessions(line, 100).await.unwrap(), 2);
     for gone in [expired_before, ended_before] {

@@ -60,7 +60,7 @@ pub async fn a_user_is_found_by_address_and_name_without_regard_to_case(t: &Test
 pub async fn an_id_is_never_used_again(t: &TestStore) {
     t.user("first").await;
     let last = t.user("last").await.id;
-    assert!(t.store.delete_user(last).await.unwrap());
+    assert!(t.store.delete_user(last, no_effects()).await.unwrap());
     let next = t.user("last").await.id;
     assert!(next > last, "{next} follows {last}");
     t.by_hand("DELETE FROM users").await;
@@ -98,7 +98,7 @@ pub async fn taken_tells_what_another_user_has(t: &TestStore) {
 
 pub async fn an_update_changes_what_it_names_and_nothing_else(t: &TestStore) {
     let before = t.user("ada").await;
-    let unchanged = t.store.update_user(before.id, UserChange::default()).await.unwrap();
+    let unchanged = t.store.update_user(before.id, UserChange::default(), no_effects()).await.unwrap();
     assert_eq!(unchanged, Some(before.clone()));
 
     let change = UserChange {
@@ -106,7 +106,7 @@ pub async fn an_update_changes_what_it_names_and_nothing_else(t: &TestStore) {
         is_staff: Some(true),
         ..UserChange::default()
     };
-    let after = t.store.update_user(before.id, change).await.unwrap().unwrap();
+    let after = t.store.update_user(before.id, change, no_effects()).await.unwrap().unwrap();
     let expected = User { username: Username::from_stored("Countess"), is_staff: true, ..before };
     assert_eq!(after, expected);
     assert_eq!(t.read(expected.id).await, expected);
@@ -117,7 +117,7 @@ pub async fn an_update_changes_what_it_names_and_nothing_else(t: &TestStore) {
         is_superuser: Some(true),
         ..UserChange::default()
     };
-    let after = t.store.update_user(expected.id, change).await.unwrap().unwrap();
+    let after = t.store.update_user(expected.id, change, no_effects()).await.unwrap().unwrap();
     let email = EmailAddress::from_stored("countess@example.com");
     assert_eq!(after, User { email, is_staff: false, is_superuser: true, ..expected });
 }
@@ -129,7 +129,7 @@ pub async fn a_changed_address_and_name_are_found_and_the_old_ones_are_free(t: &
         email: Some(EmailAddress::from_stored("Lovelace@example.com")),
         ..UserChange::default()
     };
-    t.store.update_user(ada, change).await.unwrap();
+    t.store.update_user(ada, change, no_effects()).await.unwrap();
     let found = t.store.user_by_email(&EmailKey::of("lovelace@example.com")).await.unwrap();
     assert_eq!(found.map(|u| u.id), Some(ada));
     let found = t.store.user_by_username(&UsernameKey::of("lovelace")).await.unwrap();
@@ -139,7 +139,7 @@ pub async fn a_changed_address_and_name_are_found_and_the_old_ones_are_free(t: &
 
 pub async fn an_update_of_nobody_returns_none(t: &TestStore) {
     let change = UserChange { is_staff: Some(true), ..UserChange::default() };
-    assert_eq!(t.store.update_user(UserId(1), change).await.unwrap(), None);
+    assert_eq!(t.store.update_user(UserId(1), change, no_effects()).await.unwrap(), None);
 }
 
 pub async fn an_update_that_takes_what_another_has_changes_nothing(t: &TestStore) {
@@ -150,14 +150,14 @@ pub async fn an_update_that_takes_what_another_has_changes_nothing(t: &TestStore
         email: Some(EmailAddress::from_stored("BOB@example.com")),
         ..UserChange::default()
     };
-    let result = t.store.update_user(ada.id, change).await;
+    let result = t.store.update_user(ada.id, change, no_effects()).await;
     assert!(matches!(result, Err(WriteUserError::EmailTaken)), "{result:?}");
     let change = UserChange {
         username: Some(Username::from_stored("BOB")),
         is_staff: Some(true),
         ..UserChange::default()
     };
-    let result = t.store.update_user(ada.id, change).await;
+    let result = t.store.update_user(ada.id, change, no_effects()).await;
     assert!(matches!(result, Err(WriteUserError::UsernameTaken)), "{result:?}");
     assert_eq!(t.read(ada.id).await, ada);
 }
@@ -169,7 +169,7 @@ pub async fn a_user_may_change_the_case_of_his_address_and_name(t: &TestStore) {
         email: Some(EmailAddress::from_stored("Ada@Example.com")),
         ..UserChange::default()
     };
-    let after = t.store.update_user(ada, change).await.unwrap().unwrap();
+    let after = t.store.update_user(ada, change, no_effects()).await.unwrap().unwrap();
     assert_eq!((after.username.as_str(), after.email.as_str()), ("ADA", "Ada@Example.com"));
 }
 
@@ -180,14 +180,14 @@ pub async fn deactivation_ends_every_session(t: &TestStore) {
     let second = t.session(ada, NOON).await;
     let of_bob = t.session(bob, NOON).await;
     let off = UserChange { is_active: Some(false), ..UserChange::default() };
-    assert!(!t.store.update_user(ada, off).await.unwrap().unwrap().is_active);
+    assert!(!t.store.update_user(ada, off, no_effects()).await.unwrap().unwrap().is_active);
     for id in [first.id, second.id] {
         assert_eq!(t.read_session(id).await.ended.unwrap().1, EndReason::Deactivated);
     }
     assert_eq!(t.read_session(of_bob.id).await, of_bob);
 
     let on = UserChange { is_active: Some(true), ..UserChange::default() };
-    t.store.update_user(ada, on).await.unwrap();
+    t.store.update_user(ada, on, no_effects()).await.unwrap();
     assert!(t.read_session(first.id).await.ended.is_some(), "what has ended does not come back");
 }
 
@@ -196,12 +196,15 @@ pub async fn deletion_takes_the_user_and_ends_the_sessions(t: &TestStore) {
     let bob = t.user("bob").await.id;
     let logged_out = t.session(ada, NOON).await;
     let session = t.session(ada, NOON).await;
-    t.store.end_session(logged_out.id, ada, EndReason::LoggedOut, NOON.after(seconds(1))).await.unwrap();
-    t.store.create_group("editors").await.unwrap();
-    t.store.add_to_group(ada, "editors").await.unwrap();
+    t.store
+        .end_session(logged_out.id, ada, EndReason::LoggedOut, NOON.after(seconds(1)), no_effects())
+        .await
+        .unwrap();
+    t.store.create_group("editors", no_effects()).await.unwrap();
+    t.store.add_to_group(ada, "editors", no_effects()).await.unwrap();
 
-    assert!(t.store.delete_user(ada).await.unwrap());
-    assert!(!t.store.delete_user(ada).await.unwrap());
+    assert!(t.store.delete_user(ada, no_effects()).await.unwrap());
+    assert!(!t.store.delete_user(ada, no_effects()).await.unwrap());
     assert_eq!(t.store.user(ada).await.unwrap(), None);
     assert_eq!(t.store.account(ada).await.unwrap(), None);
     assert_eq!(t.read_session(session.id).await.ended.unwrap().1, EndReason::UserDeleted);

@@ -2,7 +2,7 @@
 
 use crate::service::Service;
 use doorwarden::core::keys::state::KeyState;
-use doorwarden_testkit::{drill, wait_until};
+use doorwarden_testkit::{drill, no_effects, wait_until};
 use doorwarden_verify::Refused;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -45,7 +45,7 @@ async fn rotation_drill_refuses_nobody() {
         let list = service.auth.keys().list().await.unwrap();
         let next = list.into_iter().find(|(_, state)| *state == KeyState::Announced).unwrap().0;
         let context = service.auth.context();
-        assert!(context.store.schedule_signing_key(&next, context.now(), None).await.unwrap());
+        assert!(context.store.schedule_signing_key(&next, context.now(), None, no_effects()).await.unwrap());
         service.auth.keys().maintain().await.unwrap();
         let next = next.kid;
         while signing(&service).await != next {

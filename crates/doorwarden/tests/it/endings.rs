@@ -8,7 +8,7 @@ use doorwarden::core::store::{Change, ChangeSink};
 use doorwarden::core::tasks;
 use doorwarden::core::token::SecretKey;
 use doorwarden::core::token::session::SessionTokenKeys;
-use doorwarden::{Builder, UserId};
+use doorwarden::{Builder, ClientInfo, UserId};
 use futures_util::FutureExt;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -120,7 +120,7 @@ async fn an_end_is_forgotten_although_nobody_waits_for_it(database: Database) {
     let in_memory = || context.live.memory(context.now()).unwrap().session(who.session.unwrap());
     assert!(in_memory().is_some());
     // One step, and then it is dropped.
-    assert!(log_out(context, &who, LogoutScope::This).now_or_never().is_none());
+    assert!(log_out(context, &who, LogoutScope::This, ClientInfo::default()).now_or_never().is_none());
     assert!(doorwarden_testkit::wait_until(Duration::from_secs(5), || in_memory().is_none()).await);
 }
 

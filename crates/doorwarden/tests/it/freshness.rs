@@ -5,7 +5,7 @@ use doorwarden::core::permission::PermissionName;
 use doorwarden::core::store::ChangeSink;
 use doorwarden::core::user::UserChange;
 use doorwarden::{Password, UserId};
-use doorwarden_testkit::drill;
+use doorwarden_testkit::{drill, no_effects};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
@@ -217,7 +217,7 @@ async fn a_process_that_was_stopped_accepts_no_key_from_memory(database: Databas
     assert_eq!(app.get("/me", access).await.status, 200);
     for key in context.store.signing_keys().await.unwrap() {
         // As another instance does.
-        context.store.revoke_signing_key(&key.kid, context.now()).await.unwrap();
+        context.store.revoke_signing_key(&key.kid, context.now(), no_effects()).await.unwrap();
     }
     app.clock.pause(Duration::from_secs(70));
     assert_eq!(app.get("/me", access).await.status, 401);

@@ -6,6 +6,7 @@
 mod app;
 mod accounts;
 mod audience;
+mod audit;
 mod bodies;
 mod contract;
 mod discovery;

@@ -1,4 +1,5 @@
 use super::{Action, Finding, Problem};
+use crate::audit::Effects;
 use crate::identity::text::is_control;
 use crate::permission::{Group, Permission};
 use crate::store::{ImportWriter, NewRights, Store, StoreError};
@@ -127,8 +128,12 @@ impl Rights {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn write(&self, writer: &mut dyn ImportWriter) -> Result<NewRights, StoreError> {
-        writer.write_rights(&self.permissions, &self.groups).await
+    pub async fn write(
+        &self,
+        writer: &mut dyn ImportWriter,
+        effects: Effects,
+    ) -> Result<NewRights, StoreError> {
+        writer.write_rights(&self.permissions, &self.groups, effects).await
     }
 
     /// The groups and direct permissions of a user.

@@ -12,10 +12,12 @@ mod target;
 use crate::config::Config;
 use crate::failure::Failure;
 use clap::{Args, Subcommand, ValueEnum};
+use doorwarden::core::audit::Effects;
 use doorwarden::core::flow::import::{Action, Finding, OnConflict, Plan, Problem, Rights};
 use doorwarden::core::store::{ImportedAccount, NewRights};
 use doorwarden::core::time::{Clock, SystemClock};
 use doorwarden::core::user::UserId;
+use doorwarden::{Actor, Event};
 use layout::Layout;
 use progress::{Interrupt, Progress};
 use report::{Outcome, Report};
@@ -164,7 +166,9 @@ pub(super) async fn run(config: &Config, from: From, json: bool) -> Result<(), F
         let store = target.ready().await?;
         let mut writer = store.import().await?;
         writer.reserve_ids(last_id).await?;
-        report.new_rights = rights.write(writer.as_mut()).await?;
+        report.new_rights = rights
+            .write(writer.as_mut(), caused(Event::RightsImported { permissions: 0, groups: 0 }))
+            .await?;
         let step = args.batch.map_or(if is_empty { STEP_ALONE } else { STEP }, NonZero::get);
         let part = usize::try_from(step).unwrap_or(PART).min(PART);
         let mut parts = decide(source.users(&layout, &args.metadata), part, plan, rights, trimmed);
@@ -179,7 +183,7 @@ pub(super) async fn run(config: &Config, from: From, json: bool) -> Result<(), F
             meanwhile.extend(left.into_iter().map(taken_meanwhile));
             progress.advance(count);
             if uncommitted >= step {
-                writer.commit().await?;
+                writer.commit(caused(Event::UsersImported { count: 0 })).await?;
                 report.imported += std::mem::take(&mut uncommitted);
             }
             if interrupt.is_wanted() {
@@ -188,7 +192,7 @@ pub(super) async fn run(config: &Config, from: From, json: bool) -> Result<(), F
             }
         }
         if uncommitted > 0 {
-            writer.commit().await?;
+            writer.commit(caused(Event::UsersImported { count: 0 })).await?;
             report.imported += uncommitted;
         }
         progress.clear();
@@ -280,4 +284,9 @@ fn decide(
 fn taken_meanwhile(id: UserId) -> Finding {
     let (problem, action) = (Problem::TakenMeanwhile, Action::Left);
     Finding { kind: "user", id: id.0, name: String::new(), problem, action, renamed: None }
+}
+
+/// What an operator causes at this instant.
+fn caused(event: Event) -> Effects {
+    Effects::new(SystemClock.now(), &Actor::Operator.into(), [event])
 }

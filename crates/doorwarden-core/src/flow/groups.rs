@@ -1,0 +1,126 @@
+//! Groups: who may do the same.
+
+use crate::audit::{Effects, Origin};
+use crate::context::Context;
+use crate::error::{FieldError, FieldErrors};
+use crate::event::Event;
+use crate::permission::{Group, PermissionName};
+use crate::store::{Change, GrantError, StoreError};
+use crate::user::UserId;
+
+/// Why a group was not created.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum CreateGroupError {
+    /// The name is blank, too long, or contains U+0000.
+    #[error("the input is invalid: {0}")]
+    Invalid(FieldErrors),
+    /// The database operation failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Creates a group; `false` if there is one of this name.
+///
+/// # Errors
+/// [`CreateGroupError::Invalid`] with complaints about `name` if it is blank, longer than
+/// [`Group::NAME_MAX_CHARS`], or contains U+0000.
+pub async fn create_group(context: &Context, name: &str, origin: &Origin) -> Result<bool, CreateGroupError> {
+    let complaint = match name {
+        _ if name.trim().is_empty() => Some(FieldError::blank()),
+        _ if name.contains('\0') => Some(FieldError::null_characters()),
+        _ if name.chars().count() > Group::NAME_MAX_CHARS => {
+            Some(FieldError::max_length(Group::NAME_MAX_CHARS))
+        }
+        _ => None,
+    };
+    if let Some(complaint) = complaint {
+        return Err(CreateGroupError::Invalid(FieldErrors::one("name", complaint)));
+    }
+    let effects = context.effects(origin, [Event::GroupCreated { group: name.to_owned() }]);
+    let created = context.store.create_group(name, effects.clone()).await?;
+    if created {
+        context.notify(&effects).await;
+    }
+    Ok(created)
+}
+
+/// Deletes a group with its memberships and grants; `false` if there was none.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn delete_group(context: &Context, name: &str, origin: &Origin) -> Result<bool, StoreError> {
+    let effects = context.effects(origin, [Event::GroupDeleted { group: name.to_owned() }]);
+    let deleted = context.store.delete_group(name, effects.clone()).await?;
+    Ok(done(context, deleted, Change::AllUsers, &effects).await)
+}
+
+/// Puts a user into a group; `false` if they are in it.
+///
+/// # Errors
+/// [`GrantError`].
+pub async fn add_to_group(
+    context: &Context,
+    user: UserId,
+    group: &str,
+    origin: &Origin,
+) -> Result<bool, GrantError> {
+    let effects = context.effects(origin, [Event::GroupMemberAdded { user, group: group.to_owned() }]);
+    let added = context.store.add_to_group(user, group, effects.clone()).await?;
+    Ok(done(context, added, Change::User(user), &effects).await)
+}
+
+/// Takes a user out of a group; `false` if they were not in it.
+///
+/// # Errors
+/// [`GrantError`].
+pub async fn remove_from_group(
+    context: &Context,
+    user: UserId,
+    group: &str,
+    origin: &Origin,
+) -> Result<bool, GrantError> {
+    let effects = context.effects(origin, [Event::GroupMemberRemoved { user, group: group.to_owned() }]);
+    let removed = context.store.remove_from_group(user, group, effects.clone()).await?;
+    Ok(done(context, removed, Change::User(user), &effects).await)
+}
+
+/// Gives a group a permission; `false` if it has it already.
+///
+/// # Errors
+/// [`GrantError`].
+pub async fn grant_to_group(
+    context: &Context,
+    group: &str,
+    permission: &PermissionName,
+    origin: &Origin,
+) -> Result<bool, GrantError> {
+    let event = Event::GroupPermissionGranted { group: group.to_owned(), permission: permission.clone() };
+    let effects = context.effects(origin, [event]);
+    let granted = context.store.grant_to_group(group, permission, effects.clone()).await?;
+    Ok(done(context, granted, Change::AllUsers, &effects).await)
+}
+
+/// Takes a permission from a group; `false` if it had none.
+///
+/// # Errors
+/// [`GrantError`].
+pub async fn revoke_from_group(
+    context: &Context,
+    group: &str,
+    permission: &PermissionName,
+    origin: &Origin,
+) -> Result<bool, GrantError> {
+    let event = Event::GroupPermissionRevoked { group: group.to_owned(), permission: permission.clone() };
+    let effects = context.effects(origin, [event]);
+    let revoked = context.store.revoke_from_group(group, permission, effects.clone()).await?;
+    Ok(done(context, revoked, Change::AllUsers, &effects).await)
+}
+
+/// What follows a write to rights, which may have `changed` nothing.
+pub(super) async fn done(context: &Context, changed: bool, change: Change, effects: &Effects) -> bool {
+    context.live.forget(change);
+    if changed {
+        context.notify(effects).await;
+    }
+    changed
+}
