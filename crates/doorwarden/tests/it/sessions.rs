@@ -104,7 +104,8 @@ async fn use_counts_also_while_changes_are_not_heard(database: Database) {
 }
 
 async fn when_a_session_was_last_seen_is_written_behind(database: Database) {
-    let app = database.app().await;
+    // Nobody but the test writes.
+    let app = database.app_with(|b| b.background(false)).await;
     let token = app.register("jane").await;
     assert_eq!(app.get("/me", &token).await.status, 200);
     app.clock.advance(Duration::from_secs(59));
