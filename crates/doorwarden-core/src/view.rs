@@ -18,7 +18,7 @@ pub struct UserView<'a> {
     pub id: UserId,
     /// The name shown to people.
     pub username: &'a str,
-    /// The e-mail address.
+    /// The email address.
     pub email: &'a str,
     /// Whether the user may log in.
     pub is_active: bool,

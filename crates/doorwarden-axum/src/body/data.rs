@@ -43,7 +43,7 @@ macro_rules! text_fields {
 }
 
 text_fields! {
-    /// An e-mail address.
+    /// An email address.
     Email, inline true, {"type": "string", "format": "email", "maxLength": 254};
     /// A username, which may be written as a number.
     Username, inline true, {

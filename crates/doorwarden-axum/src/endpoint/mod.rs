@@ -88,7 +88,7 @@ endpoints! {
     ];
     Login, "login", "/login": [
         operation::<Anybody, Data<login::Login>, Json<login::Token>>(
-            Method::POST, "create_login", "Log in with an e-mail address and a password.", login::post,
+            Method::POST, "create_login", "Log in with an email address and a password.", login::post,
         )
         .answers(&["Logged in."])
         .errors(&[problem::WRONG_CREDENTIALS, problem::BUSY, problem::STOPPING]),

@@ -78,10 +78,10 @@ pub(crate) const OF_BODIES: &[Problem] = &[
     Problem::detail(415, "unsupported_content_coding", "The body is compressed."),
 ];
 
-pub(super) const WRONG_CREDENTIALS: Problem = Problem::fields("The e-mail address or the password is wrong.");
+pub(super) const WRONG_CREDENTIALS: Problem = Problem::fields("The email address or the password is wrong.");
 pub(super) const WRONG_PASSWORD: Problem = Problem::fields("The password is wrong.");
 pub(super) const NO_ACTIVE_ACCOUNT: Problem =
-    Problem::detail(401, "no_active_account", "The e-mail address or the password is wrong.");
+    Problem::detail(401, "no_active_account", "The email address or the password is wrong.");
 pub(super) const BUSY: Problem = Problem::detail(503, "busy", "Too many passwords are being checked.");
 pub(super) const STOPPING: Problem = Problem::detail(503, "stopping", "The service is stopping.");
 pub(super) const INVALID_SCOPE: Problem =
