@@ -1,6 +1,6 @@
 //! The handle that an application holds.
 
-use crate::endpoint::{self, Direct, Readiness};
+use crate::endpoint::{self, EndpointService, Readiness};
 use crate::error::ApiError;
 use crate::extract::CurrentUser;
 use crate::hint::Said;
@@ -135,7 +135,7 @@ impl Auth {
         &self,
     ) -> impl Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync + use<>
     {
-        self.layer().around(Direct::new(self))
+        self.layer().around(EndpointService::new(self))
     }
 
     /// Whatever `router` has so far needs a user: its routes, what is nested in it, and its fallback, so that an unknown path is 401

@@ -5,7 +5,6 @@
 //! takes and what it answers; what the answers mean; and the errors, beside those that follow from the caller and the body.
 
 mod answer;
-mod direct;
 mod docs;
 mod health;
 mod jwks;
@@ -20,6 +19,7 @@ mod problem;
 mod registration;
 mod revocations;
 mod route;
+mod service;
 mod sessions;
 mod token;
 mod token_refresh;
@@ -28,11 +28,11 @@ mod token_verify;
 mod types;
 
 pub(crate) use answer::Described;
-pub(crate) use direct::Direct;
 pub(crate) use health::Readiness;
 pub(crate) use operation::{Operation, Permission};
 pub(crate) use problem::{Problem, Shape};
 pub(crate) use route::router;
+pub(crate) use service::EndpointService;
 pub(crate) use types::Types;
 
 use crate::extract::CurrentUser;

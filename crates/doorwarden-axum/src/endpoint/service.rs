@@ -15,21 +15,21 @@ use tower_service::Service;
 /// The endpoints behind one look-up of the path, in front of a router that knows the rest: paths with a parameter, unknown ones.
 /// Made by [`Auth::service`].
 #[derive(Clone)]
-pub(crate) struct Direct(Arc<Paths>);
+pub(crate) struct EndpointService(Arc<Paths>);
 
 struct Paths {
     fixed: HashMap<String, Arc<Route>>,
     router: Router,
 }
 
-impl Direct {
+impl EndpointService {
     pub(crate) fn new(auth: &Auth) -> Self {
         let fixed = routes(auth).into_iter().filter(|(path, _)| !path.contains('{')).collect();
         Self(Arc::new(Paths { fixed, router: router(auth) }))
     }
 }
 
-impl Service<Request> for Direct {
+impl Service<Request> for EndpointService {
     type Response = Response;
     type Error = Infallible;
     type Future = Either<
