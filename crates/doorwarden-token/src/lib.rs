@@ -42,7 +42,9 @@ pub mod seal;
 pub mod secret;
 pub mod session;
 mod times;
+pub mod verified;
 
 pub use key::{Algorithm, KeyPair, KeySet, PublicKey};
 pub use refusal::{Part, Refusal};
 pub use secret::SecretKey;
+pub use verified::VerifiedTokens;

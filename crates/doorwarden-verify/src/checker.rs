@@ -1,9 +1,8 @@
 use crate::revoked::{Now, Revoked};
-use crate::verified::{self, VerifiedTokens};
 use crate::{KeyError, Refusal, Refused};
 use doorwarden_token::access::{self, AccessClaims, Expect};
 use doorwarden_token::jws::Jws;
-use doorwarden_token::{KeySet, feed};
+use doorwarden_token::{KeySet, VerifiedTokens, feed};
 use parking_lot::{Mutex, RwLock};
 use std::fmt;
 use std::sync::Arc;
@@ -175,7 +174,7 @@ impl Checker {
         }
         let state = self.state();
         let (keys, revoked) = (&state.keys, &state.revoked);
-        let digest = verified::digest(token);
+        let digest = VerifiedTokens::digest(token);
         let claims = if let Some(claims) = keys.verified.get(&digest) {
             let judged = self.judge_times(&claims, now.unix_secs).and_then(|()| revoked.check(&claims));
             judged.inspect_err(|_| keys.verified.remove(&digest))?;

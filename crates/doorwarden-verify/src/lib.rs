@@ -57,7 +57,6 @@ mod refused;
 mod revoked;
 #[cfg(feature = "tower")]
 mod tower;
-mod verified;
 
 #[cfg(feature = "axum")]
 mod axum;

@@ -6,7 +6,6 @@
 
 pub mod rotation;
 pub mod state;
-mod verified;
 
 use crate::audit::{Actor, Effects};
 use crate::event::Event;
@@ -18,7 +17,7 @@ use crate::token::access::{self, AccessClaims, Expect, TooLarge};
 use crate::token::feed::{Statement, sign_statement};
 use crate::token::key::{KeyError, KeyPair, KeySet};
 use crate::token::seal::Sealer;
-use crate::token::{Algorithm, Refusal};
+use crate::token::{Algorithm, Refusal, VerifiedTokens};
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use state::{KeyState, states};
@@ -27,7 +26,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use verified::VerifiedTokens;
 
 /// Access tokens above this size are worth a warning: they travel with every request.
 const LARGE_BYTES: usize = 1024;
@@ -246,7 +244,7 @@ impl KeyRing {
             return Err(Refusal::TooLong);
         }
         let ring = self.at(now);
-        let digest = verified::digest(token);
+        let digest = VerifiedTokens::digest(token);
         if let Some(claims) = ring.verified.get(&digest) {
             return if now.as_seconds() < claims.exp { Ok(claims) } else { Err(Refusal::Expired) };
         }

@@ -1,20 +1,25 @@
-//! Access tokens whose signature was checked, so that it is checked once a token and not once a request.
+//! A cache of verified access tokens, so that a signature is checked once per token and not once per request.
 
-use doorwarden_token::access::AccessClaims;
+use crate::access::AccessClaims;
 use parking_lot::RwLock;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
+use std::fmt;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 const SHARDS: usize = 16;
 
-/// SHA-256 of the whole token: whoever finds another text with the same digest has broken more than this.
-pub(crate) type TokenDigest = [u8; 32];
+/// The SHA-256 of a whole token, by which [`VerifiedTokens`] finds its claims.
+pub type TokenDigest = [u8; 32];
 
-/// A bounded map of claims by the digest of their token. Each shard holds two generations: when the young one is full, it
-/// becomes the old one, and the old one is forgotten.
-pub(crate) struct VerifiedTokens {
+/// A bounded cache of the claims of verified tokens, for concurrent use.
+///
+/// It says nothing of the present: whether a cached token has expired or was revoked is for the caller to check.
+/// A key set that changes needs a new cache.
+///
+/// Each shard holds two generations: when the young one is full, it replaces the old one, whose entries are dropped.
+pub struct VerifiedTokens {
     shards: [RwLock<Generations>; SHARDS],
     generation: usize,
 }
@@ -27,7 +32,7 @@ struct Generations {
     old: Tokens,
 }
 
-/// A digest needs no further hashing: whoever chooses tokens so that these bytes collide must also have them signed.
+/// A digest needs no further hashing: an attacker who makes these bytes collide still needs the tokens signed.
 #[derive(Default)]
 struct Prefix(u64);
 
@@ -38,7 +43,7 @@ impl Hasher for Prefix {
         }
     }
 
-    /// The length of the array is the same for all.
+    /// Every digest has the same length.
     fn write_usize(&mut self, _: usize) {}
 
     fn finish(&self) -> u64 {
@@ -46,17 +51,19 @@ impl Hasher for Prefix {
     }
 }
 
-pub(crate) fn digest(token: &str) -> TokenDigest {
-    Sha256::digest(token).into()
-}
-
 impl VerifiedTokens {
-    /// Remembers at most `capacity` tokens.
-    pub(crate) fn new(capacity: usize) -> Self {
+    /// Holds at most `capacity` tokens, and at least 32.
+    pub fn new(capacity: usize) -> Self {
         Self { shards: Default::default(), generation: (capacity / SHARDS / 2).max(1) }
     }
 
-    pub(crate) fn get(&self, digest: &TokenDigest) -> Option<Arc<AccessClaims>> {
+    /// The key of a token in this cache.
+    pub fn digest(token: &str) -> TokenDigest {
+        Sha256::digest(token).into()
+    }
+
+    /// The claims of a cached token, which then stays in the cache for longer.
+    pub fn get(&self, digest: &TokenDigest) -> Option<Arc<AccessClaims>> {
         let claims = {
             let known = self.shard(digest).read();
             if let Some(claims) = known.young.get(digest) {
@@ -68,7 +75,8 @@ impl VerifiedTokens {
         Some(claims)
     }
 
-    pub(crate) fn insert(&self, digest: TokenDigest, claims: &Arc<AccessClaims>) {
+    /// Adds the claims of a token whose signature was verified.
+    pub fn insert(&self, digest: TokenDigest, claims: &Arc<AccessClaims>) {
         let mut known = self.shard(&digest).write();
         if known.young.len() >= self.generation && !known.young.contains_key(&digest) {
             known.old = std::mem::take(&mut known.young);
@@ -76,7 +84,8 @@ impl VerifiedTokens {
         known.young.insert(digest, Arc::clone(claims));
     }
 
-    pub(crate) fn remove(&self, digest: &TokenDigest) {
+    /// Removes a token.
+    pub fn remove(&self, digest: &TokenDigest) {
         let mut known = self.shard(digest).write();
         known.young.remove(digest);
         known.old.remove(digest);
@@ -87,23 +96,29 @@ impl VerifiedTokens {
     }
 }
 
+impl fmt::Debug for VerifiedTokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("VerifiedTokens(..)")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn what_is_used_stays_and_the_rest_is_bounded() {
+    fn used_tokens_stay_and_the_number_of_the_others_is_bounded() {
         let tokens = VerifiedTokens::new(320);
         let claims = Arc::new(AccessClaims::default());
-        let used = digest("used");
+        let used = VerifiedTokens::digest("used");
         tokens.insert(used, &claims);
         for n in 0..10_000 {
-            tokens.insert(digest(&n.to_string()), &claims);
+            tokens.insert(VerifiedTokens::digest(&n.to_string()), &claims);
             assert!(tokens.get(&used).is_some(), "after {n}");
         }
         let held: usize = tokens.shards.iter().map(|s| s.read().young.len() + s.read().old.len()).sum();
         assert!(held <= 320, "{held}");
-        assert!(tokens.get(&digest("0")).is_none());
+        assert!(tokens.get(&VerifiedTokens::digest("0")).is_none());
         tokens.remove(&used);
         assert!(tokens.get(&used).is_none());
     }
