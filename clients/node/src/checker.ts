@@ -110,7 +110,7 @@ export class Checker {
    * Verifies and applies a signed revocation statement. Returns whether it revokes a key that was not revoked
    * before. `now` is in seconds since 1970 UTC; `monotonic`, if given, in seconds of a monotonic clock.
    */
-  async hear(signed: string, now: number, monotonic?: number): Promise<boolean> {
+  async addStatement(signed: string, now: number, monotonic?: number): Promise<boolean> {
     if (signed.length > MAX_STATEMENT) throw new Refused("invalid", "too_long");
     const required = ["iat", "exp", "window", "sessions", "users", "keys"];
     const statement = parseStatement(await this.#signed(signed, STATEMENT, now, SKEW, required), signed);

@@ -58,7 +58,7 @@ export interface VerifierOptions {
 export interface Status {
   hasKeys: boolean;
   /** Seconds since the newest statement was received; `undefined` if none was. */
-  heardSecsAgo: number | undefined;
+  silenceSecs: number | undefined;
   /** Whether the feed is stale, so that `whenStale` applies. */
   isStale: boolean;
 }
@@ -154,8 +154,8 @@ export class Verifier {
 
   /** Returns the current state. */
   status(): Status {
-    const heardSecsAgo = this.checker.silence(this.#clock(), monotonic());
-    return { hasKeys: this.checker.hasKeys, heardSecsAgo, isStale: this.#isStale() };
+    const silenceSecs = this.checker.silence(this.#clock(), monotonic());
+    return { hasKeys: this.checker.hasKeys, silenceSecs, isStale: this.#isStale() };
   }
 
   /** Stops all fetching. Keys and statements received before remain in use until they are stale. */
@@ -274,12 +274,12 @@ export class Verifier {
   async #apply(statement: string): Promise<void> {
     let revokesKey: boolean;
     try {
-      revokesKey = await this.checker.hear(statement, this.#clock(), monotonic());
+      revokesKey = await this.checker.addStatement(statement, this.#clock(), monotonic());
     } catch (error) {
       if (!(error instanceof Refused) || !["unknown_key", "no_keys"].includes(error.code)) throw error;
       await this.#sleep(this.#keys.remaining(FEED_REFRESH));
       await this.#keys.request(FEED_REFRESH);
-      revokesKey = await this.checker.hear(statement, this.#clock(), monotonic());
+      revokesKey = await this.checker.addStatement(statement, this.#clock(), monotonic());
     }
     this.#checkReady();
     if (revokesKey) {

@@ -170,7 +170,7 @@ test("a clock that is set back hides no silence", async (t) => {
   verifier.close();
   ahead = -3600;
   await until(() => verifier.status().isStale);
-  assert.ok(verifier.status().heardSecsAgo > 1);
+  assert.ok(verifier.status().silenceSecs > 1);
   // A token is not accepted for an hour longer because it was seen before, either.
   await assert.rejects(verifier.verify(token), { code: "issued_in_future" });
 });

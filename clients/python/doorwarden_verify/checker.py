@@ -118,7 +118,7 @@ class Checker:
             verified = VerifiedTokens(self._remembered)
             self._state = self._state._replace(published=jwks, keys=by_id, verified=verified)
 
-    def hear(self, signed: str, now: float, monotonic: float | None = None) -> bool:
+    def add_statement(self, signed: str, now: float, monotonic: float | None = None) -> bool:
         """Verifies and applies a signed revocation statement. Returns whether it revokes a key that was not
         revoked before.
 

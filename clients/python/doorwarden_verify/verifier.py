@@ -47,7 +47,7 @@ class Status(NamedTuple):
 
     has_keys: bool
     # Seconds since the newest statement was received; None if none was.
-    heard_secs_ago: float | None
+    silence_secs: float | None
     # Whether the feed is stale, so that `when_stale` applies.
     is_stale: bool
 
@@ -320,13 +320,13 @@ class Follower:
         """Applies a statement; fetches the key set first if it is signed with an unknown key, and afterwards
         if it revokes one."""
         try:
-            revokes_key = self._checker.hear(statement, self._clock(), time.monotonic())
+            revokes_key = self._checker.add_statement(statement, self._clock(), time.monotonic())
         except Refused as refused:
             if refused.code not in ("unknown_key", "no_keys"):
                 raise
             self._stopped.wait(self.keys.remaining(FEED_REFRESH))
             self.keys.request(FEED_REFRESH)
-            revokes_key = self._checker.hear(statement, self._clock(), time.monotonic())
+            revokes_key = self._checker.add_statement(statement, self._clock(), time.monotonic())
         self._check_ready()
         if revokes_key:
             log.warning("a key of %s was revoked", self._issuer.url)

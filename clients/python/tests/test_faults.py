@@ -159,7 +159,7 @@ class Faults(unittest.TestCase):
         verifier.close()
         ahead = -3600.0
         self.until(lambda: verifier.status().is_stale)
-        self.assertGreater(verifier.status().heard_secs_ago, 1.0)
+        self.assertGreater(verifier.status().silence_secs, 1.0)
         # A token is not accepted for an hour longer because it was seen before, either.
         with self.assertRaises(InvalidToken) as refused:
             verifier.verify(token)

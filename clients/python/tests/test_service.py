@@ -35,7 +35,7 @@ class Service(unittest.TestCase):
         claims = self.verifier.verify(log_in(self.email)["access"])
         self.assertEqual((claims["id"], claims["sub"], claims["iss"]), (self.id, str(self.id), URL))
         status = self.verifier.status()
-        self.assertTrue(status.has_keys and not status.is_stale and status.heard_secs_ago < 10)
+        self.assertTrue(status.has_keys and not status.is_stale and status.silence_secs < 10)
 
     def test_logouts_are_heard_of_within_a_second(self):
         delays = []

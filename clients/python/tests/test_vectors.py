@@ -30,7 +30,7 @@ class Vectors(unittest.TestCase):
             with self.subTest(case["name"]):
                 refused, one = None, checker()
                 try:
-                    one.hear(case["signed"], NOW)
+                    one.add_statement(case["signed"], NOW)
                 except Refused as error:
                     refused = error.code
                 self.assertEqual(refused, case.get("refused"))
@@ -39,7 +39,7 @@ class Vectors(unittest.TestCase):
     def test_tokens_count_or_not_as_published(self):
         one = checker()
         by = next(case for case in VECTORS["statements"] if case["name"] == VECTORS["tokens"]["statement"])
-        self.assertTrue(one.hear(by["signed"], NOW))
+        self.assertTrue(one.add_statement(by["signed"], NOW))
         for case in VECTORS["tokens"]["cases"]:
             with self.subTest(case["name"]):
                 if case["counts"]:
@@ -57,8 +57,8 @@ class SeveralStatements(unittest.TestCase):
         jwk = jwt.algorithms.OKPAlgorithm.to_jwk(self.key.public_key(), as_dict=True)
         self.checker.set_keys({"keys": [{**jwk, "kid": "k", "alg": "EdDSA", "use": "sig"}]})
 
-    def hear(self, **says):
-        self.checker.hear(signed(self.key, **says), NOW)
+    def add_statement(self, **says):
+        self.checker.add_statement(signed(self.key, **says), NOW)
 
     def counts(self, user, sid=None, iat=NOW):
         claims = {"iss": VECTORS["issuer"], "aud": VECTORS["audience"], "sub": str(user), "jti": "j", "client_id": "web"}
@@ -72,23 +72,23 @@ class SeveralStatements(unittest.TestCase):
 
     def test_entries_of_one_user_stand_beside_each_other(self):
         a, b = "00000000-0000-4000-8000-00000000000a", "00000000-0000-4000-8000-00000000000b"
-        self.hear(users=[[7, NOW - 20, a], [7, NOW - 10, b]])
+        self.add_statement(users=[[7, NOW - 20, a], [7, NOW - 10, b]])
         # An older statement that comes later takes nothing back.
-        self.hear(iat=NOW - 5, users=[[7, NOW - 30, None]])
+        self.add_statement(iat=NOW - 5, users=[[7, NOW - 30, None]])
         counted = {(sid, age): self.counts(7, sid, NOW - age) for sid in (None, a, b) for age in (35, 25, 15, 9)}
         self.assertEqual([key for key, value in counted.items() if value], [(None, 9), (a, 9), (b, 15), (b, 9)])
         self.assertTrue(self.counts(8, a, NOW - 35))
 
     def test_what_has_left_the_window_is_forgotten(self):
-        self.hear(iat=NOW - 200, users=[[7, NOW - 250, None], [8, NOW - 250]], sessions=[])
+        self.add_statement(iat=NOW - 200, users=[[7, NOW - 250, None], [8, NOW - 250]], sessions=[])
         self.assertFalse(self.counts(7, iat=NOW - 250))
-        self.hear(users=[], window=240)
+        self.add_statement(users=[], window=240)
         self.assertEqual((self.checker._state.all_of, self.checker._state.users), ({}, {}))
 
     def test_before_never_goes_back(self):
-        self.hear(before=NOW - 5)
-        self.hear(iat=NOW + 1, before=NOW - 10)
-        self.hear(iat=NOW + 2)
+        self.add_statement(before=NOW - 5)
+        self.add_statement(iat=NOW + 1, before=NOW - 10)
+        self.add_statement(iat=NOW + 2)
         self.assertEqual([self.counts(7, iat=NOW - age) for age in (5, 4)], [False, True])
 
     def test_what_is_malformed_is_refused_whole(self):
@@ -99,5 +99,5 @@ class SeveralStatements(unittest.TestCase):
             {"keys": [7]}, {"keys": "k"}, {"before": None}, {"before": 1.5}, {"window": -1}, {"window": "300"},
         ]:
             with self.subTest(says), self.assertRaises(InvalidToken) as refused:
-                self.hear(**says)
+                self.add_statement(**says)
             self.assertEqual(refused.exception.code, "bad_claim")

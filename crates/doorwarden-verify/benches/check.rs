@@ -1,4 +1,5 @@
-//! What a check costs: `cargo bench -p doorwarden-verify`. Prints nanoseconds per operation, the best of several rounds.
+//! What a check costs: `cargo bench -p doorwarden-verify`. Prints nanoseconds per operation, the best of
+//! several rounds.
 
 use doorwarden_token::access::{self, AccessClaims};
 use doorwarden_token::feed::{Statement, sign_statement};
@@ -36,7 +37,7 @@ fn main() {
     }
 }
 
-/// Knows 1,000 sessions that have ended and 100 users whose tokens were revoked.
+/// A checker that knows 1,000 ended sessions and 100 users whose tokens were revoked.
 fn checker(pair: &KeyPair, remembered: usize) -> Checker {
     let checker = Checker::new(ISSUER, ISSUER).remembered(remembered);
     let jwks = KeySet::new(vec![pair.public().clone()]).expect("one key").to_jwks();
@@ -51,7 +52,7 @@ fn checker(pair: &KeyPair, remembered: usize) -> Checker {
         keys: Vec::new(),
         ..Statement::default()
     };
-    checker.hear(&sign_statement(pair, &statement), NOW).expect("our own");
+    checker.add_statement(&sign_statement(pair, &statement), NOW).expect("our own");
     checker
 }
 

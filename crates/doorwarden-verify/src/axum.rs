@@ -10,8 +10,8 @@ impl IntoResponse for Unauthenticated {
     }
 }
 
-/// Behind [`Verifier::layer`] the claims that it found. Where only some routes need a token, `.layer(axum::Extension(verifier))` is
-/// enough: the token is verified when a handler asks.
+/// The claims that [`Verifier::layer`] has verified. Where only some routes need a token,
+/// `.layer(axum::Extension(verifier))` is enough: the token is verified when a handler has this argument.
 impl<S: Send + Sync> FromRequestParts<S> for Claims {
     type Rejection = Unauthenticated;
 
@@ -21,7 +21,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Claims {
         }
         let Some(verifier) = parts.extensions.get::<Verifier>() else {
             tracing::error!(
-                "Claims were asked for on a route that no layer covers; add .layer(verifier.layer())"
+                "a handler needs claims on a route that no layer covers; add .layer(verifier.layer())"
             );
             return Err(Unauthenticated::NotCovered);
         };
@@ -31,7 +31,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Claims {
     }
 }
 
-/// `None` without a token; one that is refused is refused here, too.
+/// `None` without a token. A token that is not valid is refused here as well.
 impl<S: Send + Sync> OptionalFromRequestParts<S> for Claims {
     type Rejection = Unauthenticated;
 

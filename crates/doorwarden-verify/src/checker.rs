@@ -8,21 +8,23 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// By how many seconds the clocks of two machines may differ.
+/// The allowed difference between the clocks of two machines, in seconds.
 const SKEW: i64 = Expect::SKEW_SECS as i64;
 
-/// What to do with a token that is right in itself while nothing was heard from the revocation feed for longer than the limit.
+/// What to do with an otherwise valid token while the revocation feed has been silent for longer than the
+/// limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum WhenStale {
-    /// Refuse it with [`Refused::Stale`]: a service goes down with the feed rather than serve somebody who was locked out.
+    /// Refuse it with [`Refused::Stale`]: the service stops with the feed instead of serving a user who may
+    /// have been signed out.
     #[default]
     Refuse,
-    /// Accept it: what was revoked in the meantime is served until it expires, minutes later.
+    /// Accept it: tokens revoked in the meantime are accepted until they expire, minutes later.
     Accept,
 }
 
-/// Decides about access tokens from what it is given: the issuer's key set, revocation statements, and the time ([`Now`], or seconds
-/// since 1970 UTC). Reads no clock, and does no input or output.
+/// Verifies access tokens with the issuer's key set, revocation statements, and the time ([`Now`], or seconds
+/// since 1970 UTC), all of which the caller supplies. Reads no clock, and does no input or output.
 ///
 /// ```
 /// use doorwarden_token::access::{self, AccessClaims};
@@ -41,12 +43,13 @@ pub enum WhenStale {
 ///
 /// let checker = Checker::new(issuer, audience);
 /// checker.set_keys(&jwks)?;
-/// let statement = Statement { iss: issuer.into(), iat: now, exp: now + 30, window: 300, ..Statement::default() };
-/// checker.hear(&sign_statement(&pair, &statement), now)?;
+/// let (iss, exp) = (issuer.into(), now + 30);
+/// let statement = Statement { iss, iat: now, exp, window: 300, ..Statement::default() };
+/// checker.add_statement(&sign_statement(&pair, &statement), now)?;
 /// assert_eq!(checker.verify(&token, now)?.sub, "7");
 ///
 /// let signed_out = Statement { users: vec![(7, now + 1)], ..statement };
-/// checker.hear(&sign_statement(&pair, &signed_out), now)?;
+/// checker.add_statement(&sign_statement(&pair, &signed_out), now)?;
 /// assert_eq!(checker.verify(&token, now), Err(Refused::IssuedBefore));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -68,20 +71,20 @@ struct State {
     revoked: Arc<Revoked>,
 }
 
-/// The issuer's keys, and what was verified with them: nothing verified survives a change of the keys.
+/// The issuer's keys, and the tokens verified with them: a change of the keys clears the cache.
 struct Keys {
     published: KeySet,
-    /// Without those that were revoked.
+    /// The keys that are not revoked.
     usable: KeySet,
     verified: VerifiedTokens,
 }
 
 impl Checker {
-    /// How many tokens are remembered unless told otherwise; each takes about 1 KiB.
+    /// The default number of cached tokens, of about 1 KiB each.
     pub const REMEMBERED: usize = 20_000;
-    /// The limit of silence unless told otherwise: six of the feed's heartbeats.
+    /// The default limit of silence: six of the feed's heartbeats.
     pub const STALE_LIMIT: Duration = Duration::from_secs(30);
-    /// From which difference on clocks are spoken of, in seconds.
+    /// The difference between clocks from which it is reported, in seconds.
     pub(crate) const NOTABLE_DIFFERENCE: i64 = 10;
 
     /// Accepts tokens of exactly this issuer (`iss`) for exactly this audience (`aud`). Knows no keys yet.
@@ -101,7 +104,7 @@ impl Checker {
         }
     }
 
-    /// Judges `exp` and `nbf` with this many seconds of leeway, at most 60. By default none.
+    /// Checks `exp` and `nbf` with this many seconds of leeway, at most 60. By default none.
     #[must_use]
     pub fn leeway_secs(mut self, seconds: u32) -> Self {
         self.leeway = i64::from(seconds.min(Expect::MAX_LEEWAY_SECS));
@@ -109,7 +112,7 @@ impl Checker {
         self
     }
 
-    /// Remembers at most this many verified tokens.
+    /// The maximum number of cached verified tokens.
     #[must_use]
     pub fn remembered(mut self, tokens: usize) -> Self {
         self.remembered = tokens;
@@ -118,7 +121,7 @@ impl Checker {
         self
     }
 
-    /// After how much silence of the feed `policy` applies. The feed has a heartbeat every 5 seconds.
+    /// How long the feed may be silent before `policy` applies. The feed has a heartbeat every 5 seconds.
     #[must_use]
     pub fn when_stale(mut self, limit: Duration, policy: WhenStale) -> Self {
         self.stale_limit = seconds(limit);
@@ -126,10 +129,10 @@ impl Checker {
         self
     }
 
-    /// Takes the issuer's key set (RFC 7517) in place of the one before. `Ok(true)` if it is another one.
+    /// Replaces the issuer's key set (RFC 7517). `Ok(true)` if it has changed.
     ///
     /// # Errors
-    /// [`KeyError`], if one key is weak, secret or malformed; the keys of before stay.
+    /// If one key is weak, secret or malformed. The previous keys stay in use.
     pub fn set_keys(&self, jwks: &str) -> Result<bool, KeyError> {
         let published = KeySet::from_jwks(jwks)?;
         let _one_at_a_time = self.changing.lock();
@@ -142,13 +145,13 @@ impl Checker {
         Ok(true)
     }
 
-    /// Takes a signed revocation statement. `Ok(true)` if it revokes a key that was not revoked before: the key set should be
-    /// fetched again then.
+    /// Adds a signed revocation statement, received at `now`. `Ok(true)` if it revokes a key that was not
+    /// revoked before: then fetch the key set again.
     ///
     /// # Errors
-    /// [`Refusal`]; it is not this issuer's, or not to be relied upon any more. With [`Refusal::UnknownKey`] it may be signed by a
-    /// newer key.
-    pub fn hear(&self, statement: &str, now: impl Into<Now>) -> Result<bool, Refusal> {
+    /// If the statement is not of this issuer or has expired. With [`Refusal::UnknownKey`] it may be signed
+    /// by a newer key.
+    pub fn add_statement(&self, statement: &str, now: impl Into<Now>) -> Result<bool, Refusal> {
         let now = now.into();
         let _one_at_a_time = self.changing.lock();
         let state = self.state();
@@ -166,7 +169,8 @@ impl Checker {
     /// The claims of an access token that is valid at `now`.
     ///
     /// # Errors
-    /// [`Refused`]. With [`Refusal::UnknownKey`] it may be signed by a key that was published since [`set_keys`](Self::set_keys).
+    /// If the token is not valid, or cannot be verified now. With [`Refusal::UnknownKey`] it may be signed by
+    /// a key that was published since [`set_keys`](Self::set_keys).
     pub fn verify(&self, token: &str, now: impl Into<Now>) -> Result<Arc<AccessClaims>, Refused> {
         let now = now.into();
         if token.len() > Refusal::MAX_TOKEN_BYTES {
@@ -192,31 +196,32 @@ impl Checker {
         Ok(claims)
     }
 
-    /// When the newest statement came, in seconds since 1970 UTC.
-    pub fn heard_at(&self) -> Option<i64> {
-        self.state().revoked.heard.map(|heard| heard.unix_secs)
+    /// When the newest statement was received, in seconds since 1970 UTC.
+    pub fn statement_received_at(&self) -> Option<i64> {
+        self.state().revoked.received.map(|received| received.unix_secs)
     }
 
-    /// For how many seconds nothing was heard from the feed, by the clock that says more; `None`: nothing ever was.
+    /// Seconds since the newest statement was received, by the clock that says more; `None` if none was.
     pub fn silence_secs(&self, now: impl Into<Now>) -> Option<i64> {
         self.state().revoked.silence(now.into())
     }
 
-    /// Whether nothing was heard from the feed for longer than the limit, or nothing ever; or the newest that was is older than that by
-    /// more than clocks may differ: a statement that came late says nothing of the time since it was made.
+    /// Whether no statement was received for longer than the limit, or the newest one was issued longer ago
+    /// than the limit and the allowed clock difference: a statement that arrives late says nothing of the
+    /// time since it was issued.
     pub fn is_stale(&self, now: impl Into<Now>) -> bool {
         self.is_silent(&self.state().revoked, now.into())
     }
 
-    /// How many seconds the clock that [`hear`](Self::hear) was given was ahead of the issuer's with the newest statement; its way is part of
-    /// it.
+    /// How many seconds the clock of [`add_statement`](Self::add_statement) was ahead of the issuer's at the
+    /// newest statement, including the time in transit.
     pub fn clock_difference_secs(&self) -> Option<i64> {
         let revoked = &self.state().revoked;
-        Some(revoked.heard?.unix_secs.saturating_sub(revoked.as_of?))
+        Some(revoked.received?.unix_secs.saturating_sub(revoked.as_of?))
     }
 
-    /// What is wrong with a token that was refused, for the operator: what was expected, and what came. `None` where that tells nothing
-    /// of the configuration or the clocks.
+    /// Why a token was refused, for the operator: the expected and the actual value. `None` if the reason is
+    /// neither the configuration nor the clocks.
     pub fn explain(&self, refused: Refused, token: &str, now: impl Into<Now>) -> Option<String> {
         let claims = || access::read(token, &self.state().keys.usable).ok();
         match refused {
@@ -239,7 +244,7 @@ impl Checker {
         }
     }
 
-    /// What is wrong with a statement that was refused, for the operator, like [`explain`](Self::explain).
+    /// Why a statement was refused, for the operator, like [`explain`](Self::explain).
     pub fn explain_statement(
         &self,
         refusal: Refusal,
@@ -286,7 +291,7 @@ impl Checker {
 }
 
 impl State {
-    /// An unknown key may be one that was revoked, or there may be no keys at all.
+    /// An unknown key may have been revoked, or there may be no keys yet.
     fn explain(&self, refusal: Refusal, token: &str) -> Refused {
         if refusal != Refusal::UnknownKey {
             return refusal.into();
@@ -321,7 +326,7 @@ impl fmt::Debug for Checker {
             .field("issuer", &self.issuer)
             .field("keys", &state.keys.usable.len())
             .field("revoked_keys", &state.revoked.key_count())
-            .field("heard", &state.revoked.heard)
+            .field("received", &state.revoked.received)
             .finish_non_exhaustive()
     }
 }

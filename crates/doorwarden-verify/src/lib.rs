@@ -1,7 +1,9 @@
-//! For the services beside Doorwarden: verify its access tokens offline, and still refuse the ones of a session that has ended.
+//! Verifies Doorwarden's access tokens offline in other services, and still refuses tokens of a session that
+//! has ended.
 //!
-//! A [`Verifier`] needs the URL of the issuer and nothing else. It fetches the published keys, follows the signed revocation feed in the
-//! background and decides about each token in memory; a request to the issuer is made for no token but the first of a new key.
+//! A [`Verifier`] needs only the URL of the issuer. It fetches the published keys, follows the signed
+//! revocation feed in the background and verifies each token in memory; only the first token of a new key
+//! causes a request to the issuer.
 //!
 //! ```no_run
 //! # #[cfg(feature = "axum")]
@@ -18,37 +20,43 @@
 //! # }
 //! ```
 //!
-//! The features are `follow` ([`Verifier`], on tokio), `tower` ([`Verifier::layer`]) and `axum` ([`Claims`] as an argument of
-//! handlers); all are on by default. Without them there is [`Checker`], which is pure: key set, revocation statements, token and time
-//! go in, claims come out.
+//! The features are `follow` ([`Verifier`], on tokio), `tower` ([`Verifier::layer`]) and `axum` ([`Claims`]
+//! as an argument of handlers); all are on by default. Without them there is [`Checker`], which does no input
+//! or output: it takes the key set, revocation statements, a token and the time, and returns the claims.
 //!
-//! # What it holds to
+//! # Rules
 //!
-//! - Tokens, keys and statements are read by [`doorwarden_token`], as strictly as the issuer reads them. Nothing that a token names
-//!   is ever fetched; the addresses follow from the issuer's URL alone, and no redirect is followed.
-//! - A token is refused from the moment on that the feed names its session, its user or its key: with a working stream within a second
-//!   of the logout, usually within a tenth.
-//! - Whoever has not heard from the feed for longer than a limit cannot know. The [`Verifier`] says so ([`Verifier::status`], a
-//!   warning in the log), fetches the statement once more, which is enough for a process that was stopped for a while, and then refuses
-//!   every token with 503, or accepts on the signature alone: [`WhenStale`]. Silence is measured by a clock that nobody sets, and a
-//!   statement counts from when it was made, give or take 60 seconds between two clocks.
-//! - Where the stream of the feed does not come through, or nothing has come for seven seconds, the statement is fetched once a second.
-//! - A token of an unknown key makes one fetch of the keys in five seconds at most, past every cache. All who wait share it, and no
-//!   request waits for longer than two seconds.
-//! - Once a minute the log says what was expected and what came where tokens have another audience or issuer, and by how much clocks
-//!   differ.
-//! - The signature of a token is checked once; later checks cost a hash and three look-ups, below a microsecond.
+//! - Tokens, keys and statements are read by [`doorwarden_token`], as strictly as the issuer reads them.
+//!   Nothing that a token names is ever fetched; the addresses follow from the issuer's URL alone, and no
+//!   redirect is followed.
+//! - A token is refused from the moment that the feed names its session, its user or its key: with a working
+//!   stream within a second of the logout, usually within a tenth of a second.
+//! - When the feed has been silent for longer than a limit, the [`Verifier`] reports it
+//!   ([`Verifier::status`], a warning in the log) and fetches the statement once more, which is enough for a
+//!   process that was stopped for a while. Then it refuses every token with 503, or accepts tokens by their
+//!   signature alone: [`WhenStale`]. Silence is measured with a monotonic clock, and the age of a statement
+//!   from when it was issued, with 60 seconds of leeway.
+//! - Where the stream of the feed is blocked, or has delivered nothing for seven seconds, the statement is
+//!   fetched once a second.
+//! - Tokens of unknown keys cause at most one fetch of the keys in five seconds, which bypasses every cache.
+//!   All waiting requests share it, and none waits for longer than two seconds.
+//! - If tokens have another audience or issuer, or clocks differ, the expected and the actual value are
+//!   logged once a minute.
+//! - The signature of a token is checked once; later checks cost a hash and three look-ups, below a
+//!   microsecond.
 //!
 //! # A certificate authority of your own
 //!
-//! The issuer's certificate is checked against those that the system trusts. For an authority of your own set the environment variable
-//! `SSL_CERT_FILE` to its certificate (PEM), or `SSL_CERT_DIR` to a folder of such files. It stands in place of the system's, for
-//! the whole process: concatenate both if it talks to others, too.
+//! The issuer's certificate is checked against those that the system trusts. For an authority of your own set
+//! the environment variable `SSL_CERT_FILE` to its certificate (PEM), or `SSL_CERT_DIR` to a directory of
+//! such files. It replaces the system's authorities for the whole process: concatenate both if the process
+//! also connects to other hosts.
 //!
 //! # Pages on other origins
 //!
-//! A browser asks before it sends a token (`OPTIONS`, without one). Lay the layer that answers it (`CorsLayer` of tower-http) around
-//! that of the verifier, which means after it: `.layer(verifier.layer()).layer(cors)`.
+//! A browser sends a preflight request (`OPTIONS`) without a token. Add the layer that answers it
+//! (`CorsLayer` of tower-http) around the verifier's layer, which means after it:
+//! `.layer(verifier.layer()).layer(cors)`.
 
 mod checker;
 #[cfg(feature = "follow")]

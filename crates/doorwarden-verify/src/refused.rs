@@ -1,31 +1,32 @@
 use doorwarden_token::Refusal;
 
-/// Why a token is not accepted. Safe to log: it repeats nothing of the token. A client should learn only whether another token
-/// would help.
+/// Why a token is not accepted. Safe to log: it repeats nothing of the token. Tell clients only whether
+/// another token would help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// The token itself is wrong: its form, signature, time, issuer or audience.
     #[error(transparent)]
     Token(#[from] Refusal),
-    /// Its session has ended: logged out, revoked, or its refresh token was used twice.
+    /// The session of the token has ended: by logout, revocation, or a refresh token used twice.
     #[error("the session of the token has ended")]
     SessionEnded,
-    /// It names no session, and its user's tokens of that time do not count any more.
+    /// The token has no session, and its user's tokens of that time were revoked.
     #[error("the token was issued before its user's tokens were revoked")]
     IssuedBefore,
-    /// The key that signed it was revoked.
+    /// The key that signed the token was revoked.
     #[error("the key of the token was revoked")]
     KeyRevoked,
-    /// The issuer's keys could not be fetched yet. No fault of the token's.
+    /// The issuer's keys could not be fetched yet. The token may be valid.
     #[error("the keys of the issuer are not known yet")]
     NoKeys,
-    /// Nothing was heard from the revocation feed for longer than the limit, and the policy is to refuse. No fault of the token's.
-    #[error("nothing was heard from the revocation feed for too long")]
+    /// The revocation feed has been silent for longer than the limit, and the policy is to refuse. The token
+    /// may be valid.
+    #[error("the revocation feed has been silent for too long")]
     Stale,
 }
 
 impl Refused {
-    /// Whether the fault is the token's (401), and not that nothing can be decided at the moment (503).
+    /// Whether the token is not valid (401). Otherwise no token can be verified at the moment (503).
     pub const fn is_fault_of_token(self) -> bool {
         !matches!(self, Self::NoKeys | Self::Stale)
     }

@@ -7,12 +7,13 @@ use std::hash::Hash;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// An instant, as two clocks have it. An `i64` is one by the wall clock alone.
+/// An instant on two clocks. An `i64` is an instant on the wall clock alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Now {
-    /// By the wall clock, which can be set: seconds since 1970 UTC.
+    /// The wall clock, which can be set: seconds since 1970 UTC.
     pub unix_secs: i64,
-    /// By a clock that nobody sets, since any instant: so that a wall clock that is set back hides no silence.
+    /// A monotonic clock, in seconds since any instant: setting the wall clock back must not hide that the
+    /// feed is silent.
     pub steady: Option<Duration>,
 }
 
@@ -22,37 +23,38 @@ impl From<i64> for Now {
     }
 }
 
-/// What all statements so far say. Times are in seconds since 1970 UTC.
+/// What all statements so far revoke. Times are in seconds since 1970 UTC.
 ///
-/// Statements are united, not replaced: of several instances of an issuer one may know of a logout before another does, and nothing
-/// that was revoked ever counts again. What has left the window of the newest statement is forgotten.
+/// Statements are merged, not replaced: one instance of an issuer may know of a logout before another does,
+/// and what was revoked never becomes valid again. Entries that have left the window of the newest statement
+/// are dropped.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Revoked {
     /// `iat` of the newest statement.
     pub(crate) as_of: Option<i64>,
-    /// When it came.
-    pub(crate) heard: Option<Now>,
+    /// When the newest statement was received.
+    pub(crate) received: Option<Now>,
     /// When each session ended.
     sessions: HashMap<Uuid, i64>,
-    /// Since when tokens of each user that name no session count.
+    /// Since when the tokens of each user without a session are valid.
     users: HashMap<i64, i64>,
-    /// Until when no token of each user counts, but for those of a session that is kept.
+    /// Until when no token of each user is valid, except those of a session that is kept.
     all_of: HashMap<i64, Vec<(Option<Uuid>, i64)>>,
-    /// Until when no token of anybody counts.
+    /// Until when no token is valid, of any user.
     before: Option<i64>,
     /// When each revoked key was last named.
     keys: HashMap<String, i64>,
 }
 
 impl Revoked {
-    /// With what `statement` says, heard at `now`.
+    /// Adds what `statement` revokes, received at `now`.
     pub(crate) fn and(&self, statement: Statement, now: Now) -> Self {
         let is_news = self.as_of.is_none_or(|as_of| statement.iat > as_of);
         let as_of = self.as_of.map_or(statement.iat, |as_of| as_of.max(statement.iat));
         let oldest = as_of.saturating_sub(statement.window);
         Self {
             as_of: Some(as_of),
-            heard: if is_news { Some(now) } else { self.heard },
+            received: if is_news { Some(now) } else { self.received },
             sessions: united(&self.sessions, statement.sessions, oldest),
             users: united(&self.users, statement.users, oldest),
             all_of: self.all_of_and(statement.all_of, oldest),
@@ -61,11 +63,11 @@ impl Revoked {
         }
     }
 
-    /// For how many seconds nothing was heard, by the clock that says more; `None`: nothing ever was.
+    /// Seconds since the newest statement was received, by the clock that says more; `None` if none was.
     pub(crate) fn silence(&self, now: Now) -> Option<i64> {
-        let heard = self.heard?;
-        let by_wall = now.unix_secs.saturating_sub(heard.unix_secs);
-        let steady = now.steady.zip(heard.steady).map(|(now, heard)| now.saturating_sub(heard));
+        let received = self.received?;
+        let by_wall = now.unix_secs.saturating_sub(received.unix_secs);
+        let steady = now.steady.zip(received.steady).map(|(now, received)| now.saturating_sub(received));
         Some(by_wall.max(steady.map_or(0, |steady| steady.as_secs().cast_signed())))
     }
 
@@ -141,18 +143,18 @@ mod tests {
     }
 
     #[test]
-    fn an_older_statement_takes_nothing_back_and_is_no_sign_of_life() {
+    fn an_older_statement_restores_nothing_and_does_not_end_the_silence() {
         let ended = Statement { sessions: vec![(SESSION, 1000)], users: vec![(7, 1001)], ..statement(1000) };
         let revoked = Revoked::default().and(ended, 1002.into()).and(statement(999), 1010.into());
         let claims = |sid, iat| AccessClaims { sid, sub: "7".to_owned(), iat, ..AccessClaims::default() };
         assert_eq!(revoked.check(&claims(Some(SESSION), 1001)), Err(Refused::SessionEnded));
         assert_eq!(revoked.check(&claims(None, 1000)), Err(Refused::IssuedBefore));
         assert_eq!(revoked.check(&claims(None, 1001)), Ok(()));
-        assert_eq!(revoked.heard, Some(1002.into()));
+        assert_eq!(revoked.received, Some(1002.into()));
     }
 
     #[test]
-    fn what_has_left_the_window_is_forgotten() {
+    fn entries_that_have_left_the_window_are_dropped() {
         let first = Statement {
             sessions: vec![(SESSION, 1000)],
             users: vec![(7, 1001)],
@@ -169,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn users_are_for_tokens_that_name_no_session() {
+    fn entries_of_users_are_for_tokens_without_a_session() {
         let revoked =
             Revoked::default().and(Statement { users: vec![(7, 1001)], ..statement(1000) }, 1000.into());
         let claims = AccessClaims { sub: "7".to_owned(), iat: 1000, ..AccessClaims::default() };
@@ -193,7 +195,7 @@ mod tests {
         }
         assert_eq!(judged(&revoked, 7, kept, 1000), Ok(()));
 
-        // A later end keeps nothing; and an earlier statement that comes late changes that no more.
+        // A later end keeps no session, and an earlier statement that arrives late does not change that.
         let second = Statement { all_of: vec![(7, 1010, None)], ..statement(1010) };
         let late = Statement { all_of: vec![(7, 1000, kept), (7, 990, None)], ..statement(1005) };
         let revoked = revoked.and(second, 1010.into()).and(late, 1011.into());
@@ -202,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_of_anybody_counts_that_was_issued_before() {
+    fn no_token_issued_before_is_valid() {
         let first = Statement { before: Some(1000), ..statement(1000) };
         let revoked = Revoked::default().and(first, 1000.into()).and(statement(1010), 1010.into());
         for sid in [None, Some(SESSION)] {

@@ -11,8 +11,8 @@ use std::task::{Context, Poll};
 use tower_layer::Layer;
 use tower_service::Service;
 
-/// The claims of the access token that came with a request. Behind [`Verifier::layer`] they are among the request's extensions, and
-/// with the feature `axum` an argument of handlers.
+/// The claims of the access token of a request. [`Verifier::layer`] adds them to the request's extensions;
+/// with the feature `axum` they are an extractor.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Claims(pub Arc<AccessClaims>);
 
@@ -24,8 +24,8 @@ impl Deref for Claims {
     }
 }
 
-/// Why a request is not let through. As a response: 401 with `WWW-Authenticate` (RFC 6750), 400 for two tokens, or 503 where
-/// the fault is not the client's, in the shapes of Doorwarden itself.
+/// Why a request is not let through. As a response: 401 with `WWW-Authenticate` (RFC 6750), 400 for two
+/// tokens, or 503 where the fault is not the client's, in the format of Doorwarden itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unauthenticated {
     /// There is no `Authorization: Bearer`.
@@ -37,13 +37,13 @@ pub enum Unauthenticated {
     /// There is a token, but it is refused.
     #[error(transparent)]
     Refused(#[from] Refused),
-    /// [`Claims`] were asked for on a route without a verifier: a mistake of the application, 500.
+    /// A handler needs [`Claims`] on a route without a verifier: a mistake of the application, 500.
     #[error("no verifier covers this route")]
     NotCovered,
 }
 
 impl Unauthenticated {
-    /// The response, for any body that can be made of text.
+    /// The response, for any body that can be made from text.
     pub fn response<B: From<&'static str>>(self) -> Response<B> {
         let (status, body, header) = match self {
             Self::NoToken => (
@@ -91,7 +91,7 @@ impl From<BearerError> for Unauthenticated {
 }
 
 impl Verifier {
-    /// A layer that lets only requests with an accepted token through, and gives them their [`Claims`].
+    /// A layer that lets only requests with a valid token through, and adds their [`Claims`].
     pub fn layer(&self) -> RequireLayer {
         RequireLayer { verifier: self.clone() }
     }
@@ -99,7 +99,7 @@ impl Verifier {
     /// The claims of the token in `Authorization`.
     ///
     /// # Errors
-    /// [`Unauthenticated`].
+    /// If there is no token, more than one, or one that is refused.
     pub async fn authenticate(&self, headers: &HeaderMap) -> Result<Claims, Unauthenticated> {
         let values = headers.get_all(AUTHORIZATION).iter().map(HeaderValue::as_bytes);
         let token = bearer::parse(values).map_err(Unauthenticated::from)?;
@@ -110,7 +110,7 @@ impl Verifier {
     }
 }
 
-/// Made by [`Verifier::layer`].
+/// The layer that [`Verifier::layer`] returns.
 #[derive(Debug, Clone)]
 pub struct RequireLayer {
     verifier: Verifier,
@@ -148,7 +148,7 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let verifier = self.verifier.clone();
-        // The clone has not been polled ready; the one that has must be the one that is called.
+        // The clone has not been polled ready; the service that has must be the one that is called.
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
         Box::pin(async move {

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
-/// What can be decided about a [`Verifier`]. Made by [`Verifier::builder`].
+/// Configures a [`Verifier`]. Created by [`Verifier::builder`].
 pub struct Builder {
     issuer: String,
     address: Option<String>,
@@ -38,22 +38,24 @@ impl Builder {
         }
     }
 
-    /// `aud` of the tokens to accept. By default the issuer, as Doorwarden has it by default.
+    /// The audience (`aud`) of the tokens to accept. By default the issuer, which is also Doorwarden's
+    /// default.
     #[must_use]
     pub fn audience(mut self, audience: impl Into<String>) -> Self {
         self.audience = Some(audience.into());
         self
     }
 
-    /// The URL under which this service reaches the issuer, if it is another one than tokens have in `iss`: a name inside a cluster.
+    /// The URL under which this service reaches the issuer, if it differs from `iss` of the tokens, such as a
+    /// name inside a cluster.
     #[must_use]
     pub fn address(mut self, url: impl Into<String>) -> Self {
         self.address = Some(url.into());
         self
     }
 
-    /// After how much silence of the feed the [`policy`](Self::policy) applies. By default 30 seconds; the feed has a heartbeat
-    /// every 5.
+    /// How long the feed may be silent before the [`policy`](Self::policy) applies. By default 30 seconds;
+    /// the feed has a heartbeat every 5 seconds.
     #[must_use]
     pub fn stale_limit(mut self, limit: Duration) -> Self {
         self.stale_limit = limit;
@@ -67,47 +69,49 @@ impl Builder {
         self
     }
 
-    /// Judges `exp` and `nbf` with this many seconds of leeway, at most 60. By default none.
+    /// Checks `exp` and `nbf` with this many seconds of leeway, at most 60. By default none.
     #[must_use]
     pub fn leeway_secs(mut self, seconds: u32) -> Self {
         self.leeway_secs = seconds;
         self
     }
 
-    /// Remembers at most this many verified tokens, each about 1 KiB. By default 20,000.
+    /// The maximum number of cached verified tokens, each about 1 KiB. By default 20,000.
     #[must_use]
     pub fn remembered(mut self, tokens: usize) -> Self {
         self.remembered = tokens;
         self
     }
 
-    /// The least time between two fetches of the key set because of tokens that name unknown keys: anybody can make those up. By
-    /// default 5 seconds. New keys are published long before they sign, and a revoked key is heard of from the feed.
+    /// The minimum time between two fetches of the key set because of tokens that name unknown keys, which
+    /// anyone can make up. By default 5 seconds. New keys are published long before they sign, and the feed
+    /// announces revoked keys.
     #[must_use]
     pub fn refresh_interval(mut self, interval: Duration) -> Self {
         self.refresh_interval = interval;
         self
     }
 
-    /// Talks to the issuer without TLS, also where it is not on this machine: whoever is in between can then publish keys of his own.
+    /// Allows plain HTTP to an issuer on another machine. Whoever controls the network in between can then
+    /// publish their own keys.
     #[must_use]
     pub fn allow_http(mut self) -> Self {
         self.allow_http = true;
         self
     }
 
-    /// Another wall clock, in seconds since 1970 UTC; for tests.
+    /// Replaces the wall clock, in seconds since 1970 UTC; for tests.
     #[must_use]
     pub fn clock(mut self, clock: impl Fn() -> i64 + Send + Sync + 'static) -> Self {
         self.clock = Box::new(clock);
         self
     }
 
-    /// Starts to fetch and to follow, in three tasks of the tokio runtime that this is called in. Waits for nothing;
-    /// [`Verifier::ready`] does.
+    /// Starts to fetch the keys and to follow the feed, in three tasks of the current tokio runtime. Does not
+    /// wait for the first keys; [`Verifier::ready`] does.
     ///
     /// # Errors
-    /// [`BuildError`].
+    /// If the URL of the issuer is not valid, or would be reached without TLS.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
@@ -150,10 +154,10 @@ fn machine_clock() -> i64 {
 /// A verifier could not be built.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// The address of the issuer is none.
+    /// The URL of the issuer is not valid.
     #[error("the issuer must be a URL: https://, a host, and perhaps a port and a path")]
     Address,
-    /// The issuer would be talked to in the clear.
+    /// The issuer would be reached without TLS.
     #[error(
         "the issuer must be reached by https, because the keys come from there. hint: allow_http, on a network that you trust"
     )]

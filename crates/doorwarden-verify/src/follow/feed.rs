@@ -1,5 +1,5 @@
-//! The revocation feed (`docs/revocation-feed.md`): its stream of events, and its newest statement once a second while nothing comes
-//! through the stream.
+//! The revocation feed (`docs/revocation-feed.md`): its event stream, and its newest statement once a second
+//! while the stream delivers nothing.
 
 use super::fetcher::WAIT;
 use super::http::{FetchError, text};
@@ -16,11 +16,11 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 const PATH: &str = "/.well-known/revocations";
 const STREAM_PATH: &str = "/.well-known/revocations/stream";
-/// Without an event of the stream for so long, more than a heartbeat, the statement is fetched.
+/// Without an event for this long, which is more than a heartbeat, the statement is fetched.
 const SILENCE: Duration = Duration::from_secs(7);
-/// How long to do without a stream before it is tried again.
+/// How long to wait before a stream is opened again.
 const WITHOUT_STREAM: Duration = Duration::from_secs(30);
-/// Between two fetches of the key set that the feed asks for.
+/// The minimum time between two fetches of the key set that the feed requests.
 const REFRESH: Duration = Duration::from_millis(250);
 
 #[derive(Debug, thiserror::Error)]
@@ -31,34 +31,34 @@ enum FeedError {
     Refused(Refusal),
     #[error("the statement is refused: {0}. {1:.400}")]
     Explained(Refusal, String),
-    #[error("nothing came through the stream")]
-    NothingCame,
-    #[error("the stream fell silent")]
+    #[error("no event came through the stream")]
+    NoEvents,
+    #[error("no more events came through the stream")]
     Silent,
     #[error("an event of the stream is too long")]
     TooLong,
 }
 
 impl FeedError {
-    /// Whether there is no stream, so that it need not be tried again soon.
+    /// Whether streams do not work, so that another one need not be opened soon.
     fn is_about_stream(&self) -> bool {
         match self {
-            Self::NothingCame => true,
+            Self::NoEvents => true,
             Self::Fetch(error) => matches!(error, FetchError::Status(_) | FetchError::NotExpected),
             _ => false,
         }
     }
 }
 
-/// Follows the stream for good.
+/// Follows the stream until the verifier is dropped.
 pub(super) async fn follow(shared: Arc<Shared>) {
     let mut failures = 0;
     loop {
         match shared.stream(&mut failures).await {
-            // A stream ends now and then, so that nobody keeps a place for ever.
+            // The issuer ends every stream after a while, so that no client keeps a connection for ever.
             Ok(()) => sleep(jittered(Duration::from_millis(50))).await,
             Err(error) => {
-                shared.complain("the stream of revocations ended", &error);
+                shared.warn("the stream of revocations ended", &error);
                 let without = if error.is_about_stream() { jittered(WITHOUT_STREAM) } else { Duration::ZERO };
                 sleep(without.max(backoff(failures))).await;
                 failures += 1;
@@ -67,7 +67,7 @@ pub(super) async fn follow(shared: Arc<Shared>) {
     }
 }
 
-/// Fetches the statement now, once a second while the stream gives none, and when it is asked for.
+/// Fetches the statement now, once a second while the stream delivers none, and on request.
 pub(super) async fn poll(shared: Arc<Shared>) {
     let (mut failures, mut etag) = (0, None);
     loop {
@@ -78,7 +78,7 @@ pub(super) async fn poll(shared: Arc<Shared>) {
                 POLL
             }
             Err(error) => {
-                shared.complain("the revocations were not fetched", &error);
+                shared.warn("the revocations were not fetched", &error);
                 failures += 1;
                 backoff(failures).max(POLL)
             }
@@ -88,26 +88,26 @@ pub(super) async fn poll(shared: Arc<Shared>) {
 }
 
 impl Shared {
-    /// Listens until the stream ends.
+    /// Reads events until the stream ends.
     async fn stream(&self, failures: &mut u32) -> Result<(), FeedError> {
         let accept = ["text/event-stream"];
         let mut body = self.issuer.get(STREAM_PATH, &accept, None, false).await?.into_body();
         let mut events = Events::default();
-        let mut has_heard = false;
-        // Somebody in between may keep the connection alive and the events to himself.
+        let mut has_received = false;
+        // A proxy may keep the connection alive and hold the events back.
         let mut end = Instant::now() + SILENCE;
         loop {
-            let silent = || if has_heard { FeedError::Silent } else { FeedError::NothingCame };
+            let silent = || if has_received { FeedError::Silent } else { FeedError::NoEvents };
             let Some(frame) = timeout_at(end, body.frame()).await.map_err(|_| silent())? else {
-                return if has_heard { Ok(()) } else { Err(FeedError::NothingCame) };
+                return if has_received { Ok(()) } else { Err(FeedError::NoEvents) };
             };
             let frame = frame.map_err(FetchError::from)?;
             let Some(bytes) = frame.data_ref() else { continue };
             for statement in events.push(bytes).map_err(|_| FeedError::TooLong)? {
-                self.hear(&statement).await?;
+                self.add_statement(&statement).await?;
                 self.statements.put_off(SILENCE);
                 end = Instant::now() + SILENCE;
-                has_heard = true;
+                has_received = true;
                 *failures = 0;
             }
         }
@@ -117,21 +117,21 @@ impl Shared {
         let response = self.issuer.get(PATH, &["application/jwt"], etag.as_ref(), is_asked).await?;
         if response.status() == StatusCode::OK {
             let new = response.headers().get(ETAG).cloned();
-            self.hear(&text(response, MAX_BYTES).await?).await?;
+            self.add_statement(&text(response, MAX_BYTES).await?).await?;
             *etag = new;
         }
         Ok(())
     }
 
-    /// Takes a statement; fetches the keys first if it is signed by a new one, and afterwards if it revokes one.
-    async fn hear(&self, statement: &str) -> Result<(), FeedError> {
-        let mut heard = self.checker.hear(statement, self.now());
-        if heard == Err(Refusal::UnknownKey) {
+    /// Adds a statement. Fetches the keys before if a new key signed it, and afterwards if it revokes a key.
+    async fn add_statement(&self, statement: &str) -> Result<(), FeedError> {
+        let mut added = self.checker.add_statement(statement, self.now());
+        if added == Err(Refusal::UnknownKey) {
             sleep(self.keys.rest(REFRESH)).await;
             self.keys.ask(REFRESH, WAIT).await;
-            heard = self.checker.hear(statement, self.now());
+            added = self.checker.add_statement(statement, self.now());
         }
-        let revokes_key = heard.map_err(|refusal| {
+        let revokes_key = added.map_err(|refusal| {
             match self.checker.explain_statement(refusal, statement, self.now()) {
                 Some(reason) => FeedError::Explained(refusal, reason),
                 None => FeedError::Refused(refusal),

@@ -1,16 +1,16 @@
-//! Something that is fetched from time to time, and when somebody cannot do without; one fetch at a time, whoever asks.
+//! Schedules the fetches of one resource: periodically and on request, one at a time.
 
 use parking_lot::Mutex;
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
-/// How long anybody waits for a fetch at most.
+/// The maximum time to wait for a fetch.
 pub(super) const WAIT: Duration = Duration::from_secs(2);
 
 pub(super) struct Fetcher {
     asked: Notify,
-    /// How many fetches have ended that were shared.
+    /// The number of requested fetches that have ended.
     answers: watch::Sender<u64>,
     state: Mutex<State>,
 }
@@ -19,11 +19,11 @@ struct State {
     is_asked: bool,
     /// When the next routine fetch is due.
     due: Instant,
-    /// When the one that is under way began.
+    /// When the running fetch began.
     began: Option<Instant>,
-    /// Whether those who ask may share that one, or the next: it was asked for, or is the first.
+    /// Whether further requests may share the running or the next fetch: it was requested, or is the first.
     is_shared: bool,
-    /// When the last one that was asked for ended.
+    /// When the last requested fetch ended.
     answered: Option<Instant>,
 }
 
@@ -34,12 +34,13 @@ impl Fetcher {
         Self { asked: Notify::new(), answers: watch::Sender::new(0), state: Mutex::new(state) }
     }
 
-    /// Has it fetched, unless somebody had that less than `interval` ago, and waits for the end as long as `wait`. Those who ask
-    /// meanwhile share the fetch; nobody waits for one that has taken too long already.
+    /// Requests a fetch, unless the last requested one ended less than `interval` ago, and waits for its end
+    /// for at most `wait`. Concurrent requests share one fetch; none waits for a fetch that has taken too
+    /// long already.
     pub(super) async fn ask(&self, interval: Duration, wait: Duration) {
         let (mut answers, wait) = {
             let mut state = self.state.lock();
-            // A routine fetch may have begun before there was anything to be learned.
+            // A routine fetch may have begun before the news was published.
             if !state.is_shared {
                 if state.answered.is_some_and(|at| at.elapsed() < interval) {
                     return;
@@ -50,22 +51,22 @@ impl Fetcher {
             let wait = state.began.map_or(wait, |began| wait.min(WAIT.saturating_sub(began.elapsed())));
             (self.answers.subscribe(), wait)
         };
-        // Whoever waited in vain goes on with what is known.
+        // After a timeout the caller goes on with what is known.
         let _ = timeout(wait, answers.changed()).await;
     }
 
-    /// How much is left of `interval` since the last fetch that was asked for.
+    /// How much is left of `interval` since the last requested fetch.
     pub(super) fn rest(&self, interval: Duration) -> Duration {
         self.state.lock().answered.map_or(Duration::ZERO, |at| interval.saturating_sub(at.elapsed()))
     }
 
-    /// The next routine fetch is not due before.
+    /// Delays the next routine fetch by at least `duration`.
     pub(super) fn put_off(&self, duration: Duration) {
         let mut state = self.state.lock();
         state.due = state.due.max(Instant::now() + duration);
     }
 
-    /// A fetch has ended, and the next routine one is due after `pause`.
+    /// Records the end of a fetch; the next routine one is due after `pause`.
     pub(super) fn ended(&self, is_asked: bool, pause: Duration) {
         let mut state = self.state.lock();
         let now = Instant::now();
@@ -79,7 +80,8 @@ impl Fetcher {
         }
     }
 
-    /// Waits until it is time to fetch; whether somebody asked for it. [`ended`](Self::ended) follows.
+    /// Waits until it is time to fetch. Returns whether the fetch was requested. Call [`ended`](Self::ended)
+    /// afterwards.
     pub(super) async fn next(&self) -> bool {
         loop {
             let left = {

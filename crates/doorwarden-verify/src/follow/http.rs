@@ -1,4 +1,4 @@
-//! The little of an HTTP client that is needed: GET from one host. No redirect is followed, to wherever it leads.
+//! A minimal HTTP client: GET from one host. Redirects are never followed.
 
 use super::BuildError;
 use bytes::Bytes;
@@ -15,38 +15,38 @@ use std::net::IpAddr;
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// How long connecting and answering may take.
+/// The time limit of connecting and of a response.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long a connection is kept for the next request: less than the 75 s after which Doorwarden closes it.
 const KEPT: Duration = Duration::from_secs(30);
 
-/// Where the issuer is reached.
+/// The URL under which the issuer is reached.
 pub(super) struct Issuer {
     /// Without a slash at the end.
     url: String,
     client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
 }
 
-/// Something was not fetched.
+/// Why a fetch failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FetchError {
-    #[error("there is no connection: {0}")]
+    #[error("could not connect: {0}")]
     Connect(String),
-    #[error("the connection broke: {0}")]
+    #[error("the connection was lost: {0}")]
     Broken(#[from] hyper::Error),
-    #[error("there was no answer in time")]
+    #[error("there was no response in time")]
     Timeout,
-    #[error("the answer was {0}")]
+    #[error("the response was {0}")]
     Status(StatusCode),
-    #[error("the answer is longer than {0} bytes")]
+    #[error("the response is longer than {0} bytes")]
     TooLong(usize),
-    #[error("the answer is not of the expected kind")]
+    #[error("the response does not have the expected media type")]
     NotExpected,
 }
 
 impl From<hyper_util::client::legacy::Error> for FetchError {
-    /// The causes, from the outermost: the client's own error says nothing but "client error (Connect)".
+    /// The causes, from the outermost: the client's own error says only "client error (Connect)".
     fn from(error: hyper_util::client::legacy::Error) -> Self {
         let causes = std::iter::successors(error.source(), |cause| (*cause).source());
         let mut causes: Vec<_> = causes.map(ToString::to_string).collect();
@@ -88,7 +88,8 @@ impl Issuer {
         &self.url
     }
 
-    /// The answer to GET, if it is 200 and of one of these media types, or 304. `is_fresh`: no cache in between may answer by itself.
+    /// The response to GET, if it is 200 with one of these media types, or 304. With `is_fresh`, caches in
+    /// between must revalidate.
     pub(super) async fn get(
         &self,
         path: &str,
@@ -141,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_address_is_that_of_the_issuer_and_nothing_more() {
+    fn the_url_has_only_scheme_host_port_and_path() {
         assert_eq!(Issuer::parse("http://[::1]:8000/id/", false).unwrap().url(), "http://[::1]:8000/id");
         for wrong in
             ["", "id.example", "ftp://id.example", "https://", "https://a@id.example", "https://id.example?a"]
@@ -151,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_http_must_be_asked_for_beyond_this_machine() {
+    fn plain_http_to_another_machine_must_be_allowed() {
         assert!(matches!(Issuer::parse("http://id.example", false), Err(BuildError::Insecure)));
         assert!(Issuer::parse("http://id.example", true).is_ok());
         for here in ["http://localhost:1", "http://127.0.0.2:1"] {

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 const PATH: &str = "/.well-known/jwks.json";
-/// Room for 64 keys of RSA with 8192 bits.
+/// Enough for 64 RSA keys of 8192 bits.
 const MAX_BYTES: usize = 256 << 10;
-/// How old the key set may become if its `Cache-Control` says nothing, and what it may say.
+/// The lifetime of the key set without `Cache-Control`, and the accepted range of one.
 const USUAL_AGE: Duration = Duration::from_mins(5);
 const LEAST_AGE: Duration = Duration::from_secs(10);
 const LONGEST_AGE: Duration = Duration::from_hours(1);
@@ -23,7 +23,7 @@ enum KeysError {
     Key(#[from] crate::KeyError),
 }
 
-/// Fetches the key set now, whenever half of its age or more is over, and when it is asked for.
+/// Fetches the key set now, whenever at least half of its lifetime is over, and on request.
 pub(super) async fn keep_fresh(shared: Arc<Shared>) {
     let mut failures = 0;
     loop {
@@ -34,7 +34,7 @@ pub(super) async fn keep_fresh(shared: Arc<Shared>) {
                 jittered(max_age)
             }
             Err(error) => {
-                shared.complain("the key set was not fetched", &error);
+                shared.warn("the key set was not fetched", &error);
                 failures += 1;
                 backoff(failures)
             }
@@ -44,14 +44,14 @@ pub(super) async fn keep_fresh(shared: Arc<Shared>) {
 }
 
 impl Shared {
-    /// How long the key set may be kept. Past every cache, if somebody asked: they know of something that the set of before does not
-    /// have.
+    /// Fetches the key set and returns its lifetime. A requested fetch bypasses every cache, because the
+    /// cached set lacks a key.
     async fn fetch_keys(&self, is_asked: bool) -> Result<Duration, KeysError> {
         let accept = ["application/jwk-set+json", "application/json"];
         let response: Response<_> = self.issuer.get(PATH, &accept, None, is_asked).await?;
         let max_age = max_age(response.headers()).unwrap_or(USUAL_AGE).clamp(LEAST_AGE, LONGEST_AGE);
         if self.checker.set_keys(&text(response, MAX_BYTES).await?)? {
-            tracing::debug!(issuer = self.issuer.url(), "the key set is another one");
+            tracing::debug!(issuer = self.issuer.url(), "the key set has changed");
         }
         self.announce();
         Ok(max_age)

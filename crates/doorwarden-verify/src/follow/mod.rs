@@ -22,12 +22,12 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
-/// Between two statements where there is no stream.
+/// The time between two fetches of the statement where there is no stream.
 const POLL: Duration = Duration::from_secs(1);
-/// How long a service waits for its issuer before it listens.
+/// How long [`Verifier::ready`] waits for the issuer.
 const READY: Duration = Duration::from_secs(5);
 
-/// Verifies access tokens of one issuer. Cheap to clone; what works in the background ends with the last clone.
+/// Verifies access tokens of one issuer. Cheap to clone; the background tasks end with the last clone.
 #[derive(Clone)]
 pub struct Verifier {
     running: Arc<Running>,
@@ -38,49 +38,50 @@ struct Running {
     tasks: [AbortHandle; 3],
 }
 
-/// What the verifier and its tasks share.
+/// The state that the verifier and its tasks share.
 struct Shared {
     checker: Checker,
     issuer: http::Issuer,
     clock: Box<dyn Fn() -> i64 + Send + Sync>,
-    /// Between two fetches of the key set because of unknown keys.
+    /// The minimum time between two fetches of the key set because of unknown keys.
     refresh_interval: Duration,
     keys: Fetcher,
     statements: Fetcher,
-    /// What the steady clock counts from.
+    /// The start of the monotonic clock.
     started: Instant,
     minutely: Minutely,
-    /// What went wrong last, for whoever waits in vain.
+    /// The last problem, for the error of [`Verifier::ready`].
     trouble: Mutex<Option<String>>,
-    /// Whether keys and a statement have come.
+    /// Whether keys and a statement have been received.
     ready: watch::Sender<bool>,
-    /// Whether the last token was checked in silence, to log the change once.
+    /// Whether the feed was silent at the last check, to log each change once.
     was_stale: AtomicBool,
 }
 
-/// What a verifier knows of its issuer, for health checks and metrics.
+/// The state of a verifier, for health checks and metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Status {
     /// Whether the keys were fetched.
     pub has_keys: bool,
-    /// How many seconds ago the newest statement of the feed came; `None`: none came yet.
-    pub heard_secs_ago: Option<i64>,
-    /// Whether too little was heard for too long, so that [`WhenStale`](crate::WhenStale) applies.
+    /// Seconds since the newest statement of the feed was received; `None` if none was.
+    pub silence_secs: Option<i64>,
+    /// Whether the feed has been silent for too long, so that [`WhenStale`](crate::WhenStale) applies.
     pub is_stale: bool,
 }
 
 impl Verifier {
-    /// Begins with the URL of the issuer, exactly as tokens have it in `iss`.
+    /// Configures a verifier for the issuer with this URL, exactly as in `iss` of its tokens.
     pub fn builder(issuer: impl Into<String>) -> Builder {
         Builder::new(issuer.into())
     }
 
-    /// The claims of an access token that counts now. If the token names a key that is not known, the key set is fetched again,
-    /// at most once in each [`refresh_interval`](Builder::refresh_interval); and before every token is refused because the feed is
-    /// silent, its statement is fetched. Nobody waits for longer than two seconds.
+    /// The claims of an access token that is valid now. If the token names an unknown key, the key set is
+    /// fetched again, at most once in each [`refresh_interval`](Builder::refresh_interval). Before tokens are
+    /// refused because the feed is silent, its statement is fetched. No call waits for longer than two
+    /// seconds.
     ///
     /// # Errors
-    /// [`Refused`].
+    /// If the token is not valid, or cannot be verified now.
     pub async fn verify(&self, token: &str) -> Result<Arc<AccessClaims>, Refused> {
         let shared = &self.running.shared;
         let now = shared.now();
@@ -104,26 +105,27 @@ impl Verifier {
     /// Like [`verify`](Self::verify), but fetches nothing and never waits.
     ///
     /// # Errors
-    /// [`Refused`].
+    /// If the token is not valid, or cannot be verified now.
     pub fn check(&self, token: &str) -> Result<Arc<AccessClaims>, Refused> {
         let shared = &self.running.shared;
         let now = shared.now();
         shared.note(token, now, shared.checker.verify(token, now))
     }
 
-    /// Waits until the keys and a first statement have come, at most five seconds. A service that awaits this before it listens
-    /// refuses nobody at its start; one that must start without its issuer does not.
+    /// Waits until the keys and a first statement have been received, for at most five seconds. A service
+    /// that awaits this before it listens refuses no valid token at its start. A service that must start
+    /// without its issuer does not await it.
     ///
     /// # Errors
-    /// [`NotReady`]; the verifier goes on trying.
+    /// If the issuer was not reached in time; the verifier goes on trying.
     pub async fn ready(&self) -> Result<(), NotReady> {
         self.ready_within(READY).await
     }
 
-    /// Like [`ready`](Self::ready), with another limit.
+    /// Like [`ready`](Self::ready), with another time limit.
     ///
     /// # Errors
-    /// [`NotReady`]; the verifier goes on trying.
+    /// If the issuer was not reached in time; the verifier goes on trying.
     pub async fn ready_within(&self, limit: Duration) -> Result<(), NotReady> {
         let shared = &self.running.shared;
         let mut ready = shared.ready.subscribe();
@@ -133,18 +135,18 @@ impl Verifier {
             Err(_) => Err(NotReady {
                 issuer: shared.issuer.url().to_owned(),
                 limit,
-                trouble: shared.trouble.lock().clone().unwrap_or_else(|| "it does not answer".to_owned()),
+                trouble: shared.trouble.lock().clone().unwrap_or_else(|| "no response".to_owned()),
             }),
         }
     }
 
-    /// What is known of the issuer at this moment.
+    /// The current state.
     pub fn status(&self) -> Status {
         let shared = &self.running.shared;
         let now = shared.now();
         Status {
             has_keys: shared.checker.has_keys(),
-            heard_secs_ago: shared.checker.silence_secs(now),
+            silence_secs: shared.checker.silence_secs(now),
             is_stale: shared.checker.is_stale(now),
         }
     }
@@ -155,7 +157,7 @@ impl Shared {
         Now { unix_secs: (self.clock)(), steady: Some(self.started.elapsed()) }
     }
 
-    /// Says in the log what the operator should know of a decision.
+    /// Logs what the operator should know of a decision.
     fn note(
         &self,
         token: &str,
@@ -168,9 +170,9 @@ impl Shared {
             && self.was_stale.swap(is_stale, Ordering::Relaxed) != is_stale
         {
             if is_stale {
-                tracing::warn!(issuer, "nothing is heard from the revocation feed");
+                tracing::warn!(issuer, "the revocation feed is silent");
             } else {
-                tracing::info!(issuer, "the revocation feed is heard again");
+                tracing::info!(issuer, "the revocation feed is no longer silent");
             }
         }
         if let Err(refused) = decided
@@ -182,23 +184,23 @@ impl Shared {
         decided
     }
 
-    /// Says what went wrong, once a minute each.
-    fn complain(&self, what: &'static str, error: &dyn fmt::Display) {
+    /// Logs a problem, once a minute each.
+    fn warn(&self, what: &'static str, error: &dyn fmt::Display) {
         if self.minutely.allows(what) {
             tracing::warn!(issuer = self.issuer.url(), %error, "{what}");
         }
         *self.trouble.lock() = Some(format!("{what}: {error}"));
     }
 
-    /// Tells those who wait, once there are keys and a statement.
+    /// Wakes the tasks that wait, once there are keys and a statement.
     fn announce(&self) {
-        if self.checker.has_keys() && self.checker.heard_at().is_some() {
+        if self.checker.has_keys() && self.checker.statement_received_at().is_some() {
             self.ready.send_if_modified(|ready| !std::mem::replace(ready, true));
         }
     }
 }
 
-/// Lets one line of each kind into the log once a minute.
+/// Allows one log line of each kind per minute.
 #[derive(Default)]
 struct Minutely(Mutex<HashMap<&'static str, Instant>>);
 
@@ -213,10 +215,10 @@ impl Minutely {
     }
 }
 
-/// The issuer was not heard in time.
+/// The issuer was not reached in time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{issuer} was not heard within {limit:?} ({trouble}). hint: see that it runs and can be reached from here; where it has another name \
+    "{issuer} was not reached within {limit:?} ({trouble}). hint: check that it runs and can be reached from here; where it has another name \
      here, give that to Builder::address"
 )]
 pub struct NotReady {
@@ -232,7 +234,7 @@ fn jittered(duration: Duration) -> Duration {
     duration.mul_f64(0.5 + f64::from((random >> 48) as u16) / f64::from(u16::MAX) / 2.0)
 }
 
-/// How long to wait after so many failures in a row.
+/// How long to wait after this many failures in a row.
 fn backoff(failures: u32) -> Duration {
     jittered(Duration::from_millis(100) * 2_u32.pow(failures.min(7))).min(Duration::from_secs(10))
 }

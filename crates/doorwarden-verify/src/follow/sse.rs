@@ -1,15 +1,15 @@
 //! Server-sent events (WHATWG HTML, section 9.2.6), as far as the feed uses them: the data of each event.
 
-/// Takes a stream apart as it comes.
+/// An incremental parser of a stream.
 #[derive(Debug, Default)]
 pub(super) struct Events {
     buffer: Vec<u8>,
-    /// How much of the buffer is known to have no end of a line.
+    /// The length of the beginning of the buffer that is known to contain no line end.
     seen: usize,
     data: String,
 }
 
-/// The stream has more text without an end of an event than a statement can have.
+/// An event is longer than a statement can be.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct TooLong;
 
@@ -48,7 +48,7 @@ mod tests {
         ": hello\r\n\r\nevent: revocations\nid: 7\ndata: a.b.c\n\ndata:d.e.f\r\n\r\ndata: cut";
 
     #[test]
-    fn events_are_found_however_the_stream_is_cut() {
+    fn events_are_found_however_the_stream_is_split() {
         for size in 1..STREAM.len() {
             let mut events = Events::default();
             let chunks = STREAM.as_bytes().chunks(size);
@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_without_end_is_given_up() {
+    fn an_event_without_end_is_refused() {
         let mut events = Events::default();
         assert_eq!(events.push(&vec![b'a'; Events::MAX_BYTES]), Ok(vec![]));
         assert_eq!(events.push(b"a"), Err(TooLong));

@@ -1,4 +1,4 @@
-//! What somebody may send who has the public key, other tokens of the issuer, or a key of his own.
+//! Forgeries by an attacker who has the public key, other tokens of the issuer, or their own key.
 
 use crate::issuer::{Fault, Issuer, NOW};
 use crate::service::{PASSWORD, Service};
@@ -42,14 +42,17 @@ async fn no_forgery_passes_and_nothing_it_names_is_fetched() {
     };
     let attacks = [
         ("none", forge(&header("none", json!({})), claims, |_| vec![])),
-        ("none with the signature of another", forge(&header("None", json!({})), claims, |m| own.sign(m))),
+        (
+            "None with the signature of another key",
+            forge(&header("None", json!({})), claims, |m| own.sign(m)),
+        ),
         ("HS256 with the public key", forge(&header("HS256", json!({})), claims, |m| hs256(&raw, m))),
         ("HS256 with the JWK", forge(&header("HS256", json!({})), claims, |m| hs256(public.as_bytes(), m))),
-        ("a key of his own", forge(&header("EdDSA", json!({})), claims, |m| own.sign(m))),
+        ("a key of the attacker", forge(&header("EdDSA", json!({})), claims, |m| own.sign(m))),
         ("jwk", forge(&header("EdDSA", json!({"jwk": own_jwk, "kid": own.id()})), claims, |m| own.sign(m))),
         ("jku", forge(&header("EdDSA", json!({"jku": address})), claims, |m| own.sign(m))),
         ("x5u", forge(&header("EdDSA", json!({"x5u": address})), claims, |m| own.sign(m))),
-        ("kid is an address", forge(&header("EdDSA", json!({"kid": address})), claims, |m| own.sign(m))),
+        ("kid is a URL", forge(&header("EdDSA", json!({"kid": address})), claims, |m| own.sign(m))),
         ("crit", forge(&header("EdDSA", json!({"crit": ["exp"]})), claims, |m| issuer.pair.sign(m))),
         ("typ JWT", forge(&header("EdDSA", json!({"typ": "JWT"})), claims, |m| issuer.pair.sign(m))),
         ("other claims", good.replace(claims, &URL_SAFE_NO_PAD.encode_to_string(r#"{"sub":"1"}"#))),

@@ -1,4 +1,4 @@
-//! An issuer that hangs, a feed that is held back, a process that was stopped, and clocks that differ.
+//! An issuer that hangs, a feed that a proxy holds back, a process that was stopped, and clocks that differ.
 
 use crate::issuer::{Fault, Issuer};
 use doorwarden_testkit::wait_until;
@@ -40,7 +40,7 @@ async fn timed<T>(work: impl Future<Output = T>) -> (Duration, T) {
 }
 
 #[tokio::test]
-async fn unknown_keys_are_asked_for_past_every_cache() {
+async fn requests_for_unknown_keys_bypass_every_cache() {
     let issuer = Issuer::start(Fault::None).await;
     let verifier = issuer.builder().refresh_interval(Duration::ZERO).build().unwrap();
     verifier.ready().await.unwrap();
@@ -70,12 +70,12 @@ async fn waiters_share_one_fetch_and_none_waits_longer_than_two_seconds() {
         assert_eq!(refused, Err(Refusal::UnknownKey.into()));
     }
     assert_eq!(issuer.jwks_requests.load(Ordering::SeqCst), before + 1);
-    // The fetch has taken too long already; nobody waits for it any more.
+    // The fetch has taken too long already; no call waits for it any more.
     assert!(timed(verifier.verify(&unknown)).await.0 < Duration::from_millis(1900));
 }
 
 #[tokio::test]
-async fn the_feed_is_heard_while_the_keys_hang() {
+async fn statements_are_received_while_the_keys_hang() {
     let issuer = Issuer::start(Fault::None).await;
     let verifier = issuer.builder().refresh_interval(Duration::ZERO).build().unwrap();
     verifier.ready().await.unwrap();
@@ -93,7 +93,7 @@ async fn the_feed_is_heard_while_the_keys_hang() {
 }
 
 #[tokio::test]
-async fn a_silent_feed_is_asked_once_before_anything_is_refused() {
+async fn the_statement_of_a_silent_feed_is_fetched_before_anything_is_refused() {
     let issuer = Issuer::start(Fault::NoStream).await;
     let verifier = issuer.builder().build().unwrap();
     verifier.ready().await.unwrap();
@@ -107,7 +107,7 @@ async fn a_silent_feed_is_asked_once_before_anything_is_refused() {
 }
 
 #[tokio::test]
-async fn when_it_does_not_answer_the_refusal_comes_within_two_seconds() {
+async fn without_a_response_the_refusal_comes_within_two_seconds() {
     let issuer = Issuer::start(Fault::NoStream).await;
     let verifier = issuer.builder().build().unwrap();
     verifier.ready().await.unwrap();
@@ -139,7 +139,7 @@ async fn with_a_stream_nothing_is_polled() {
 }
 
 #[tokio::test]
-async fn waiting_for_an_issuer_ends_and_says_what_to_do() {
+async fn waiting_for_an_issuer_ends_with_a_hint() {
     let issuer = Issuer::start(Fault::Hang).await;
     let verifier = issuer.builder().build().unwrap();
     let error = verifier.ready_within(Duration::from_millis(100)).await.unwrap_err().to_string();
@@ -158,13 +158,13 @@ async fn a_clock_that_is_set_back_hides_no_silence() {
     issuer.set_fault(Fault::NoFeed);
     issuer.advance(-3600);
     assert!(wait_until(SOON, || verifier.status().is_stale).await);
-    assert!(verifier.status().heard_secs_ago > Some(1));
+    assert!(verifier.status().silence_secs > Some(1));
     // A token is not accepted for an hour longer because it was seen before, either.
     assert_eq!(verifier.check(&token), Err(Refusal::IssuedInFuture.into()));
 }
 
 #[tokio::test]
-async fn a_statement_that_comes_late_is_as_old_as_it_is() {
+async fn a_late_statement_is_as_old_as_its_iat() {
     let issuer = Issuer::start(Fault::NoFeed).await;
     issuer.ahead.store(-85, Ordering::SeqCst);
     issuer.set_fault(Fault::None);
@@ -179,7 +179,7 @@ async fn a_statement_that_comes_late_is_as_old_as_it_is() {
 }
 
 #[test]
-fn the_clock_that_says_more_counts() {
+fn silence_is_measured_by_the_clock_that_says_more() {
     let checker = doorwarden_verify::Checker::new("https://id.example", "https://id.example");
     let at = |unix_secs, steady| Now { unix_secs, steady: Some(Duration::from_secs(steady)) };
     assert_eq!(checker.silence_secs(at(1000, 0)), None);
@@ -193,7 +193,7 @@ fn the_clock_that_says_more_counts() {
         window: 300,
         ..Statement::default()
     };
-    checker.hear(&doorwarden_token::feed::sign_statement(&pair, &statement), at(1000, 500)).unwrap();
+    checker.add_statement(&doorwarden_token::feed::sign_statement(&pair, &statement), at(1000, 500)).unwrap();
     for (now, silence) in [(at(1010, 505), 10), (at(1005, 510), 10), (at(0, 531), 31), (at(1031, 0), 31)] {
         assert_eq!(checker.silence_secs(now), Some(silence));
         assert_eq!(checker.is_stale(now), silence > 30);
@@ -224,7 +224,7 @@ impl<'a> MakeWriter<'a> for Log {
 }
 
 impl Log {
-    /// The log of this thread, as long as the guard lives.
+    /// Captures the log of this thread for as long as the guard lives.
     fn start() -> (Self, tracing::subscriber::DefaultGuard) {
         let log = Self::default();
         let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).with_ansi(false).finish();
@@ -238,7 +238,7 @@ impl Log {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_the_configuration_is_in_the_log_once_a_minute() {
+async fn a_wrong_configuration_is_logged_once_a_minute() {
     let (log, _guard) = Log::start();
     let issuer = Issuer::start(Fault::None).await;
     let verifier = issuer.builder().audience("https://api.example").build().unwrap();
@@ -264,7 +264,7 @@ async fn what_is_wrong_with_the_configuration_is_in_the_log_once_a_minute() {
 }
 
 #[tokio::test]
-async fn an_issuer_of_another_name_is_in_the_log() {
+async fn an_issuer_of_another_name_is_logged() {
     let (log, _guard) = Log::start();
     let issuer = Issuer::start(Fault::None).await;
     let verifier =
@@ -276,7 +276,7 @@ async fn an_issuer_of_another_name_is_in_the_log() {
 }
 
 #[tokio::test]
-async fn clocks_that_differ_are_in_the_log() {
+async fn clocks_that_differ_are_logged() {
     for (ahead, said) in [
         (40, "clocks differ by about 40 s: this machine is behind"),
         (-40, "clocks differ by about 40 s: this machine is ahead of"),

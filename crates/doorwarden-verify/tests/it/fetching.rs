@@ -38,7 +38,7 @@ async fn the_first_token_waits_for_the_keys() {
 }
 
 #[tokio::test]
-async fn without_an_issuer_nothing_is_accepted_and_nothing_is_the_tokens_fault() {
+async fn without_an_issuer_no_token_is_accepted_and_none_is_called_invalid() {
     let issuer = Issuer::start(Fault::None).await;
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let nobody = format!("http://{}", listener.local_addr().unwrap());

@@ -30,7 +30,7 @@ async fn ask(router: &Router, authorization: &[&str]) -> (StatusCode, String, St
 }
 
 #[tokio::test]
-async fn the_layer_lets_only_accepted_tokens_through() {
+async fn the_layer_lets_only_valid_tokens_through() {
     let issuer = Issuer::start(Fault::None).await;
     let verifier = verifier(&issuer).await;
     let router =
@@ -47,7 +47,7 @@ async fn the_layer_lets_only_accepted_tokens_through() {
         );
     }
     let (status, challenge, body) = ask(&router, &[&bearer, &bearer]).await;
-    assert_eq!((status.as_u16(), challenge.as_str()), (400, ""), "as the service itself answers");
+    assert_eq!((status.as_u16(), challenge.as_str()), (400, ""), "as the service itself responds");
     assert_eq!(body, r#"{"detail":"More than one Authorization header was sent."}"#);
     let (status, challenge, body) = ask(&router, &["Bearer a.b.c"]).await;
     assert_eq!((status.as_u16(), challenge.as_str()), (401, "Bearer realm=\"api\", error=\"invalid_token\""));
@@ -61,7 +61,7 @@ async fn the_layer_lets_only_accepted_tokens_through() {
 }
 
 #[tokio::test]
-async fn a_browser_may_ask_before_it_sends_a_token() {
+async fn a_preflight_request_needs_no_token() {
     let issuer = Issuer::start(Fault::None).await;
     let verifier = verifier(&issuer).await;
     let origin = "https://app.example.com";
@@ -81,13 +81,14 @@ async fn a_browser_may_ask_before_it_sends_a_token() {
 }
 
 #[tokio::test]
-async fn claims_are_an_argument_wherever_there_is_a_verifier() {
+async fn claims_can_be_extracted_wherever_there_is_a_verifier() {
     let issuer = Issuer::start(Fault::None).await;
     let verifier = verifier(&issuer).await;
-    let who = async |claims: Option<Claims>| claims.map_or("nobody".to_owned(), |claims| claims.sub.clone());
+    let who =
+        async |claims: Option<Claims>| claims.map_or("anonymous".to_owned(), |claims| claims.sub.clone());
     let router = Router::new().route("/", get(who)).layer(Extension(verifier));
     assert_eq!(ask(&router, &[&format!("Bearer {}", issuer.token())]).await.2, "7");
-    assert_eq!(ask(&router, &[]).await.2, "nobody");
+    assert_eq!(ask(&router, &[]).await.2, "anonymous");
     assert_eq!(ask(&router, &["Bearer a.b.c"]).await.0, StatusCode::UNAUTHORIZED);
 
     let uncovered = Router::new().route("/", get(async |_: Claims| "never"));

@@ -25,15 +25,15 @@ pub(crate) enum Fault {
     NoStream,
     /// Neither stream nor statements.
     NoFeed,
-    /// The key set is asked for, and never comes.
+    /// Requests for the key set hang.
     HangKeys,
-    /// Whatever is asked for never comes.
+    /// Every request hangs.
     Hang,
-    /// The stream says nothing but that it is there.
+    /// The stream sends only comments.
     Buffered,
-    /// The feed is somewhere else.
+    /// The feed redirects to another host.
     Redirect,
-    /// Statements of somebody else.
+    /// Statements of another issuer.
     Forged,
 }
 
@@ -48,12 +48,12 @@ pub(crate) struct Inner {
     pub(crate) other: KeyPair,
     clock: AtomicI64,
     fault: std::sync::Mutex<Fault>,
-    /// How far its clock is ahead of the verifier's, in seconds.
+    /// How far the issuer's clock is ahead of the verifier's, in seconds.
     pub(crate) ahead: AtomicI64,
-    /// What it revokes besides.
+    /// What the issuer revokes in addition.
     pub(crate) says: std::sync::Mutex<Statement>,
     pub(crate) jwks_requests: AtomicUsize,
-    /// How many of these were to pass every cache.
+    /// How many of these requests bypassed every cache.
     pub(crate) jwks_no_cache: AtomicUsize,
     pub(crate) stream_requests: AtomicUsize,
     pub(crate) statement_requests: AtomicUsize,

@@ -1,4 +1,4 @@
-//! The issuer behind TLS, with a certificate of an authority of one's own.
+//! An issuer behind TLS, with a certificate of a private authority.
 
 use crate::issuer::{Fault, Issuer};
 use doorwarden_verify::Verifier;
@@ -12,14 +12,14 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
-/// What the test tells its second process.
+/// The environment variable with which the test starts its second process.
 const QUESTION: &str = "DOORWARDEN_TEST_PRIVATE_AUTHORITY";
 
 fn file(name: &str) -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/tls")).join(name)
 }
 
-/// Ends TLS before the issuer; its address.
+/// Terminates TLS before the issuer, and returns the URL.
 async fn front(issuer: &Issuer) -> String {
     let certificate = CertificateDer::from_pem_file(file("localhost.pem")).unwrap();
     let key = PrivateKeyDer::from_pem_file(file("localhost.key")).unwrap();
@@ -43,9 +43,10 @@ async fn front(issuer: &Issuer) -> String {
     address
 }
 
-/// The environment is read once a process, so each case is a process of its own: this same test, which then answers.
+/// The environment is read once per process, so each case is a process of its own: this same test, started
+/// with the variable.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_private_authority_is_believed_only_where_the_environment_says_so() {
+async fn a_private_authority_is_trusted_only_where_the_environment_names_it() {
     if let Ok(question) = std::env::var(QUESTION) {
         let (issuer, address) = question.split_once(' ').unwrap();
         let verifier =
@@ -59,11 +60,11 @@ async fn a_private_authority_is_believed_only_where_the_environment_says_so() {
     let question = format!("{} {}", issuer.url, front(&issuer).await);
     let ask = async |certificates: PathBuf| -> Output {
         let mut command = Command::new(std::env::current_exe().unwrap());
-        let name = "private_ca::a_private_authority_is_believed_only_where_the_environment_says_so";
+        let name = "private_ca::a_private_authority_is_trusted_only_where_the_environment_names_it";
         command.args(["--exact", name]).env(QUESTION, &question).env("SSL_CERT_FILE", certificates);
         tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
     };
-    // Some authority, but not the one that signed.
+    // A different authority than the one that signed.
     let refused = ask(file("localhost.pem")).await;
     let said =
         String::from_utf8_lossy(&refused.stdout).into_owned() + &String::from_utf8_lossy(&refused.stderr);

@@ -16,7 +16,7 @@ async fn refused_within_a_second(verifier: &Verifier, token: &str, reason: Refus
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_login_is_verified_and_a_logout_heard_of() {
+async fn a_login_is_verified_and_a_logout_received() {
     let service = Service::start().await;
     let user = service.register("ada").await;
     let verifier = service.verifier().await;
@@ -56,7 +56,7 @@ async fn a_deactivated_user_is_refused_everywhere() {
     assert!(wait_until(SECOND, || verifier.check(&pair.access).is_err()).await);
 }
 
-/// How long after the answer to a logout the token is still accepted.
+/// How long after the response to a logout the token is still accepted.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn revocation_drill() {
     let service = Service::start().await;
@@ -78,7 +78,7 @@ async fn revocation_drill() {
     delays.sort_unstable();
     let at = |percent: usize| delays[(delays.len() * percent / 100).min(delays.len() - 1)];
     eprintln!(
-        "{} logouts were heard of after {:?} (median), {:?} (p99), {:?} (most)",
+        "{} logouts were received after {:?} (median), {:?} (p99), {:?} (most)",
         delays.len(),
         at(50),
         at(99),

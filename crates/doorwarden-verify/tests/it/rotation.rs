@@ -1,4 +1,4 @@
-//! Keys come and go.
+//! Key rotation.
 
 use crate::service::Service;
 use doorwarden::core::keys::state::KeyState;
@@ -16,7 +16,7 @@ async fn signing(service: &Service) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rotation_drill_refuses_nobody() {
+async fn rotation_drill_refuses_no_valid_token() {
     let service = Service::start_with(|settings| settings.keys.cache = Duration::from_millis(200)).await;
     let user = service.register("ada").await;
     let service = Arc::new(service);
@@ -39,8 +39,8 @@ async fn rotation_drill_refuses_nobody() {
         }
     });
     for _ in 0..drill().rounds(2, 10) {
-        // Not rotate(), which keeps the next key announced for five minutes; but for longer than the refresh interval: a
-        // verifier asks for unknown keys once in that time.
+        // Not rotate(), which keeps the next key announced for five minutes; but for longer than the refresh
+        // interval: a verifier asks for unknown keys once in that time.
         tokio::time::sleep(2 * REFRESH_INTERVAL).await;
         let list = service.auth.keys().list().await.unwrap();
         let next = list.into_iter().find(|(_, state)| *state == KeyState::Announced).unwrap().0;
@@ -61,7 +61,7 @@ async fn rotation_drill_refuses_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_revoked_key_is_dead_within_a_second_and_its_successor_known() {
+async fn a_revoked_key_is_refused_within_a_second_and_its_successor_known() {
     let service = Service::start().await;
     let user = service.register("ada").await;
     let verifier = service.verifier().await;

@@ -18,7 +18,7 @@ pub(crate) struct Service {
     pub(crate) auth: Doorwarden,
     pub(crate) url: String,
     router: Router,
-    _folder: TempDir,
+    _directory: TempDir,
 }
 
 impl Service {
@@ -27,7 +27,7 @@ impl Service {
     }
 
     pub(crate) async fn start_with(change: impl FnOnce(&mut Settings)) -> Self {
-        let (folder, path) = sqlite_path();
+        let (directory, path) = sqlite_path();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let auth = Doorwarden::builder()
@@ -42,21 +42,21 @@ impl Service {
             .unwrap();
         let router = auth.router().layer(auth.layer());
         tokio::spawn(axum::serve(listener, router.clone()).into_future());
-        Self { auth, url, router, _folder: folder }
+        Self { auth, url, router, _directory: directory }
     }
 
     pub(crate) fn builder(&self) -> Builder {
         Verifier::builder(&self.url)
     }
 
-    /// A verifier that knows the keys and has heard from the feed.
+    /// A verifier that has the keys and has received a statement.
     pub(crate) async fn verifier(&self) -> Verifier {
         let verifier = self.builder().build().unwrap();
         verifier.ready().await.unwrap();
         verifier
     }
 
-    /// Registers `name`; its id.
+    /// Registers `name` and returns the id of the user.
     pub(crate) async fn register(&self, name: &str) -> UserId {
         let email = format!("{name}@example.com");
         let body = json!({"email": email, "username": name, "password": PASSWORD});
@@ -78,7 +78,7 @@ impl Service {
         self.auth.tokens().issue_pair(user).await.unwrap()
     }
 
-    /// The JSON of an answer that must be a success.
+    /// The JSON of a response, which must be a success.
     pub(crate) async fn call(
         &self,
         method: &str,

@@ -16,23 +16,23 @@ fn checker(vectors: &Value) -> (Checker, i64) {
 }
 
 #[test]
-fn statements_are_taken_or_refused_as_published() {
+fn statements_are_accepted_or_refused_as_published() {
     let vectors = vectors();
     for case in vectors["statements"].as_array().unwrap() {
         let (checker, now) = checker(&vectors);
-        let heard = checker.hear(case["signed"].as_str().unwrap(), now);
-        assert_eq!(heard.err().map(|refusal| refusal.code()), case["refused"].as_str(), "{}", case["name"]);
-        assert_eq!(checker.heard_at(), heard.is_ok().then_some(now), "{}", case["name"]);
+        let added = checker.add_statement(case["signed"].as_str().unwrap(), now);
+        assert_eq!(added.err().map(|refusal| refusal.code()), case["refused"].as_str(), "{}", case["name"]);
+        assert_eq!(checker.statement_received_at(), added.is_ok().then_some(now), "{}", case["name"]);
     }
 }
 
 #[test]
-fn tokens_count_or_not_as_published() {
+fn tokens_are_valid_or_not_as_published() {
     let vectors = vectors();
     let statements = vectors["statements"].as_array().unwrap();
     let by = statements.iter().find(|case| case["name"] == vectors["tokens"]["statement"]).unwrap();
     let (checker, now) = checker(&vectors);
-    checker.hear(by["signed"].as_str().unwrap(), now).unwrap();
+    checker.add_statement(by["signed"].as_str().unwrap(), now).unwrap();
     for case in vectors["tokens"]["cases"].as_array().unwrap() {
         let verified = checker.verify(case["token"].as_str().unwrap(), now);
         match case["counts"].as_bool().unwrap() {
