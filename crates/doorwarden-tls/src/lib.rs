@@ -1,4 +1,5 @@
-//! How Doorwarden's crates use TLS as a client: rustls on aws-lc-rs, and the certificate authorities to trust.
+//! How Doorwarden's crates use TLS as a client: rustls on aws-lc-rs, and the certificate authorities to
+//! trust.
 
 use rustls::client::WantsClientCert;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
@@ -10,7 +11,7 @@ pub fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }
 
-/// Begins a client's configuration: TLS 1.2 and 1.3, with [`provider`].
+/// Begins the configuration of a client: TLS 1.2 and 1.3, with [`provider`].
 pub fn client() -> ConfigBuilder<ClientConfig, WantsVerifier> {
     ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
@@ -27,8 +28,8 @@ pub fn client_with_system_roots() -> ConfigBuilder<ClientConfig, WantsClientCert
     client().with_root_certificates(system_roots())
 }
 
-/// The authorities that the operating system trusts, or `SSL_CERT_FILE` and `SSL_CERT_DIR` name. A container may hold nothing but the
-/// program: then Mozilla's, as of the build.
+/// The certificate authorities that the operating system trusts, or that `SSL_CERT_FILE` and `SSL_CERT_DIR`
+/// name. If there are none, as in a container that holds only the program: those of Mozilla, as of the build.
 pub fn system_roots() -> RootCertStore {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);

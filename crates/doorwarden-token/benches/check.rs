@@ -1,4 +1,5 @@
-//! What a check costs: `cargo bench -p doorwarden-token`. Prints nanoseconds per operation, the best of several rounds.
+//! What a check costs: `cargo bench -p doorwarden-token`. Prints nanoseconds per operation, the best of
+//! several rounds.
 
 use doorwarden_token::access::{self, AccessClaims, Expect};
 use doorwarden_token::refresh::RefreshKeys;

@@ -1,6 +1,8 @@
-//! The crate jsonwebtoken verifies access tokens as its manual says; `tests/interop` compares it with other libraries.
+//! The crate jsonwebtoken verifies access tokens as its manual says; `tests/interop` compares it with other
+//! libraries.
 //!
-//! Reads a question a line, JSON: `{"jwks", "issuer", "audience", "token"}`, and answers a line: `{"accepts", "reason"}`.
+//! Reads a question a line, JSON: `{"jwks", "issuer", "audience", "token"}`, and answers a line:
+//! `{"accepts", "reason"}`.
 
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{DecodingKey, Validation, decode, decode_header};

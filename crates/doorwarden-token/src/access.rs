@@ -1,12 +1,17 @@
-//! Access tokens: JSON Web Tokens of RFC 9068 (`typ: at+jwt`) for services that verify offline with published keys.
+//! Access tokens: JSON Web Tokens of RFC 9068 (`typ: at+jwt`) for services that verify offline with published
+//! keys.
 //!
-//! What verifying holds to, besides the strict form of a [`Jws`]:
+//! Verification rules, besides the strict form of a [`Jws`]:
 //!
-//! - `typ` must be `at+jwt` (RFC 9068, section 4): no other token, by whomever signed with the same key, passes for one.
-//! - `kid` must name a key of the set, and the algorithm is the one of that key (RFC 8725, section 3.1).
-//! - `iss` is compared exactly; `aud` is a string or an array of strings and must contain one of the expected audiences exactly.
-//! - `exp` and `nbf` are judged with at most 60 seconds of leeway; `iat` may lie up to 60 seconds in the future.
-//! - `iss`, `sub`, `aud`, `exp`, `iat`, `jti` and `client_id` are required. A claim of the wrong type is refused, never taken for absent.
+//! - `typ` must be `at+jwt` (RFC 9068, section 4): no other token signed with the same key passes for an
+//!   access token.
+//! - `kid` must name a key of the set, and the algorithm is that of the key (RFC 8725, section 3.1).
+//! - `iss` is compared exactly; `aud` is a string or an array of strings and must contain one of the expected
+//!   audiences exactly.
+//! - `exp` and `nbf` are judged with at most 60 seconds of leeway; `iat` may lie up to 60 seconds in the
+//!   future.
+//! - `iss`, `sub`, `aud`, `exp`, `iat`, `jti` and `client_id` are required. A claim of the wrong type is
+//!   refused, never treated as absent.
 
 use crate::json::Value;
 use crate::jws::{self, Jws};
@@ -20,7 +25,8 @@ use uuid::Uuid;
 /// The media type of access tokens, as `typ`.
 pub const TYPE: &str = "at+jwt";
 
-/// The longest token that is signed: intermediaries commonly bound a header line at 8 KiB, and it holds more than the token.
+/// The maximum length of a signed token, in bytes: intermediaries commonly limit a header line to 8 KiB,
+/// which holds more than the token.
 pub const MAX_BYTES: usize = 4096;
 
 /// The claims that are not read from [`AccessClaims::extra`].
@@ -30,31 +36,31 @@ const NAMES: [&str; 13] =
 /// The claims of an access token (RFC 9068, section 2.2). Times are in seconds since 1970 UTC.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct AccessClaims {
-    /// Who issued it: the URL of the issuer.
+    /// The issuer, as a URL.
     pub iss: String,
-    /// The user, as text.
+    /// The subject: the id of the user, as text.
     pub sub: String,
-    /// Whom it is for.
+    /// The audiences.
     pub aud: Vec<String>,
-    /// When it ends.
+    /// When the token expires.
     pub exp: i64,
-    /// When it was issued.
+    /// When the token was issued.
     pub iat: i64,
-    /// Its unique id.
+    /// The unique id of the token.
     pub jti: String,
-    /// The client that it was issued to.
+    /// The client that the token was issued to.
     pub client_id: String,
-    /// The user, as the number that session tokens carry.
+    /// The id of the user as a number, as in session tokens.
     pub id: Option<i64>,
-    /// The session.
+    /// The session that the token belongs to.
     pub sid: Option<Uuid>,
-    /// How the user was authenticated (RFC 8176); left out if empty.
+    /// The methods by which the user was authenticated (RFC 8176); omitted if empty.
     pub amr: Vec<String>,
     /// When the user was authenticated.
     pub auth_time: Option<i64>,
-    /// The assurance of the authentication.
+    /// The assurance level of the authentication.
     pub acr: Option<String>,
-    /// Every other claim. `nbf`, or one named like a claim above, is neither written nor read from here.
+    /// All other claims. `nbf` and the claims above are neither written from nor read into this map.
     pub extra: Map<String, serde_json::Value>,
 }
 
@@ -62,7 +68,7 @@ pub struct AccessClaims {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the access token would have {bytes} bytes, more than {MAX_BYTES}")]
 pub struct TooLarge {
-    /// How long it would be.
+    /// The length that the token would have.
     pub bytes: usize,
 }
 
@@ -95,7 +101,7 @@ pub fn sign(key: &KeyPair, claims: &AccessClaims) -> Result<String, TooLarge> {
     if token.len() > MAX_BYTES { Err(TooLarge { bytes: token.len() }) } else { Ok(token) }
 }
 
-/// What a service expects of the tokens that it accepts.
+/// The issuer, the audiences and the leeway that a service accepts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expect {
     issuer: String,
@@ -104,24 +110,25 @@ pub struct Expect {
 }
 
 impl Expect {
-    /// The most seconds of leeway.
+    /// The maximum leeway, in seconds.
     pub const MAX_LEEWAY_SECS: u32 = 60;
-    /// By how many seconds the clocks of two machines may differ: `iat` may lie so far in the future.
+    /// The allowed difference between the clocks of two machines, in seconds: `iat` may lie this far in the
+    /// future.
     pub const SKEW_SECS: u32 = 60;
 
-    /// This issuer and this audience exactly, no leeway.
+    /// Accepts exactly this issuer and this audience, without leeway.
     pub fn new(issuer: impl Into<String>, audience: impl Into<String>) -> Self {
         Self { issuer: issuer.into(), audiences: vec![audience.into()], leeway: 0 }
     }
 
-    /// This audience will do, too: a token must be for one of them.
+    /// Also accepts this audience: a token must be for at least one of them.
     #[must_use]
     pub fn or_audience(mut self, audience: impl Into<String>) -> Self {
         self.audiences.push(audience.into());
         self
     }
 
-    /// Judges `exp` and `nbf` with this many seconds of leeway, or [`Self::MAX_LEEWAY_SECS`] if that is less.
+    /// Checks `exp` and `nbf` with this many seconds of leeway, at most [`Self::MAX_LEEWAY_SECS`].
     #[must_use]
     pub fn leeway_secs(mut self, seconds: u32) -> Self {
         self.leeway = i64::from(seconds.min(Self::MAX_LEEWAY_SECS));
@@ -132,7 +139,7 @@ impl Expect {
 /// The claims of an access token that is valid at `now`, in seconds since 1970 UTC.
 pub fn verify(token: &str, keys: &KeySet, expect: &Expect, now: i64) -> Result<AccessClaims, Refusal> {
     let parts = Parts::of(token)?;
-    // The usual header need not be taken apart: it is known which key and type it names.
+    // The usual header need not be parsed: the key and the type that it names are known.
     if let Some(key) = keys.with_access_header(parts.header) {
         return decoded(parts.payload, Part::Payload, |payload| {
             decoded(parts.signature, Part::Signature, |signature| {
@@ -152,11 +159,11 @@ pub fn verify(token: &str, keys: &KeySet, expect: &Expect, now: i64) -> Result<A
     judge(&jws.payload, expect, now)
 }
 
-/// The claims of an access token that one of these keys signed, for whomever it is and however old: to say what is wrong with it, and
-/// never to let somebody in.
+/// The claims of an access token that one of these keys signed, whatever its issuer, audience and age. For
+/// diagnostics only: the token may not be valid.
 ///
 /// # Errors
-/// [`Refusal`]: it is no access token, or none of these keys signed it.
+/// If the text is not an access token, or none of these keys signed it.
 pub fn read(token: &str, keys: &KeySet) -> Result<AccessClaims, Refusal> {
     let jws = Jws::parse(token)?;
     if !jws.is_of_type(TYPE) {
@@ -166,7 +173,7 @@ pub fn read(token: &str, keys: &KeySet) -> Result<AccessClaims, Refusal> {
     AccessClaims::parse(&jws.payload).map(|(claims, _)| claims)
 }
 
-/// What is left when the signature is good.
+/// The checks that follow a valid signature.
 fn judge(payload: &[u8], expect: &Expect, now: i64) -> Result<AccessClaims, Refusal> {
     let (claims, times) = AccessClaims::parse(payload)?;
     times.check(now, expect.leeway)?;
@@ -265,6 +272,6 @@ fn read_audience(value: Value<'_>) -> Result<Vec<String>, Refusal> {
 }
 
 fn read_extra(value: Value<'_>) -> Result<serde_json::Value, Refusal> {
-    // Numbers beyond those of `serde_json` are the only JSON that gets here and does not parse.
+    // The only JSON that reaches this line and does not parse is a number outside the range of `serde_json`.
     serde_json::from_slice(value.raw()).map_err(|_| Refusal::BadJson(Part::Payload))
 }

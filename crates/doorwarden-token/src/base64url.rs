@@ -1,5 +1,5 @@
-//! Base64url without padding (RFC 7515, section 2), one spelling per value: no padding, no white space, no other
-//! alphabet, unused bits zero.
+//! Base64url without padding (RFC 7515, section 2), one spelling per value: no padding, no whitespace, no
+//! other alphabet, unused bits zero.
 
 use base64_simd::{AsOut, URL_SAFE_NO_PAD};
 
@@ -15,7 +15,7 @@ pub(crate) fn decode(text: &[u8]) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode_to_vec(text).ok()
 }
 
-/// Decodes into the beginning of `buffer`. `None` also if that is too small.
+/// Decodes into the beginning of `buffer`. `None` also if `buffer` is too small.
 pub(crate) fn decode_into<'b>(text: &[u8], buffer: &'b mut [u8]) -> Option<&'b [u8]> {
     if URL_SAFE_NO_PAD.estimated_decoded_length(text.len()) > buffer.len() {
         return None;

@@ -2,7 +2,7 @@
 
 use memchr::memchr2;
 
-/// The only white space that a header value can have.
+/// The only whitespace that a header value can contain.
 const BLANK: [char; 2] = [' ', '\t'];
 
 /// Why a request has no bearer token.
@@ -11,19 +11,19 @@ pub enum BearerError {
     /// There is no `Authorization` header.
     #[error("no Authorization header was sent")]
     Missing,
-    /// There is more than one, so that which counts would be a guess.
+    /// There is more than one `Authorization` header, so that choosing one would be a guess.
     #[error("more than one Authorization header was sent")]
     Repeated,
     /// The header is not the scheme `Bearer` and one word.
     #[error("the Authorization header is not `Bearer TOKEN`")]
     NotBearer,
-    /// The scheme is `Bearer`, but what follows has characters that no token has.
+    /// The scheme is `Bearer`, but the token has characters outside ASCII.
     #[error("the bearer token is not ASCII")]
     NotAscii,
 }
 
-/// The token of a request, from the values of its `Authorization` headers: one value, exactly two words of which the first is `Bearer` in
-/// any case. Whether the token is valid, this does not say.
+/// The token of a request, from the values of its `Authorization` headers: one value, exactly two words of
+/// which the first is `Bearer` in any case. Does not check whether the token is valid.
 ///
 /// ```
 /// use doorwarden_token::bearer::{self, BearerError};
@@ -33,7 +33,7 @@ pub enum BearerError {
 /// ```
 ///
 /// # Errors
-/// [`BearerError`].
+/// If there is no such header, more than one, or one of another form.
 pub fn parse<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Result<&'a str, BearerError> {
     let mut values = values.into_iter();
     let value = values.next().ok_or(BearerError::Missing)?;

@@ -1,7 +1,9 @@
-//! Signed revocation statements: what services that verify access tokens offline fetch, to learn which tokens no longer count.
+//! Signed revocation statements, from which services that verify access tokens offline learn which tokens are
+//! no longer valid.
 //!
-//! A compact JWS of its own type, [`TYPE`], under the same keys as access tokens; neither passes for the other. It names
-//! what was revoked within the last `window` seconds; when that is as long as access tokens live, no valid token is missed.
+//! A statement is a compact JWS of its own type, [`TYPE`], signed with the same keys as access tokens;
+//! neither passes for the other. It lists what was revoked within the last `window` seconds. If the window is
+//! as long as the lifetime of access tokens, no revoked token is missed.
 
 use crate::json::Value;
 use crate::jws::{self, Jws};
@@ -11,34 +13,35 @@ use crate::{KeyPair, KeySet, Part, Refusal};
 use serde_json::json;
 use uuid::Uuid;
 
-/// The media type of revocation statements, as `typ`. It names the second format: whoever knows only the first, in which a user's entry
-/// says less, refuses a statement and does not misread it.
+/// The media type of revocation statements, as `typ`. It names the second format of statements: a verifier
+/// that knows only the first, in which the entry of a user says less, refuses a statement instead of
+/// misreading it.
 pub const TYPE: &str = "revocations.v2+jwt";
 
-/// The longest statement that is looked at: room for some 50,000 sessions.
+/// The maximum length of a statement, in bytes: enough for about 50,000 sessions.
 pub const MAX_BYTES: usize = 4 << 20;
 
-/// What was revoked, as far as a token may still be valid. Times are in seconds since 1970 UTC.
+/// What was revoked while a token of it may not have expired yet. Times are in seconds since 1970 UTC.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Statement {
-    /// Who says so: the issuer of the tokens.
+    /// The issuer of the tokens.
     pub iss: String,
-    /// When it was made.
+    /// When the statement was issued.
     pub iat: i64,
-    /// Until when it may be relied upon.
+    /// When the statement expires.
     pub exp: i64,
-    /// How many seconds it looks back.
+    /// How far the statement looks back, in seconds.
     pub window: i64,
-    /// Sessions that ended, and when.
+    /// Sessions that ended, and when each of them ended.
     pub sessions: Vec<(Uuid, i64)>,
-    /// Users whose tokens that name no session count only if they were issued at or after this time.
+    /// Users whose tokens without a session are valid only if issued at or after this time.
     pub users: Vec<(i64, i64)>,
-    /// Users none of whose tokens that were issued at or before this time counts, but for those of one session. In the statement they
-    /// stand among the users, as entries of three.
+    /// Users whose tokens issued at or before this time are not valid, except those of one session. The
+    /// statement lists them among the users, as entries of three elements.
     pub all_of: Vec<(i64, i64, Option<Uuid>)>,
-    /// No token of anybody that was issued at or before this time counts.
+    /// No token issued at or before this time is valid, of any user.
     pub before: Option<i64>,
-    /// The ids (`kid`) of keys that no longer count at all.
+    /// The ids (`kid`) of revoked keys.
     pub keys: Vec<String>,
 }
 
@@ -80,8 +83,9 @@ pub fn sign_statement(key: &KeyPair, statement: &Statement) -> String {
     jws::sign(key, TYPE, claims.to_string().as_bytes())
 }
 
-/// The statement, if this issuer made it and it may be relied upon at `now`, give or take 60 seconds between two clocks. Every claim
-/// but `before` is required; other claims, and further elements of entries, are skipped, so that later versions can say more.
+/// The claims of a statement of this issuer that is valid at `now`, with 60 seconds of leeway. Every claim
+/// but `before` is required. Other claims and further elements of entries are ignored, so that later versions
+/// can add some.
 pub fn verify_statement(signed: &str, keys: &KeySet, issuer: &str, now: i64) -> Result<Statement, Refusal> {
     let jws = Jws::parse_parts(&Parts::of_at_most(MAX_BYTES, signed)?)?;
     if !jws.is_of_type(TYPE) {
@@ -94,11 +98,11 @@ pub fn verify_statement(signed: &str, keys: &KeySet, issuer: &str, now: i64) -> 
     if statement.iss == issuer { Ok(statement) } else { Err(Refusal::WrongIssuer) }
 }
 
-/// What a statement says that one of these keys signed, for whichever issuer and however old: to say what is wrong with it, and never
-/// to rely upon it.
+/// The claims of a statement that one of these keys signed, whatever its issuer and age. For diagnostics
+/// only: the statement may not be valid.
 ///
 /// # Errors
-/// [`Refusal`]: it is no statement, or none of these keys signed it.
+/// If the text is not a statement, or none of these keys signed it.
 pub fn read(signed: &str, keys: &KeySet) -> Result<Statement, Refusal> {
     let jws = Jws::parse_parts(&Parts::of_at_most(MAX_BYTES, signed)?)?;
     if !jws.is_of_type(TYPE) {
@@ -148,7 +152,7 @@ fn parse(payload: &[u8]) -> Result<(Statement, Times), Refusal> {
     Ok((statement, times))
 }
 
-/// A session that ended, and when.
+/// An entry of `sessions`: the session, and when it ended.
 fn session(entry: &[Value<'_>]) -> Option<(Uuid, i64)> {
     let [id, time, ..] = entry else { return None };
     Some((id.uuid()?, time.seconds()?))
@@ -170,7 +174,7 @@ fn user(entry: &[Value<'_>]) -> Option<OfUser> {
     })
 }
 
-/// An array of arrays, each as `read` understands it.
+/// Reads an array of arrays, each with `read`.
 fn entries<T>(value: Value<'_>, read: impl Fn(&[Value<'_>]) -> Option<T>) -> Option<Vec<T>> {
     value.elements()?.into_iter().map(|entry| read(&entry.elements()?)).collect()
 }

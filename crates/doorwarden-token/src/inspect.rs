@@ -1,10 +1,11 @@
-//! Looking into a token without verifying it: for a command line that explains what is wrong with one, never for a decision.
+//! Decoding a token without verifying it, to explain what is wrong with it. Never base a decision on the
+//! result.
 
 use crate::parts::Parts;
 use crate::{Part, Refusal, base64url};
 use serde_json::{Map, Value};
 
-/// What a token says about itself. **None of it is verified**: anybody can write it.
+/// The decoded header and claims of a token. **Neither is verified**: anyone can write them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Inspection {
     /// The JOSE header.
@@ -13,7 +14,8 @@ pub struct Inspection {
     pub claims: Map<String, Value>,
 }
 
-/// Decodes a token. Refuses only what cannot be shown: wrong number of parts, wrong base64url, no JSON objects.
+/// Decodes a token. Refuses only what cannot be decoded: a wrong number of parts, base64url that is not
+/// canonical, parts that are not JSON objects.
 ///
 /// ```
 /// use doorwarden_token::inspect::inspect;

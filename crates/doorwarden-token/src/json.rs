@@ -1,13 +1,13 @@
-//! A scanner for one JSON object (RFC 8259) that does not allocate: it checks the whole text, hands out the members of the
-//! outermost object as they stand, and refuses what parsers disagree about: members named twice, lone surrogates, text
-//! behind the end.
+//! A scanner for one JSON object (RFC 8259) that does not allocate: it checks the whole text, returns the
+//! members of the outermost object as written, and refuses what parsers disagree about: duplicate members,
+//! lone surrogates, trailing text.
 
 use crate::Refusal;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
-/// What is wrong with a text.
+/// Why a text is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Flaw {
     Syntax,
@@ -28,9 +28,9 @@ pub(crate) fn members<'a, E: From<Flaw>>(
     let mut count = 0;
     let mut escaped = false;
 
-    scan.blank();
+    scan.whitespace();
     scan.expect(b'{')?;
-    scan.blank();
+    scan.whitespace();
     if !scan.take(b'}') {
         loop {
             let quoted = scan.string()?;
@@ -43,9 +43,9 @@ pub(crate) fn members<'a, E: From<Flaw>>(
             }
             names[count] = name;
             count += 1;
-            scan.blank();
+            scan.whitespace();
             scan.expect(b':')?;
-            scan.blank();
+            scan.whitespace();
             let value = Value(scan.value(1)?);
             if name.contains(&b'\\') {
                 escaped = true;
@@ -53,15 +53,15 @@ pub(crate) fn members<'a, E: From<Flaw>>(
             } else {
                 member(name, value)?;
             }
-            scan.blank();
+            scan.whitespace();
             if scan.take(b'}') {
                 break;
             }
             scan.expect(b',')?;
-            scan.blank();
+            scan.whitespace();
         }
     }
-    scan.blank();
+    scan.whitespace();
     if scan.at != text.len() {
         return Err(Flaw::Syntax.into());
     }
@@ -72,13 +72,13 @@ pub(crate) fn members<'a, E: From<Flaw>>(
     Ok(())
 }
 
-/// The text of a string without its quotes. Only odd tokens have escapes in names, so that this may allocate.
+/// The text of a string without its quotes. Allocates, because only unusual tokens have escapes in names.
 fn unescaped(raw: &[u8]) -> String {
     let quoted = [b"\"", raw, b"\""].concat();
     serde_json::from_slice(&quoted).expect("the scanner has checked the string")
 }
 
-/// A JSON value as it stands in the text. Its grammar has been checked.
+/// A JSON value as written in the text. Its grammar has been checked.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Value<'a>(&'a [u8]);
 
@@ -95,7 +95,7 @@ impl<'a> Value<'a> {
         self.0.first() == Some(&b'"')
     }
 
-    /// What stands between the quotes of a string, with its escapes.
+    /// The contents of a string between its quotes, with escapes.
     pub(crate) fn string(self) -> Option<&'a [u8]> {
         self.is_string().then(|| &self.0[1..self.0.len() - 1])
     }
@@ -109,7 +109,8 @@ impl<'a> Value<'a> {
         std::str::from_utf8(raw).ok().map(Cow::Borrowed)
     }
 
-    /// A UUID in its one form with hyphens, 36 characters; not those with braces, with `urn:uuid:` or without hyphens.
+    /// A UUID in its hyphenated form of 36 characters. Forms with braces, with `urn:uuid:` or without hyphens
+    /// are refused.
     pub(crate) fn uuid(self) -> Option<Uuid> {
         let text = self.string().filter(|text| text.len() == 36)?;
         Uuid::try_parse_ascii(text).ok()
@@ -122,18 +123,18 @@ impl<'a> Value<'a> {
         if !scan.take(b'[') {
             return None;
         }
-        scan.blank();
+        scan.whitespace();
         if scan.take(b']') {
             return Some(elements);
         }
         loop {
             elements.push(Value(scan.value(1).ok()?));
-            scan.blank();
+            scan.whitespace();
             if scan.take(b']') {
                 return Some(elements);
             }
             scan.take(b',');
-            scan.blank();
+            scan.whitespace();
         }
     }
 
@@ -160,8 +161,8 @@ impl<'a> Value<'a> {
         Some(value)
     }
 
-    /// A NumericDate (RFC 7519, section 2) in whole seconds: any number between -(2^53 - 1) and 2^53 - 1, the range that all
-    /// parsers keep exactly (RFC 7493, section 2.2). A fraction is cut off, as PyJWT does.
+    /// A NumericDate (RFC 7519, section 2) in whole seconds: any number between -(2^53 - 1) and 2^53 - 1, the
+    /// range that all parsers keep exactly (RFC 7493, section 2.2). A fraction is truncated, as in PyJWT.
     pub(crate) fn seconds(self) -> Option<i64> {
         const MAX: i64 = (1 << 53) - 1;
         if let Some(seconds) = self.integer() {
@@ -175,7 +176,7 @@ impl<'a> Value<'a> {
         let in_range = seconds.abs() <= MAX as f64;
         #[expect(
             clippy::cast_possible_truncation,
-            reason = "the fraction is to be cut off, the range is checked"
+            reason = "the fraction is to be truncated, the range is checked"
         )]
         in_range.then_some(seconds as i64)
     }
@@ -201,7 +202,7 @@ impl<'a> Scan<'a> {
         if self.take(byte) { Ok(()) } else { Err(Flaw::Syntax) }
     }
 
-    fn blank(&mut self) {
+    fn whitespace(&mut self) {
         while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
             self.at += 1;
         }
@@ -226,22 +227,22 @@ impl<'a> Scan<'a> {
             return Err(Flaw::Syntax);
         }
         self.expect(b'{')?;
-        self.blank();
+        self.whitespace();
         if self.take(b'}') {
             return Ok(());
         }
         loop {
             self.string()?;
-            self.blank();
+            self.whitespace();
             self.expect(b':')?;
-            self.blank();
+            self.whitespace();
             self.value(depth + 1)?;
-            self.blank();
+            self.whitespace();
             if self.take(b'}') {
                 return Ok(());
             }
             self.expect(b',')?;
-            self.blank();
+            self.whitespace();
         }
     }
 
@@ -250,18 +251,18 @@ impl<'a> Scan<'a> {
             return Err(Flaw::Syntax);
         }
         self.expect(b'[')?;
-        self.blank();
+        self.whitespace();
         if self.take(b']') {
             return Ok(());
         }
         loop {
             self.value(depth + 1)?;
-            self.blank();
+            self.whitespace();
             if self.take(b']') {
                 return Ok(());
             }
             self.expect(b',')?;
-            self.blank();
+            self.whitespace();
         }
     }
 
@@ -343,11 +344,12 @@ impl<'a> Scan<'a> {
     }
 }
 
-/// How many bytes at the beginning are neither quote nor backslash nor control character; eight are looked at in one step.
+/// The number of leading bytes that are neither quote nor backslash nor control character. Eight are checked
+/// in one step.
 fn plain(text: &[u8]) -> usize {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
     const HIGH: u64 = ONES << 7;
-    // In the result the lowest bit that is set belongs to the first byte below `limit`; higher ones may be wrong.
+    // The lowest bit set in the result belongs to the first byte below `limit`; higher bits may be wrong.
     const fn below(word: u64, limit: u64) -> u64 {
         word.wrapping_sub(ONES * limit) & !word & HIGH
     }

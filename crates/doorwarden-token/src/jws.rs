@@ -1,22 +1,22 @@
 //! The compact JSON Web Signature (RFC 7515, section 7.1) that access tokens and revocation statements are.
 //!
-//! One strict form: three parts of canonical base64url, a header that is one JSON object without doubled members, and none
-//! of the header members that would change what is verified, how, or with which key.
+//! One strict form: three parts of canonical base64url, a header that is one JSON object without duplicate
+//! members, and none of the header members that would change what is verified, how, or with which key.
 
 use crate::parts::{Parts, allowed_header, members};
 use crate::{Algorithm, KeyPair, KeySet, Part, PublicKey, Refusal, base64url};
 
-/// A compact JWS, taken apart. Nothing of it is verified until [`verify`](Self::verify) or
-/// [`verify_with`](Self::verify_with) says so.
+/// A parsed compact JWS. None of it is verified until [`verify`](Self::verify) or
+/// [`verify_with`](Self::verify_with) succeeds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Jws<'a> {
-    /// `alg` of the header. A claim of the token, never a choice.
+    /// `alg` of the header. It is compared with the algorithm of the key and never selects one.
     pub algorithm: String,
     /// `kid` of the header.
     pub key_id: Option<String>,
     /// `typ` of the header.
     pub typ: Option<String>,
-    /// What the signature is over.
+    /// The signed text: header, dot, payload.
     pub signed: &'a [u8],
     /// The decoded payload.
     pub payload: Vec<u8>,
@@ -25,7 +25,7 @@ pub struct Jws<'a> {
 }
 
 impl<'a> Jws<'a> {
-    /// Takes a token of at most [`Refusal::MAX_TOKEN_BYTES`] apart.
+    /// Parses a token of at most [`Refusal::MAX_TOKEN_BYTES`].
     pub fn parse(token: &'a str) -> Result<Self, Refusal> {
         Self::parse_parts(&Parts::of(token)?)
     }
@@ -53,7 +53,8 @@ impl<'a> Jws<'a> {
         })
     }
 
-    /// Whether `typ` is this media type, with or without `application/` before it, capitals or not (RFC 7515, section 4.1.9).
+    /// Whether `typ` is this media type in any case, with or without the prefix `application/` (RFC 7515,
+    /// section 4.1.9).
     pub fn is_of_type(&self, expected: &str) -> bool {
         const PREFIX: &str = "application/";
         self.typ.as_deref().is_some_and(|typ| match typ.split_at_checked(PREFIX.len()) {
@@ -90,7 +91,7 @@ pub(crate) fn sign(key: &KeyPair, typ: &str, payload: &[u8]) -> String {
     token
 }
 
-/// The encoded header of what [`sign`] makes. The id is a thumbprint, which needs no escapes in JSON.
+/// The encoded header that [`sign`] writes. The id is a thumbprint, which needs no escapes in JSON.
 pub(crate) fn header(algorithm: Algorithm, key_id: &str, typ: &str) -> String {
     let json = format!(r#"{{"alg":"{}","kid":"{key_id}","typ":"{typ}"}}"#, algorithm.as_str());
     base64url::encode(json.as_bytes())

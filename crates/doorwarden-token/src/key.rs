@@ -1,7 +1,7 @@
-//! Keys for signatures that others verify: pairs that sign, public keys as JWK (RFC 7517), and sets of them.
+//! Keys for signatures that others verify: key pairs, public keys as JWK (RFC 7517), and key sets.
 //!
-//! Three algorithms, each with one kind of key: `EdDSA` with Ed25519 (RFC 8037), `ES256` with P-256, and `RS256` with RSA of
-//! 2048 to 8192 bits (RFC 7518). A key does what its one algorithm says and nothing else.
+//! Three algorithms, each with one kind of key: `EdDSA` with Ed25519 (RFC 8037), `ES256` with P-256, and
+//! `RS256` with RSA of 2048 to 8192 bits (RFC 7518). A key is used with its one algorithm only.
 
 mod jwk;
 mod pair;
@@ -16,11 +16,11 @@ pub use set::KeySet;
 /// A signature algorithm (RFC 7518, section 3.1; RFC 8037, section 3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Algorithm {
-    /// Ed25519. Small, fast, deterministic; many verifiers do not know it.
+    /// Ed25519. Small, fast, deterministic; many verifiers do not support it.
     EdDsa,
-    /// ECDSA with P-256 and SHA-256: small, and known everywhere. The default.
+    /// ECDSA with P-256 and SHA-256: small, and supported everywhere. The default.
     Es256,
-    /// RSASSA-PKCS1-v1_5 with SHA-256, for those who know nothing else.
+    /// RSASSA-PKCS1-v1_5 with SHA-256, for verifiers that support nothing else.
     Rs256,
 }
 
@@ -37,7 +37,7 @@ impl Algorithm {
         }
     }
 
-    /// The algorithm of this name; capitals matter.
+    /// The algorithm of this name, which is case-sensitive.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|algorithm| algorithm.as_str() == name)
     }
@@ -46,19 +46,20 @@ impl Algorithm {
 /// Why a key, or a set of keys, is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
-    /// Not one JSON object, or a member stands twice, or there are more than 32.
+    /// Not one JSON object, or a member occurs twice, or there are more than 32.
     #[error("the key is not one JSON object with unique members")]
     NotJson,
-    /// Another kind of key (`kty`) or curve (`crv`) than ours, symmetric keys among them.
+    /// A kind of key (`kty`) or curve (`crv`) that is not supported, such as a symmetric key.
     #[error("the kind of key (kty, crv) is not supported")]
     UnsupportedType,
-    /// A member that must be there is missing.
+    /// A required member is missing.
     #[error("the member {0:?} is missing")]
     Missing(&'static str),
-    /// A member is not what RFC 7517 or 7518 says: wrong type, not canonical base64url, or of the wrong length.
+    /// A member is not what RFC 7517 or 7518 says: wrong type, not canonical base64url, or of the wrong
+    /// length.
     #[error("the member {0:?} is malformed")]
     Malformed(&'static str),
-    /// A private member, such as `d`: what is published must not have any, and what is received was leaked.
+    /// A private member, such as `d`: a published key must not have any, and a received one has been leaked.
     #[error("the key has the private member {0:?}")]
     Private(&'static str),
     /// `use` or `key_ops` say that the key is not for verifying signatures.
@@ -70,8 +71,8 @@ pub enum KeyError {
     /// Not a point of the curve, or one of small order.
     #[error("the coordinates are not a usable point of the curve")]
     BadPoint,
-    /// RSA with fewer than 2048 or more than 8192 bits, a public exponent that is even or below 65537, or the mark of a broken
-    /// generator (ROCA, CVE-2017-15361).
+    /// RSA with fewer than 2048 or more than 8192 bits, a public exponent that is even or below 65537, or a
+    /// modulus of a broken generator (ROCA, CVE-2017-15361).
     #[error("the RSA key is weak")]
     WeakRsa,
     /// Two keys of a set have the same `kid`.

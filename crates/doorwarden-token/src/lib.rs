@@ -1,6 +1,6 @@
 //! Strict JSON Web Tokens for accounts: sign them, verify them, publish their keys.
 //!
-//! Four kinds of token live here, and none can be taken for another:
+//! There are four kinds of token, and none passes for another:
 //!
 //! | kind | module | form | key |
 //! |---|---|---|---|
@@ -9,17 +9,19 @@
 //! | access token | [`access`] | JWT, `typ: at+jwt` (RFC 9068) | [`KeyPair`]: EdDSA, ES256 or RS256 |
 //! | revocation statement | [`feed`] | JWS, `typ: revocations.v2+jwt` | [`KeyPair`] |
 //!
-//! The crate knows no users, reads no clock and does no input or output: the present is a parameter, in seconds since
-//! 1970 UTC, and so is all randomness except that inside key generation and ECDSA. The algorithm follows from the key and
-//! never from the token (RFC 8725, section 3.1). What is refused is refused with a named reason, a [`Refusal`], for logs
-//! and operators; what a client is told is the business of the caller, and should be less.
+//! The crate knows no users, reads no clock and does no input or output: the present is a parameter, in
+//! seconds since 1970 UTC, and so is all randomness except that inside key generation and ECDSA. The
+//! algorithm follows from the key and never from the token (RFC 8725, section 3.1). Every refusal has a named
+//! reason, a [`Refusal`], for logs and operators. What a client learns is up to the caller, and should be
+//! less.
 //!
 //! ```
 //! use doorwarden_token::{Refusal, SecretKey, session::{SessionClaims, SessionTokenKeys}};
 //!
 //! let secret = SecretKey::new("a secret key of at least 32 bytes")?;
 //! let keys = SessionTokenKeys::new(&secret, &[]);
-//! let claims = SessionClaims { id: 7, exp: 1_700_000_300, iat: Some(1_700_000_000), jti: Some([1; 16]), sid: None };
+//! let (iat, jti) = (Some(1_700_000_000), Some([1; 16]));
+//! let claims = SessionClaims { id: 7, exp: 1_700_000_300, iat, jti, sid: None };
 //! let token = keys.sign(&claims);
 //! assert_eq!(keys.verify(&token, 1_700_000_000), Ok(claims));
 //! assert_eq!(keys.verify(&token, 1_700_000_300), Err(Refusal::Expired));

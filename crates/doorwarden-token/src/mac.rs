@@ -2,7 +2,7 @@ use hmac::{Hmac, KeyInit, Mac as _};
 use sha2::Sha256;
 use subtle::{Choice, ConstantTimeEq};
 
-/// HMAC-SHA256 (RFC 2104) with the key already taken in.
+/// HMAC-SHA256 (RFC 2104) with the key already processed.
 #[derive(Clone)]
 pub(crate) struct Mac(Hmac<Sha256>);
 
@@ -15,9 +15,10 @@ impl Mac {
         self.0.clone().chain_update(message).finalize().into_bytes().into()
     }
 
-    /// Whether `given` is the beginning of the tag of `message`, in constant time. `N` is a multiple of eight.
+    /// Whether `given` is the beginning of the tag of `message`, in constant time. `N` is a multiple of
+    /// eight.
     pub(crate) fn fits<const N: usize>(&self, message: &[u8], given: &[u8; N]) -> bool {
-        // Word by word: byte by byte takes a sixth as long as the hash itself.
+        // Compared word by word: comparing bytes would take a sixth of the time of the hash itself.
         let tag = self.tag(message);
         let (tag, given) = (tag.as_chunks::<8>().0, given.as_chunks::<8>().0);
         let same = |(a, b): (&[u8; 8], &[u8; 8])| u64::from_ne_bytes(*a).ct_eq(&u64::from_ne_bytes(*b));

@@ -8,7 +8,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) header: &'a [u8],
     pub(crate) payload: &'a [u8],
     pub(crate) signature: &'a [u8],
-    /// What the signature is over: header, dot, payload.
+    /// The signed text: header, dot, payload.
     pub(crate) signed: &'a [u8],
 }
 
@@ -33,7 +33,8 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// Calls `read` with the decoded bytes of a part; they live on the stack, and short ones in a buffer that is cheap to clear.
+/// Calls `read` with the decoded bytes of a part; they are on the stack, short ones in a small buffer that is
+/// cheap to clear.
 pub(crate) fn decoded<T>(
     text: &[u8],
     part: Part,
@@ -49,7 +50,7 @@ pub(crate) fn decoded<T>(
     }
 }
 
-/// The members of the header or payload that `text` is; see [`json::members`].
+/// Reads the members of a header or payload; see [`json::members`].
 pub(crate) fn members<'a>(
     text: &'a [u8],
     part: Part,
@@ -71,9 +72,9 @@ pub(crate) fn members<'a>(
     })
 }
 
-/// Refuses header members that could change what is verified, or how, or with which key. None of them is ever honoured here:
-/// `crit` and `b64` (RFC 7797) change the rules, `zip`, `enc` and `cty` announce something other than plain claims, the rest
-/// brings a key along (RFC 8725, section 3.10).
+/// Refuses header members that could change what is verified, or how, or with which key. None of them is
+/// supported: `crit` and `b64` (RFC 7797) change the rules, `zip`, `enc` and `cty` announce something other
+/// than plain claims, the others supply a key (RFC 8725, section 3.10).
 pub(crate) fn allowed_header(name: &[u8]) -> Result<(), Refusal> {
     const FORBIDDEN: [&str; 11] =
         ["b64", "crit", "cty", "enc", "jku", "jwk", "x5c", "x5t", "x5t#S256", "x5u", "zip"];

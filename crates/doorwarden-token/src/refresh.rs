@@ -1,8 +1,8 @@
-//! Refresh tokens: opaque to everybody but us, and of one form, `dwr_` and 64 characters of base64url.
+//! Refresh tokens: opaque to clients, and of one form, `dwr_` and 64 characters of base64url.
 //!
-//! The 48 bytes behind the prefix are the id of the session (16), a counter (8, big-endian) and the first 24 bytes of the
-//! HMAC-SHA256 of both under a key derived from the secret key. So nothing needs to be stored for a token but the newest counter
-//! of its session, and nobody can guess one. The prefix is for scanners that look for leaked secrets.
+//! The 48 bytes after the prefix are the id of the session (16), a counter (8, big-endian) and the first 24
+//! bytes of the HMAC-SHA256 of both under a key derived from the secret key. So only the newest counter of a
+//! session is stored, and tokens cannot be guessed. Secret scanners recognise leaked tokens by the prefix.
 
 use crate::mac::Mac;
 use crate::{Refusal, SecretKey, base64url};
@@ -39,7 +39,8 @@ impl RefreshKeys {
         Self { current: keyed(current), old: old.iter().map(keyed).collect() }
     }
 
-    /// The token of a session with this counter, which is not negative. The same arguments give the same token.
+    /// The token of a session with this counter, which is not negative. The same arguments give the same
+    /// token.
     pub fn issue(&self, session: Uuid, counter: i64) -> String {
         let mut bytes = [0; CLAIMS + TAG];
         let (claims, tag) = bytes.split_at_mut(CLAIMS);
@@ -52,9 +53,9 @@ impl RefreshKeys {
         token
     }
 
-    /// The session and the counter of a token that we issued: [`Refusal::NotRefreshToken`] if it has another form,
-    /// [`Refusal::BadSignature`] if it is forged or its key is gone. Whether the session lives, and what the counter means for it, is
-    /// for the caller to know.
+    /// The session and the counter of a token. [`Refusal::NotRefreshToken`] if the token has another form,
+    /// [`Refusal::BadSignature`] if it is forged or its key was removed. The caller checks whether the
+    /// session exists and the counter is current.
     pub fn parse(&self, token: &str) -> Result<(Uuid, i64), Refusal> {
         let text = token.strip_prefix(PREFIX).ok_or(Refusal::NotRefreshToken)?;
         let bytes: [u8; CLAIMS + TAG] =

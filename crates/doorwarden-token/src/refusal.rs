@@ -2,25 +2,27 @@ use std::fmt;
 
 /// Why a token is refused: one closed list for every kind of token.
 ///
-/// The text names the reason precisely, for an operator who asks what is wrong with a token. It never repeats anything of the
-/// token itself, so it is safe to log. A client should not learn it: three causes look alike to an honest one and differ
-/// only for somebody who tries things out.
+/// The text names the reason precisely, for an operator who asks what is wrong with a token. It never repeats
+/// anything of the token itself, so it is safe to log. Do not send the text to clients: an honest client does
+/// not need it, and it helps an attacker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Refusal {
-    /// Longer than [`Refusal::MAX_TOKEN_BYTES`], or a statement longer than [`feed::MAX_BYTES`](crate::feed::MAX_BYTES). Nothing
-    /// of it was looked at.
+    /// Longer than [`Refusal::MAX_TOKEN_BYTES`], or a statement longer than
+    /// [`feed::MAX_BYTES`](crate::feed::MAX_BYTES). The token was not parsed.
     #[error("the token is too long")]
     TooLong,
     /// Not three parts with two dots between them: unsigned, encrypted (five parts), or no JWS at all.
     #[error("the token is not three parts separated by dots")]
     NotThreeParts,
-    /// A part is not base64url without padding in its one canonical spelling (RFC 7515, section 2; RFC 4648, section 3.5).
+    /// A part is not base64url without padding in its one canonical spelling (RFC 7515, section 2; RFC 4648,
+    /// section 3.5).
     #[error("the {0} is not canonical base64url without padding")]
     BadBase64(Part),
     /// A part is not one JSON object, or is not valid JSON, or is nested deeper than [`Refusal::MAX_DEPTH`].
     #[error("the {0} is not one JSON object")]
     BadJson(Part),
-    /// A part names a member twice, in the same or in another spelling (RFC 7515, section 4; RFC 7519, section 4).
+    /// A part names a member twice, in the same or in another spelling (RFC 7515, section 4; RFC 7519,
+    /// section 4).
     #[error("the {0} has the same member twice")]
     DuplicateMember(Part),
     /// A part has more than [`Refusal::MAX_MEMBERS`] members.
@@ -32,7 +34,8 @@ pub enum Refusal {
     /// The header's `typ` is not that of this kind of token.
     #[error("the type of the token (typ) is missing or not the expected one")]
     WrongType,
-    /// A header member that this crate never honours: `crit`, `b64`, `zip`, a key or the address of one, and their like.
+    /// A header member that is never allowed: `crit`, `b64`, `zip`, a key or the address of one, and their
+    /// like.
     #[error("the header has the member {0:?}, which is not allowed")]
     ForbiddenHeader(&'static str),
     /// The header has no `kid`, or one that is not a string.
@@ -41,19 +44,19 @@ pub enum Refusal {
     /// The header's `kid` names no key of the set.
     #[error("the header names a key (kid) that is not known")]
     UnknownKey,
-    /// The signature does not fit the key.
+    /// The signature does not verify with the key.
     #[error("the signature is wrong")]
     BadSignature,
-    /// A claim that must be there is missing.
+    /// A required claim is missing.
     #[error("the claim {0:?} is missing")]
     MissingClaim(&'static str),
     /// A claim has the wrong type or a value out of its range.
     #[error("the claim {0:?} has the wrong type or an impossible value")]
     BadClaim(&'static str),
-    /// The present is at or after `exp`.
+    /// The current time is at or after `exp`.
     #[error("the token has expired (exp)")]
     Expired,
-    /// The present is before `nbf`.
+    /// The current time is before `nbf`.
     #[error("the token is not valid yet (nbf)")]
     NotYetValid,
     /// `iat` lies further in the future than clocks may differ.
@@ -62,10 +65,10 @@ pub enum Refusal {
     /// `iss` is not the expected issuer.
     #[error("the issuer (iss) is not the expected one")]
     WrongIssuer,
-    /// `aud` does not contain the expected audience, or is there although none is expected.
+    /// `aud` does not contain the expected audience, or is present although none is expected.
     #[error("the audience (aud) is not the expected one")]
     WrongAudience,
-    /// A session token that names no session and has a claim that only a token for another purpose has.
+    /// A session token without `sid` that has claims of a token for another purpose.
     #[error(
         "the token names no session and has other claims than id, exp, iat and jti: it was made for another purpose"
     )]
@@ -82,11 +85,11 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// The longest token that is looked at.
+    /// The maximum length of a token, in bytes.
     pub const MAX_TOKEN_BYTES: usize = 8192;
-    /// The most members that a header or a payload may have.
+    /// The maximum number of members of a header or payload.
     pub const MAX_MEMBERS: usize = 32;
-    /// How deep arrays and objects may be nested inside a header or a payload.
+    /// The maximum nesting of arrays and objects inside a header or payload.
     pub const MAX_DEPTH: usize = 32;
 
     /// The reason as a stable word, for logs, metrics and audit records.

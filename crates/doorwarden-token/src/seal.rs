@@ -1,4 +1,4 @@
-//! Sealing of private keys that rest in a database.
+//! Encryption of private keys at rest.
 
 use crate::SecretKey;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
@@ -8,11 +8,11 @@ use zeroize::Zeroizing;
 const VERSION: u8 = 1;
 const NONCE: usize = Sealer::NONCE_BYTES;
 
-/// Seals secrets with AES-256-GCM under a key derived from the secret key, and opens what was sealed under it or under an
-/// older one.
+/// Seals secrets with AES-256-GCM under a key derived from the secret key, and opens what was sealed under it
+/// or under an older one.
 ///
-/// The sealed form is one byte of version (1), the nonce, the ciphertext and the tag of 16 bytes. The associated data binds it to
-/// its place: what was sealed for one `kid` does not open as another.
+/// The sealed form is one byte of version (1), the nonce, the ciphertext and the tag of 16 bytes. The
+/// associated data binds a sealed key to its `kid`: it does not open as the key of another.
 ///
 /// ```
 /// use doorwarden_token::{SecretKey, seal::Sealer};
@@ -28,7 +28,7 @@ pub struct Sealer {
 }
 
 impl Sealer {
-    /// How long a nonce is.
+    /// The length of a nonce, in bytes.
     pub const NONCE_BYTES: usize = 12;
 
     /// Seals under `current`, opens also under any of `old`.
@@ -57,7 +57,8 @@ impl Sealer {
         keys.into_iter().find_map(|key| open(key, associated, sealed)).ok_or(CannotOpen)
     }
 
-    /// The same sealed anew under the current key, if only an older one opens it. The nonce must be random and fresh for each call.
+    /// The same text sealed again under the current key, if only an older key opens it. The nonce must be
+    /// random and fresh for each call.
     pub fn resealed(&self, nonce: [u8; NONCE], associated: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
         if open(&self.current, associated, sealed).is_some() {
             return None;
@@ -73,7 +74,8 @@ impl fmt::Debug for Sealer {
     }
 }
 
-/// Not sealed under any of the keys, or for another place, or damaged: which of these, nobody can tell.
+/// The text was sealed under another key or with other associated data, or is damaged; these cases cannot be
+/// distinguished.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the sealed text does not open with this secret key")]
 pub struct CannotOpen;

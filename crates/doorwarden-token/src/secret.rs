@@ -1,13 +1,13 @@
-//! The one secret that an installation has, and the keys that follow from it.
+//! The secret key of an installation, and the keys derived from it.
 
 use aws_lc_rs::hkdf::{HKDF_SHA256, Salt};
 use std::fmt;
 use zeroize::Zeroizing;
 
-/// The secret key: the bytes of a text, as they are, because Django takes its `SECRET_KEY` so and both sides must agree.
+/// The secret key: the bytes of a text, unchanged, as Django uses its `SECRET_KEY`.
 ///
-/// It signs session tokens (HS256) and every other secret is derived from it. At least 32 bytes (RFC 7518, section 3.2).
-/// Wiped from memory when dropped; `Debug` shows nothing of it.
+/// It signs session tokens (HS256) and every other secret is derived from it. At least 32 bytes (RFC 7518,
+/// section 3.2). Wiped from memory when dropped; `Debug` shows nothing of it.
 ///
 /// ```
 /// use doorwarden_token::SecretKey;
@@ -20,10 +20,10 @@ use zeroize::Zeroizing;
 pub struct SecretKey(Zeroizing<Vec<u8>>);
 
 impl SecretKey {
-    /// The fewest bytes that a key may have.
+    /// The minimum length of a key, in bytes.
     pub const MIN_BYTES: usize = 32;
 
-    /// Takes over a text (or bytes); no blank is trimmed and nothing decoded.
+    /// Takes a text (or bytes) unchanged: whitespace is not trimmed and nothing is decoded.
     pub fn new(key: impl Into<Vec<u8>>) -> Result<Self, KeyTooShort> {
         let key = Zeroizing::new(key.into());
         if key.len() < Self::MIN_BYTES { Err(KeyTooShort { bytes: key.len() }) } else { Ok(Self(key)) }
@@ -34,8 +34,8 @@ impl SecretKey {
         &self.0
     }
 
-    /// A key of 256 bits for one purpose: HKDF-SHA256 (RFC 5869) with the label as `info`. Whoever knows it knows nothing about
-    /// the secret key or about the key of another label.
+    /// A key of 256 bits for one purpose: HKDF-SHA256 (RFC 5869) with the label as `info`. A derived key
+    /// reveals nothing about the secret key or the key of another label.
     pub fn derive(&self, label: &str) -> Zeroizing<[u8; 32]> {
         let mut key = Zeroizing::new([0; 32]);
         Salt::new(HKDF_SHA256, b"doorwarden")
@@ -57,6 +57,6 @@ impl fmt::Debug for SecretKey {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the secret key has {bytes} bytes, it needs at least {}", SecretKey::MIN_BYTES)]
 pub struct KeyTooShort {
-    /// How many it has.
+    /// The length of the key, in bytes.
     pub bytes: usize,
 }

@@ -1,25 +1,32 @@
 //! Session tokens: the JSON Web Tokens that a login returns and that every request carries.
 //!
-//! A JWT signed with HS256 under the secret key itself, so that a Django application with the same `SECRET_KEY` reads ours and we
-//! read its. Header `{"typ":"JWT","alg":"HS256"}`; claims `id` (the user), `exp`, and in ours also `iat`, `jti` and `sid`.
+//! A JWT signed with HS256 under the secret key itself, so that a Django application with the same
+//! `SECRET_KEY` and Doorwarden accept each other's tokens. Header `{"typ":"JWT","alg":"HS256"}`; claims `id`
+//! (the user), `exp`, and in Doorwarden's tokens also `iat`, `jti` and `sid`.
 //!
-//! What verifying holds to:
+//! Verification rules:
 //!
-//! - The algorithm is HS256 and nothing else, whatever the header says (RFC 8725, section 3.1). `typ` and `kid` are not
-//!   looked at: libraries differ in what they write there. An access token can never verify here, nor one of these as an access
-//!   token, because those are never signed with HS256 and these with nothing else.
-//! - `exp` is required and judged without leeway, as PyJWT does: at that second the token is no longer valid.
-//! - `exp`, `nbf` and `iat` are JSON numbers. A fraction is cut off, as PyJWT does (RFC 7519 allows one); beyond ±(2^53 − 1) is
-//!   refused. `nbf` may not lie in the future. `iat` is judged only without `sid`, since a session says more than a clock that was set
-//!   back; it may lie in the future by 60 seconds, because the token may come from another machine
-//!   whose clock is ahead; PyJWT allows none.
-//! - `aud` must be absent, as PyJWT demands where no audience is expected: a token made for somebody else is not for us.
+//! - The algorithm is HS256 and nothing else, whatever the header says (RFC 8725, section 3.1). `typ` and
+//!   `kid` are ignored: libraries differ in what they write there. An access token never passes for a session
+//!   token, nor the other way round, because access tokens are never signed with HS256, and session tokens
+//!   with nothing else.
+//! - `exp` is required and checked without leeway, as in PyJWT: at that second the token is no longer valid.
+//! - `exp`, `nbf` and `iat` are JSON numbers. A fraction is truncated, as in PyJWT (RFC 7519 allows one);
+//!   beyond ±(2^53 − 1) is refused. `nbf` may not lie in the future. `iat` is checked only in tokens without
+//!   `sid`, because a session is more reliable than a clock that may have been set back. It may lie up to 60
+//!   seconds in the future, because the token may come from another machine whose clock is ahead; PyJWT
+//!   allows no difference.
+//! - `aud` must be absent, as PyJWT demands where no audience is expected: a token for another audience is
+//!   refused.
 //! - Header members that bring a key or change the rules are refused ([`Refusal::ForbiddenHeader`]).
-//! - `id` is an integer of 64 bits. Missing or `null` is [`Refusal::NoSubject`], anything else [`Refusal::BadSubject`].
-//! - `jti` must be a string and `sid` a UUID where they are present. A `jti` not of our making is read as none.
-//! - A token without `sid` has no other claims than `id`, `exp`, `iat` and `jti`: applications make tokens for other purposes, such as a
-//!   link in a mail, with the same key ([`Refusal::OtherPurpose`]; RFC 8725, section 3.12). In one with `sid`, which is ours, they are
-//!   skipped. No member may be named twice, and everything must be valid JSON.
+//! - `id` is an integer of 64 bits. Missing or `null` is [`Refusal::NoSubject`], anything else
+//!   [`Refusal::BadSubject`].
+//! - `jti` must be a string and `sid` a UUID where they are present. A `jti` of another form than
+//!   Doorwarden's is read as `None`.
+//! - A token without `sid` has no other claims than `id`, `exp`, `iat` and `jti`: applications make tokens
+//!   for other purposes, such as a link in an email, with the same key ([`Refusal::OtherPurpose`]; RFC 8725,
+//!   section 3.12). In a token with `sid`, which Doorwarden issued, they are ignored. No member may be named
+//!   twice, and everything must be valid JSON.
 
 mod ours;
 
@@ -31,7 +38,7 @@ use crate::{Part, Refusal, SecretKey, base64url};
 use std::fmt::{self, Write};
 use uuid::Uuid;
 
-/// `{"typ":"JWT","alg":"HS256"}`, which we and PyJWT 1 write.
+/// `{"typ":"JWT","alg":"HS256"}`, which Doorwarden and PyJWT 1 write.
 const HEADER: &str = "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9";
 /// `{"alg":"HS256","typ":"JWT"}`, which PyJWT 2 writes.
 const HEADER_SORTED: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9";
@@ -39,19 +46,20 @@ const HEADER_SORTED: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9";
 /// The claims of a session token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SessionClaims {
-    /// The user.
+    /// The id of the user.
     pub id: i64,
-    /// When the token ends, in seconds since 1970 UTC.
+    /// When the token expires, in seconds since 1970 UTC.
     pub exp: i64,
-    /// When it was issued.
+    /// When the token was issued, in seconds since 1970 UTC.
     pub iat: Option<i64>,
     /// The unique id of the token: 16 random bytes, in the token as 22 characters of base64url.
     pub jti: Option<[u8; 16]>,
-    /// The session that it belongs to; Django's tokens belong to none.
+    /// The session that the token belongs to; `None` for a token of Django.
     pub sid: Option<Uuid>,
 }
 
-/// The keys of session tokens: one that signs, and older ones that still verify (Django's `SECRET_KEY_FALLBACKS`).
+/// The keys of session tokens: one that signs, and older ones that still verify (Django's
+/// `SECRET_KEY_FALLBACKS`).
 #[derive(Clone)]
 pub struct SessionTokenKeys {
     current: Mac,
@@ -65,7 +73,8 @@ impl SessionTokenKeys {
         Self { current: keyed(current), old: old.iter().map(keyed).collect() }
     }
 
-    /// The token with these claims, in the order `id`, `exp`, `iat`, `jti`, `sid`; those that are `None` are left out.
+    /// The token with these claims, in the order `id`, `exp`, `iat`, `jti`, `sid`; those that are `None` are
+    /// omitted.
     pub fn sign(&self, claims: &SessionClaims) -> String {
         let mut token = String::with_capacity(288);
         token.push_str(HEADER);
@@ -77,7 +86,8 @@ impl SessionTokenKeys {
         token
     }
 
-    /// The claims of a token that is valid at `now`, in seconds since 1970 UTC. Does not allocate, except for hostile headers.
+    /// The claims of a token that is valid at `now`, in seconds since 1970 UTC. Does not allocate, except for
+    /// hostile headers.
     pub fn verify(&self, token: &str, now: i64) -> Result<SessionClaims, Refusal> {
         let parts = Parts::of(token)?;
         if parts.header != HEADER.as_bytes() && parts.header != HEADER_SORTED.as_bytes() {

@@ -2,7 +2,7 @@ use crate::Refusal;
 use crate::access::Expect;
 use crate::json::Value;
 
-/// How far clocks of two machines may differ, for `iat`.
+/// The allowed difference between the clocks of two machines, in seconds, for `iat`.
 pub(crate) const SKEW: i64 = Expect::SKEW_SECS as i64;
 
 /// The three time claims of a token (RFC 7519, section 4.1).
@@ -14,8 +14,8 @@ pub(crate) struct Times {
 }
 
 impl Times {
-    /// Takes the claim if it is a time; a time of the wrong type is refused and never taken for absent (CVE-2026-25537).
-    /// `Ok(false)`: it is another claim.
+    /// Reads the claim if it is one of these times. A time of the wrong type is refused and never treated as
+    /// absent (CVE-2026-25537). `Ok(false)`: it is another claim.
     pub(crate) fn take(&mut self, name: &[u8], value: Value<'_>) -> Result<bool, Refusal> {
         let (slot, name) = match name {
             b"exp" => (&mut self.exp, "exp"),
@@ -27,7 +27,7 @@ impl Times {
         Ok(true)
     }
 
-    /// `exp`, if the token is valid at `now`, give or take `leeway` seconds.
+    /// `exp`, if the token is valid at `now`, with `leeway` seconds of leeway.
     pub(crate) fn check(&self, now: i64, leeway: i64) -> Result<i64, Refusal> {
         let exp = self.exp.ok_or(Refusal::MissingClaim("exp"))?;
         if now >= exp.saturating_add(leeway) {
@@ -39,7 +39,7 @@ impl Times {
         Ok(exp)
     }
 
-    /// Whether it was issued before `now`, give or take what clocks may differ.
+    /// Refuses a token that was issued after `now` by more than clocks may differ.
     pub(crate) fn check_issued(&self, now: i64) -> Result<(), Refusal> {
         match self.iat.is_some_and(|iat| iat > now.saturating_add(SKEW)) {
             true => Err(Refusal::IssuedInFuture),

@@ -15,10 +15,11 @@ pub type TokenDigest = [u8; 32];
 
 /// A bounded cache of the claims of verified tokens, for concurrent use.
 ///
-/// It says nothing of the present: whether a cached token has expired or was revoked is for the caller to check.
-/// A key set that changes needs a new cache.
+/// It says nothing of the present: whether a cached token has expired or was revoked is for the caller to
+/// check. A key set that changes needs a new cache.
 ///
-/// Each shard holds two generations: when the young one is full, it replaces the old one, whose entries are dropped.
+/// Each shard holds two generations: when the young one is full, it replaces the old one, whose entries are
+/// dropped.
 pub struct VerifiedTokens {
     shards: [RwLock<Generations>; SHARDS],
     generation: usize,
@@ -32,7 +33,8 @@ struct Generations {
     old: Tokens,
 }
 
-/// A digest needs no further hashing: an attacker who makes these bytes collide still needs the tokens signed.
+/// A digest needs no further hashing: an attacker who makes these bytes collide still needs the tokens
+/// signed.
 #[derive(Default)]
 struct Prefix(u64);
 

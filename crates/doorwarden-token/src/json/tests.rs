@@ -12,7 +12,7 @@ fn scan(text: &[u8]) -> Result<Vec<(String, String)>, Flaw> {
 }
 
 #[test]
-fn members_are_handed_out_as_they_stand() {
+fn members_are_returned_as_written() {
     let text = br#" { "a" : 1 , "\u0062":"x\"y", "c":[ 1 , {"a":null} ],"d":{} } "#;
     let expected = [("a", "1"), ("b", r#""x\"y""#), ("c", r#"[ 1 , {"a":null} ]"#), ("d", "{}")];
     assert_eq!(scan(text), Ok(expected.map(|(n, v)| (n.to_owned(), v.to_owned())).to_vec()));
@@ -33,7 +33,7 @@ fn one_name_in_two_spellings_is_a_duplicate() {
     assert_eq!(
         scan(br#"{"a":{"b":1,"b":2}}"#).map(|m| m.len()),
         Ok(1),
-        "only the outermost object is looked at"
+        "only the outermost object is checked"
     );
 }
 
@@ -99,7 +99,7 @@ fn what_is_not_one_json_object_is_refused() {
 }
 
 #[test]
-fn arrays_and_strings_are_taken_apart() {
+fn arrays_and_strings_are_parsed() {
     let value = |text: &'static str| Value(text.as_bytes());
     let raws = |text| value(text).elements().map(|e| e.iter().map(|v| v.raw().to_vec()).collect::<Vec<_>>());
     assert_eq!(raws("[]"), Some(vec![]));
@@ -111,7 +111,7 @@ fn arrays_and_strings_are_taken_apart() {
 }
 
 #[test]
-fn numbers_are_what_they_say() {
+fn numbers_are_parsed_exactly() {
     let integer = |text: &'static str| Value(text.as_bytes()).integer();
     assert_eq!(integer("-9223372036854775808"), Some(i64::MIN));
     assert_eq!(integer("9223372036854775807"), Some(i64::MAX));
@@ -145,7 +145,8 @@ fn the_end_of_a_string_is_found_at_every_place() {
 }
 
 proptest! {
-    /// serde_json is the reference for what is JSON. It differs on purpose in what it makes of duplicates, depth and count.
+    /// serde_json is the reference for what is JSON. It differs on purpose in duplicates, depth and the
+    /// number of members.
     #[test]
     fn it_agrees_with_serde_json_on_what_is_json(text in "\\{(\"[ab\\\\u0061]{0,6}\":[-0-9.eE\"tru\\[\\]{}:, ]{0,8},?){0,3}\\}?") {
         let reference = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(&text);

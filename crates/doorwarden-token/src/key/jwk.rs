@@ -24,8 +24,8 @@ impl Material {
         base64url::encode(digest(&SHA256, self.canonical().as_bytes()).as_ref())
     }
 
-    /// The required members in the order of RFC 7638, section 3.3, which the thumbprint is over. Written by hand, because the
-    /// order of `serde_json` depends on a feature that any crate of the build may switch on.
+    /// The required members in the order of RFC 7638, section 3.3, which the thumbprint is over. Written by
+    /// hand, because the order of `serde_json` depends on a feature that any crate of the build may enable.
     fn canonical(&self) -> String {
         let text = base64url::encode;
         match self {
@@ -46,7 +46,7 @@ pub(super) fn render(material: &Material, id: &str) -> String {
     jwk + &format!(r#","alg":"{}","use":"sig","kid":{id}}}"#, material.algorithm().as_str())
 }
 
-/// The members of a JWK that matter here.
+/// The members of a JWK that are read.
 #[derive(Default)]
 struct Members<'a> {
     kty: Option<Value<'a>>,

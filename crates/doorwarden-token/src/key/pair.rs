@@ -9,8 +9,8 @@ use aws_lc_rs::signature::{
 use std::fmt;
 use zeroize::Zeroizing;
 
-/// A private key that signs, with its public key. Its id is the thumbprint of the public key (RFC 7638), so that the
-/// same key has the same `kid` everywhere. `Debug` shows only that.
+/// A private key that signs, with its public key. Its id is the thumbprint of the public key (RFC 7638), so
+/// that the same key has the same `kid` everywhere. `Debug` shows only the algorithm and the id.
 ///
 /// ```
 /// use doorwarden_token::{Algorithm, KeyPair};
@@ -33,7 +33,8 @@ enum Private {
 }
 
 impl KeyPair {
-    /// A new key, from the randomness of the operating system; RSA with 3072 bits, which takes up to a second.
+    /// Generates a key with randomness of the operating system. An RSA key has 3072 bits and takes up to a
+    /// second.
     pub fn generate(algorithm: Algorithm) -> Result<Self, KeyError> {
         Self::new(
             match algorithm {
@@ -73,9 +74,9 @@ impl KeyPair {
         Ok(Self { private, public: PublicKey::new(material, None)? })
     }
 
-    /// The key in PKCS#8, version 1 (RFC 5208), in DER. To be sealed before it is stored.
+    /// The key in PKCS#8, version 1 (RFC 5208), in DER. Seal it before storing it.
     pub fn to_pkcs8(&self) -> Zeroizing<Vec<u8>> {
-        const REASON: &str = "a key that signs can be written down";
+        const REASON: &str = "a key that signs can be encoded";
         Zeroizing::new(match &self.private {
             Private::Ed25519(pair) => pair.to_pkcs8v1().expect(REASON).as_ref().to_vec(),
             Private::P256(pair) => pair.to_pkcs8v1().expect(REASON).as_ref().to_vec(),
@@ -98,7 +99,7 @@ impl KeyPair {
         self.public.algorithm()
     }
 
-    /// The signature of a message. ES256 and its like draw their randomness inside the cryptographic library.
+    /// The signature of a message. The randomness that ES256 needs comes from the cryptographic library.
     pub fn sign(&self, message: &[u8]) -> Vec<u8> {
         const REASON: &str = "a valid key signs every message";
         match &self.private {

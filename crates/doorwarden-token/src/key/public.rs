@@ -28,9 +28,9 @@ pub struct PublicKey {
 }
 
 impl PublicKey {
-    /// Reads a JWK (RFC 7517). Strict: only the three kinds of key of [`Algorithm`], in canonical encoding, without private
-    /// members; `alg`, `use` and `key_ops`, where present, must say that the key verifies with its algorithm. Keeps its `kid`; a
-    /// key without one gets its thumbprint.
+    /// Reads a JWK (RFC 7517). Strict: only the three kinds of key of [`Algorithm`], in canonical encoding,
+    /// without private members; `alg`, `use` and `key_ops`, where present, must say that the key verifies
+    /// with its algorithm. The key keeps its `kid`; without one, the thumbprint becomes its id.
     pub fn from_jwk(json: &str) -> Result<Self, KeyError> {
         let (material, id) = jwk::parse(json.as_bytes())?;
         Self::new(material, id)
@@ -50,7 +50,7 @@ impl PublicKey {
                 .map_err(|_| KeyError::WeakRsa)?,
         };
         let id = id.unwrap_or_else(|| material.thumbprint());
-        // Another id may need escapes, or be made to look like a header of two ids.
+        // Another id may need escapes, or be crafted to look like further header members.
         let is_ours = id == material.thumbprint();
         let access_header = is_ours.then(|| jws::header(material.algorithm(), &id, access::TYPE));
         Ok(Self { id, access_header, material, parsed })
@@ -65,7 +65,7 @@ impl PublicKey {
         self.access_header.as_deref().map(str::as_bytes)
     }
 
-    /// The only algorithm that this key is for.
+    /// The only algorithm that this key is used with.
     pub const fn algorithm(&self) -> Algorithm {
         self.material.algorithm()
     }
@@ -80,7 +80,8 @@ impl PublicKey {
         jwk::render(&self.material, &self.id)
     }
 
-    /// Whether the signature is one of this message by this key. ES256 signatures are 64 bytes (RFC 7518, section 3.4).
+    /// Whether the signature of this message was made with this key. ES256 signatures are 64 bytes (RFC 7518,
+    /// section 3.4).
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
         self.parsed.verify_sig(message, signature).is_ok()
     }
@@ -92,7 +93,8 @@ impl fmt::Debug for PublicKey {
     }
 }
 
-/// Whether an Ed25519 point has an order of at most eight, in any encoding: under such a key anybody can sign anything.
+/// Whether an Ed25519 point has an order of at most eight, in any encoding: anyone can forge signatures for
+/// such a key.
 fn is_of_small_order(x: &[u8; 32]) -> bool {
     const fn bytes(first: u8, middle: u8, last: u8) -> [u8; 32] {
         let mut bytes = [middle; 32];
@@ -100,7 +102,7 @@ fn is_of_small_order(x: &[u8; 32]) -> bool {
         bytes[31] = last;
         bytes
     }
-    // The y coordinates: 0, 1, -1 and two more, with those that are written unreduced.
+    // The y coordinates: 0, 1, -1 and two more, and their unreduced encodings.
     const POINTS: [[u8; 32]; 7] = [
         bytes(0, 0, 0),
         bytes(1, 0, 0),

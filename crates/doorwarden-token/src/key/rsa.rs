@@ -1,6 +1,6 @@
-//! What a public RSA key must fulfil beyond its form.
+//! Checks of a public RSA key beyond its form.
 
-/// Whether modulus and exponent (big-endian, without leading zeros) are fit for use.
+/// Whether modulus and exponent (big-endian, without leading zeros) are strong enough.
 pub(super) fn is_strong(n: &[u8], e: &[u8]) -> bool {
     let bits = n.len() * 8 - n.first().map_or(0, |first| first.leading_zeros() as usize);
     let odd = |number: &[u8]| number.last().is_some_and(|last| last % 2 == 1);
@@ -9,8 +9,9 @@ pub(super) fn is_strong(n: &[u8], e: &[u8]) -> bool {
     (2048..=8192).contains(&bits) && odd(n) && odd(e) && e.len() <= 5 && exponent >= 65_537 && !is_roca(n)
 }
 
-/// Whether the key was made by the broken generator of Infineon chips (CVE-2017-15361): its primes are powers of 65537
-/// modulo a product of small primes, and so is the modulus. By chance this is true of one key in 2^28.
+/// Whether the key was made by the broken generator of Infineon chips (CVE-2017-15361): its primes are powers
+/// of 65537 modulo a product of small primes, and so is the modulus. By chance this is true of one key in
+/// 2^28.
 fn is_roca(n: &[u8]) -> bool {
     const PRIMES: [u32; 17] = [11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157];
     PRIMES.into_iter().all(|prime| {

@@ -1,8 +1,8 @@
 use super::{KeyError, PublicKey};
 use crate::json;
 
-/// The public keys that tokens are verified with, each under its own `kid`; what a JWK Set document (RFC 7517, section 5)
-/// holds.
+/// The public keys that tokens are verified with, each under its own `kid`; what a JWK Set document (RFC
+/// 7517, section 5) holds.
 ///
 /// ```
 /// use doorwarden_token::{Algorithm, KeyPair, KeySet};
@@ -19,7 +19,7 @@ pub struct KeySet {
 }
 
 impl KeySet {
-    /// The most keys that a set may have.
+    /// The maximum number of keys in a set.
     pub const MAX_KEYS: usize = 64;
 
     /// A set of these keys. Two keys with the same `kid` are refused.
@@ -34,8 +34,8 @@ impl KeySet {
         Ok(Self { keys })
     }
 
-    /// Reads a JWK Set document. One key that [`PublicKey::from_jwk`] refuses spoils the set: a publisher who mixes
-    /// secrets, weak keys or mistakes into it is not to be trusted with the rest.
+    /// Reads a JWK Set document. A set is refused if [`PublicKey::from_jwk`] refuses one of its keys: a
+    /// publisher of private, weak or malformed keys cannot be trusted with the others.
     pub fn from_jwks(json: &str) -> Result<Self, KeyError> {
         let mut keys = None;
         json::members(json.as_bytes(), |name, value| {
@@ -62,7 +62,8 @@ impl KeySet {
         self.keys.iter().find(|key| key.id() == id)
     }
 
-    /// The key whose access tokens have exactly this encoded header; `None` says nothing about the header.
+    /// The key whose access tokens have exactly this encoded header; `None` does not mean that the header is
+    /// invalid.
     pub(crate) fn with_access_header(&self, header: &[u8]) -> Option<&PublicKey> {
         self.keys.iter().find(|key| key.access_header() == Some(header))
     }
@@ -72,12 +73,12 @@ impl KeySet {
         self.keys.iter()
     }
 
-    /// How many keys there are.
+    /// The number of keys.
     pub const fn len(&self) -> usize {
         self.keys.len()
     }
 
-    /// Whether there are no keys; then no token verifies.
+    /// Whether there are no keys, so that no token verifies.
     pub const fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }

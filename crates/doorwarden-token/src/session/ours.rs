@@ -1,12 +1,12 @@
-//! The claims exactly as [`SessionTokenKeys::sign`](super::SessionTokenKeys::sign) writes them, read without a JSON parser. Most
-//! tokens are ours, and this takes a fifth of the time. What has any other form is left to the parser, so that this
-//! decides nothing: it only knows one spelling by heart.
+//! The claims exactly as [`SessionTokenKeys::sign`](super::SessionTokenKeys::sign) writes them, read without
+//! a JSON parser. Most tokens have this form, and reading it takes a fifth of the time. Every other form is
+//! left to the parser, so that this module never refuses a token.
 
 use super::SessionClaims;
 use crate::base64url;
 use uuid::Uuid;
 
-/// The claims, if they are all there in our order and spelling.
+/// The claims, if all are present in the order and spelling of `sign`.
 pub(super) fn read(payload: &[u8]) -> Option<SessionClaims> {
     let (id, rest) = integer(payload.strip_prefix(b"{\"id\":")?)?;
     let (exp, rest) = integer(rest.strip_prefix(b",\"exp\":")?)?;

@@ -299,7 +299,7 @@ proptest! {
 }
 
 #[test]
-fn what_one_of_the_keys_signed_can_be_read_though_it_does_not_count() {
+fn a_signed_token_can_be_read_although_it_is_not_valid() {
     let (own, others) = (pair(Algorithm::EdDsa), pair(Algorithm::Es256));
     let claims = AccessClaims { iss: "https://other.example".into(), exp: NOW - 1, ..access_claims() };
     let token = access::sign(own, &claims).unwrap();

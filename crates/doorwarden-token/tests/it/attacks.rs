@@ -1,7 +1,7 @@
-//! One good token of each kind, turned into every attack that we know. Each must be refused, for the named reason, and soon.
+//! Known attacks on a valid token of each kind. Each must be refused, for the named reason, and fast.
 //!
-//! Most attacks are signed with the real key: so it is the rule that refuses them, not the signature. Then they are tried
-//! again with the signature of the good token, which must never be better.
+//! Most attacks are signed with the real key, so that the rule refuses them and not the signature. Then they
+//! are repeated with the signature of the valid token, which must be refused as well.
 
 use crate::craft::{
     AUDIENCE, ISSUER, NOW, SECRET, access_claims, b64, hs256, hs256_raw, key_set, pair, secret, session_keys,
@@ -18,7 +18,7 @@ use doorwarden_token::{Algorithm, KeyPair, Refusal};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
-/// A kind of token: a good one, and how to sign and verify more.
+/// A kind of token: a valid one, and how to sign and verify others.
 #[expect(clippy::type_complexity, reason = "a name for the closure would say nothing more")]
 struct Kind {
     name: &'static str,
@@ -100,7 +100,7 @@ impl Kind {
         edited(&self.parts().1, name, value)
     }
 
-    /// Refused with this code, in bounded time, and no better with the signature of the good token.
+    /// Refused with this code, in bounded time, and also with the signature of the valid token.
     #[track_caller]
     fn refuses(&self, attack: &str, code: &str) {
         let start = Instant::now();
@@ -117,7 +117,8 @@ impl Kind {
     }
 }
 
-/// A JSON object with one member changed or added, as text, so that it need not be valid. An empty value removes it.
+/// A JSON object with one member changed or added, as text, so that it need not be valid. An empty value
+/// removes it.
 fn edited(object: &str, name: &str, value: &str) -> String {
     let object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(object).unwrap();
     let mut members: Vec<_> =
@@ -129,7 +130,7 @@ fn edited(object: &str, name: &str, value: &str) -> String {
 }
 
 #[test]
-fn the_good_tokens_are_good() {
+fn valid_tokens_are_accepted() {
     for kind in kinds() {
         assert_eq!((kind.verify)(&kind.good), Ok(()), "{}", kind.name);
         let (header, payload, _) = kind.parts();
@@ -222,7 +223,7 @@ fn no_header_brings_its_own_key_or_rules() {
 }
 
 #[test]
-fn no_public_key_is_a_secret() {
+fn a_public_key_is_not_accepted_as_the_secret() {
     for algorithm in Algorithm::ALL {
         let kind = access_kind(algorithm);
         for key in encodings(pair(algorithm)) {
@@ -230,7 +231,7 @@ fn no_public_key_is_a_secret() {
                 let attack = hs256(&key, kind.header_with("alg", &format!("\"{name}\"")), kind.parts().1);
                 kind.refuses(&attack, "wrong_algorithm");
             }
-            // Nor does a session token come of it: the secret is another one, and nobody may make a public key the secret.
+            // Nor does it verify as a session token, whose secret is another one.
             let attack = hs256(&key, r#"{"typ":"JWT","alg":"HS256"}"#, session_kind().parts().1);
             session_kind().refuses(&attack, "bad_signature");
         }
@@ -319,7 +320,7 @@ fn only_the_key_that_kid_names_signs() {
 }
 
 #[test]
-fn no_member_stands_twice() {
+fn no_member_may_occur_twice() {
     for kind in kinds() {
         let (header, payload, _) = kind.parts();
         for (name, escaped, other) in
@@ -380,9 +381,10 @@ fn base64url_has_one_spelling() {
                 kind.refuses(&(kind.sign)(&format!("{}.{payload}", parts[0])), "bad_base64");
             }
         }
-        // One to four more blanks, so that some length leaves unused bits; set, they make another spelling of the same bytes.
-        for blanks in 1..4 {
-            let payload = b64(format!("{}{}", kind.parts().1, " ".repeat(blanks)));
+        // One to four more spaces, so that some length leaves unused bits; set, they make another spelling of
+        // the same bytes.
+        for spaces in 1..4 {
+            let payload = b64(format!("{}{}", kind.parts().1, " ".repeat(spaces)));
             if payload.len() % 4 != 0 {
                 let last = payload.chars().last().unwrap();
                 let next = char::from(last as u8 + 1);
@@ -486,9 +488,9 @@ fn header_and_payload_are_one_json_object() {
 }
 
 #[test]
-fn times_are_numbers_and_kept() {
+fn times_are_numbers_and_enforced() {
     for kind in kinds() {
-        // Statements are judged with a minute of leeway, because two clocks are involved.
+        // Statements are checked with a minute of leeway, because two clocks are involved.
         let leeway = if kind.name == "feed" { 60 } else { 0 };
         let claim = |name: &str, value: &str| kind.with_payload(kind.payload_with(name, value));
         kind.refuses(&claim("exp", ""), "missing_claim");
@@ -522,7 +524,7 @@ fn times_are_numbers_and_kept() {
             }
         }
         kind.refuses(&claim("nbf", &(NOW + leeway + 1).to_string()), "not_yet_valid");
-        // A session says more than a clock: one that was set back must not log people out.
+        // A session is more reliable than a clock: one that was set back must not log users out.
         let issued_later = claim("iat", &(NOW + 61).to_string());
         match kind.name.starts_with("session") {
             true => assert_eq!((kind.verify)(&issued_later), Ok(())),
@@ -533,7 +535,7 @@ fn times_are_numbers_and_kept() {
 }
 
 #[test]
-fn no_signature_but_the_right_one_fits() {
+fn only_the_right_signature_verifies() {
     for kind in kinds() {
         let (signed, signature) = kind.good.rsplit_once('.').unwrap();
         let bytes = unb64(signature);
@@ -603,7 +605,8 @@ fn no_special_number_is_a_signature() {
     let kind = access_kind(Algorithm::EdDsa);
     let signed = kind.good.rsplit_once('.').unwrap().0;
     let good = unb64(kind.parts().2);
-    // The order of the group, little-endian: S + L is the same scalar, written otherwise (RFC 8032, section 5.1.7).
+    // The order of the group, little-endian: S + L is the same scalar, written otherwise (RFC 8032, section
+    // 5.1.7).
     let order = number("edd3f55c1a631258d69cf7a2def9de1400000000000000000000000000000010");
     let mut carry = 0;
     let larger: Vec<u8> = good[32..]
@@ -667,14 +670,15 @@ fn no_kind_passes_for_another() {
         &hs256(SECRET.as_bytes(), access.header_with("alg", "\"HS256\""), access.parts().1),
         "wrong_algorithm",
     );
-    // Session tokens are signed with the secret key itself, refresh tokens with one derived from it: neither is the other's.
+    // Session tokens are signed with the secret key itself, refresh tokens with one derived from it: neither
+    // is the other's.
     let derived = secret(SECRET).derive("doorwarden refresh token v1");
     let keys = SessionTokenKeys::new(&doorwarden_token::SecretKey::new(derived.to_vec()).unwrap(), &[]);
     assert_eq!(keys.verify(&session.good, NOW), Err(Refusal::BadSignature));
 }
 
 #[test]
-fn a_claim_put_in_afterwards_does_not_fit_the_signature() {
+fn a_claim_added_afterwards_breaks_the_signature() {
     for kind in kinds() {
         let (header, _, signature) = kind.parts();
         for name in ["id", "sub", "iss", "aud", "exp", "iat", "jti", "client_id", "sid", "sessions"] {

@@ -46,7 +46,8 @@ pub(crate) fn session(payload: impl AsRef<[u8]>) -> String {
     hs256(SECRET.as_bytes(), r#"{"typ":"JWT","alg":"HS256"}"#, payload)
 }
 
-/// One pair per algorithm, the same for every test. The RSA key is one of Wycheproof's, because making one takes long.
+/// One pair per algorithm, the same for every test. The RSA key is one of Wycheproof's, because making one
+/// takes long.
 pub(crate) fn pair(algorithm: Algorithm) -> &'static KeyPair {
     static PAIRS: OnceLock<[KeyPair; 3]> = OnceLock::new();
     let pairs = PAIRS.get_or_init(|| {

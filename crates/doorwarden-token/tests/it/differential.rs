@@ -1,5 +1,5 @@
-//! Against jsonwebtoken: each verifies what the other signs, and what we accept it accepts too. It cannot be told the time, so
-//! its tokens live until the year 2200 and only ours are judged by theirs.
+//! Comparison with jsonwebtoken: each verifies what the other signs, and jsonwebtoken accepts every token
+//! that Doorwarden accepts. Its clock cannot be set, so the tokens are valid until the year 2200.
 
 use crate::craft::{AUDIENCE, ISSUER, NOW, SECRET, access_claims, key_set, pair, session, session_keys};
 use doorwarden_token::access::{self, AccessClaims, Expect};
@@ -42,7 +42,7 @@ fn they_encode_access(pair: &KeyPair, claims: &Value) -> String {
     let key = match pair.algorithm() {
         Algorithm::EdDsa => EncodingKey::from_ed_der(&der),
         Algorithm::Es256 => EncodingKey::from_ec_der(&der),
-        // PKCS#1 is what stands in PKCS#8 behind 26 bytes that name the algorithm.
+        // PKCS#8 is PKCS#1 after a prefix of 26 bytes that names the algorithm.
         Algorithm::Rs256 => EncodingKey::from_rsa_der(&der[26..]),
     };
     let mut header = Header::new(theirs(pair.algorithm()));

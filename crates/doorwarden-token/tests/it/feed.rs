@@ -44,7 +44,7 @@ fn what_is_signed_is_read_back() {
 }
 
 #[test]
-fn a_statement_is_believed_until_a_minute_after_its_end() {
+fn a_statement_is_accepted_until_a_minute_after_it_expires() {
     let signed = feed::sign_statement(pair(Algorithm::EdDsa), &statement());
     let at = |now| {
         feed::verify_statement(&signed, &key_set(&[pair(Algorithm::EdDsa)]), ISSUER, now).map(|s| s.iat)
@@ -93,7 +93,7 @@ fn every_claim_is_required_and_typed() {
 }
 
 #[test]
-fn entries_may_say_more() {
+fn entries_may_have_further_elements() {
     let (id, kept) = (Uuid::from_u128(1), Uuid::from_u128(2));
     let sessions = with("sessions", &json!([[id, NOW, "why", {"a": []}]])).unwrap();
     assert_eq!(sessions.sessions, [(id, NOW)]);
@@ -105,7 +105,7 @@ fn entries_may_say_more() {
 }
 
 #[test]
-fn the_former_format_is_refused_and_so_is_this_one_by_who_knows_only_that() {
+fn the_first_format_is_refused_and_its_verifiers_refuse_the_second() {
     let key = pair(Algorithm::EdDsa);
     let typed = |typ| {
         let claims = json!({"iss": ISSUER, "iat": NOW, "exp": NOW + 30, "window": 300, "sessions": [], "users": [], "keys": []});
@@ -119,7 +119,7 @@ fn the_former_format_is_refused_and_so_is_this_one_by_who_knows_only_that() {
 }
 
 #[test]
-fn a_statement_may_be_long_but_not_endless() {
+fn the_length_of_a_statement_is_limited() {
     let sessions = (0..5_000).map(|n| (Uuid::from_u128(n), NOW)).collect();
     let long = Statement { sessions, ..statement() };
     assert_eq!(verify(&feed::sign_statement(pair(Algorithm::EdDsa), &long)), Ok(long));
@@ -130,7 +130,7 @@ fn a_statement_may_be_long_but_not_endless() {
 }
 
 #[test]
-fn what_one_of_the_keys_signed_can_be_read_though_it_does_not_count() {
+fn a_signed_statement_can_be_read_although_it_is_not_valid() {
     let own = pair(Algorithm::EdDsa);
     let old = Statement { iat: NOW - 1000, exp: NOW - 970, ..statement() };
     let signed = feed::sign_statement(own, &old);

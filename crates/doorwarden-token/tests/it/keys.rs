@@ -37,7 +37,7 @@ fn thumbprints_are_those_of_the_rfcs() {
 }
 
 #[test]
-fn a_pair_survives_being_written_down() {
+fn a_key_pair_round_trips_through_pkcs8() {
     for algorithm in Algorithm::ALL {
         let pair = pair(algorithm);
         let again = KeyPair::from_pkcs8(algorithm, &pair.to_pkcs8()).unwrap();
@@ -98,7 +98,7 @@ fn a_key_set_document_is_read_back() {
 }
 
 #[test]
-fn one_bad_key_spoils_a_set() {
+fn a_set_with_one_bad_key_is_refused() {
     let good = pair(Algorithm::EdDsa).public().to_jwk();
     let set = |keys: &str| KeySet::from_jwks(&format!(r#"{{"keys":[{keys}]}}"#)).unwrap_err();
     assert_eq!(set(&format!("{good},{good}")), KeyError::DuplicateKeyId);
@@ -157,7 +157,7 @@ fn members_that_contradict_each_other_are_refused() {
 }
 
 #[test]
-fn numbers_have_their_length_and_their_one_spelling() {
+fn numbers_have_one_length_and_one_spelling() {
     for (algorithm, names) in
         [(Algorithm::EdDsa, &["x"][..]), (Algorithm::Es256, &["x", "y"]), (Algorithm::Rs256, &["n", "e"])]
     {
@@ -226,7 +226,8 @@ fn weak_rsa_keys_are_refused() {
     }
 }
 
-/// Every key set of Wycheproof that is marked bad is refused for what is wrong with it; symmetric keys always are.
+/// Every key set of Wycheproof that is marked bad is refused for what is wrong with it; symmetric keys always
+/// are.
 #[test]
 fn bad_key_sets_of_wycheproof_are_refused() {
     let file = wycheproof("json_web_key_test.json");

@@ -12,12 +12,12 @@ fn a_key_has_at_least_32_bytes() {
     assert_eq!(
         SecretKey::new("ä".repeat(16)).unwrap().expose(),
         "ä".repeat(16).as_bytes(),
-        "bytes count, not characters"
+        "the length is in bytes, not characters"
     );
 }
 
 #[test]
-fn a_key_is_taken_as_it_is() {
+fn a_key_is_used_unchanged() {
     let text = format!(" {SECRET}\n");
     assert_eq!(secret(&text).expose(), text.as_bytes());
 }
@@ -35,7 +35,7 @@ fn derived_keys_are_those_of_hkdf_and_differ_by_label() {
 }
 
 #[test]
-fn what_is_sealed_opens_only_in_its_place_and_unchanged() {
+fn a_sealed_text_opens_only_in_its_place_and_unchanged() {
     let sealer = Sealer::new(&secret(SECRET), &[]);
     let sealed = sealer.seal([7; 12], b"kid", b"private key");
     assert_eq!(**sealer.open(b"kid", &sealed).unwrap(), *b"private key");
@@ -51,7 +51,7 @@ fn what_is_sealed_opens_only_in_its_place_and_unchanged() {
 }
 
 #[test]
-fn what_was_sealed_under_an_old_key_still_opens() {
+fn a_text_sealed_under_an_old_key_still_opens() {
     let (old, new) = (secret(SECRET), secret(&"new".repeat(20)));
     let sealed = Sealer::new(&old, &[]).seal([7; 12], b"kid", b"private key");
     assert!(Sealer::new(&new, &[]).open(b"kid", &sealed).is_err());

@@ -13,7 +13,7 @@ fn verify(token: &str) -> Result<SessionClaims, Refusal> {
     session_keys().verify(token, NOW)
 }
 
-/// The verdict on a token with `id`, a good `exp` and these members more.
+/// The verdict on a token with `id`, a valid `exp` and these further members.
 fn with(members: &str) -> Result<SessionClaims, Refusal> {
     verify(&session(format!(r#"{{"id":7,"exp":{},{members}}}"#, NOW + 300)))
 }
@@ -109,7 +109,7 @@ fn a_token_with_a_session_outlives_a_clock_that_is_set_back() {
 }
 
 #[test]
-fn a_token_without_session_has_the_articles_claims_and_no_other() {
+fn a_token_without_session_has_only_the_claims_of_django() {
     assert!(verify(&session(r#"{"id":7,"exp":1700000300}"#)).is_ok());
     assert!(with(r#""iat":1700000000,"jti":"AQEBAQEBAQEBAQEBAQEBAQ""#).is_ok());
     for other in [
@@ -131,7 +131,7 @@ fn a_token_without_session_has_the_articles_claims_and_no_other() {
 }
 
 #[test]
-fn a_token_without_user_is_told_from_one_with_an_impossible_user() {
+fn a_missing_user_and_an_impossible_user_are_refused_differently() {
     let id = |value: &str| verify(&session(format!(r#"{{"id":{value},"exp":1700000300}}"#)));
     assert_eq!(verify(&session(r#"{"exp":1700000300}"#)), Err(Refusal::NoSubject));
     assert_eq!(id("null"), Err(Refusal::NoSubject));
@@ -146,13 +146,13 @@ fn a_token_without_user_is_told_from_one_with_an_impossible_user() {
 }
 
 #[test]
-fn an_expired_token_is_expired_whoever_it_names() {
+fn an_expired_token_is_refused_as_expired_whatever_its_user() {
     assert_eq!(verify(&session(r#"{"exp":1}"#)), Err(Refusal::Expired));
     assert_eq!(verify(&session(r#"{"exp":1,"id":"x"}"#)), Err(Refusal::Expired));
 }
 
 #[test]
-fn a_token_for_an_audience_is_not_for_us() {
+fn a_session_token_with_an_audience_is_refused() {
     for aud in ["\"us\"", "[\"us\"]", "[]", "null", "\"\"", "1"] {
         assert_eq!(with(&format!(r#""aud":{aud}"#)), Err(Refusal::WrongAudience), "{aud}");
     }
@@ -197,11 +197,11 @@ fn other_claims_are_skipped_but_must_be_json() {
         verify(&session(b"{\"id\":7,\"exp\":1700000300,\"a\":\"\xff\"}")),
         Err(Refusal::BadJson(Part::Payload))
     );
-    assert!(verify(&session("\r\n{ \"id\" : 7,\t\"exp\":1700000300 } ")).is_ok(), "white space is JSON");
+    assert!(verify(&session("\r\n{ \"id\" : 7,\t\"exp\":1700000300 } ")).is_ok(), "whitespace is valid JSON");
 }
 
 #[test]
-fn no_member_stands_twice() {
+fn no_member_may_occur_twice() {
     for twice in
         [r#""id":7"#, r#""exp":1700000300"#, r#""\u0065xp":1800000000"#, r#""a":1,"a":1"#, r#""i\u0064":8"#]
     {
@@ -244,7 +244,7 @@ fn only_hs256_is_an_algorithm() {
 }
 
 #[test]
-fn typ_and_kid_are_not_looked_at() {
+fn typ_and_kid_are_ignored() {
     for header in [
         r#"{"alg":"HS256"}"#,
         r#"{"alg":"HS256","typ":"at+jwt"}"#,
@@ -288,7 +288,8 @@ fn there_are_three_parts() {
 
 #[test]
 fn base64url_has_one_spelling() {
-    // The header, the payload and the signature leave 0, 2 and 2 bits of their last character unused, respectively.
+    // The header, the payload and the signature leave 0, 2 and 2 bits of their last character unused,
+    // respectively.
     let (header, payload) =
         (b64(r#"{"alg":"HS256","a":"?>?>"}"#), b64(r#"{"id":7,"exp":1700000300,"jti":"?>?>"}"#));
     let part = |part: Part, wrong: &str| match part {

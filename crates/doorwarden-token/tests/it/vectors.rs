@@ -23,15 +23,18 @@ fn text<'a>(case: &'a Value, name: &str) -> &'a str {
     case[name].as_str().unwrap()
 }
 
-/// The tokens name their user `user_id`. So one that is fine in every other respect is refused for naming none.
+/// The tokens name their user in `user_id`. So a token that is valid in every other respect is refused
+/// because it has no `id`.
 const FINE: Refusal = Refusal::NoSubject;
 
-/// What we say to each, in words where the file leaves the choice or we are stricter than it.
+/// The expected verdict on each case, with the reason where the file leaves a choice or Doorwarden is
+/// stricter.
 fn expected(id: &str) -> Refusal {
     match id {
         "exp-past" => Refusal::Expired,
-        // A fraction of a second is fine. `jti` is optional here and `token_type` means nothing: those are rules of simplejwt, not
-        // of JWT. A choice: `typ` is not looked at, since the algorithm tells the kinds apart.
+        // A fraction of a second is fine. `jti` is optional here and `token_type` means nothing: those are
+        // rules of simplejwt, not of JWT. A choice: `typ` is ignored, because the algorithm distinguishes the
+        // kinds of token.
         "exp-float" | "unicode-claim" | "jti-missing" | "type-refresh" | "typ-at+jwt" => FINE,
         // A number that no clock will ever show.
         "exp-huge" => Refusal::BadClaim("exp"),
@@ -54,7 +57,7 @@ fn expected(id: &str) -> Refusal {
 }
 
 #[test]
-fn session_tokens_are_judged_as_written_down() {
+fn session_tokens_get_the_recorded_verdicts() {
     for case in cases("cases") {
         let (id, token) = (text(&case, "id"), text(&case, "token"));
         let refusal = session_keys().verify(token, NOW).unwrap_err();
@@ -70,7 +73,7 @@ fn session_tokens_are_judged_as_written_down() {
 }
 
 #[test]
-fn pyjwt_accepts_nothing_less_than_we_do() {
+fn pyjwt_accepts_every_token_that_doorwarden_accepts() {
     for case in cases("cases").iter().chain(&cases("rsa_cases")) {
         if session_keys().verify(text(case, "token"), NOW) == Err(FINE) {
             assert_eq!(case["pyjwt_2_15_1"], "accept", "{}", case["id"]);
@@ -87,7 +90,7 @@ fn tokens_of_other_algorithms_and_confused_ones_are_no_session_tokens() {
         let expected =
             if id.starts_with("rs-confusion") { Refusal::BadSignature } else { Refusal::WrongAlgorithm };
         assert_eq!(session_keys().verify(token, NOW), Err(expected), "{id}");
-        // The confusion is real: with the public key as its secret, the token would be signed well.
+        // The attack is real: with the public key as the secret, the signature would be valid.
         assert_eq!(confused.verify(token, NOW) == Err(FINE), id.starts_with("rs-confusion"), "{id}");
         let as_access = access::verify(token, &KeySet::default(), &Expect::new("a", "b"), NOW);
         assert_eq!(as_access, Err(Refusal::WrongType), "{id}");
@@ -126,7 +129,7 @@ fn the_examples_of_the_rfcs_are_read() {
 }
 
 #[test]
-fn a_token_can_be_looked_into_without_a_key() {
+fn a_token_can_be_inspected_without_a_key() {
     for case in cases("cases") {
         let (id, token) = (text(&case, "id"), text(&case, "token"));
         let seen = inspect(token);

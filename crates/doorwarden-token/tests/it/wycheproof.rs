@@ -1,4 +1,5 @@
-//! Wycheproof's tests of JWS: everything but the signatures that we do not speak runs through [`Jws`].
+//! Wycheproof's tests of JWS. [`Jws`] parses every token; aws-lc verifies signatures of algorithms that
+//! Doorwarden does not support.
 
 use crate::craft::{unb64, wycheproof};
 use aws_lc_rs::signature::{
@@ -10,14 +11,16 @@ use doorwarden_token::session::SessionTokenKeys;
 use doorwarden_token::{Part, PublicKey, Refusal, SecretKey};
 use serde_json::Value;
 
-/// Valid by the file, refused by us and by every strict reader of RFC 7515: the key's `alg` is another one than the token's (or
-/// `ES521`, which does not exist), or the base64url has a `?` in it that the file wants skipped.
+/// Valid according to the file, but refused by every strict reader of RFC 7515: the key's `alg` differs from
+/// the token's (or is `ES521`, which does not exist), or the base64url contains a `?` that the file wants
+/// skipped.
 const REFUSED: [i64; 6] = [346, 347, 350, 351, 372, 373];
-/// Invalid by the file, which took their padding away: byte for byte they are valid tokens of the same group.
+/// Invalid according to the file, which removed their padding: byte for byte they are valid tokens of the
+/// same group.
 const ACCEPTED: [i64; 2] = [367, 370];
 
 #[test]
-fn all_cases_but_the_eight_written_down_are_judged_as_published() {
+fn all_cases_but_the_listed_eight_get_the_published_verdict() {
     let file = wycheproof("json_web_signature_test.json");
     let (mut agreed, mut refused, mut accepted) = (0, Vec::new(), Vec::new());
     for group in file["testGroups"].as_array().unwrap() {
@@ -36,7 +39,7 @@ fn all_cases_but_the_eight_written_down_are_judged_as_published() {
 }
 
 #[test]
-fn our_own_algorithms_are_judged_by_our_own_keys() {
+fn supported_algorithms_are_verified_with_public_keys() {
     let file = wycheproof("json_web_signature_test.json");
     let (mut judged, mut good) = (0, 0);
     for group in file["testGroups"].as_array().unwrap() {
@@ -53,7 +56,8 @@ fn our_own_algorithms_are_judged_by_our_own_keys() {
     assert_eq!((judged, good), (272, 10), "RS256 and ES256");
 }
 
-/// Whether the signature of a token fits the key, by our parser and, for algorithms that are not ours, by aws-lc.
+/// Whether the signature of a token verifies with the key, by [`Jws`] and, for algorithms that Doorwarden
+/// does not support, by aws-lc.
 fn holds(key: &Value, token: &str) -> bool {
     if key["kty"] == "oct" {
         return hs256_holds(key, token);
@@ -81,13 +85,13 @@ fn holds(key: &Value, token: &str) -> bool {
         .is_ok()
 }
 
-/// The payloads are no claims, so a token whose signature fits is refused for just that, after the signature.
+/// The payloads are not claims, so a token whose signature verifies is refused for its payload.
 fn hs256_holds(key: &Value, token: &str) -> bool {
     assert_eq!(key["alg"], "HS256");
     let secret = SecretKey::new(unb64(key["k"].as_str().unwrap())).unwrap();
     match SessionTokenKeys::new(&secret, &[]).verify(token, 0) {
         Err(Refusal::BadJson(Part::Payload)) => true,
         Err(_) => false,
-        Ok(claims) => panic!("a payload that is no claims: {claims:?}"),
+        Ok(claims) => panic!("the payload is not a set of claims: {claims:?}"),
     }
 }
