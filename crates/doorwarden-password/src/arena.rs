@@ -2,10 +2,10 @@ use argon2::Block;
 use std::fmt;
 use zeroize::Zeroize;
 
-/// The memory that Argon2 fills, kept from one hash to the next so that its pages are paid for once.
+/// The memory that Argon2 fills, kept from one hash to the next so that its pages are allocated once.
 ///
-/// Empty until the first hash. It keeps what hashes of the current cost need; what a dearer one needs is allocated for
-/// that hash alone, wiped and freed.
+/// Empty until the first hash. The arena keeps the memory that hashes of the current cost need; that of a
+/// more expensive hash is allocated for this hash alone, wiped and freed.
 #[derive(Default)]
 pub struct Arena {
     blocks: Vec<Block>,
@@ -14,33 +14,34 @@ pub struct Arena {
 }
 
 impl Arena {
-    /// An empty one.
+    /// An empty arena.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// KiB held at present.
+    /// KiB currently held.
     pub fn held_kib(&self) -> usize {
         self.blocks.len()
     }
 
-    /// KiB that hashes have filled so far, each pass counted: the work done.
+    /// KiB that hashes have filled so far, counting each pass.
     pub fn filled_kib(&self) -> u64 {
         self.filled_kib
     }
 
-    /// True if what the last hash left is still there.
+    /// Whether the memory of the last hash has not been wiped yet.
     pub(crate) fn is_dirty(&self) -> bool {
         self.used
     }
 
-    /// Overwrites what the last hash left: from it guesses can be tested more cheaply than from the hash.
+    /// Overwrites the memory of the last hash, with which guesses can be tested more cheaply than with the
+    /// hash.
     pub(crate) fn wipe(&mut self) {
         self.blocks.iter_mut().for_each(Zeroize::zeroize);
         self.used = false;
     }
 
-    /// Gives the memory back.
+    /// Frees the memory.
     pub(crate) fn release(&mut self) {
         self.wipe();
         self.blocks = Vec::new();
@@ -88,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_hash_left_is_wiped() {
+    fn memory_of_a_hash_is_wiped() {
         let mut arena = Arena::new();
         assert!(!arena.is_dirty());
         arena.lend(4, 1, 4, |blocks| blocks.iter_mut().for_each(|block| block.as_mut().fill(7)));
@@ -102,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn it_grows_to_what_is_kept_and_no_further() {
+    fn it_keeps_no_more_than_the_current_cost_needs() {
         let mut arena = Arena::new();
         for (count, held) in [(2, 2), (4, 4), (5, 4), (1_000, 4), (3, 4)] {
             assert_eq!(arena.lend(count, 2, 4, |blocks| blocks.len()), count);

@@ -3,16 +3,18 @@ use std::fmt;
 /// The first character of an unusable password, as in Django.
 const UNUSABLE_PREFIX: char = '!';
 
-/// A password as the database keeps it: a self-describing string in one of Django's formats, or anything else that
-/// stood in the column. Reading it cannot fail; [`Hasher::verify`](crate::Hasher::verify) says what it is worth.
+/// A password as stored in the database: a self-describing string in one of Django's formats, or anything
+/// else that was in the column. Reading it cannot fail; [`Hasher::verify`](crate::Hasher::verify) has a
+/// verdict on every string.
 ///
 /// `Debug` shows the algorithm only.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct PasswordHash(String);
 
-/// How a stored password was hashed, by its first words alone: a damaged `pbkdf2_sha256$…` still counts as one.
+/// How a stored password was hashed, by its prefix alone: a damaged `pbkdf2_sha256$…` is
+/// [`Pbkdf2Sha256`](Self::Pbkdf2Sha256).
 ///
-/// `Display` is Django's name of it (`pbkdf2_sha256`), and `unusable` or `unknown`.
+/// `Display` is Django's name (`pbkdf2_sha256`), or `unusable` or `unknown`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Algorithm {
     /// Argon2 in any variant and version.
@@ -23,7 +25,7 @@ pub enum Algorithm {
     Pbkdf2Sha1,
     /// bcrypt of the hexadecimal SHA-256 of the password.
     BcryptSha256,
-    /// bcrypt, which sees 72 bytes of the password.
+    /// bcrypt, which uses only 72 bytes of the password.
     Bcrypt,
     /// scrypt.
     Scrypt,
@@ -35,20 +37,21 @@ pub enum Algorithm {
     UnsaltedMd5,
     /// SHA-1 of the password alone.
     UnsaltedSha1,
-    /// No password can match, by intention.
+    /// An unusable password: no password matches.
     Unusable,
-    /// Nothing that Django writes.
+    /// Not a format of Django.
     Unknown,
 }
 
 impl PasswordHash {
-    /// Whatever the database holds.
+    /// Takes the stored string of a database.
     pub fn from_stored(encoded: String) -> Self {
         Self(encoded)
     }
 
-    /// A hash that no password matches: `!` and 40 letters and digits, as Django's `set_unusable_password` writes.
-    /// The characters are random so that two users without a password do not look alike to whoever signs this column.
+    /// A hash that no password matches: `!` and 40 letters and digits, as Django's `set_unusable_password`
+    /// writes. The characters are random so that signatures over this column differ between users without a
+    /// password.
     pub fn unusable(random: [u8; 40]) -> Self {
         const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
         let suffix = random.iter().map(|byte| char::from(ALPHABET[usize::from(*byte) % ALPHABET.len()]));
@@ -60,12 +63,13 @@ impl PasswordHash {
         &self.0
     }
 
-    /// False if the user has no password by intention (`!…`). A damaged hash is usable in this sense, as in Django.
+    /// False if the user has no password by intention (`!…`). A damaged hash is usable in this sense, as in
+    /// Django.
     pub fn is_usable(&self) -> bool {
         !self.0.starts_with(UNUSABLE_PREFIX)
     }
 
-    /// How it was hashed.
+    /// The algorithm of the hash.
     pub fn algorithm(&self) -> Algorithm {
         match self.0.split_once('$').map(|(name, _)| name) {
             _ if !self.is_usable() => Algorithm::Unusable,
@@ -94,7 +98,7 @@ impl fmt::Debug for PasswordHash {
 }
 
 impl Algorithm {
-    /// All of them, in the order of the enum.
+    /// All algorithms, in the order of the enum.
     pub const ALL: [Self; 12] = [
         Self::Argon2,
         Self::Pbkdf2Sha256,
@@ -110,7 +114,7 @@ impl Algorithm {
         Self::Unknown,
     ];
 
-    /// Django's name of it, and `unusable` or `unknown`.
+    /// Django's name of the algorithm, or `unusable` or `unknown`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Argon2 => "argon2",

@@ -1,10 +1,10 @@
-//! Django's hash strings, taken apart. Strict: what Django would not have written is not read.
+//! A strict parser of Django's hash strings: what Django would not have written is refused.
 
 use crate::encoded::{Algorithm, PasswordHash};
 use base64_simd::{STANDARD, STANDARD_NO_PAD};
 use std::num::NonZeroU32;
 
-/// The longest string that is looked at. Django's column takes 128 characters.
+/// The maximum length of a stored hash, in bytes. Django's column takes 128 characters.
 const MAX_LENGTH: usize = 1024;
 
 /// A stored hash that can be computed.
@@ -33,7 +33,7 @@ pub(crate) enum Pbkdf2Digest {
     Sha256,
 }
 
-/// `None` if it is of no known format, or damaged.
+/// `None` if the format is unknown or the string is damaged.
 pub(crate) fn parse(hash: &PasswordHash) -> Option<Parsed<'_>> {
     let encoded = hash.as_str();
     if encoded.len() > MAX_LENGTH {
@@ -113,7 +113,7 @@ fn scrypt(rest: &str) -> Option<Parsed<'_>> {
     if !n.is_power_of_two() || n == 1 || salt.is_empty() || tag.len() != 64 {
         return None;
     }
-    // Checked here because `Params::new` multiplies the two without looking.
+    // Checked here because `Params::new` multiplies the two without an overflow check.
     r.checked_mul(p)?;
     let params = scrypt::Params::new(u8::try_from(n.ilog2()).ok()?, r, p).ok()?;
     let memory_kib = u64::from(r).checked_mul(u64::from(n) + u64::from(p))? / 8;

@@ -9,32 +9,32 @@ use md5::{Digest as _, Md5};
 use subtle::ConstantTimeEq as _;
 use zeroize::{Zeroize as _, Zeroizing};
 
-/// The bytes of a new salt.
+/// The length of a new salt, in bytes.
 const SALT_LENGTH: usize = 16;
 
-/// The bytes of a new tag.
+/// The length of a new tag, in bytes.
 const TAG_LENGTH: usize = 32;
 
-/// What comparing a password with a stored hash gave. Only [`Match`](Self::Match) lets anybody in.
+/// The result of comparing a password with a stored hash. Only [`Match`](Self::Match) may log a user in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is the password.
+    /// The password matches.
     Match {
-        /// The hash is not what would be made today (another algorithm, cost, salt or tag length): hash the password
-        /// anew and store that.
+        /// The hash does not have the current algorithm, cost, salt length or tag length: hash the password
+        /// again and store the new hash.
         needs_rehash: bool,
     },
-    /// It is not the password.
+    /// The password does not match.
     NoMatch,
-    /// The user has no password, by intention.
+    /// The user has no usable password, as after Django's `set_unusable_password`.
     Unusable,
-    /// The stored string is of no known format or damaged. Worth a warning in the log.
+    /// The stored string has an unknown format or is damaged. Log a warning.
     Unreadable,
-    /// The stored hash costs more than the [`Ceilings`] allow; it was not computed. Worth a warning in the log.
+    /// The stored hash costs more than the [`Ceilings`] allow; it was not computed. Log a warning.
     TooExpensive,
 }
 
-/// Makes and verifies hashes on the calling thread, one core each. A hash takes its caller some ten milliseconds:
+/// Computes and verifies hashes on the calling thread. One hash takes some ten milliseconds of one core:
 /// services use [`HashPool`](crate::HashPool).
 #[derive(Debug, Clone, Copy)]
 pub struct Hasher {
@@ -43,10 +43,10 @@ pub struct Hasher {
 }
 
 impl Hasher {
-    /// New hashes cost `settings`; what is stored is verified up to `ceilings`.
+    /// New hashes have the cost `settings`; stored hashes are verified up to `ceilings`.
     ///
     /// # Errors
-    /// If new hashes would lie above the ceilings.
+    /// If the cost of new hashes is above the ceilings.
     pub fn new(settings: HashSettings, ceilings: Ceilings) -> Result<Self, HashSettingsError> {
         let (memory_kib, iterations) = (settings.memory_kib(), settings.iterations());
         if memory_kib > ceilings.argon2_memory_kib || iterations > ceilings.argon2_iterations {
@@ -60,16 +60,16 @@ impl Hasher {
         self.settings
     }
 
-    /// The hash of a password: Argon2id in the form that Django writes, `argon2$argon2id$v=19$m=…,t=…,p=…$salt$tag`.
-    /// `salt` must be fresh and random.
+    /// The hash of a password: Argon2id in the form that Django writes,
+    /// `argon2$argon2id$v=19$m=…,t=…,p=…$salt$tag`. `salt` must be fresh and random.
     pub fn hash(&self, password: &Password, salt: [u8; 16], arena: &mut Arena) -> PasswordHash {
         let mut tag = [0; TAG_LENGTH];
         self.current(salt).fill(password, &mut tag, self.kept_blocks(), arena);
         self.encode(salt, tag)
     }
 
-    /// Compares a password with what is stored, in constant time for one and the same stored string. Never panics,
-    /// whatever the string.
+    /// Compares a password with a stored hash, in constant time for one stored string. Never panics, whatever
+    /// the string.
     pub fn verify(&self, password: &Password, hash: &PasswordHash, arena: &mut Arena) -> Verdict {
         let parsed = match self.read(hash) {
             Ok(parsed) => parsed,
@@ -82,31 +82,31 @@ impl Hasher {
         }
     }
 
-    /// What [`verify`](Self::verify) would say of this stored string whatever the password, without computing anything:
-    /// that it has no password, cannot be read, or is too dear.
+    /// Whether a password can be compared with this stored string, without computing a hash.
     ///
     /// # Errors
-    /// [`Verdict::Unusable`], [`Verdict::Unreadable`] or [`Verdict::TooExpensive`].
+    /// What [`verify`](Self::verify) returns for every password: [`Verdict::Unusable`],
+    /// [`Verdict::Unreadable`] or [`Verdict::TooExpensive`].
     pub fn can_verify(&self, hash: &PasswordHash) -> Result<(), Verdict> {
         self.read(hash).map(drop)
     }
 
-    /// True if this is what would be made today. False for everything that a login would hash anew, and for hashes
-    /// that nobody can log in with.
+    /// Whether the hash has the current algorithm and cost. False for every hash that a login would replace,
+    /// and for those that no password matches.
     pub fn is_current(&self, hash: &PasswordHash) -> bool {
         parse(hash).is_some_and(|parsed| self.made_today(&parsed))
     }
 
-    /// A hash of the current cost that was made from no password: finding one that matches its random tag is as hard
+    /// The dummy hash. It has the current cost and a random tag: finding a password that matches is as hard
     /// as guessing 256 bits.
-    pub(crate) fn decoy(&self, random: [u8; 48]) -> PasswordHash {
+    pub(crate) fn dummy(&self, random: [u8; 48]) -> PasswordHash {
         let (mut salt, mut tag) = ([0; SALT_LENGTH], [0; TAG_LENGTH]);
         salt.copy_from_slice(&random[..SALT_LENGTH]);
         tag.copy_from_slice(&random[SALT_LENGTH..]);
         self.encode(salt, tag)
     }
 
-    /// True if verifying takes more memory than a hash of the current cost.
+    /// Whether verifying takes more memory than a hash of the current cost.
     pub(crate) fn is_large(&self, hash: &PasswordHash) -> bool {
         match self.read(hash) {
             Ok(Parsed::Argon2(hash)) => hash.params.block_count() > self.kept_blocks(),
@@ -221,7 +221,7 @@ impl Parsed<'_> {
                 bcrypt::verify(sha256_hex(secret).as_slice(), encoded).unwrap_or(false)
             }
             Self::Bcrypt { prehash: false, encoded, .. } => {
-                // bcrypt repeats the password with a NUL between, so that "a" and "a\0a" are one to it.
+                // bcrypt repeats the password with a NUL between, so that "a" and "a\0a" are the same to it.
                 bcrypt::verify(secret, encoded).unwrap_or(false) & !secret.contains(&0)
             }
             Self::Scrypt { params, salt, tag, .. } => {
@@ -241,7 +241,7 @@ impl Parsed<'_> {
     }
 }
 
-/// The SHA-256 of the password in lower-case hexadecimal, which bcrypt can take whole.
+/// The SHA-256 of the password in lower-case hexadecimal, which is short enough for bcrypt.
 fn sha256_hex(secret: &[u8]) -> Zeroizing<[u8; 64]> {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut sum = [0; 32];

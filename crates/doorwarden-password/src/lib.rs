@@ -17,7 +17,8 @@
 //!
 //! What is made here, Django reads: its `PASSWORD_HASHERS` only has to name `Argon2PasswordHasher`.
 //!
-//! - [`HashPool`] is what a service uses: it bounds the memory and the processor time that passwords may take.
+//! - [`HashPool`] is what a service uses: it bounds the memory and the processor time that passwords may
+//!   take.
 //! - [`Hasher`] computes on the calling thread, for programs that hash one password and end.
 //! - [`PasswordPolicy`] says what is wrong with a new password.
 //!
@@ -31,9 +32,9 @@
 //! let password = Password::new("correct horse battery staple");
 //! PasswordPolicy::default().check(&password, &[("username", "jane")]).expect("it is strong enough");
 //!
-//! # let (random_salt, random_decoy) = ([7; 16], [9; 48]);
+//! # let (random_salt, random_dummy) = ([7; 16], [9; 48]);
 //! let hasher = Hasher::new(HashSettings::default(), Ceilings::default())?;
-//! let pool = HashPool::start(PoolSettings::default(), hasher, random_decoy)?;
+//! let pool = HashPool::start(PoolSettings::default(), hasher, random_dummy)?;
 //! let hash = pool.hash(&password, random_salt).await?;
 //! assert!(hash.as_str().starts_with("argon2$argon2id$v=19$m=19456,t=2,p=1$"));
 //! assert_eq!(pool.verify(&password, &hash).await?, Verdict::Match { needs_rehash: false });

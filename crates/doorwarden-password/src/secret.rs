@@ -2,9 +2,10 @@ use std::fmt;
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
-/// A password as a person typed it: nothing is trimmed, truncated or normalised (ASVS 6.2.8).
+/// A password as the user typed it: nothing is trimmed, truncated or normalised (ASVS 6.2.8).
 ///
-/// Clones share one copy of the text, which is wiped from memory with the last of them. `Debug` shows nothing of it.
+/// Clones share one copy of the text, which is wiped from memory with the last of them. `Debug` does not show
+/// it.
 ///
 /// ```
 /// use doorwarden_password::Password;
@@ -14,7 +15,7 @@ use zeroize::Zeroizing;
 pub struct Password(Arc<Zeroizing<String>>);
 
 impl Password {
-    /// Takes the text over. A `String` is not copied.
+    /// Takes the text. A `String` is not copied.
     pub fn new(text: impl Into<String>) -> Self {
         Self(Arc::new(Zeroizing::new(text.into())))
     }

@@ -8,8 +8,8 @@ pub struct HashSettings {
     parallelism: u32,
 }
 
-/// The most that a stored hash may cost to verify. Above it the hash is refused and not computed, so that an imported
-/// or planted string cannot occupy the service.
+/// The maximum cost of verifying a stored hash. A hash above it is refused without computing it, so that an
+/// imported or planted string cannot exhaust the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ceilings {
     /// Memory of Argon2, in KiB.
@@ -22,14 +22,14 @@ pub struct Ceilings {
     pub bcrypt_cost: u32,
     /// Memory of scrypt (128 bytes · r · (N + p)), in KiB.
     pub scrypt_memory_kib: u32,
-    /// scrypt's p: how often that memory is filled.
+    /// scrypt's p: how often its memory is filled.
     pub scrypt_parallelism: u32,
 }
 
 /// The cost of new hashes is not allowed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HashSettingsError {
-    /// Weaker than each of the alternatives that OWASP holds equal.
+    /// The cost is weaker than each of the alternatives that OWASP recommends.
     #[error(
         "{memory_kib} KiB of memory with {iterations} iterations is too weak for passwords: with {iterations} iterations \
          at least {floor_kib} KiB are needed"
@@ -39,10 +39,10 @@ pub enum HashSettingsError {
         memory_kib: u32,
         /// What was asked for.
         iterations: u32,
-        /// The least memory for these iterations, in KiB.
+        /// The minimum memory for these iterations, in KiB.
         floor_kib: u32,
     },
-    /// No iteration at all.
+    /// There must be at least one iteration.
     #[error("the iterations of a password hash must be at least 1")]
     NoIterations,
     /// Argon2 needs between one lane and one for each 8 KiB.
@@ -50,7 +50,7 @@ pub enum HashSettingsError {
     Parallelism {
         /// What was asked for.
         parallelism: u32,
-        /// The most for this memory.
+        /// The maximum for this memory.
         most: u32,
     },
     /// New hashes would be refused when they are verified.
@@ -65,21 +65,21 @@ pub enum HashSettingsError {
         memory_kib: u32,
         /// What was asked for.
         iterations: u32,
-        /// What is verified at most.
+        /// The maximum cost of verifying.
         ceilings: Ceilings,
     },
 }
 
 impl HashSettings {
-    /// OWASP's alternatives of equal strength: passes, and the least memory for them in KiB. More passes than the last
-    /// need no less memory.
+    /// OWASP's alternatives of equal strength: passes, and the minimum memory for them in KiB. More passes
+    /// than the last need no less memory.
     /// <https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html#argon2id>
     pub const FLOORS: [(u32, u32); 5] = [(1, 47_104), (2, 19_456), (3, 12_288), (4, 9_216), (5, 7_168)];
 
-    /// A cost of one's own, in KiB of memory, passes over it, and lanes.
+    /// A custom cost: memory in KiB, passes over it, and lanes.
     ///
     /// # Errors
-    /// If it is below [`FLOORS`](Self::FLOORS) or no valid Argon2 cost.
+    /// If the cost is below [`FLOORS`](Self::FLOORS) or not valid for Argon2.
     pub fn new(memory_kib: u32, iterations: u32, parallelism: u32) -> Result<Self, HashSettingsError> {
         let (_, floor_kib) = Self::FLOORS
             .into_iter()
@@ -95,7 +95,7 @@ impl HashSettings {
         Ok(Self { memory_kib, iterations, parallelism })
     }
 
-    /// The cheapest hash there is. For tests only: such hashes are as good as plain text.
+    /// The cheapest possible hash. For tests only: such hashes protect no better than plain text.
     #[doc(hidden)]
     pub const fn insecure_for_tests() -> Self {
         Self { memory_kib: 8, iterations: 1, parallelism: 1 }

@@ -1,4 +1,4 @@
-//! What is wrong with a new password: Django's four validators, with its texts, and a length that is enough.
+//! Strength rules for new passwords: Django's four validators, with Django's messages, and a maximum length.
 //!
 //! No rule asks for kinds of characters (NIST SP 800-63B forbids such rules), and nothing is normalised.
 
@@ -11,62 +11,62 @@ use crate::secret::Password;
 /// The rules for new passwords. The default has all of Django's validators on, and lengths of 8 to 128.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PasswordPolicy {
-    /// The least number of characters (code points).
+    /// The minimum number of characters (code points).
     pub min_length: usize,
-    /// The greatest number of characters (code points).
+    /// The maximum number of characters (code points).
     pub max_length: usize,
-    /// Refuse what resembles the user's own data (`UserAttributeSimilarityValidator`).
+    /// Refuse passwords that resemble the user's own data (`UserAttributeSimilarityValidator`).
     pub similarity: bool,
     /// Refuse the 19,640 most common passwords (`CommonPasswordValidator`).
     pub common: bool,
-    /// Refuse what consists of digits (`NumericPasswordValidator`).
+    /// Refuse passwords that consist of digits (`NumericPasswordValidator`).
     pub numeric: bool,
-    /// The resemblance from which on a password is refused, from 0.1 to 1 (equal characters in any order).
+    /// The similarity from which a password is refused, from 0.1 to 1 (equal characters in any order).
     pub max_similarity: f64,
 }
 
-/// One thing that is wrong with a password. `Display` is Django's sentence where it has one.
+/// A rule that a password breaks. `Display` is Django's message where Django has one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Weakness {
-    /// It resembles something that is known of the user.
+    /// The password resembles an attribute of the user.
     #[error("The password is too similar to the {attribute}.")]
     TooSimilar {
-        /// What it resembles, as the caller named it.
+        /// The attribute, as the caller named it.
         attribute: String,
     },
     /// Too few characters.
     #[error("This password is too short. It must contain at least {min} character{}.", plural(*min))]
     TooShort {
-        /// The least number of characters.
+        /// The minimum number of characters.
         min: usize,
     },
     /// Too many characters.
     #[error("This password is too long. It must contain at most {max} character{}.", plural(*max))]
     TooLong {
-        /// The greatest number of characters.
+        /// The maximum number of characters.
         max: usize,
     },
-    /// It is among the most common ones.
+    /// The password is among the most common ones.
     #[error("This password is too common.")]
     TooCommon,
-    /// It consists of digits.
+    /// The password consists of digits.
     #[error("This password is entirely numeric.")]
     EntirelyNumeric,
-    /// It contains the character NUL, at which some programs stop reading.
+    /// The password contains the character NUL, at which some programs stop reading.
     #[error("Null characters are not allowed.")]
     ContainsNul,
 }
 
 impl PasswordPolicy {
-    /// Looks for everything that is wrong, in the order of Django's validators.
+    /// Checks every rule, in the order of Django's validators.
     ///
-    /// `attributes` are the user's own data as pairs of a name for people (`username`, `email`) and a value.
+    /// `attributes` are the user's own data, as pairs of the name that messages show and the value.
     ///
-    /// The length is counted first, and of a password that is too long nothing else is looked at: the work is bounded
-    /// by `max_length` and the length of the attributes (CVE-2021-45115).
+    /// The length is checked first, and nothing else of a password that is too long: the work is bounded by
+    /// `max_length` and the length of the attributes (CVE-2021-45115).
     ///
     /// # Errors
-    /// All complaints; at most one about similarity, as in Django.
+    /// All broken rules; at most one is about similarity, as in Django.
     pub fn check(&self, password: &Password, attributes: &[(&str, &str)]) -> Result<(), Vec<Weakness>> {
         let text = password.expose();
         if text.chars().nth(self.max_length).is_some() {
@@ -102,7 +102,7 @@ impl Default for PasswordPolicy {
 }
 
 impl Weakness {
-    /// A stable code for programs: Django's where it has one.
+    /// A stable code for programs: Django's where Django has one.
     pub fn code(&self) -> &'static str {
         match self {
             Self::TooSimilar { .. } => "password_too_similar",

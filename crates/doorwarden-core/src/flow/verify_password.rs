@@ -61,9 +61,9 @@ pub(super) async fn verify_password(
 
 /// Does the work of [`verify_password`] for nobody.
 pub(super) async fn verify_for_nobody(context: &Context, password: &Password) -> Result<(), PoolError> {
-    context.pool.decoy(password).await?;
+    context.pool.verify_dummy(password).await?;
     match trimmed(password) {
-        Some(trimmed) => context.pool.decoy(&trimmed).await,
+        Some(trimmed) => context.pool.verify_dummy(&trimmed).await,
         None => Ok(()),
     }
 }

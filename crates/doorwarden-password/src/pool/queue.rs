@@ -5,31 +5,31 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
-/// Where a job waits.
+/// The queue in which a job waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lane {
-    /// Any thread may take it, in its own memory.
+    /// Any thread may run the job, in its own memory.
     Normal,
-    /// It needs more memory: one of these at a time in the whole pool.
+    /// The job needs more memory: one of these runs at a time in the whole pool.
     Large,
 }
 
-/// The jobs that wait, and what the threads do.
+/// The waiting jobs, and the state of the threads.
 pub(super) struct Queue {
     settings: PoolSettings,
     state: Mutex<State>,
     wake: Condvar,
 }
 
-/// Work for somebody.
+/// Work whose result a future awaits.
 pub(super) trait Job: Send {
-    /// True if nobody waits for the answer any longer.
+    /// Whether the future that awaits the result was dropped.
     fn is_abandoned(&self) -> bool;
 
-    /// Computes and answers.
+    /// Computes and sends the result.
     fn run(self: Box<Self>, arena: &mut Arena);
 
-    /// Answers without computing.
+    /// Sends an error without computing.
     fn refuse(self: Box<Self>, error: PoolError);
 }
 
@@ -69,7 +69,7 @@ impl Queue {
         Self { settings, state: Mutex::default(), wake: Condvar::new() }
     }
 
-    /// Takes a job in, or says at once that it would wait too long.
+    /// Queues a job, or refuses it at once if it would wait too long.
     pub(super) fn submit(&self, lane: Lane, job: Box<dyn Job>) -> Result<(), PoolError> {
         let mut state = self.state.lock();
         if state.stopping {
@@ -91,7 +91,7 @@ impl Queue {
         Ok(())
     }
 
-    /// The next job, or `None` when there is nothing to do: for at most `patience`, or at all.
+    /// The next job; waits for one for at most `patience`.
     pub(super) fn take(&self, patience: Duration) -> Take {
         let mut state = self.state.lock();
         let until = Instant::now() + patience;
@@ -108,7 +108,7 @@ impl Queue {
         }
     }
 
-    /// A job is done: what it took, and the KiB it filled.
+    /// Records a finished job: its duration, and the KiB that it filled.
     pub(super) fn finished(&self, lane: Lane, took: Duration, filled_kib: u64) {
         let mut state = self.state.lock();
         let mean = &mut state.waiting(lane).mean;
@@ -119,12 +119,12 @@ impl Queue {
         if lane == Lane::Large {
             state.large_running = false;
             drop(state);
-            // A thread may have been waiting for exactly this.
+            // A thread may have been waiting for a large job to finish.
             self.wake.notify_one();
         }
     }
 
-    /// Refuses all that waits, and wakes the threads so that they end.
+    /// Refuses all waiting jobs, and wakes the threads so that they end.
     pub(super) fn stop(&self) {
         let mut state = self.state.lock();
         state.stopping = true;
@@ -149,7 +149,7 @@ impl Queue {
             || state.expected_wait(lane, self.settings.threads) > self.settings.deadline
     }
 
-    /// The oldest job that may run now. What waited too long is refused, what nobody waits for is dropped.
+    /// The oldest job that may run now. Jobs that waited too long are refused, abandoned ones dropped.
     fn next(&self, state: &mut State) -> Option<(Lane, Box<dyn Job>)> {
         loop {
             let lane = state.oldest()?;
@@ -169,13 +169,13 @@ impl Queue {
     }
 }
 
-/// What a thread gets to do.
+/// What a thread does next.
 pub(super) enum Take {
-    /// Compute this.
+    /// Run this job.
     Job(Lane, Box<dyn Job>),
-    /// There was no job.
+    /// No job came in time.
     Nothing,
-    /// End.
+    /// The pool has stopped.
     Stop,
 }
 
@@ -199,8 +199,8 @@ impl State {
         normal.into_iter().chain(large).min_by_key(|(number, _)| *number).map(|(_, lane)| lane)
     }
 
-    /// How long a job that came now would wait: all that waits, spread over the threads; a large one at least as long as
-    /// the large ones before it, one after the other.
+    /// How long a new job would wait: for all waiting jobs, spread over the threads; a large job at least for
+    /// the large jobs before it, one after the other.
     fn expected_wait(&self, lane: Lane, threads: usize) -> Duration {
         let threads = u32::try_from(threads).unwrap_or(u32::MAX);
         let large = self.large.work(0);
@@ -221,7 +221,7 @@ impl State {
 }
 
 impl Waiting {
-    /// The time that the waiting jobs will take, and so many more.
+    /// The time that the waiting jobs and `more` others will take.
     fn work(&self, more: usize) -> Duration {
         self.mean.saturating_mul(u32::try_from(self.jobs.len() + more).unwrap_or(u32::MAX))
     }
@@ -240,7 +240,7 @@ impl<F: FnOnce(&mut Arena) -> T + Send, T: Send> Job for Request<F, T> {
 
     fn run(self: Box<Self>, arena: &mut Arena) {
         let Self { work, reply } = *self;
-        // Who waited may be gone by now.
+        // The receiver may have been dropped by now.
         let _ = reply.send(Ok(work(arena)));
     }
 

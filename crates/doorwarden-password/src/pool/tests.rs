@@ -16,14 +16,14 @@ fn pool(threads: usize, queue: usize, deadline: Duration) -> Arc<HashPool> {
     Arc::new(HashPool::start(settings, hasher, [7; 48]).unwrap())
 }
 
-/// A job that runs until it is told to end.
+/// A job that runs until the test ends it.
 struct Gate {
     open: mpsc::Sender<()>,
     task: Task<Result<(), PoolError>>,
 }
 
 impl Gate {
-    /// Puts one into the pool; does not wait for its turn.
+    /// Submits a job, without waiting for its turn.
     async fn submit(pool: &Arc<HashPool>, lane: Lane) -> (Self, oneshot::Receiver<()>) {
         let (open, gate) = mpsc::channel::<()>();
         let (begin, begun) = oneshot::channel();
@@ -35,7 +35,7 @@ impl Gate {
         (Self { open, task }, begun)
     }
 
-    /// Puts one into the pool and waits until it runs.
+    /// Submits a job and waits until it runs.
     async fn occupy(pool: &Arc<HashPool>, lane: Lane) -> Self {
         let (gate, begun) = Self::submit(pool, lane).await;
         begun.await.unwrap();
@@ -111,7 +111,7 @@ async fn a_wait_beyond_the_deadline_is_refused_at_once() {
 }
 
 #[tokio::test]
-async fn what_waited_too_long_is_not_computed() {
+async fn a_job_that_waited_too_long_is_not_computed() {
     let deadline = Duration::from_millis(200);
     let pool = pool(1, 10, deadline);
     let running = Gate::occupy(&pool, Lane::Normal).await;
@@ -128,7 +128,7 @@ async fn one_large_hash_at_a_time() {
     let pool = pool(3, 100, LONG);
     let large = Gate::occupy(&pool, Lane::Large).await;
     let (next, begun) = Gate::submit(&pool, Lane::Large).await;
-    // Two threads are idle: they pass the large one that waits and serve the small one behind it.
+    // Two threads are idle: they skip the waiting large job and run the small one after it.
     assert_eq!(pool.run(Lane::Normal, |_| 5).await, Ok(5));
     assert_eq!(pool.stats().queued, 1);
     large.open().await.unwrap();
@@ -153,7 +153,7 @@ async fn one_large_hash_at_a_time() {
 }
 
 #[tokio::test]
-async fn what_nobody_waits_for_is_skipped() {
+async fn an_abandoned_job_is_skipped() {
     let pool = pool(1, 1, LONG);
     let running = Gate::occupy(&pool, Lane::Normal).await;
     let dropped = spawn(&pool, Lane::Normal, |_| panic!("computed")).await;
@@ -169,7 +169,7 @@ async fn what_nobody_waits_for_is_skipped() {
 }
 
 #[tokio::test]
-async fn shutdown_finishes_what_has_begun() {
+async fn shutdown_finishes_running_hashes() {
     let pool = pool(1, 10, LONG);
     let running = Gate::occupy(&pool, Lane::Normal).await;
     let waiting = spawn(&pool, Lane::Normal, |_| ()).await;
@@ -221,7 +221,7 @@ async fn every_login_does_the_same_work() {
     let dear = "argon2$argon2id$v=19$m=4194304,t=2,p=1$c2FsdHNhbHQ$YC9+jJCrQhs5R6db7LlN8Q";
     for (stored, verdict) in [
         (current, Verdict::NoMatch),
-        (pool.decoy.clone(), Verdict::NoMatch),
+        (pool.dummy.clone(), Verdict::NoMatch),
         (PasswordHash::unusable([1; 40]), Verdict::Unusable),
         (PasswordHash::from_stored("!".to_owned()), Verdict::Unusable),
         (PasswordHash::from_stored(String::new()), Verdict::Unreadable),
@@ -234,26 +234,25 @@ async fn every_login_does_the_same_work() {
         assert_eq!(after - before, u64::from(cost.memory_kib() * cost.iterations()), "{stored:?}");
         before = after;
     }
-    assert_eq!(pool.decoy(&password).await, Ok(()));
+    assert_eq!(pool.verify_dummy(&password).await, Ok(()));
     assert_eq!(settled(&pool).await.filled_kib - before, u64::from(cost.memory_kib() * cost.iterations()));
 }
 
 #[tokio::test]
-async fn the_decoy_is_of_the_current_cost_and_matches_no_placeholder() {
+async fn the_dummy_hash_has_the_current_cost_and_matches_no_placeholder() {
     let pool = pool(2, 10, LONG);
-    assert!(pool.hasher().is_current(&pool.decoy));
-    for password in ["", "hunter2", "password", "dummy", "decoy", "!", pool.decoy.as_str(), "\u{7}\u{7}\u{7}"]
-    {
-        assert_eq!(pool.verify(&Password::new(password), &pool.decoy).await, Ok(Verdict::NoMatch));
+    assert!(pool.hasher().is_current(&pool.dummy));
+    for password in ["", "hunter2", "password", "dummy", "!", pool.dummy.as_str(), "\u{7}\u{7}\u{7}"] {
+        assert_eq!(pool.verify(&Password::new(password), &pool.dummy).await, Ok(Verdict::NoMatch));
     }
 }
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn only_the_threads_of_the_pool_step_back() {
+async fn only_the_threads_of_the_pool_have_a_lower_priority() {
     fn niceness() -> i32 {
         let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
-        // The name may contain blanks: count from the bracket behind it (proc(5), field 19).
+        // The name may contain spaces: count from the bracket after it (proc(5), field 19).
         stat.rsplit_once(')').unwrap().1.split_whitespace().nth(16).unwrap().parse().unwrap()
     }
     let before = niceness();
@@ -265,7 +264,7 @@ async fn only_the_threads_of_the_pool_step_back() {
 }
 
 #[tokio::test]
-async fn memory_of_large_hashes_is_given_back() {
+async fn memory_of_large_hashes_is_freed() {
     let pool = pool(1, 10, LONG);
     assert_eq!(
         pool.run(Lane::Normal, |arena| arena.held_kib()).await,
@@ -281,7 +280,7 @@ async fn memory_of_large_hashes_is_given_back() {
     pool.hash(&Password::new("x"), [1; 16]).await.unwrap();
     let kept = usize::try_from(pool.hasher().settings().memory_kib()).unwrap();
     assert_eq!(pool.run(Lane::Normal, |arena| arena.held_kib()).await, Ok(kept));
-    // A thread without work wipes what the last hash left.
+    // A thread without work wipes the memory of the last hash.
     while pool.run(Lane::Normal, |arena| arena.is_dirty()).await.unwrap() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }

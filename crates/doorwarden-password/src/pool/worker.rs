@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// After so long without work a thread gives its memory back.
+/// A thread without work for this long frees its memory.
 const RELEASE_AFTER: Duration = Duration::from_mins(1);
 
 pub(super) fn start(queue: Arc<Queue>, niceness: u8) -> io::Result<JoinHandle<()>> {
     Builder::new().name("doorwarden-hash".to_owned()).spawn(move || {
-        step_back(niceness);
+        lower_priority(niceness);
         work(&queue);
     })
 }
@@ -19,7 +19,7 @@ pub(super) fn start(queue: Arc<Queue>, niceness: u8) -> io::Result<JoinHandle<()
 fn work(queue: &Queue) {
     let mut arena = Arena::new();
     loop {
-        // What a hash left is wiped only when nothing waits: the next one would overwrite it anyway.
+        // The memory is wiped only when no job waits: the next hash would overwrite it anyway.
         let patience = if arena.is_dirty() { Duration::ZERO } else { RELEASE_AFTER };
         match queue.take(patience) {
             Take::Job(lane, job) => {
@@ -36,15 +36,15 @@ fn work(queue: &Queue) {
     }
 }
 
-/// On Linux priorities belong to threads; elsewhere this would slow the whole process down.
+/// On Linux priorities belong to threads; elsewhere they would apply to the whole process.
 #[cfg(target_os = "linux")]
-fn step_back(niceness: u8) {
+fn lower_priority(niceness: u8) {
     if niceness > 0
         && let Err(error) = rustix::process::nice(i32::from(niceness.min(19)))
     {
-        tracing::debug!(%error, "hashing threads keep the priority of the others");
+        tracing::debug!(%error, "the priority of a hashing thread was not lowered");
     }
 }
 
 #[cfg(not(target_os = "linux"))]
-fn step_back(_niceness: u8) {}
+fn lower_priority(_niceness: u8) {}

@@ -1,22 +1,22 @@
-//! The list of common passwords, searched where it lies in the program: no memory and no time at start.
+//! The list of common passwords, searched in the program's read-only data, without memory or time at start.
 
 use zeroize::Zeroizing;
 
-/// All entries, sorted by length and then by bytes, each with a line feed behind it: entries of one length lie side by
-/// side like records.
+/// All entries, sorted by length and then by bytes, each followed by a line feed: the entries of one length
+/// are records of one size.
 static LIST: &[u8] = include_bytes!("../../data/common_passwords.txt");
 
-/// How many entries there are of each length in bytes.
+/// The number of entries of each length in bytes.
 const COUNTS: [usize; 67] = [
     0, 41, 37, 249, 519, 739, 5332, 4364, 4502, 2072, 1430, 161, 104, 29, 12, 18, 8, 2, 4, 2, 6, 1, 0, 0, 1,
     0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0,
     1, 0, 0, 0, 0, 0, 1,
 ];
 
-/// True if the password is on the list, without regard to case and outer blanks.
+/// Whether the password is on the list, ignoring case and surrounding whitespace.
 pub(super) fn contains(password: &str) -> bool {
     let lower = Zeroizing::new(password.to_lowercase());
-    let wanted = lower.trim_matches(is_blank).as_bytes();
+    let wanted = lower.trim_matches(is_whitespace).as_bytes();
     let Some(count) = COUNTS.get(wanted.len()) else { return false };
     let start: usize = COUNTS[..wanted.len()].iter().enumerate().map(|(length, n)| (length + 1) * n).sum();
     let record = |index: usize| &LIST[start + index * (wanted.len() + 1)..][..wanted.len()];
@@ -33,8 +33,8 @@ pub(super) fn contains(password: &str) -> bool {
     false
 }
 
-/// What Python's `str.strip` takes away: Unicode's white space and four separators of ASCII.
-fn is_blank(c: char) -> bool {
+/// What Python's `str.strip` removes: Unicode whitespace and four ASCII separators.
+fn is_whitespace(c: char) -> bool {
     c.is_whitespace() || matches!(c, '\x1c'..='\x1f')
 }
 
@@ -47,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn the_list_is_whole_and_in_order() {
+    fn the_list_is_complete_and_sorted() {
         assert_eq!(entries().count(), 19_640);
         assert!(entries().is_sorted_by(|a, b| (a.len(), a.as_bytes()) < (b.len(), b.as_bytes())));
         for (length, count) in COUNTS.into_iter().enumerate() {
@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn every_entry_is_found_in_any_case_and_between_blanks() {
+    fn every_entry_is_found_in_any_case_and_with_surrounding_whitespace() {
         for entry in entries() {
             assert!(contains(entry), "{entry}");
             assert!(contains(&format!("\u{1c} \u{3000}{}\t\u{a0}", entry.to_uppercase())), "{entry}");

@@ -1,6 +1,7 @@
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory as _};
 
-/// Characters that are digits to Unicode (`Numeric_Type=Digit`) and yet no decimal digits: superscripts, circled ones.
+/// Characters that are digits to Unicode (`Numeric_Type=Digit`) but not decimal digits: superscripts, circled
+/// digits.
 const OTHER_DIGITS: [(char, char); 20] = [
     ('\u{b2}', '\u{b3}'),
     ('\u{b9}', '\u{b9}'),

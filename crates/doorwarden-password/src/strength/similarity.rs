@@ -16,8 +16,8 @@ pub(super) fn find<'a>(
     })
 }
 
-/// `difflib.SequenceMatcher.quick_ratio` of two sorted texts: the share of characters that they have in common, in any
-/// order.
+/// `difflib.SequenceMatcher.quick_ratio` of two sorted texts: the share of characters that they have in
+/// common, in any order.
 fn quick_ratio(a: &[char], b: &[char]) -> f64 {
     let (mut i, mut j, mut common) = (0, 0, 0);
     while let (Some(x), Some(y)) = (a.get(i), b.get(j)) {
@@ -36,7 +36,7 @@ fn is_far_shorter(word: &[char], password: &[char], max_similarity: f64) -> bool
 }
 
 fn sorted(text: &str) -> Zeroizing<Vec<char>> {
-    // Room for all at once: growing would leave copies behind that nobody wipes.
+    // Allocated at full size: growing would leave copies behind that are not wiped.
     let mut chars = Zeroizing::new(Vec::with_capacity(text.len()));
     chars.extend(text.chars());
     chars.sort_unstable();

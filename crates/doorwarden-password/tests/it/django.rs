@@ -17,7 +17,7 @@ fn every_format_verifies() {
     let vectors = vectors();
     let cases = vectors["cases"].as_array().unwrap();
     assert_eq!(cases.len(), 51);
-    // Some cost what they cost: two threads share them.
+    // Some are expensive: two threads share the cases.
     std::thread::scope(|scope| {
         for first in 0..2 {
             scope.spawn(move || cases.iter().skip(first).step_by(2).for_each(verifies));
@@ -38,7 +38,7 @@ fn verifies(case: &Value) {
 }
 
 #[test]
-fn algorithms_are_told_apart() {
+fn algorithms_are_recognised() {
     let vectors = vectors();
     for case in vectors["identify"].as_array().unwrap() {
         let encoded = case["encoded"].as_str().unwrap();
@@ -46,7 +46,7 @@ fn algorithms_are_told_apart() {
         match case["algorithm"].as_str() {
             Some(name) => assert_eq!(hash.algorithm().as_str(), name),
             None if encoded.starts_with('!') => assert_eq!(hash.algorithm(), Algorithm::Unusable),
-            // Newer releases give it up, but it is what they name.
+            // Newer releases no longer support it.
             None if encoded.len() == 32 => assert_eq!(hash.algorithm(), Algorithm::UnsaltedMd5),
             None => assert_eq!(hash.algorithm(), Algorithm::Unknown, "{encoded:?}"),
         }
@@ -58,9 +58,9 @@ fn algorithms_are_told_apart() {
     }
 }
 
-/// A hash of Django's is current only where an operator chose exactly its cost.
+/// A hash of Django is current only where the operator chose exactly its cost.
 #[test]
-fn what_differs_in_any_way_is_hashed_anew() {
+fn a_hash_that_differs_in_any_way_is_replaced() {
     let stored = |encoded: &str| PasswordHash::from_stored(encoded.to_owned());
     for case in vectors()["must_update"].as_array().unwrap() {
         assert!(!cheap().is_current(&stored(case["encoded"].as_str().unwrap())));
@@ -89,9 +89,9 @@ fn what_differs_in_any_way_is_hashed_anew() {
     }
 }
 
-/// What Django shipped before 5.1, as its old releases wrote it for `lètmein`.
+/// Formats that Django supported before 5.1, as its old releases wrote `lètmein`.
 #[test]
-fn the_formats_that_django_gave_up_verify() {
+fn formats_that_django_removed_verify() {
     for (encoded, name) in [
         ("sha1$seasalt$cff36ea83f5706ce9aa7454e63e431fc726b2dc8", "sha1"),
         ("md5$seasalt$3f86d0d3d465b7b458c231bf3555c0e3", "md5"),
@@ -107,9 +107,9 @@ fn the_formats_that_django_gave_up_verify() {
     }
 }
 
-/// So that an import can say it of every account.
+/// An import reports it for every account.
 #[test]
-fn what_no_password_can_match_is_known_without_one() {
+fn a_hash_that_no_password_matches_is_known_without_one() {
     let can = |encoded: &str| cheap().can_verify(&PasswordHash::from_stored(encoded.to_owned()));
     assert_eq!(can("sha1$seasalt$cff36ea83f5706ce9aa7454e63e431fc726b2dc8"), Ok(()));
     assert_eq!(can("!"), Err(Verdict::Unusable));

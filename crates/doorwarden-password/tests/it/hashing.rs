@@ -13,7 +13,8 @@ fn the_default_hash_is_what_owasp_asks_for_and_django_reads() {
     let mut arena = Arena::new();
     let password = Password::new("lètmein");
     let hash = hasher.hash(&password, *b"0123456789abcdef", &mut arena);
-    // `argon2.PasswordHasher().verify` of argon2-cffi 25.1.0 and Django 5.2.19's `check_password` accept this string.
+    // `argon2.PasswordHasher().verify` of argon2-cffi 25.1.0 and Django 5.2.19's `check_password` accept this
+    // string.
     assert_eq!(
         hash.as_str(),
         "argon2$argon2id$v=19$m=19456,t=2,p=1$MDEyMzQ1Njc4OWFiY2RlZg$4DTDyHuJ0mOJsShuLIusxDoKCTxG2p+QzdRoLa6kems"
@@ -34,7 +35,7 @@ fn reused_memory_changes_nothing() {
 }
 
 #[test]
-fn a_password_counts_exactly_as_typed() {
+fn a_password_matches_exactly_as_typed() {
     let mut arena = Arena::new();
     let long = "x".repeat(72);
     for (password, others) in [
@@ -56,9 +57,10 @@ fn a_password_counts_exactly_as_typed() {
     }
 }
 
-/// bcrypt itself sees 72 bytes, and so did Django when it stored the hash; behind SHA-256 nothing is lost.
+/// bcrypt uses only 72 bytes, as it did when Django stored the hash; with SHA-256 before it, every byte
+/// matters.
 #[test]
-fn bcrypt_sees_72_bytes_and_no_nul() {
+fn bcrypt_uses_72_bytes_and_no_nul() {
     let stored = "bcrypt$$2b$04$abcdefghijklmnopqrstuubyCG3zY1GIXMyxfivm.ClDiInHzxjiq";
     assert_eq!(verify("", stored), Verdict::Match { needs_rehash: true });
     assert_eq!(verify("\0", stored), Verdict::NoMatch);
@@ -89,7 +91,7 @@ fn unusable_is_an_exclamation_mark_and_forty_characters() {
 }
 
 #[test]
-fn what_could_not_be_verified_is_not_made() {
+fn hashes_above_the_ceilings_are_not_made() {
     let ceilings = Ceilings { argon2_memory_kib: 19_456, argon2_iterations: 2, ..Ceilings::default() };
     assert!(Hasher::new(HashSettings::default(), ceilings).is_ok());
     for settings in [HashSettings::new(19_457, 2, 1), HashSettings::new(19_456, 3, 1)] {
@@ -116,7 +118,7 @@ async fn the_pool_computes_the_same() {
     assert_eq!(hash, cheap().hash(&password, [4; 16], &mut Arena::new()));
     assert_eq!(pool.verify(&password, &hash).await, Ok(Verdict::Match { needs_rehash: false }));
     assert_eq!(pool.verify(&Password::new("wrong"), &hash).await, Ok(Verdict::NoMatch));
-    assert_eq!(pool.decoy(&password).await, Ok(()));
+    assert_eq!(pool.verify_dummy(&password).await, Ok(()));
     let rendered = format!("{pool:?}");
     assert!(!rendered.contains("correct horse") && !rendered.contains("argon2$"));
 }

@@ -1,4 +1,4 @@
-//! Strings that no verifier should have to see.
+//! Malformed and hostile stored strings.
 
 use crate::{cheap, verify};
 use doorwarden_password::{Arena, Ceilings, HashSettings, Hasher, Password, PasswordHash, Verdict};
@@ -104,7 +104,7 @@ fn damaged_strings_are_unreadable() {
 }
 
 #[test]
-fn what_costs_too_much_is_not_computed() {
+fn hashes_that_cost_too_much_are_not_computed() {
     let tag = "neXVE4VnalFdoSoEWKaoXcsAKTxzOIuy12HwcTP0KhvHtKiQtPRqZ/plFIEugEFhNWg0dt/iZkGtZhm58UAkog==";
     for encoded in [
         "argon2$argon2id$v=19$m=262145,t=1,p=1$c2FsdHNhbHQ$YC9+jJCrQhs5R6db7LlN8Q",
@@ -124,7 +124,7 @@ fn what_costs_too_much_is_not_computed() {
 }
 
 #[test]
-fn ceilings_are_the_operators() {
+fn the_operator_chooses_the_ceilings() {
     let ceilings = Ceilings { pbkdf2_iterations: 999, bcrypt_cost: 3, ..Ceilings::default() };
     let hasher = Hasher::new(HashSettings::insecure_for_tests(), ceilings).unwrap();
     for encoded in [VALID[2], VALID[3], VALID[4]] {
@@ -135,15 +135,15 @@ fn ceilings_are_the_operators() {
 }
 
 #[test]
-fn the_valid_ones_are_valid() {
+fn valid_hashes_verify() {
     for encoded in VALID {
         let password = if encoded.starts_with("argon2") { "secret" } else { "lètmein" };
         assert_eq!(verify(password, encoded), Verdict::Match { needs_rehash: true }, "{encoded}");
     }
 }
 
-/// Strings that are almost right: a valid one with a few characters replaced, inserted or taken away. Costs stay low,
-/// because digits change to 0 and 1 only.
+/// Strings that are almost right: a valid one with a few characters replaced, inserted or removed. Costs stay
+/// low, because digits change to 0 and 1 only.
 fn almost_valid() -> impl Strategy<Value = String> {
     let edit = (
         any::<prop::sample::Index>(),

@@ -9,7 +9,7 @@ mod strength;
 
 use doorwarden_password::{Arena, Ceilings, HashSettings, Hasher, Password, PasswordHash, Verdict};
 
-/// A hasher whose own hashes cost next to nothing.
+/// A hasher whose own hashes are as cheap as possible.
 fn cheap() -> Hasher {
     Hasher::new(HashSettings::insecure_for_tests(), Ceilings::default()).unwrap()
 }

@@ -4,7 +4,7 @@ use doorwarden_password::{Password, PasswordPolicy, Weakness};
 use proptest::prelude::*;
 use serde_json::Value;
 
-/// A policy with nothing on.
+/// A policy without any rule.
 const NONE: PasswordPolicy = PasswordPolicy {
     min_length: 0,
     max_length: usize::MAX,
@@ -77,7 +77,7 @@ fn samples_of_the_list_are_common() {
 }
 
 #[test]
-fn all_complaints_come_at_once_in_djangos_order() {
+fn all_broken_rules_are_returned_in_djangos_order() {
     let user = [("username", "1234567"), ("email", "a@b.example")];
     assert_eq!(
         check(PasswordPolicy::default(), "1234567", &user),
@@ -111,7 +111,7 @@ fn lengths_count_characters() {
     }
     assert_eq!(check(policy, &"ž".repeat(7), &[]), [Weakness::TooShort { min: 8 }]);
     let long = "a".repeat(129);
-    // Nothing else is looked at, not even what would otherwise be found.
+    // Nothing else is checked.
     assert_eq!(check(policy, &long, &[("username", &long)]), [Weakness::TooLong { max: 128 }]);
     assert_eq!(
         Weakness::TooLong { max: 128 }.to_string(),
@@ -120,7 +120,7 @@ fn lengths_count_characters() {
 }
 
 #[test]
-fn good_passwords_are_not_bothered() {
+fn good_passwords_are_accepted() {
     let user = [("username", "jane.doe42"), ("email", "jane.doe+news@example-corp.co.uk")];
     for password in [
         "abcdefghijklmnopqrst",
@@ -161,7 +161,7 @@ fn words_end_where_python_ends_them() {
 
 proptest! {
     #[test]
-    fn any_password_has_an_answer(password: String, name: String, value: String) {
+    fn any_password_can_be_checked(password: String, name: String, value: String) {
         let policy = PasswordPolicy::default();
         let found = check(policy, &password, &[(&name, &value), ("email", &password)]);
         let length = password.chars().count();
