@@ -1,5 +1,5 @@
-//! Access tokens: nobody forges one, no other kind passes for one, and of those that the key has signed, what is read is
-//! what serde_json reads.
+//! Access tokens: none can be forged, no other kind passes for one, and the claims of signed ones are those
+//! that serde_json reads.
 #![no_main]
 
 use doorwarden_fuzz::{signed, text_or_edited};

@@ -1,4 +1,5 @@
-//! What is accepted as an address is stored in a form that is accepted unchanged, and its key is a valid address, too.
+//! An accepted email address is stored in a form that is accepted unchanged, and its key is also a valid
+//! email address.
 #![no_main]
 
 use doorwarden_core::identity::{EmailAddress, EmailError, EmailKey};

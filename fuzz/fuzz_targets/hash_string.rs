@@ -1,4 +1,5 @@
-//! Any string may stand in the password column. It costs no more than the ceilings allow, and lets nobody in twice.
+//! Any string may be in the password column. Verifying it costs no more than the ceilings allow, and only one
+//! password matches.
 #![no_main]
 
 use doorwarden_fuzz::text_or_edited;

@@ -1,4 +1,4 @@
-//! Public keys: what is accepted has no private member, and writes and reads as the same key.
+//! Public keys: an accepted key has no private member, and is written and read back as the same key.
 #![no_main]
 
 use doorwarden_fuzz::text_or_edited;

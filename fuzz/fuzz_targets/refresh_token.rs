@@ -1,4 +1,4 @@
-//! Refresh tokens: only what a key issued is read, as what it was issued for.
+//! Refresh tokens: only issued tokens are accepted, with the session and counter that they were issued with.
 #![no_main]
 
 use doorwarden_fuzz::text_or_edited;

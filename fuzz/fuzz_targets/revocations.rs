@@ -1,4 +1,4 @@
-//! Revocation statements: nobody forges one, and what the key has signed and is accepted signs again to the same.
+//! Revocation statements: none can be forged, and an accepted one that is signed again reads the same.
 #![no_main]
 
 use doorwarden_fuzz::{signed, text_or_edited};
@@ -39,7 +39,10 @@ fuzz_target!(|data: &[u8]| {
             let read: Value = serde_json::from_str(&payload).expect("what is accepted is JSON");
             assert_eq!(read["iss"], statement.iss);
             assert_eq!(read["keys"].as_array().map_or(0, Vec::len), statement.keys.len());
-            assert_eq!(read["users"].as_array().map_or(0, Vec::len), statement.users.len() + statement.all_of.len());
+            assert_eq!(
+                read["users"].as_array().map_or(0, Vec::len),
+                statement.users.len() + statement.all_of.len()
+            );
             assert_eq!(read["sessions"].as_array().map_or(0, Vec::len), statement.sessions.len());
             assert_eq!(verify(&sign_statement(&KEY, &statement)), Ok(statement));
         }

@@ -1,4 +1,4 @@
-//! Session tokens: nobody forges one, and of those that the key has signed, what is read is what serde_json reads.
+//! Session tokens: none can be forged, and the claims of signed ones are those that serde_json reads.
 #![no_main]
 
 use doorwarden_fuzz::{signed, text_or_edited};

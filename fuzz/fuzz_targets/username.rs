@@ -1,4 +1,5 @@
-//! What is accepted as a name is stored in a form that is accepted unchanged, and has a key that case does not change.
+//! An accepted username is stored in a form that is accepted unchanged, and has a key that does not depend on
+//! case.
 #![no_main]
 
 use doorwarden_core::identity::{Username, UsernameError, UsernameKey};

@@ -1,16 +1,17 @@
-//! What the targets share.
+//! Helpers of the fuzz targets.
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL};
 
-/// The compact JWS of any header and any payload, however wrong, with a signature that is right.
+/// The compact JWS of any header and any payload, with a valid signature.
 pub fn signed(header: &str, payload: &str, sign: impl Fn(&[u8]) -> Vec<u8>) -> String {
     let text = format!("{}.{}", BASE64URL.encode(header), BASE64URL.encode(payload));
     let signature = sign(text.as_bytes());
     format!("{text}.{}", BASE64URL.encode(signature))
 }
 
-/// The text to try. An even first byte: the rest is the text. An odd one: the rest is a sample's number and edits of
-/// it, three bytes each (what, where, which character), because chance alone does not write a checksum or a base64 key.
+/// The text to try. An even first byte: the rest is the text. An odd one: the rest is a sample's number and
+/// edits of it, three bytes each (what, where, which character), because chance alone does not write a
+/// checksum or a base64 key.
 pub fn text_or_edited(data: &[u8], samples: &[&str]) -> Option<String> {
     let (mode, rest) = data.split_first()?;
     if mode % 2 == 0 {

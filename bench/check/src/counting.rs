@@ -3,7 +3,7 @@ use std::alloc::{GlobalAlloc, Layout};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
-/// The product's allocator, which counts: what this thread asked for, and how many bytes all threads hold.
+/// The product's allocator with counters: allocations of this thread, and the bytes that all threads hold.
 pub struct Counting;
 
 static HELD: AtomicI64 = AtomicI64::new(0);
@@ -12,7 +12,7 @@ thread_local! {
     static CALLS: Cell<u64> = const { Cell::new(0) };
 }
 
-/// How often this thread has asked for memory.
+/// The number of allocations of this thread.
 pub fn calls() -> u64 {
     CALLS.get()
 }

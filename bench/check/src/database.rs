@@ -11,9 +11,9 @@ pub const EACH: u64 = 5;
 
 pub const PAIR_LIFETIME_SECS: i64 = 30 * 86_400;
 
-/// Opens `FOLDER/accounts.db` with room for everything that is there.
-pub async fn open(folder: &Path) -> Doorwarden {
-    let url = format!("sqlite://{}", folder.join("accounts.db").display());
+/// Opens `DIRECTORY/accounts.db` with caches that hold everything in it.
+pub async fn open(directory: &Path) -> Doorwarden {
+    let url = format!("sqlite://{}", directory.join("accounts.db").display());
     let settings = |settings: &mut doorwarden::Settings| {
         settings.live.sessions = 2_500_000;
         settings.live.users = 500_000;
@@ -21,9 +21,9 @@ pub async fn open(folder: &Path) -> Doorwarden {
     Doorwarden::builder().database_url(url).settings(settings).build().await.expect("a database")
 }
 
-/// Fills the empty tables with `count` sessions of `count / EACH` users, each session that of a pair.
-pub fn fill(folder: &Path, count: u64) {
-    let mut connection = Connection::open(folder.join("accounts.db")).expect("a migrated database");
+/// Fills the empty tables with `count` sessions of `count / EACH` users, each with a token pair.
+pub fn fill(directory: &Path, count: u64) {
+    let mut connection = Connection::open(directory.join("accounts.db")).expect("a migrated database");
     connection
         .execute_batch(
             "PRAGMA synchronous = OFF; PRAGMA cache_size = -1000000; PRAGMA wal_autocheckpoint = 100000;",
@@ -60,17 +60,17 @@ pub fn fill(folder: &Path, count: u64) {
     transaction.commit().expect("committed");
     connection.execute_batch("ANALYZE; PRAGMA wal_checkpoint(TRUNCATE);").expect("a checkpoint");
     drop(connection);
-    // Else the first commit that is measured would wait for all of this to reach the disk.
-    let file = std::fs::File::open(folder.join("accounts.db")).expect("the database");
+    // Otherwise the first measured commit would wait for all of this to reach the disk.
+    let file = std::fs::File::open(directory.join("accounts.db")).expect("the database");
     file.sync_all().expect("on the disk");
 }
 
-/// Whose session it is: neighbours in the table belong to different users.
+/// The user of a session: neighbours in the table belong to different users.
 pub fn owner(number: u64, count: u64) -> i64 {
     (number % (count / EACH).max(1) + 1).cast_signed()
 }
 
-/// The id of the session of this number: a UUIDv7, each a millisecond after the one before.
+/// The id of the session with this number: a UUIDv7, each a millisecond after the previous one.
 pub fn id(number: u64) -> Uuid {
     let stirred = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let mut random = [0; 10];
@@ -78,7 +78,7 @@ pub fn id(number: u64) -> Uuid {
     uuid::Builder::from_unix_timestamp_millis(1_760_000_000_000 + number, &random).into_uuid()
 }
 
-/// Numbers below `count` in no order, the same each time.
+/// Numbers below `count` in a random order that is the same each time.
 pub fn picks(count: u64, many: u64) -> impl Iterator<Item = u64> {
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
     (0..many).map(move |_| {

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-/// Hashes per second on every core, with memory that is used again.
+/// Hashes per second on all cores, with reused memory.
 pub fn measure(seconds: f64) -> Value {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let (count, begin) = (AtomicU64::new(0), Instant::now());

@@ -3,11 +3,11 @@ use rusqlite::{Connection, params_from_iter};
 use serde_json::{Value, json};
 use std::time::Instant;
 
-/// Rows that share a transaction, as in the product's import.
+/// Rows per transaction, as in the product's import.
 const BATCH: usize = 50_000;
 
-/// Inserts Django's users, which are in memory before the clock starts, into the table that the product has made: a prepared statement,
-/// large transactions, a large cache, and the log kept as it is.
+/// Inserts Django's users, which are in memory before the clock starts, into the table that the product has
+/// made: a prepared statement, large transactions, a large cache, and the log kept as it is.
 pub fn measure(source: &str, target: &str) -> Value {
     let source = Connection::open(source).expect("Django's database");
     let mut select = source

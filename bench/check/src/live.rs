@@ -6,11 +6,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// How many bytes a session takes in the live view, and how fast a cold view fills.
-pub async fn measure(folder: &Path, count: u64) -> Value {
-    let accounts = database::open(folder).await;
-    database::fill(folder, count);
-    // The rows above were written behind the view's back; it has seen none of them.
+/// The bytes that a session takes in the live cache, and how fast a cold cache fills.
+pub async fn measure(directory: &Path, count: u64) -> Value {
+    let accounts = database::open(directory).await;
+    database::fill(directory, count);
+    // The rows above were written without notifying the cache, which has none of them.
     let live = Arc::clone(&accounts.context().live);
     while !live.is_connected() {
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;

@@ -1,11 +1,11 @@
-//! What can be measured without HTTP. Prints JSON.
+//! Measurements without HTTP. Prints JSON.
 //!
 //! ```text
-//! bench-check hash SECONDS             Argon2id of the product's default cost by the bare crate, on every core
-//! bench-check tokens FOLDER            one check of a token with its freshness; allocations
-//! bench-check live FOLDER SESSIONS     memory of sessions in the live view, and what a cold view reads
-//! bench-check sessions FOLDER COUNT    one check, refresh, list and revoke among so many sessions on SQLite
-//! bench-check insert DJANGO TARGET     a bare bulk insert of Django's users into a migrated SQLite database
+//! bench-check hash SECONDS                Argon2id of the default cost by the bare crate, on every core
+//! bench-check tokens DIRECTORY            one full check of a token; allocations
+//! bench-check live DIRECTORY SESSIONS     memory of sessions in the live cache, and reads of a cold cache
+//! bench-check sessions DIRECTORY COUNT    one check, refresh, list and revoke among COUNT sessions on SQLite
+//! bench-check insert DJANGO TARGET        a bare bulk insert of Django's users into a migrated SQLite database
 //! ```
 
 mod counting;
@@ -28,9 +28,11 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     let result = match arguments[..] {
         ["hash", seconds] => hash::measure(seconds.parse().expect("seconds")),
-        ["tokens", folder] => runtime.block_on(tokens::measure(Path::new(folder))),
-        ["live", folder, count] => runtime.block_on(live::measure(Path::new(folder), number(count))),
-        ["sessions", folder, count] => runtime.block_on(sessions::measure(Path::new(folder), number(count))),
+        ["tokens", directory] => runtime.block_on(tokens::measure(Path::new(directory))),
+        ["live", directory, count] => runtime.block_on(live::measure(Path::new(directory), number(count))),
+        ["sessions", directory, count] => {
+            runtime.block_on(sessions::measure(Path::new(directory), number(count)))
+        }
         ["insert", source, target] => insert::measure(source, target),
         _ => panic!("hash, tokens, live, sessions or insert; see the source"),
     };

@@ -1,21 +1,21 @@
 use crate::database::{self, PAIR_LIFETIME_SECS};
 use doorwarden::core::context::Context;
 use doorwarden::core::flow::authenticate::{ShownTo, authenticate};
-use doorwarden::core::flow::sessions::{end_session, sessions};
 use doorwarden::core::flow::refresh_tokens::refresh_tokens;
+use doorwarden::core::flow::sessions::{end_session, sessions};
 use doorwarden::core::session::{ClientInfo, EndReason, SessionId};
 use doorwarden::core::token::session::SessionClaims;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::Instant;
 
-/// Sessions that each operation is measured with.
+/// The number of sessions with which each operation is measured.
 const SAMPLES: u64 = 2_000;
 
-/// One at a time, over all of the table: what does it cost among so many?
-pub async fn measure(folder: &Path, count: u64) -> Value {
-    let accounts = database::open(folder).await;
-    database::fill(folder, count);
+/// The cost of each operation, one at a time, across a large table.
+pub async fn measure(directory: &Path, count: u64) -> Value {
+    let accounts = database::open(directory).await;
+    database::fill(directory, count);
     let context = accounts.context();
     let samples: Vec<u64> = database::picks(count, SAMPLES).collect();
 
@@ -35,7 +35,8 @@ pub async fn measure(folder: &Path, count: u64) -> Value {
     }
     let mut ended = std::collections::HashSet::new();
     for &number in samples.iter().filter(|number| ended.insert(**number)).take(500) {
-        let who = authenticate(context, &token(context, number, count), ShownTo::Account).await.expect("valid");
+        let who =
+            authenticate(context, &token(context, number, count), ShownTo::Account).await.expect("valid");
         list.push(nanos(sessions(context, &who, None)).await);
         let session = SessionId(database::id(number));
         revoke.push(nanos(end_session(context, &who, session, EndReason::Revoked, ClientInfo::default())).await);

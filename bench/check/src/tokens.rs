@@ -14,11 +14,11 @@ use std::time::Instant;
 const ROTATING: u64 = 10_000;
 const ROUNDS: usize = 21;
 
-/// One check with its freshness: signature, expiry, session, user.
-pub async fn measure(folder: &Path) -> Value {
-    let accounts = database::open(folder).await;
-    // A user of his own for each token: nothing is shared between checks.
-    database::fill(folder, ROTATING * database::EACH);
+/// One full check: signature, expiry, session, user.
+pub async fn measure(directory: &Path) -> Value {
+    let accounts = database::open(directory).await;
+    // A different user for each token, so that nothing is shared between checks.
+    database::fill(directory, ROTATING * database::EACH);
     let context = accounts.context();
     let (mut sessions, mut pairs) = (Vec::new(), Vec::new());
     for user in 1..=ROTATING.cast_signed() {
@@ -54,11 +54,13 @@ pub async fn measure(folder: &Path) -> Value {
 }
 
 fn check(context: &Context, token: &str) {
-    let checked = authenticate(context, black_box(token), ShownTo::Account).now_or_never().expect("everything is in memory");
+    let checked = authenticate(context, black_box(token), ShownTo::Account)
+        .now_or_never()
+        .expect("everything is in memory");
     drop(black_box(checked.expect("valid")));
 }
 
-/// What the first sight of an access token costs beside the bare check of its signature.
+/// The cost of verifying a new access token beyond the bare check of its signature.
 fn new_access_tokens(context: &Context) -> Value {
     let key = KeyPair::generate(Algorithm::EdDsa).expect("a key");
     let now = context.now().as_seconds();
@@ -83,7 +85,7 @@ fn new_access_tokens(context: &Context) -> Value {
     let signature = key.sign(signed.as_bytes());
     let bare = |_| assert!(key.public().verify(black_box(signed.as_bytes()), &signature));
     let whole = |_| drop(black_box(access::verify(black_box(&token), &keys, &expect, now).expect("valid")));
-    // In turn, so that a change of the machine's pace concerns both.
+    // In turn, so that a change of the machine's speed affects both.
     let (mut bare_ns, mut more_ns) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         let one = once(500, bare);
@@ -94,7 +96,7 @@ fn new_access_tokens(context: &Context) -> Value {
     json!({"eddsa_bare_ns": median(bare_ns), "eddsa_new_more_ns": median(more_ns)})
 }
 
-/// The median of several rounds, in nanoseconds for one.
+/// The median of several rounds, in nanoseconds per operation.
 fn time(times: usize, operation: impl Fn(usize)) -> f64 {
     median((0..ROUNDS).map(|_| once(times, &operation)).collect())
 }

@@ -1,18 +1,18 @@
-//! As much of HTTP/1.1 as a client needs that knows its servers: answers with a length.
+//! The part of HTTP/1.1 that a client of known servers needs: responses with a length.
 
-/// The head of an answer.
+/// The head of a response.
 #[derive(Debug, Clone, Copy)]
 pub struct Head {
     pub status: u16,
     /// Bytes of head and body together.
     pub length: usize,
-    /// Where the body begins.
+    /// The offset of the body.
     pub body: usize,
-    /// The server ends the connection.
+    /// Whether the server closes the connection.
     pub close: bool,
 }
 
-/// The head at the beginning of what has arrived, if all of it has.
+/// The head at the beginning of the received bytes, if it is complete.
 pub fn head(bytes: &[u8]) -> Option<Head> {
     let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
     let status = std::str::from_utf8(&bytes[9..12]).ok()?.parse().ok()?;

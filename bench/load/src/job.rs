@@ -8,19 +8,21 @@ pub struct Job {
     pub address: String,
     pub connections: usize,
     pub seconds: f64,
-    /// Requests per second, sent when they are due whether or not earlier ones were answered; without it each connection sends
-    /// the next as soon as it has the answer.
+    /// Requests per second, sent when they are due whether or not earlier ones were answered. Without a rate
+    /// each connection sends the next request as soon as it has the response.
     pub rate: Option<f64>,
-    /// Sent in turn. `{n}` in a body becomes a number that no other request has.
+    /// The requests, sent in turn. `{n}` in a body becomes a number that no other request has.
     #[serde(default)]
     pub requests: Vec<Request>,
-    /// Instead of `requests`: one refresh token for each connection, exchanged again and again at `POST /token/refresh`.
+    /// Instead of `requests`: one refresh token for each connection, exchanged again and again at
+    /// `POST /token/refresh`.
     #[serde(default)]
     pub refresh: Vec<String>,
-    /// Where `{n}` begins.
+    /// The first value of `{n}`.
     #[serde(default)]
     pub first_number: u64,
-    /// How long each connection waits after an answer other than 2xx, so that refusals do not become a flood of their own.
+    /// How long each connection waits after a response other than 2xx, so that refusals do not cause a flood
+    /// of requests.
     #[serde(default)]
     pub pause_ms: u64,
     #[serde(skip)]
@@ -43,7 +45,7 @@ impl Job {
         if let Some(token) = refresh {
             return render("POST", "/token/refresh", None, Some(&format!("{{\"refresh\":\"{token}\"}}")));
         }
-        // Connections begin at different places, and go through all.
+        // Connections begin at different requests, and go through all.
         let place = (index * self.requests.len() / self.connections + turn) % self.requests.len();
         let request = &self.requests[place];
         let body = request.body.as_deref().map(|body| match body.contains("{n}") {
@@ -53,7 +55,7 @@ impl Job {
         render(&request.method, &request.path, request.token.as_deref(), body.as_deref())
     }
 
-    /// The one request of all, if there is but one.
+    /// The request, if the job has only one.
     pub fn constant(&self) -> Option<Vec<u8>> {
         let [only] = &self.requests[..] else { return None };
         let varies = only.body.as_deref().is_some_and(|body| body.contains("{n}"));

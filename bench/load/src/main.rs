@@ -1,5 +1,5 @@
-//! Sends HTTP requests and measures the answers. Takes a [`Job`] as JSON in its one argument (or in the file of that name after
-//! an `@`), prints a [`summary`] as JSON.
+//! Sends HTTP requests and measures the responses. Takes a [`Job`] as JSON in its one argument (or in the
+//! file named after an `@`), and prints a [`summary`] as JSON.
 
 mod http;
 mod job;

@@ -1,5 +1,5 @@
-//! Requests are sent when they are due, whether or not earlier ones were answered: how long does an answer take? A request that is
-//! late because its connection waited for the one before counts from when it was due.
+//! Open-loop load: requests are sent when they are due, whether or not earlier ones were answered. The
+//! latency of a request that is late because its connection was busy is measured from when it was due.
 
 use crate::http;
 use crate::job::Job;

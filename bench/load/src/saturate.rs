@@ -1,4 +1,5 @@
-//! Each connection sends the next request as soon as it has the answer: what is the most that the server does?
+//! Closed-loop load: each connection sends the next request as soon as it has the response, to find the
+//! server's maximum throughput.
 
 use crate::http::{self, Head};
 use crate::job::Job;
@@ -13,7 +14,7 @@ use tokio::time::{sleep, timeout_at};
 pub fn run(job: Job) -> (Job, Samples) {
     let job = Rc::new(job);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    // One thread: a client of its own machine would not slow the server down.
+    // One thread, so that the client takes as little as possible from the server on the same machine.
     let samples = LocalSet::new().block_on(&runtime, async {
         let end = Instant::now() + Duration::from_secs_f64(job.seconds);
         let constant: Option<Rc<[u8]>> = job.constant().map(Rc::from);
@@ -73,7 +74,7 @@ async fn connection(job: Rc<Job>, index: usize, end: Instant, constant: Option<R
     samples
 }
 
-/// Sends a request and reads its answer into `buffer`; connects before if need be.
+/// Sends a request and reads its response into `buffer`; connects first if necessary.
 async fn exchange(
     address: &str,
     stream: &mut Option<TcpStream>,

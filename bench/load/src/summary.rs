@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 /// What was measured.
 #[derive(Debug, Default)]
 pub struct Samples {
-    /// Nanoseconds of every answer of 2xx.
+    /// Nanoseconds of every 2xx response.
     pub good: Vec<u64>,
-    /// How often which status came; 0: the connection broke.
+    /// The number of responses per status; 0: the connection was lost.
     pub statuses: BTreeMap<u16, u64>,
 }
 
@@ -27,7 +27,7 @@ impl Samples {
     }
 }
 
-/// Requests per second and percentiles of the time to answer, of the answers of 2xx alone; how often which status came.
+/// Requests per second and latency percentiles of the 2xx responses, and the number of responses per status.
 pub fn of(job: &Job, mut samples: Samples) -> Value {
     samples.good.sort_unstable();
     let count = samples.good.len();

@@ -4,19 +4,19 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::SqliteConnectOptions;
 use std::path::Path;
 
-/// Connections that are made when they are needed: by then Doorwarden has made the file.
+/// A pool that connects lazily: by then Doorwarden has created the file.
 pub(crate) fn pool(path: &Path) -> SqlitePool {
     SqlitePool::connect_lazy_with(SqliteConnectOptions::new().filename(path))
 }
 
-/// Brings the blog's own tables up to date.
+/// Migrates the blog's own tables.
 pub(crate) async fn migrate(database: &SqlitePool) -> Result<(), sqlx::migrate::MigrateError> {
     let sql = sqlx::SqlStr::from_static(include_str!("../migrations/0001_blog.sql"));
     let first = Migration::new(1, "blog".into(), MigrationType::Simple, sql, false);
     Migrator::with_migrations(vec![first]).run(database).await
 }
 
-/// What a visitor is told when the database fails; the rest is for the log.
+/// The error that a visitor gets when the database fails; the details are logged.
 pub(crate) fn failed(error: sqlx::Error) -> ApiError {
     match error {
         sqlx::Error::RowNotFound => ApiError::not_found(),

@@ -1,4 +1,5 @@
-//! A small blog on axum and Doorwarden. Its own tables lie beside Doorwarden's in one SQLite database, and refer to them.
+//! A small blog on axum and Doorwarden. Its own tables are in the same SQLite database as Doorwarden's, and
+//! refer to them.
 
 mod database;
 mod posts;
@@ -13,24 +14,24 @@ use std::net::SocketAddr;
 use std::path::Path;
 use tokio::net::TcpListener;
 
-/// Whoever has this may publish.
+/// The permission to publish.
 pub const ADD_POST: &str = "blog.add_post";
 
-/// The application: what every handler can reach.
+/// The state that handlers share.
 #[derive(Debug, Clone)]
 pub struct Blog {
     /// The accounts.
     pub accounts: Doorwarden,
-    /// The blog's own connections to the database that also holds the accounts.
+    /// The blog's own connections to the database, which also holds the accounts.
     pub database: SqlitePool,
 }
 
 impl Blog {
-    /// Opens the blog in the database at `path`, which is created if it is missing. `accounts` is [`Doorwarden::builder`], with
-    /// changes if need be.
+    /// Opens the blog in the database at `path`, which is created if it does not exist. `accounts` is
+    /// [`Doorwarden::builder`], changed if necessary.
     ///
     /// # Errors
-    /// If the database cannot be opened or brought up to date.
+    /// If the database cannot be opened or migrated.
     pub async fn open(path: &Path, accounts: Builder) -> Result<Self, Box<dyn Error>> {
         let database = database::pool(path);
         let accounts = accounts
@@ -40,7 +41,7 @@ impl Blog {
             .hook(profile::Profiles(database.clone()))
             .build()
             .await?;
-        // After Doorwarden's own, whose table `users` these refer to.
+        // After Doorwarden's own migrations, because these refer to its table `users`.
         database::migrate(&database).await?;
         Ok(Self { accounts, database })
     }
@@ -58,7 +59,7 @@ impl Blog {
             .layer(self.accounts.layer())
     }
 
-    /// Lets the user of this address publish; `false` if there is none.
+    /// Grants the user with this email address the permission to publish; `false` if there is no such user.
     ///
     /// # Errors
     /// If the database fails.
@@ -69,7 +70,7 @@ impl Blog {
         Ok(true)
     }
 
-    /// Serves until `stopped` is there, then finishes what has begun.
+    /// Serves until `stopped` completes, then finishes the running requests.
     ///
     /// # Errors
     /// If the listener fails.

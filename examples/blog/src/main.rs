@@ -1,5 +1,5 @@
-//! `cargo run -p example-blog` serves the blog in `blog.db` on 127.0.0.1:8000, or on the address that `BLOG_LISTEN` names;
-//! `cargo run -p example-blog author jane@example.com` lets Jane publish.
+//! `cargo run -p example-blog` serves the blog in `blog.db` on 127.0.0.1:8000, or on the address that
+//! `BLOG_LISTEN` names; `cargo run -p example-blog author jane@example.com` permits Jane to publish.
 
 use doorwarden::Doorwarden;
 use example_blog::Blog;
@@ -15,7 +15,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => serve(blog).await,
         ["author", email] if blog.make_author(email).await? => Ok(()),
-        ["author", email] => Err(format!("nobody is registered as {email}").into()),
+        ["author", email] => Err(format!("no user has the email address `{email}`").into()),
         _ => Err("usage: example-blog [author EMAIL]".into()),
     }
 }

@@ -38,17 +38,17 @@ pub(crate) struct Draft {
     body: String,
 }
 
-/// For everybody: the newest posts.
+/// The newest posts, for everyone.
 pub(crate) async fn list(State(blog): State<Blog>) -> Result<Json<Vec<Post>>, ApiError> {
     Ok(Json(sqlx::query_as(POSTS).fetch_all(&blog.database).await.map_err(failed)?))
 }
 
-/// For everybody.
+/// One post, for everyone.
 pub(crate) async fn read(State(blog): State<Blog>, Path(id): Path<i64>) -> Result<Json<Post>, ApiError> {
     Ok(Json(sqlx::query_as(POST).bind(id).fetch_one(&blog.database).await.map_err(failed)?))
 }
 
-/// For authors: the router lets nobody else through.
+/// Publishes a post. The router admits only authors.
 pub(crate) async fn publish(
     State(blog): State<Blog>,
     user: CurrentUser,
@@ -64,7 +64,7 @@ pub(crate) async fn publish(
     Ok((StatusCode::CREATED, read(State(blog), Path(id)).await?))
 }
 
-/// For the author of this post, and for staff.
+/// Deletes a post, for its author and for staff.
 pub(crate) async fn withdraw(
     State(blog): State<Blog>,
     user: CurrentUser,

@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row, SqlitePool};
 
-/// Gives every new account its profile.
+/// Creates a profile for every new account.
 #[derive(Debug)]
 pub(crate) struct Profiles(pub(crate) SqlitePool);
 
 impl Profiles {
     async fn run(&self, sql: &'static str, user: &User) -> sqlx::Result<()> {
-        // Whoever was created by an operator has given no name.
+        // A user created by an operator has not given a name.
         let name = user.metadata.get("display_name").and_then(|name| name.as_str());
         let insert = sqlx::query(sql).bind(user.id.0).bind(name.unwrap_or(user.username.as_str()));
         insert.execute(&self.0).await.map(drop)
@@ -28,22 +28,23 @@ impl Hooks for Profiles {
         let complaint = match made {
             Ok(()) => return Ok(()),
             Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
-                FieldError::new("unique", "Somebody else writes under this name.")
+                FieldError::new("unique", "This name is taken.")
             }
             Err(error) => {
-                tracing::error!(%error, "a profile could not be made");
-                FieldError::new("error", "No profile could be made. Try again later.")
+                tracing::error!(%error, "could not create a profile");
+                FieldError::new("error", "The profile could not be created. Try again later.")
             }
         };
         Err(FieldErrors::one("display_name", complaint))
     }
 
-    /// Makes up for what a registration had no time for, because the process was killed between account and profile.
+    /// Creates the profile that a registration could not create because the process was killed after creating
+    /// the account.
     async fn before_login(&self, user: &User, _: &ClientInfo) -> Result<(), FieldErrors> {
         if let Err(error) =
             self.run("INSERT OR IGNORE INTO profile (user_id, display_name) VALUES (?, ?)", user).await
         {
-            tracing::error!(%error, "a profile could not be made");
+            tracing::error!(%error, "could not create a profile");
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! The shortest program, as somebody would try it.
+//! The shortest program, tried as a user would.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 const LINES: usize = 12;
 
 #[test]
-fn twelve_lines_are_enough() {
+fn the_program_has_at_most_twelve_lines() {
     let program = include_str!("../src/main.rs");
     let code = program.lines().filter(|line| !line.trim().is_empty() && !line.starts_with("//")).count();
     assert!(code <= LINES, "{code} lines");
@@ -22,7 +22,7 @@ struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It may have ended by itself, which the test has then complained about.
+        // The program may have ended already, which has failed the test.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -30,10 +30,10 @@ impl Drop for Running {
 
 #[test]
 fn it_registers_logs_in_and_protects_a_route() {
-    let (folder, _) = doorwarden_testkit::sqlite_path();
+    let (directory, _) = doorwarden_testkit::sqlite_path();
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let mut program = Command::new(env!("CARGO_BIN_EXE_example-minimal"));
-    program.arg(&address).current_dir(folder.path()).stderr(Stdio::null());
+    program.arg(&address).current_dir(directory.path()).stderr(Stdio::null());
     let _running = Running(program.spawn().unwrap());
     let start = Instant::now();
     while TcpStream::connect(&address).is_err() {

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! bench-axum ADDRESS bare FILE          the bytes of FILE, and no more headers than a JSON answer needs
-//! bench-axum ADDRESS dressed FILE       the same with the product's headers, as constants: the same bytes on the wire
-//! bench-axum ADDRESS authenticated URL  the token is checked by the library, which reads the database URL; nothing else
+//! bench-axum ADDRESS dressed FILE       the same with the product's headers as constants: the same bytes
+//! bench-axum ADDRESS authenticated URL  the library checks the token against the database at URL; nothing else
 //! ```
 
 #[path = "../../../../crates/doorwarden-server/src/serve/accept.rs"]
@@ -13,7 +13,7 @@ mod accept;
 #[allow(unreachable_pub)]
 mod patience;
 
-/// The product's checks of a request's framing, which a bare handler does without.
+/// The product's checks of the framing of a request, which a bare handler does not need.
 mod framing {
     pub fn refused<B>(_: &http::Request<B>) -> Option<axum::response::Response> {
         None
@@ -98,16 +98,17 @@ fn json(body: Bytes) -> Response {
 }
 
 async fn me(auth: Auth, request: Request) -> Response {
-    // Without the body, which a future must not hold on to; and not as an extractor, which would clone every header field.
+    // Without the body, which a future must not hold; and not as an extractor, which would clone every header
+    // field.
     let headers = request.into_parts().0.headers;
     match auth.authenticate(&headers).await {
-        // The first answer of the endpoint has rendered it, as in the product.
+        // The first response of the endpoint has rendered the body, as in the product.
         Ok(user) => json(user.authenticated().user.rendered.get_or_init(|| render(&user.user)).clone()),
         Err(error) => error.render(&headers),
     }
 }
 
-/// As many bytes as the product answers.
+/// A body as long as the product's.
 fn render(user: &doorwarden::User) -> Bytes {
     let last = user.last_login.map_or("null".to_owned(), |at| format!("\"{at}\""));
     format!(

@@ -1,10 +1,10 @@
-//! An application that makes tokens of its own, with the library and the cryptographic backend of its choice.
+//! An application that issues its own tokens, with the library and the cryptographic backend of its choice.
 
 use crate::site::Site;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
 use serde::{Deserialize, Serialize};
 
-/// What a link in a newsletter carries.
+/// The claims of a link in a newsletter.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Unsubscribe {
     id: i64,
@@ -24,7 +24,7 @@ async fn the_applications_own_tokens_and_doorwardens_do_not_disturb_each_other()
         decode::<Unsubscribe>(token, &DecodingKey::from_secret(KEY), &Validation::new(Algorithm::HS256))
     };
     assert_eq!(read(&own).unwrap().claims, unsubscribe);
-    assert!(read(&session).is_err(), "a session is no link");
+    assert!(read(&session).is_err(), "a session token is not valid in a link");
     assert_eq!(site.get("/profile", &session).await.0, 200);
-    assert_eq!(site.get("/profile", &own).await.0, 401, "a link is no session");
+    assert_eq!(site.get("/profile", &own).await.0, 401, "a token of a link is not a session token");
 }

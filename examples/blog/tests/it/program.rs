@@ -13,14 +13,14 @@ struct Running {
 }
 
 impl Running {
-    /// Starts the blog of this folder on a free port, which its log names.
-    fn start(folder: &Path) -> Self {
-        let mut program = program(folder);
+    /// Starts the blog of this directory on a free port, which its log names.
+    fn start(directory: &Path) -> Self {
+        let mut program = program(directory);
         let mut child = program.env("BLOG_LISTEN", "127.0.0.1:0").spawn().unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
-        let line = log.find(|line| line.contains("http://")).expect("it says where it listens");
+        let line = log.find(|line| line.contains("http://")).expect("the log names the address");
         let address = line.split("http://").nth(1).unwrap().split(',').next().unwrap().to_owned();
-        // Somebody must read on, or the blog could not write.
+        // The log must be read to the end, or the blog could not write any more.
         std::thread::spawn(move || log.for_each(drop));
         Self { child, address }
     }
@@ -46,22 +46,22 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It may have ended by itself, which the test has then complained about.
+        // The blog may have ended already, which has failed the test.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-fn program(folder: &Path) -> Command {
+fn program(directory: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_example-blog"));
-    command.current_dir(folder).stderr(Stdio::piped()).env("NO_COLOR", "1");
+    command.current_dir(directory).stderr(Stdio::piped()).env("NO_COLOR", "1");
     command
 }
 
 #[test]
-fn the_program_keeps_what_it_was_told_and_shows_where_a_session_comes_from() {
-    let (folder, _) = sqlite_path();
-    let blog = Running::start(folder.path());
+fn the_program_keeps_its_data_and_shows_the_address_of_a_session() {
+    let (directory, _) = sqlite_path();
+    let blog = Running::start(directory.path());
     let jane = json!({"email": "jane@example.com", "username": "jane", "password": "correct horse battery",
                       "display_name": "Jane Doe"});
     let (status, answer) = blog.call("POST", "/registration", "", &jane);
@@ -70,7 +70,7 @@ fn the_program_keeps_what_it_was_told_and_shows_where_a_session_comes_from() {
     let post = json!({"title": "Hello", "body": "Once upon a time."});
     assert_eq!(blog.call("POST", "/posts", token, &post).0, 403);
 
-    let made = program(folder.path()).args(["author", "jane@example.com"]).output().unwrap();
+    let made = program(directory.path()).args(["author", "jane@example.com"]).output().unwrap();
     assert!(made.status.success(), "{made:?}");
     let start = std::time::Instant::now();
     while blog.call("POST", "/posts", token, &post).0 != 201 {
@@ -80,15 +80,19 @@ fn the_program_keeps_what_it_was_told_and_shows_where_a_session_comes_from() {
     assert_eq!(sessions[0]["address"], "127.0.0.1", "{sessions}");
     drop(blog);
 
-    let blog = Running::start(folder.path());
+    let blog = Running::start(directory.path());
     assert_eq!(blog.call("GET", "/posts/1", "", &Value::Null).1["author"], "Jane Doe");
-    assert_eq!(blog.call("GET", "/profile", token, &Value::Null).1["posts"], 1, "the token still counts");
+    assert_eq!(blog.call("GET", "/profile", token, &Value::Null).1["posts"], 1, "the token is still valid");
 }
 
 #[test]
 fn an_author_must_be_registered() {
-    let (folder, _) = sqlite_path();
-    let made = program(folder.path()).args(["author", "nobody@example.com"]).output().unwrap();
+    let (directory, _) = sqlite_path();
+    let made = program(directory.path()).args(["author", "nobody@example.com"]).output().unwrap();
     assert!(!made.status.success());
-    assert!(String::from_utf8(made.stderr).unwrap().contains("nobody is registered as nobody@example.com"));
+    assert!(
+        String::from_utf8(made.stderr)
+            .unwrap()
+            .contains("no user has the email address `nobody@example.com`")
+    );
 }

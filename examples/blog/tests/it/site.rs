@@ -1,4 +1,4 @@
-//! A blog in a folder of its own, and requests to it.
+//! A blog in its own directory, and requests to it.
 
 use axum::Router;
 use axum::body::Body;
@@ -17,18 +17,18 @@ pub(crate) const PASSWORD: &str = "correct horse battery";
 pub(crate) struct Site {
     pub(crate) blog: Blog,
     router: Router,
-    _folder: TempDir,
+    _directory: TempDir,
 }
 
 impl Site {
     pub(crate) async fn new() -> Self {
-        let (folder, path) = sqlite_path();
+        let (directory, path) = sqlite_path();
         let builder = Doorwarden::builder().hashing(HashSettings::insecure_for_tests());
         let blog = Blog::open(&path, builder).await.unwrap();
-        Self { router: blog.router(), blog, _folder: folder }
+        Self { router: blog.router(), blog, _directory: directory }
     }
 
-    /// Status and body; a body that is no JSON becomes a string.
+    /// The status and the body; a body that is not JSON becomes a string.
     pub(crate) async fn call(&self, method: &str, path: &str, token: &str, body: Value) -> (u16, Value) {
         let mut request =
             Request::builder().method(method).uri(path).header(CONTENT_TYPE, "application/json");
@@ -54,14 +54,14 @@ impl Site {
         self.call("POST", "/registration", "", body).await
     }
 
-    /// Registers; the token.
+    /// Registers a user and returns the token.
     pub(crate) async fn reader(&self, name: &str, display_name: &str) -> String {
         let (status, answer) = self.register(name, display_name).await;
         assert_eq!(status, 201, "{answer}");
         answer["token"].as_str().unwrap().to_owned()
     }
 
-    /// Registers somebody who may publish; the token.
+    /// Registers a user who may publish, and returns the token.
     pub(crate) async fn author(&self, name: &str, display_name: &str) -> String {
         let token = self.reader(name, display_name).await;
         assert!(self.blog.make_author(&format!("{name}@example.com")).await.unwrap());

@@ -2,7 +2,7 @@ use crate::site::{PASSWORD, Site};
 use serde_json::{Value, json};
 
 #[tokio::test]
-async fn everybody_reads_and_only_authors_publish() {
+async fn everyone_reads_and_only_authors_publish() {
     let site = Site::new().await;
     let (author, reader) = (site.author("jane", "Jane Doe").await, site.reader("john", "John Roe").await);
     assert_eq!(site.publish("", "Hello").await.0, 401);
@@ -35,7 +35,7 @@ async fn a_post_is_withdrawn_by_its_author_or_by_staff() {
 }
 
 #[tokio::test]
-async fn a_registration_makes_a_profile_or_nothing() {
+async fn a_registration_creates_an_account_with_a_profile_or_nothing() {
     let site = Site::new().await;
     let jane = site.reader("jane", "Jane Doe").await;
     let profile = json!({"display_name": "Jane Doe", "about": "", "posts": 0});
@@ -43,14 +43,18 @@ async fn a_registration_makes_a_profile_or_nothing() {
     let missing = site.register("mary", "").await;
     assert_eq!(missing, (400, json!({"display_name": ["This field may not be blank."]})));
     let taken = site.register("mary", "Jane Doe").await;
-    assert_eq!(taken, (400, json!({"display_name": ["Somebody else writes under this name."]})));
+    assert_eq!(taken, (400, json!({"display_name": ["This name is taken."]})));
     let accounts = "SELECT count(*) FROM users";
     assert_eq!((site.count(accounts).await, site.count("SELECT count(*) FROM profile").await), (1, 1));
-    assert_eq!(site.register("mary", "Mary Major").await.0, 201, "address and name are free again");
+    assert_eq!(
+        site.register("mary", "Mary Major").await.0,
+        201,
+        "the email address and the name are free again"
+    );
 }
 
 #[tokio::test]
-async fn who_has_an_account_without_a_profile_gets_one_at_the_next_login() {
+async fn a_login_creates_a_missing_profile() {
     let site = Site::new().await;
     let jane = site.reader("jane", "Jane Doe").await;
     site.blog.accounts.users().create_user("root", "root@example.com", Some(PASSWORD)).await.unwrap();
@@ -66,7 +70,7 @@ async fn who_has_an_account_without_a_profile_gets_one_at_the_next_login() {
 }
 
 #[tokio::test]
-async fn a_profile_is_its_owners() {
+async fn only_its_owner_changes_a_profile() {
     let site = Site::new().await;
     let (jane, john) = (site.author("jane", "Jane Doe").await, site.reader("john", "John Roe").await);
     assert_eq!(site.get("/profile", "").await.0, 401);
@@ -78,7 +82,7 @@ async fn a_profile_is_its_owners() {
 }
 
 #[tokio::test]
-async fn who_deletes_an_account_deletes_what_hangs_on_it() {
+async fn deleting_an_account_deletes_its_profile_and_posts() {
     let site = Site::new().await;
     let jane = site.author("jane", "Jane Doe").await;
     site.publish(&jane, "Hello").await;
@@ -90,14 +94,14 @@ async fn who_deletes_an_account_deletes_what_hangs_on_it() {
 }
 
 #[tokio::test]
-async fn a_row_that_the_blog_writes_into_users_counts_at_once() {
+async fn a_row_that_the_blog_writes_into_users_takes_effect_at_once() {
     let site = Site::new().await;
     let jane = site.author("jane", "Jane Doe").await;
     assert_eq!(site.get("/profile", &jane).await.0, 200);
     sqlx::query("UPDATE users SET is_active = 0").execute(&site.blog.database).await.unwrap();
     let start = std::time::Instant::now();
     while site.get("/profile", &jane).await.0 != 401 {
-        assert!(start.elapsed().as_secs() < 5, "it is not noticed");
+        assert!(start.elapsed().as_secs() < 5, "the change has no effect");
         tokio::time::sleep(std::time::Duration::from_millis(1)).await;
     }
 }
