@@ -5,7 +5,7 @@
 //! bench-check tokens DIRECTORY            one full check of a token; allocations
 //! bench-check live DIRECTORY SESSIONS     memory of sessions in the live cache, and reads of a cold cache
 //! bench-check sessions DIRECTORY COUNT    one check, refresh, list and revoke among COUNT sessions on SQLite
-//! bench-check insert DJANGO TARGET        a bare bulk insert of Django's users into a migrated SQLite database
+//! bench-check insert DJANGO TARGET        a bare bulk insert of Django users into a migrated database
 //! ```
 
 mod counting;

@@ -3,7 +3,7 @@
 //! ```text
 //! bench-axum ADDRESS bare FILE          the bytes of FILE, and no more headers than a JSON answer needs
 //! bench-axum ADDRESS dressed FILE       the same with the product's headers as constants: the same bytes
-//! bench-axum ADDRESS authenticated URL  the library checks the token against the database at URL; nothing else
+//! bench-axum ADDRESS authenticated URL  the library checks the token against the database at URL
 //! ```
 
 #[path = "../../../../crates/doorwarden-server/src/serve/accept.rs"]
