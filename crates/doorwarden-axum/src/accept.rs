@@ -1,13 +1,13 @@
-//! What a client accepts (RFC 9110, section 12.5.1), as far as it decides the shape of errors.
+//! What a client accepts (RFC 9110, section 12.5.1), as far as it decides the format of errors.
 
 use http::header::ACCEPT;
 use http::{HeaderMap, HeaderValue};
 
-/// Whether the client asks for problem details (RFC 9457): `application/problem+json` is named, is acceptable (not `q=0`), and does not
-/// stand behind `application/json`.
+/// Whether the client asks for problem details (RFC 9457): `application/problem+json` is named, is acceptable
+/// (not `q=0`), and is not ranked below `application/json`.
 pub(crate) fn wants_problem(request: &HeaderMap) -> bool {
     let lines = || request.get_all(ACCEPT).iter().map(HeaderValue::as_bytes);
-    // Asked of every request; no other usual range has a plus.
+    // Runs for every request; no other common media range has a plus sign.
     if !lines().any(|line| memchr::memchr(b'+', line).is_some()) {
         return false;
     }
@@ -21,7 +21,7 @@ pub(crate) fn wants_problem(request: &HeaderMap) -> bool {
     }
 }
 
-/// The weight of a range in thousandths, if it is this media type.
+/// The weight of a media range in thousandths, if it is this media type.
 fn weight_of(range: &[u8], kind: &str) -> Option<u16> {
     let mut parts = parts(range, b';');
     if !parts.next()?.trim_ascii().eq_ignore_ascii_case(kind.as_bytes()) {
@@ -34,7 +34,7 @@ fn weight_of(range: &[u8], kind: &str) -> Option<u16> {
     Some(weight.unwrap_or(1000))
 }
 
-/// A weight: from 0 to 1 with at most three decimals; what is none counts as not sent.
+/// A weight from 0 to 1 with at most three decimals; a weight that is not valid is ignored.
 fn thousandths(text: &str) -> Option<u16> {
     let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
     if !["0", "1"].contains(&whole) || decimals.len() > 3 || !decimals.bytes().all(|b| b.is_ascii_digit()) {
@@ -43,7 +43,7 @@ fn thousandths(text: &str) -> Option<u16> {
     Some(format!("{whole}{decimals:0<3}").parse::<u16>().ok()?.min(1000))
 }
 
-/// The parts between separators. A separator in quotes is none.
+/// The parts between separators. A separator within quotes does not separate.
 fn parts(value: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
     let (mut is_quoted, mut is_escaped) = (false, false);
     value.split(move |byte| {

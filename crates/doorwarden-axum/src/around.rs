@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use tower_service::Service;
 
-/// A service of an application, as layers see it.
+/// A service of an application, as layers use it.
 pub trait Inner:
     Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static
 {
@@ -19,9 +19,9 @@ impl<S> Inner for S where
 {
 }
 
-/// What a layer makes of a request.
+/// How a layer handles a request.
 pub trait Decide: Clone + Send + 'static {
-    /// Calls `inner`, which is ready, or answers in its place.
+    /// Calls `inner`, which is ready, or responds in its place.
     fn answer(
         self,
         request: Request,
@@ -29,7 +29,7 @@ pub trait Decide: Clone + Send + 'static {
     ) -> impl Future<Output = Result<Response, Infallible>> + Send;
 }
 
-/// The service of a layer: `inner`, with `layer` around it.
+/// The service of a layer: `inner` wrapped by `layer`.
 #[derive(Debug, Clone)]
 pub struct Around<L, S> {
     pub(crate) layer: L,
@@ -46,7 +46,7 @@ impl<L: Decide, S: Inner> Service<Request> for Around<L, S> {
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        // The clone has not been polled ready; the one that has must be the one that is called.
+        // The clone has not been polled ready; the service that has been must be the one that is called.
         let clone = self.inner.clone();
         let inner = std::mem::replace(&mut self.inner, clone);
         Box::pin(self.layer.clone().answer(request, inner))

@@ -1,4 +1,4 @@
-//! Where a request came from.
+//! The origin of a request: the client's address and program.
 
 use crate::settings::HttpSettings;
 use axum::extract::ConnectInfo;
@@ -10,8 +10,9 @@ use std::net::{IpAddr, SocketAddr};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// The address and the program of the client. A proxy's word counts only if the proxy is trusted, and then only the last
-/// address that no trusted proxy wrote: of `X-Forwarded-For`, or without it of `Forwarded` (RFC 7239).
+/// The address and the user agent of the client. The headers of a proxy are used only if the proxy is
+/// trusted, and then only the last address that no trusted proxy added: of `X-Forwarded-For`, or without it
+/// of `Forwarded` (RFC 7239).
 pub(crate) fn client_info(parts: &Parts, settings: &HttpSettings) -> ClientInfo {
     let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip());
     let user_agent =
@@ -23,17 +24,18 @@ pub(crate) fn client_info(parts: &Parts, settings: &HttpSettings) -> ClientInfo 
 fn address(peer: IpAddr, headers: &HeaderMap, settings: &HttpSettings) -> IpAddr {
     let trusted = |address: &IpAddr| settings.trusted_proxies.iter().any(|net| net.contains(address));
     let mut client = peer;
-    // A proxy that writes the one passes the other on as it came.
+    // A proxy that writes one of the headers passes the other on unchanged.
     let is_usual = headers.contains_key(X_FORWARDED_FOR);
     let name = if is_usual { X_FORWARDED_FOR } else { FORWARDED };
     let lines: Vec<&[u8]> = headers.get_all(name).iter().map(HeaderValue::as_bytes).collect();
-    // Commas in quotes count, too: an opening quote of the client's must not swallow what a proxy appended.
+    // Commas within quotes separate as well: an opening quote from the client must not hide what a proxy
+    // appended.
     let hops = lines.iter().rev().flat_map(|line| line.rsplit(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
     for hop in hops.filter(|hop| !hop.is_empty()) {
         if !trusted(&client) {
             break;
         }
-        // What cannot be read was not written by a proxy of ours: the last readable address stands.
+        // A trusted proxy did not write what cannot be parsed: the last address that could be parsed is used.
         let Some(previous) = (if is_usual { node(hop) } else { forwarded_for(hop) }) else { break };
         client = previous;
     }
@@ -52,7 +54,7 @@ fn forwarded_for(element: &[u8]) -> Option<IpAddr> {
     })
 }
 
-/// An address as proxies write it: perhaps in quotes, in brackets, with a port, with a zone.
+/// An address as proxies write it: optionally in quotes, in brackets, with a port, with a zone.
 fn node(text: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(text).ok()?;
     let text = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text).trim();
@@ -68,7 +70,7 @@ fn node(text: &[u8]) -> Option<IpAddr> {
             _ => text,
         },
     };
-    // An address with a zone is of IPv6.
+    // Only IPv6 addresses have a zone.
     let address = match host.split_once('%') {
         Some((address, zone)) if !zone.is_empty() => IpAddr::V6(address.parse().ok()?),
         _ => host.parse().ok()?,

@@ -12,26 +12,26 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 pub(crate) const X_REQUESTED_WITH: HeaderName = HeaderName::from_static("x-requested-with");
 
-/// What pages of other origins may read beside the headers that they always may.
+/// The response headers that pages of other origins may read besides the safelisted ones.
 const EXPOSED: HeaderValue =
     HeaderValue::from_static("retry-after, x-request-id, www-authenticate, link, etag");
-/// For how long a browser keeps the answer to a preflight, in seconds.
+/// How long a browser caches the response to a preflight, in seconds.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("600");
 
-/// Who may read an answer.
+/// Which origins may read a response.
 #[derive(Debug, Clone)]
 pub(crate) enum Grant {
     /// Every origin, without cookies.
     Everybody,
-    /// The origin of the request, because the settings name it.
+    /// The origin of the request, which the settings name.
     Origin { origin: HeaderValue, with_cookies: bool },
-    /// No other origin; one that the settings name would get another answer.
+    /// No other origin. The response differs for an origin that the settings name.
     Nobody,
 }
 
 impl Grant {
-    /// What the settings say of a request; `None` if they say nothing at all. Tokens travel in a header, so cookies are not allowed,
-    /// unless the refresh cookie is in use.
+    /// The CORS decision about a request; `None` if the settings name no origins. Tokens travel in a header,
+    /// so credentials are not allowed unless the refresh cookie is enabled.
     pub(crate) fn of(settings: &HttpSettings, request: &HeaderMap) -> Option<Self> {
         let origins = &settings.cors.as_ref()?.origins;
         if origins.iter().any(|origin| origin == "*") {
@@ -43,7 +43,7 @@ impl Grant {
         })
     }
 
-    /// Whether a request is a preflight of an origin that may call.
+    /// Whether a request is a preflight from an allowed origin.
     pub(crate) fn is_preflight(&self, request: &Request) -> bool {
         let headers = request.headers();
         request.method() == Method::OPTIONS
@@ -52,7 +52,7 @@ impl Grant {
             && !matches!(self, Self::Nobody)
     }
 
-    /// The answer to a preflight: these methods may be used.
+    /// The response to a preflight that allows these methods.
     pub(crate) fn preflight(&self, methods: &HeaderValue) -> Response {
         let mut response = StatusCode::NO_CONTENT.into_response();
         let headers = response.headers_mut();
@@ -65,7 +65,7 @@ impl Grant {
         response
     }
 
-    /// Says so in an answer. What it says already stays.
+    /// Adds the CORS headers to a response, keeping those that it has already.
     pub(crate) fn write(&self, answer: &mut HeaderMap) {
         if answer.contains_key(ACCESS_CONTROL_ALLOW_ORIGIN) {
             return;

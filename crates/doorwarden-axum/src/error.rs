@@ -1,4 +1,5 @@
-//! Errors as answers: Django REST framework's shapes, or RFC 9457 for a client that asks for `application/problem+json`.
+//! Errors as responses: Django REST framework's format, or RFC 9457 for a client that asks for
+//! `application/problem+json`.
 
 use crate::accept::wants_problem;
 use crate::hint::Hint;
@@ -26,14 +27,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How long the same is not logged again.
+/// The interval in which the same failure is logged at most once.
 const QUIET: Duration = Duration::from_mins(1);
-/// How many different reasons why the database is not available are logged in that time.
+/// The maximum number of different reasons for an unavailable database that are logged in that interval.
 const MOST_REASONS: usize = 16;
 
-/// Everything that Doorwarden answers with a status of 400 or more.
+/// Every response of Doorwarden with a status of 400 or more.
 ///
-/// As a response it has Django REST framework's shape. [`render`](Self::render) looks at what the client accepts.
+/// As a response it has Django REST framework's format. [`render`](Self::render) chooses the format by what
+/// the client accepts.
 #[derive(Debug, Clone)]
 pub struct ApiError {
     status: StatusCode,
@@ -48,11 +50,11 @@ pub struct ApiError {
 enum Complaint {
     Detail(Cow<'static, str>),
     Fields(FieldErrors),
-    /// In the shape of RFC 6749, section 5.2, whatever the client accepts.
+    /// In the format of RFC 6749, section 5.2, whatever the client accepts.
     Oauth(&'static str),
 }
 
-/// The shape of a [`Complaint::Detail`].
+/// The format of a [`Complaint::Detail`].
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Detail<'a> {
     detail: &'a str,
@@ -61,7 +63,8 @@ pub(crate) struct Detail<'a> {
     code: Option<&'a str>,
 }
 
-/// Complaints by field; `non_field_errors` for those of no single field, `detail` for the request as a whole.
+/// Complaints by field; `non_field_errors` for those that concern no single field, `detail` for the request
+/// as a whole.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(transparent)]
 #[schemars(rename = "FieldErrors")]
@@ -135,7 +138,7 @@ impl ApiError {
         }
     }
 
-    /// 400 about fields: `{"field": ["…"]}`.
+    /// 400 with complaints by field: `{"field": ["…"]}`.
     pub fn fields(errors: FieldErrors) -> Self {
         let (status, code) = (StatusCode::BAD_REQUEST, Cow::Borrowed("invalid"));
         let complaint = Complaint::Fields(errors);
@@ -151,22 +154,23 @@ impl ApiError {
         matches!(self.complaint, Complaint::Oauth(_))
     }
 
-    /// 401 without a word about a token, because none was sent (RFC 6750, section 3.1).
+    /// 401 without an error code, because no token was sent (RFC 6750, section 3.1).
     pub fn not_authenticated() -> Self {
         let text = "Authentication credentials were not provided.";
         Self::detail(StatusCode::UNAUTHORIZED, "not_authenticated", text)
             .header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"api\""))
     }
 
-    /// 401 because something else than a bearer token was sent.
+    /// 401 because something other than a bearer token was sent.
     pub(crate) fn not_bearer() -> Self {
         let mut error = Self::not_authenticated().hinting(Hint::NotBearer);
         error.headers = vec![challenge("invalid_request", Hint::NotBearer)];
         error
     }
 
-    /// 401 because of a token. What exactly is wrong with it is for the log; the client gets one of the article's three texts, and beside
-    /// it what to do. Nothing is said of what the signature covers unless it is right.
+    /// 401 because a token is not valid. The exact reason is only logged; the client receives one of the
+    /// article's three texts and a hint. Nothing that the signature covers is revealed unless the signature
+    /// is valid.
     pub fn token_refused(refused: &TokenRefused) -> Self {
         let (code, hint) = match refused {
             TokenRefused::NoUser => {
@@ -195,12 +199,12 @@ impl ApiError {
         )
     }
 
-    /// 401 about a token in a body, in SimpleJWT's words and shape.
+    /// 401 about a token in a body, with SimpleJWT's text and format.
     pub fn token_not_valid() -> Self {
         Self::unauthorized("token_not_valid", "Token is invalid").showing_code()
     }
 
-    /// 403: the user is known, but may not.
+    /// 403: the user is authenticated, but not permitted.
     pub fn permission_denied() -> Self {
         let text = "You do not have permission to perform this action.";
         Self::detail(StatusCode::FORBIDDEN, "permission_denied", text).header(
@@ -214,7 +218,7 @@ impl ApiError {
         Self::detail(StatusCode::NOT_FOUND, "not_found", "Not found.")
     }
 
-    /// 405 with the methods that are allowed.
+    /// 405 with the allowed methods.
     pub fn method_not_allowed(method: &http::Method, allow: &str) -> Self {
         let shown: String = method.as_str().chars().take(32).collect();
         let error = Self::detail(
@@ -228,7 +232,7 @@ impl ApiError {
         }
     }
 
-    /// 500. Whatever caused it was logged where it happened.
+    /// 500. The cause was logged where it occurred.
     pub fn internal() -> Self {
         Self::detail(StatusCode::INTERNAL_SERVER_ERROR, "error", "A server error occurred.")
     }
@@ -249,14 +253,15 @@ impl ApiError {
         self
     }
 
-    /// Puts the code beside the detail in Django REST framework's shape, too, where SimpleJWT's clients look for it.
+    /// Adds the code beside the detail in Django REST framework's format as well, where SimpleJWT's clients
+    /// look for it.
     #[must_use]
     pub fn showing_code(mut self) -> Self {
         self.shows_code = true;
         self
     }
 
-    /// Says what to do instead, beside the text: as `hint` of problem details, and among the complaints about fields.
+    /// Adds a hint beside the text: as `hint` of problem details, or among the complaints by field.
     pub(crate) fn hinting(mut self, hint: Hint) -> Self {
         self.hint = Some(hint);
         self
@@ -266,13 +271,14 @@ impl ApiError {
         self.hint
     }
 
-    /// 400 because JSON was sent as a form, or the other way round. Which fields are missing then, [`among`](Self::among) adds.
+    /// 400 because JSON was sent as a form, or a form as JSON. [`among`](Self::among) adds the fields that
+    /// are missing as a result.
     pub(crate) fn misread(hint: Hint) -> Self {
         Self::fields(FieldErrors::one(NON_FIELD_ERRORS, FieldError::new("invalid", hint.text())))
             .hinting(hint)
     }
 
-    /// Complains of these fields, too, if the body was [misread](Self::misread): none of them was there.
+    /// Adds complaints about these fields if the body was [misread](Self::misread): none of them was found.
     pub(crate) fn among(mut self, required: impl FnOnce() -> Vec<String>) -> Self {
         if let (Some(Hint::JsonAsForm), Complaint::Fields(errors)) = (self.hint, &mut self.complaint) {
             for field in required() {
@@ -300,8 +306,9 @@ impl ApiError {
         &self.code
     }
 
-    /// The answer in the shape that the client accepts: RFC 9457 if `Accept` names `application/problem+json` (with a
-    /// weight that is not 0 and not below that of `application/json`), else Django REST framework's.
+    /// The response in the format that the client accepts: RFC 9457 if `Accept` names
+    /// `application/problem+json` (with a weight that is not 0 and not below that of `application/json`),
+    /// otherwise Django REST framework's.
     pub fn render(self, request: &HeaderMap) -> Response {
         self.respond(Self::is_problem_wanted(request))
     }
@@ -366,7 +373,7 @@ fn rendered(body: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(body).expect("texts and numbers are JSON")
 }
 
-/// A challenge that says why (RFC 6750, section 3).
+/// A challenge with an error code (RFC 6750, section 3).
 fn challenge(error: &str, why: Hint) -> (http::HeaderName, HeaderValue) {
     let text = format!("Bearer realm=\"api\", error=\"{error}\", error_description=\"{}\"", why.text());
     let plain = HeaderValue::from_static("Bearer realm=\"api\"");
@@ -379,7 +386,7 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// The complaint about a login, in Django REST framework's shape, with the text of the article.
+/// The error of a login, in Django REST framework's format, with the text of the article.
 fn wrong_credentials() -> ApiError {
     let complaint = FieldError::new("authorization", LoginError::WrongCredentials.to_string());
     ApiError::fields(FieldErrors::one(NON_FIELD_ERRORS, complaint))
@@ -499,7 +506,8 @@ impl From<StoreError> for ApiError {
     }
 }
 
-/// Logs why, but the same only once a minute: while a database is gone every request would say it.
+/// Logs the reason, but each reason at most once a minute: while a database is unavailable every request
+/// would log it.
 fn log_unavailable(why: &Arc<str>) {
     static LOGGED: Mutex<Vec<(Instant, Arc<str>)>> = Mutex::new(Vec::new());
     let mut logged = LOGGED.lock();

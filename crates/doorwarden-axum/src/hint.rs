@@ -1,8 +1,8 @@
-//! What a client should do instead: said beside an error, whose own text is the article's.
+//! Hints for clients, sent beside an error, whose own text is the article's.
 
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
-/// A mistake that is common enough to be told.
+/// A mistake that is common enough for a hint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Hint {
     JsonAsForm,
@@ -19,7 +19,7 @@ pub(crate) enum Hint {
 impl Hint {
     const COUNT: usize = 9;
 
-    /// In characters that `error_description` may have (RFC 6750, section 3).
+    /// The text in characters that `error_description` may have (RFC 6750, section 3).
     pub(crate) const fn text(self) -> &'static str {
         match self {
             Self::JsonAsForm => {
@@ -41,16 +41,16 @@ impl Hint {
     }
 }
 
-/// Says of each mistake at most once a minute that it was made.
+/// Logs each mistake at most once a minute.
 #[derive(Debug, Default)]
 pub(crate) struct Said([AtomicI64; Hint::COUNT]);
 
 impl Said {
-    /// Whether it is to be said at this time, in seconds.
+    /// Whether the mistake is to be logged at this time, in seconds.
     pub(crate) fn is_due(&self, hint: Hint, now: i64) -> bool {
         let next = &self.0[hint as usize];
         let due = next.load(Relaxed);
-        // After a step back of the clock it is said once too often rather than not for long.
+        // If the clock steps back, the mistake is logged once too often rather than suppressed for long.
         (now >= due || due - now > 60) && next.compare_exchange(due, now + 60, Relaxed, Relaxed).is_ok()
     }
 }

@@ -1,4 +1,4 @@
-//! Layers that let only some users through.
+//! Layers that admit only some users.
 
 use crate::around::{Around, Decide, Inner};
 use crate::auth::Auth;
@@ -11,7 +11,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use tower_layer::Layer;
 
-/// Who is let through.
+/// Which users are admitted.
 #[derive(Debug, Clone)]
 pub(crate) enum Requirement {
     User,
@@ -29,7 +29,8 @@ impl Requirement {
     }
 }
 
-/// Lets only some users through: 401 without a user, 403 if they may not. Made by [`Auth::require_user`] and its like.
+/// Admits only some users: 401 without a user, 403 for a user who is not permitted. Made by
+/// [`Auth::require_user`] and its like.
 #[derive(Debug, Clone)]
 pub struct RequireLayer {
     auth: Auth,

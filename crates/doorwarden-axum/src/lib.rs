@@ -1,5 +1,5 @@
-//! Doorwarden for axum: the endpoints, extractors for the current user, layers that let only some users through, error
-//! shapes, the OpenAPI document.
+//! Doorwarden for axum: the endpoints, extractors for the current user, layers that admit only some users,
+//! error formats, the OpenAPI document.
 //!
 //! Applications use it through the crate `doorwarden`, which also opens the database.
 

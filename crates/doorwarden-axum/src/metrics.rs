@@ -1,4 +1,4 @@
-//! What is counted, and how Prometheus reads it.
+//! Metrics, in the text format of Prometheus.
 
 use crate::error::ApiError;
 use crate::settings::Endpoint;
@@ -8,16 +8,16 @@ use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-/// Upper bounds of the buckets, in microseconds.
+/// Upper bounds of the histogram's buckets, in microseconds.
 const BOUNDS: [u64; 11] = [100, 250, 500, 1_000, 2_500, 5_000, 10_000, 50_000, 250_000, 1_000_000, 5_000_000];
 
-/// The statuses that are counted one by one; the last place is for all others.
+/// The statuses that have their own counters; the last place is for all others.
 const STATUSES: [&str; 16] = [
     "200", "201", "204", "304", "400", "401", "403", "404", "405", "408", "413", "415", "429", "500", "503",
     "other",
 ];
 
-/// How a flow ended: `ok`, or the code of its error. The last place is for all others.
+/// The outcome of a flow: `ok`, or the code of its error. The last place is for all others.
 const OUTCOMES: [&str; 30] = [
     "ok",
     "invalid",
@@ -62,7 +62,7 @@ impl Outcome {
         Self(OUTCOMES.iter().position(|known| *known == name).unwrap_or(OUTCOMES.len() - 1))
     }
 
-    /// Of an answer that the endpoint wrote itself.
+    /// The outcome of a response that the endpoint produced itself.
     pub(crate) fn of_status(status: StatusCode) -> Self {
         match status.as_u16() {
             ..400 => Self::OK,
@@ -83,7 +83,7 @@ impl Outcome {
     }
 }
 
-/// What became of one operation's requests, a counter for each of [`OUTCOMES`].
+/// The outcomes of one operation's requests, a counter for each of [`OUTCOMES`].
 #[derive(Debug)]
 struct Outcomes {
     /// The stable name of the operation.
@@ -91,19 +91,19 @@ struct Outcomes {
     counters: [AtomicU64; OUTCOMES.len()],
 }
 
-/// Counters of requests. Plain atomics, and few: a family with text labels costs more than checking a token.
+/// Counters of requests. Few plain atomics: a family with text labels costs more than verifying a token.
 #[derive(Debug)]
 pub struct Metrics {
     begun: AtomicU64,
-    /// Begun, and left by the client before the end.
+    /// Requests that the client abandoned before the response.
     abandoned: AtomicU64,
-    /// By the class of the status and the time that it took.
+    /// Requests by the class of their status and by duration.
     answered: [[AtomicU64; BOUNDS.len() + 1]; 5],
     micros: AtomicU64,
     panics: AtomicU64,
     /// By endpoint and status, in the orders of [`Endpoint::ALL`] and [`STATUSES`].
     by_endpoint: [[AtomicU64; STATUSES.len()]; Endpoint::ALL.len()],
-    /// One for each operation, in the order of the table.
+    /// One entry for each operation, in the order of the table.
     flows: Vec<Outcomes>,
 }
 
@@ -124,7 +124,7 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Counts a request; the answer is its number.
+    /// Counts a request and returns its number.
     pub(crate) fn begin(&self) -> u64 {
         self.begun.fetch_add(1, Relaxed)
     }
@@ -141,13 +141,13 @@ impl Metrics {
         self.micros.fetch_add(micros, Relaxed);
     }
 
-    /// An endpoint answered.
+    /// Counts the response of an endpoint.
     pub(crate) fn answered(&self, endpoint: Endpoint, status: StatusCode) {
         let place = STATUSES.iter().position(|known| *known == status.as_str()).unwrap_or(STATUSES.len() - 1);
         self.by_endpoint[endpoint as usize][place].fetch_add(1, Relaxed);
     }
 
-    /// The operation of this number ended.
+    /// Counts the outcome of the operation with this number.
     pub(crate) fn ended(&self, operation: usize, outcome: Outcome) {
         self.flows[operation].counters[outcome.0].fetch_add(1, Relaxed);
     }
@@ -156,7 +156,7 @@ impl Metrics {
         self.panics.fetch_add(1, Relaxed);
     }
 
-    /// In Prometheus' text format, with the state of the parts that flows work with.
+    /// The metrics in Prometheus' text format, including the state of the components that the flows use.
     pub(crate) fn render(&self, context: &Context) -> String {
         let mut text = String::with_capacity(4096);
         self.requests(&mut text);
@@ -192,7 +192,7 @@ impl Metrics {
         text
     }
 
-    /// Only what happened: most pairs of labels never do.
+    /// Only series that are not 0: most combinations of labels never occur.
     fn endpoints(&self, text: &mut String) {
         let name = "doorwarden_responses_total";
         let _ = writeln!(text, "# HELP {name} Answers of an endpoint, by status.\n# TYPE {name} counter");

@@ -1,5 +1,5 @@
-//! The outermost layer. One small layer of our own in place of nine: on a request that takes microseconds, each general layer costs more
-//! than checking its token does.
+//! The outermost layer. One layer instead of nine general ones: on a request that takes microseconds, each
+//! general layer costs more than verifying its token.
 
 use crate::auth::Auth;
 use crate::cors::Grant;
@@ -21,19 +21,20 @@ use std::time::Instant;
 use tower_layer::Layer;
 use tower_service::Service;
 
-/// The most header fields of a request.
+/// The maximum number of header fields of a request.
 const MAX_FIELDS: usize = 100;
-/// The most bytes of all header fields.
+/// The maximum size of all header fields, in bytes.
 const MAX_HEADER_BYTES: usize = 16 * 1024;
-/// The most bytes of the request's target.
+/// The maximum size of the request target, in bytes.
 const MAX_URI_BYTES: usize = 8 * 1024;
 
-/// What a preflight of a path that does not exist is told, so that the page gets to see that it does not.
+/// The allowed methods in the response to a preflight of a path that does not exist, so that the page can
+/// read the 404.
 const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, PUT, PATCH, DELETE");
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// How many header fields the middleware adds, by default.
+/// The number of header fields that the middleware adds by default.
 pub(crate) const HEADERS: usize = 6;
 
 /// Made by [`Auth::layer`].
@@ -52,13 +53,13 @@ impl MiddlewareLayer {
         Self(Arc::new(Shared { auth, ids }))
     }
 
-    /// Around what needs no extractors.
+    /// Wraps services that need no extractors.
     pub(crate) fn around<S>(self, inner: S) -> Middleware<S> {
         Middleware { inner, auth: None, shared: self.0 }
     }
 }
 
-/// Numbers that look random and do not repeat: a counter from a random start, stirred.
+/// Numbers that look random and do not repeat: a counter with a random start, mixed.
 #[derive(Debug)]
 struct RequestIds {
     start: u64,
@@ -143,14 +144,14 @@ impl<F: Future<Output = Result<Response, Infallible>>> Future for ResponseFuture
     }
 }
 
-/// A request that is being answered. Counted also if the client goes away before the end.
+/// A request in progress. It is counted even if the client disconnects before the end.
 struct InFlight {
     shared: Arc<Shared>,
     at: Instant,
     id: HeaderValue,
     method: Method,
     problem: bool,
-    /// For errors that no endpoint answers, which would tell other origins themselves.
+    /// For errors outside of endpoints, which would otherwise lack CORS headers.
     grant: Option<Grant>,
     is_preflight: bool,
     status: Option<StatusCode>,
@@ -178,7 +179,7 @@ impl InFlight {
         self.refusal(ApiError::internal())
     }
 
-    /// An error that no endpoint answers.
+    /// An error outside of endpoints.
     fn refusal(&self, error: ApiError) -> Response {
         let mut response = error.respond(self.problem);
         if let Some(grant) = &self.grant {
@@ -187,7 +188,7 @@ impl InFlight {
         response
     }
 
-    /// Bare errors of the router get a body. What its layers said beside stays.
+    /// Gives empty errors of the router a body, keeping the headers that its layers added.
     fn named(&self, response: Response) -> Response {
         if response.headers().contains_key(header::CONTENT_TYPE) {
             return response;

@@ -1,4 +1,4 @@
-//! The services that may ask about tokens and revoke them.
+//! The services that may introspect and revoke tokens.
 
 use base64_simd::STANDARD;
 use http::HeaderMap;
@@ -10,8 +10,8 @@ use std::collections::HashMap;
 use std::fmt;
 use subtle::{Choice, ConstantTimeEq};
 
-/// Services by their id, each with the SHA-256 of its secret. A fast hash does because secrets are random, not chosen: at least
-/// 16 random bytes, such as from `openssl rand -hex 32`.
+/// Services by their client id, each with the SHA-256 of its secret. A fast hash suffices because the secrets
+/// are random, not chosen: at least 16 random bytes, such as from `openssl rand -hex 32`.
 ///
 /// ```
 /// use doorwarden_axum::OauthClients;
@@ -30,10 +30,10 @@ pub struct OauthClients(HashMap<String, [u8; 32]>);
 pub struct NotSha256;
 
 impl OauthClients {
-    /// Lets a service in under this id, with the SHA-256 of its secret in hexadecimal digits.
+    /// Adds a service with this id and the SHA-256 of its secret in hexadecimal digits.
     ///
     /// # Errors
-    /// [`NotSha256`].
+    /// [`NotSha256`] if the text is not a SHA-256 in hexadecimal digits.
     pub fn add(&mut self, id: impl Into<String>, sha256: &str) -> Result<(), NotSha256> {
         if sha256.len() != 64 || !sha256.is_ascii() {
             return Err(NotSha256);
@@ -46,8 +46,9 @@ impl OauthClients {
         Ok(())
     }
 
-    /// The id of the service that makes a request with HTTP Basic (RFC 6749, section 2.3.1), if it is one and knows its
-    /// secret. RFC 6749 sends both words in the form of `application/x-www-form-urlencoded`, and many clients send them as they are.
+    /// The id of the service that authenticates a request with HTTP Basic (RFC 6749, section 2.3.1), if its
+    /// id and secret are valid. RFC 6749 encodes both as `application/x-www-form-urlencoded`, but many
+    /// clients send them unencoded.
     pub(crate) fn authenticate(&self, headers: &HeaderMap) -> Option<String> {
         let mut values = headers.get_all(AUTHORIZATION).iter();
         let (Some(value), None) = (values.next(), values.next()) else { return None };
@@ -58,7 +59,7 @@ impl OauthClients {
         let pair = String::from_utf8(STANDARD.decode_to_vec(encoded.trim()).ok()?).ok()?;
         let (id, secret) = pair.split_once(':')?;
         let (decoded_id, decoded_secret) = (form_decoded(id), form_decoded(secret));
-        // Both are computed, whichever fits.
+        // Both are computed, whichever matches.
         let as_sent = self.fits(id, secret);
         let as_decoded = self.fits(&decoded_id, &decoded_secret);
         match (as_sent.into(), as_decoded.into()) {
@@ -68,19 +69,19 @@ impl OauthClients {
         }
     }
 
-    /// Whether this is the secret of a service of this id.
+    /// Whether this is the secret of the service with this id.
     pub(crate) fn knows(&self, id: &str, secret: &str) -> bool {
         self.fits(id, secret).into()
     }
 
     fn fits(&self, id: &str, secret: &str) -> Choice {
-        // An unknown id costs what a known one does.
+        // An unknown id takes as long as a known one.
         let (known, expected) = self.0.get(id).map_or((0, [0; 32]), |hash| (1, *hash));
         Sha256::digest(secret).as_slice().ct_eq(&expected) & Choice::from(known)
     }
 }
 
-/// A word without its form; what has none is taken as it is.
+/// The decoded form of a credential; one that is not encoded is returned unchanged.
 fn form_decoded(text: &str) -> String {
     let blank = text.replace('+', " ");
     percent_decode_str(&blank).decode_utf8().map_or_else(|_| text.to_owned(), Cow::into_owned)

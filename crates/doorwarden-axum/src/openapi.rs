@@ -1,5 +1,5 @@
-//! The OpenAPI 3.1 document, made from the table of endpoints, so that it knows what was moved or left out and which fields the
-//! application declared.
+//! The OpenAPI 3.1 document, generated from the table of endpoints, so that it reflects endpoints that were
+//! moved or left out and the fields that the application declared.
 
 use crate::endpoint::{Described, Endpoint, Operation, Permission, Problem, Shape, Types};
 use crate::error::{ByField, Detail, OauthError, ProblemDetails};
@@ -56,7 +56,8 @@ pub(crate) fn document(context: &Context, settings: &HttpSettings) -> Bytes {
     document.to_string().into()
 }
 
-/// Where the paths begin: the issuer, which is the public address, also behind a proxy that takes a prefix away.
+/// The base URL of the paths: the issuer, which is the public URL, including behind a proxy that strips a
+/// prefix.
 fn server(context: &Context) -> &str {
     let issuer = context.settings.access.issuer.trim_end_matches('/');
     match issuer.starts_with("https://") || issuer.starts_with("http://") {
@@ -65,14 +66,14 @@ fn server(context: &Context) -> &str {
     }
 }
 
-/// The members that the body of an operation must have.
+/// The required members of the body of an operation.
 pub(crate) fn required(context: &Context, settings: &HttpSettings, operation: &Operation) -> Vec<String> {
     let schema = body(context, settings, operation);
     let required = schema["required"].as_array();
     required.into_iter().flatten().filter_map(|name| name.as_str().map(str::to_owned)).collect()
 }
 
-/// Whether the body of an operation must have any members.
+/// Whether the body of an operation has required members.
 fn needs_members(context: &Context, settings: &HttpSettings, operation: &Operation) -> bool {
     let schema = body(context, settings, operation);
     schema.get("required").is_some() || schema.get("minProperties").is_some()
@@ -122,7 +123,7 @@ fn operation(context: &Context, settings: &HttpSettings, operation: &Operation, 
     described
 }
 
-/// The answers by status: those of the operation's own type, then its errors.
+/// The responses by status: those of the operation's own type, then its errors.
 fn responses(operation: &Operation, types: &mut Types) -> Value {
     let mut all = Map::new();
     for (described, meaning) in (operation.answers)(types).into_iter().zip(operation.meanings) {
@@ -139,13 +140,13 @@ fn responses(operation: &Operation, types: &mut Types) -> Value {
             }
             _ => failure(&of_status, types),
         };
-        // A status that is no error here, as 503 of the readiness is none, stays what it is.
+        // A status that is not an error here, such as 503 of the readiness endpoint, is kept.
         all.entry(name).or_insert(described);
     }
     Value::Object(all)
 }
 
-/// A response to errors that many operations have: its status, its name under `components/responses`, the errors.
+/// A response that many operations share: its status, its name under `components/responses`, the errors.
 type CommonResponse = (u16, &'static str, fn() -> Vec<&'static Problem>);
 
 fn of_status(status: u16) -> Vec<&'static Problem> {
@@ -200,7 +201,7 @@ fn answer(described: Described, meaning: &str) -> Value {
     answer
 }
 
-/// What errors of one status are answered with.
+/// The schema of the errors of one status.
 fn failure(errors: &[&Problem], types: &mut Types) -> Value {
     let headers: &[&str] = match errors.first().map(|error| error.status) {
         Some(401 | 403) => &["WWW-Authenticate"],
@@ -214,7 +215,7 @@ fn failure(errors: &[&Problem], types: &mut Types) -> Value {
     if has(Shape::Oauth) {
         schemas.push(types.output::<OauthError<'_>>());
     }
-    // The shape of fields has room for that of a detail.
+    // The schema of errors by field includes that of a detail.
     if has(Shape::Fields) {
         schemas.push(types.output::<ByField<'_>>());
     } else if has(Shape::Detail) {
@@ -233,7 +234,8 @@ fn failure(errors: &[&Problem], types: &mut Types) -> Value {
     json!({"description": lines.join("\n\n"), "headers": header_references(headers), "content": content})
 }
 
-/// Adds to the schemas what is decided at run time: the declared fields, the rules for passwords, whether refresh tokens are cookies.
+/// Adds to the schemas what is decided at run time: declared fields, password rules, and whether refresh
+/// tokens are cookies.
 fn adapt(context: &Context, settings: &HttpSettings, types: &mut Types) {
     let policy = &context.settings.password_policy;
     if let Some(password) = types.named("NewPassword") {

@@ -1,4 +1,4 @@
-//! Pages that a server renders: the session token in a cookie, and a way to the login page.
+//! Server-rendered pages: the session token in a cookie, and a redirect to the login page.
 
 use crate::around::{Around, Decide, Inner};
 use crate::auth::Auth;
@@ -15,30 +15,33 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use tower_layer::Layer;
 
-/// The prefix makes browsers insist on `Secure`, on `Path=/`, and on no `Domain` (RFC 6265bis, section 4.1.3.2).
+/// The prefix makes browsers insist on `Secure`, on `Path=/`, and on no `Domain` (RFC 6265bis, section
+/// 4.1.3.2).
 const NAME: &str = "__Host-doorwarden-session";
-/// `Lax`, so that who follows a link from elsewhere is still logged in.
+/// `Lax`, so that a user who follows a link from another site is still logged in.
 const ATTRIBUTES: &str = "HttpOnly; Secure; SameSite=Lax; Path=/";
-/// What may stand in a query as it is.
+/// The characters that need no encoding in a query.
 const IN_QUERY: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 impl Auth {
-    /// A layer that finds the user by the cookie of [`set_session_cookie`](Self::set_session_cookie), where a request has no
-    /// `Authorization`. It goes around everything that wants to know the user, and inside [`layer`](Self::layer).
+    /// A layer that authenticates the user by the cookie of [`set_session_cookie`](Self::set_session_cookie)
+    /// if a request has no `Authorization`. It wraps every service that needs the user, and goes inside
+    /// [`layer`](Self::layer).
     ///
-    /// A token that is refused makes a visitor of its bearer, not an error, and its cookie is taken away. In a request that changes
-    /// something (`POST` and its like) the cookie counts only if the browser says that it comes from a page of this origin: a form of
-    /// another site finds nobody logged in, so forms need no secret value of their own against forgery (CSRF).
+    /// If the token is not valid, the request goes on without a user rather than with an error, and the
+    /// cookie is removed. For a request that changes something (`POST` and its like) the cookie is used only
+    /// if the browser reports that the request comes from a page of this origin: a form on another site finds
+    /// no user logged in, so forms need no CSRF token.
     pub fn session_cookie(&self) -> SessionCookieLayer {
         SessionCookieLayer { auth: self.clone() }
     }
 
-    /// The value of `Set-Cookie` that keeps a session token in a browser as long as a session may last. The browser sends it over HTTPS
-    /// and to `localhost` only, and shows it to no script.
+    /// The value of `Set-Cookie` that stores a session token in a browser for as long as a session may last.
+    /// The browser sends the cookie only over HTTPS and to `localhost`, and hides it from scripts.
     ///
     /// # Panics
-    /// If the text is no token that this instance made: it has a character that no token has.
+    /// If the text is not a token of this instance because it has a character that no token has.
     pub fn set_session_cookie(&self, token: &str) -> HeaderValue {
         let seconds = self.context().settings.session.lifetime.as_secs();
         assert!(
@@ -49,25 +52,28 @@ impl Auth {
             .expect("plain ASCII")
     }
 
-    /// The value of `Set-Cookie` that takes it away, for a log-out.
+    /// The value of `Set-Cookie` that removes the session cookie, for a logout.
     pub fn remove_session_cookie(&self) -> HeaderValue {
         HeaderValue::from_str(&format!("{NAME}=; Max-Age=0; {ATTRIBUTES}")).expect("plain ASCII")
     }
 
-    /// A layer that lets only users through and sends everybody else to the login page (303), as Django's `login_required`. A page that
-    /// was asked for stands in the parameter `next`; check it with [`safe_next`] before you go there.
+    /// A layer that admits only users and redirects all other requests to the login page (303), as Django's
+    /// `login_required`. The requested page is in the parameter `next`; check it with [`safe_next`] before
+    /// redirecting to it.
     pub fn login_required(&self, login_page: impl Into<Arc<str>>) -> LoginRequiredLayer {
         LoginRequiredLayer { auth: self.clone(), login_page: login_page.into() }
     }
 }
 
-/// Where to go after a login: `next` if it is a path of this site, else `/`. Whoever made the link to the login page chose `next`.
+/// The path to redirect to after a login: `next` if it is a path of this site, otherwise `/`. The author of
+/// the link to the login page chose `next`.
 ///
 /// ```
 /// use doorwarden_axum::page::safe_next;
 ///
 /// assert_eq!(safe_next("/feed?page=2"), "/feed?page=2");
-/// for elsewhere in ["https://evil.test/", "//evil.test", "/\\evil.test", "/\t/evil.test", "javascript:alert(1)", ""] {
+/// for elsewhere in ["https://evil.test/", "//evil.test", "/\\evil.test", "/\t/evil.test", "javascript:alert(1)", ""]
+/// {
 ///     assert_eq!(safe_next(elsewhere), "/");
 /// }
 /// ```
@@ -117,13 +123,13 @@ impl Decide for SessionCookieLayer {
     }
 }
 
-/// The token of the cookie, where it counts.
+/// The token of the cookie, if the cookie may be used for this request.
 fn token(method: &Method, headers: &HeaderMap) -> Option<String> {
     let is_safe = [Method::GET, Method::HEAD, Method::OPTIONS].contains(method);
     if headers.contains_key(AUTHORIZATION) || !(is_safe || is_same_origin(headers)) {
         return None;
     }
-    // By bytes: what another cookie holds must not matter.
+    // Compared as bytes: the contents of other cookies must not matter.
     let pairs = headers.get_all(COOKIE).iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
     let value = pairs
         .map(<[u8]>::trim_ascii)
@@ -179,7 +185,7 @@ fn to_login(page: &str, next: Option<&str>) -> Response {
 }
 
 impl Auth {
-    /// Whose a token is.
+    /// The user of a token.
     async fn verify(&self, token: &str) -> Result<CurrentUser, ApiError> {
         Ok(CurrentUser::new(authenticate(self.context(), token, ShownTo::Application).await?, self.clone()))
     }

@@ -1,4 +1,4 @@
-//! Refresh tokens in a cookie, for browsers: no script can read it, and no other site can use it.
+//! Refresh tokens in a cookie, for browsers: no script can read the cookie, and no other site can use it.
 
 use crate::body::media_type;
 use crate::cors::X_REQUESTED_WITH;
@@ -8,24 +8,25 @@ use doorwarden_core::error::{FieldError, FieldErrors};
 use http::header::{COOKIE, HOST, ORIGIN};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-/// The prefix makes browsers insist on `Secure`, on `Path=/`, and on no `Domain` (RFC 6265bis, section 4.1.3.2).
+/// The prefix makes browsers insist on `Secure`, on `Path=/`, and on no `Domain` (RFC 6265bis, section
+/// 4.1.3.2).
 const NAME: &str = "__Host-doorwarden-refresh";
 const ATTRIBUTES: &str = "HttpOnly; Secure; SameSite=Strict; Path=/";
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Where a refresh token travels.
+/// How a refresh token is transported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Transport {
     Body,
     Cookie,
 }
 
-/// How the client of a login gets its refresh token.
+/// How the client of a login receives its refresh token.
 ///
 /// # Errors
-/// 403 if another site sent the request: it could log its victim in to somebody else's account. 400 if it may, but its browser would
-/// not keep the cookie.
+/// 403 if another site sent the request, which could log the user in to the attacker's account. 400 if the
+/// request is allowed, but the browser would not store the cookie.
 pub(crate) fn transport(settings: &HttpSettings, headers: &HeaderMap) -> Result<Transport, ApiError> {
     if !is_expected(settings, headers) {
         return Ok(Transport::Body);
@@ -41,12 +42,13 @@ pub(crate) fn transport(settings: &HttpSettings, headers: &HeaderMap) -> Result<
     Ok(Transport::Cookie)
 }
 
-/// Whether the client of a request is a browser that gets its refresh token as a cookie.
+/// Whether the client of a request is a browser that receives its refresh token as a cookie.
 pub(crate) fn is_expected(settings: &HttpSettings, headers: &HeaderMap) -> bool {
     settings.refresh_cookie && (headers.contains_key(ORIGIN) || headers.contains_key(SEC_FETCH_SITE))
 }
 
-/// What is wrong with a request that brings a refresh token neither in its body nor as a cookie, of which one is expected or not.
+/// The error of a request whose refresh token is neither in the body nor in a cookie; `is_expected` says
+/// whether a cookie is expected.
 pub(crate) fn missing(is_expected: bool) -> ApiError {
     if !is_expected {
         return ApiError::fields(FieldErrors::one("refresh", FieldError::required()));
@@ -55,7 +57,7 @@ pub(crate) fn missing(is_expected: bool) -> ApiError {
     ApiError::unauthorized("refresh_cookie_missing", text).showing_code()
 }
 
-/// The refresh token of the cookie, if the setting is on and there is one.
+/// The refresh token of the cookie, if the setting is enabled and the cookie is present.
 ///
 /// # Errors
 /// 403 if another site may have sent the request.
@@ -68,7 +70,8 @@ pub(crate) fn read(settings: &HttpSettings, headers: &HeaderMap) -> Result<Optio
     Ok(Some(token))
 }
 
-/// The value of our cookie. Others are bytes that nobody looks at: whoever serves another host of the site can set what is no text.
+/// The value of the refresh cookie. Other cookies are not decoded: another host of the site can set cookies
+/// that are not text.
 fn find(headers: &HeaderMap) -> Option<String> {
     let lines = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes);
     let mut values = lines.flat_map(|line| line.split(|byte| *byte == b';')).filter_map(|pair| {
@@ -88,8 +91,8 @@ pub(crate) fn remove() -> HeaderValue {
     HeaderValue::from_str(&format!("{NAME}=; Max-Age=0; {ATTRIBUTES}")).expect("plain ASCII")
 }
 
-/// Two things that a page of another site cannot do without being asked (CORS preflight), and the browser's own word about where
-/// the request comes from.
+/// Two properties that a page of another site cannot give a request without a CORS preflight, and the
+/// browser's own report of where the request comes from.
 fn guard(settings: &HttpSettings, headers: &HeaderMap) -> Result<(), ApiError> {
     let is_json = media_type(headers).eq_ignore_ascii_case("application/json");
     let is_deliberate = is_json || headers.contains_key(X_REQUESTED_WITH);
@@ -100,7 +103,7 @@ fn guard(settings: &HttpSettings, headers: &HeaderMap) -> Result<(), ApiError> {
     Err(ApiError::detail(StatusCode::FORBIDDEN, "csrf_failed", text))
 }
 
-/// Whether the browser says that a page of this origin sent the request.
+/// Whether the browser reports that a page of this origin sent the request.
 pub(crate) fn is_same_origin(headers: &HeaderMap) -> bool {
     if let Some(site) = headers.get(SEC_FETCH_SITE) {
         return site == "same-origin";

@@ -1,4 +1,4 @@
-//! What an application may decide about the HTTP interface.
+//! The settings of the HTTP interface.
 
 pub use crate::endpoint::Endpoint;
 use crate::oauth_client::OauthClients;
@@ -8,28 +8,31 @@ use ipnet::IpNet;
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// Every decision, with its default.
+/// All settings, with their defaults.
 #[derive(Debug, Clone)]
 pub struct HttpSettings {
     /// Endpoints that were moved (`Some`) or left out (`None`).
     pub endpoints: HashMap<Endpoint, Option<String>>,
-    /// Which other origins may call from a browser. By default none.
+    /// The other origins that may call from a browser. None by default.
     pub cors: Option<CorsSettings>,
-    /// Proxies whose `X-Forwarded-For` is believed, or without it their `Forwarded` (RFC 7239). By default none.
+    /// Proxies whose `X-Forwarded-For`, or without it `Forwarded` (RFC 7239), is trusted. None by default.
     pub trusted_proxies: Vec<IpNet>,
-    /// Whether browsers get refresh tokens as a cookie that scripts cannot read, instead of in the body. By default not.
+    /// Whether browsers receive refresh tokens as a cookie that scripts cannot read, instead of in the body.
+    /// Disabled by default.
     ///
-    /// The cookie is `__Host-doorwarden-refresh` (`HttpOnly`, `Secure`, `SameSite=Strict`). It counts only in a request that has
-    /// `X-Requested-With` or a JSON body, and comes from this origin or one that [`CorsSettings`] name. Clients that are no browsers
-    /// (neither `Origin` nor `Sec-Fetch-Site`) go on as without it.
+    /// The cookie is `__Host-doorwarden-refresh` (`HttpOnly`, `Secure`, `SameSite=Strict`). It is accepted
+    /// only in a request that has `X-Requested-With` or a JSON body, and comes from this origin or one that
+    /// [`CorsSettings`] name. For clients other than browsers (neither `Origin` nor `Sec-Fetch-Site`) nothing
+    /// changes.
     pub refresh_cookie: bool,
-    /// What stands on every answer of the [`layer`](crate::Auth::layer) that does not have its own. By default what is right for an interface:
-    /// a page of the application's own needs a `Content-Security-Policy` that lets its styles and scripts be, here or on its own answer.
+    /// Headers that the [`layer`](crate::Auth::layer) adds to every response that does not set them itself.
+    /// The defaults suit an API: a page of the application needs a `Content-Security-Policy` that allows its
+    /// styles and scripts, here or on its own response.
     pub headers: HeaderMap,
-    /// The services that may call `/oauth/revoke` and `/oauth/introspect`. By default none.
+    /// The services that may call `/oauth/revoke` and `/oauth/introspect`. None by default.
     pub oauth_clients: OauthClients,
-    /// How far in the future `exp` of an introspection answer lies at most, so that services that keep answers until then hear of the
-    /// end of a session. By default 60 s.
+    /// The maximum time from now to `exp` of an introspection response, so that services that cache responses
+    /// until then notice the end of a session. 60 s by default.
     pub introspection_lifetime: Duration,
 }
 
@@ -60,30 +63,31 @@ impl Default for HttpSettings {
 /// Cross-origin requests from browsers.
 #[derive(Debug, Clone, Default)]
 pub struct CorsSettings {
-    /// The origins that may call, exactly as a browser sends them (`https://app.example.com`). `*` lets every origin call,
-    /// without cookies.
+    /// The origins that may call, exactly as a browser sends them (`https://app.example.com`). `*` allows
+    /// every origin, without credentials.
     pub origins: Vec<HeaderValue>,
 }
 
 /// An endpoint was moved to a path where it cannot be served.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EndpointPathError {
-    /// It is no path.
+    /// The path is not valid.
     #[error("{0:?} cannot be at {1:?}: a path begins with / and has no empty part, blank, ? or #")]
     NoPath(Endpoint, String),
-    /// It has other parameters than the endpoint's own.
+    /// The path has other parameters than the endpoint's own.
     #[error("{0:?} cannot be at {1:?}: it needs the parameters of {default} once each, and whole parts for them", default = .0.default_path())]
     Parameters(Endpoint, String),
-    /// Two endpoints would be at one path.
+    /// Two endpoints would have the same path.
     #[error("{0:?} and {1:?} cannot both be at {2:?}")]
     Twice(Endpoint, Endpoint, String),
 }
 
 impl HttpSettings {
-    /// Whether every endpoint can be served where it lies.
+    /// Checks that every endpoint can be served at its path.
     ///
     /// # Errors
-    /// [`EndpointPathError`].
+    /// [`EndpointPathError`] if a path is not valid, has other parameters than the endpoint's own, or is used
+    /// twice.
     pub fn check_paths(&self) -> Result<(), EndpointPathError> {
         let mut taken: HashMap<String, Endpoint> = HashMap::new();
         for endpoint in Endpoint::ALL {
@@ -119,7 +123,7 @@ impl HttpSettings {
         Ok(())
     }
 
-    /// Where an endpoint lies; `None` if it is left out.
+    /// The path of an endpoint; `None` if the endpoint is left out.
     pub fn path(&self, endpoint: Endpoint) -> Option<&str> {
         match self.endpoints.get(&endpoint) {
             Some(choice) => choice.as_deref(),

@@ -1,4 +1,4 @@
-//! Answers that do not end by themselves.
+//! Responses that do not end by themselves.
 
 use bytes::Bytes;
 use doorwarden_core::feed::Published;
@@ -9,22 +9,22 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// How many streams strangers may hold at a time, and as many again the services of `oauth.clients`. Each holds a connection, and little
-/// else.
+/// The maximum number of concurrent streams of anonymous clients, and again of the services of
+/// `oauth.clients`. Each stream holds a connection and little else.
 const PLACES: usize = 1024;
 
-/// How many of them one address may hold. Of IPv6 it is a network of 64 bits, which anybody has.
+/// The maximum number of streams of one address; of IPv6, of a network of 64 bits, which any client can have.
 const PER_ADDRESS: usize = 128;
 
-/// How long a stream lasts; the client comes again then. So a place that a vanished client holds becomes free.
+/// How long a stream lasts; then the client reconnects. This frees the place of a client that has vanished.
 pub(crate) const LIFETIME: Duration = Duration::from_mins(15);
 
-/// Who asks for a stream.
+/// The client that asks for a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Holder {
-    /// A service that has shown its secret.
+    /// A service that has authenticated.
     Known,
-    /// Somebody at this address, where it is known.
+    /// An anonymous client at this address, if the address is known.
     Stranger(Option<IpAddr>),
 }
 
@@ -56,12 +56,13 @@ impl Taken {
     }
 }
 
-/// The places for streams, and the word that ends them all.
+/// The places for streams, and the signal that ends all streams.
 #[derive(Debug)]
 pub(crate) struct Streams {
     taken: Arc<Mutex<Taken>>,
     ended: watch::Sender<bool>,
-    /// The newest statement as an event, and its tag: one for all streams, because a client that does not read keeps what it was sent.
+    /// The newest statement as an event, and its tag: shared by all streams, because a slow client keeps its
+    /// unsent events.
     event: Mutex<(String, Bytes)>,
 }
 
@@ -72,7 +73,7 @@ impl Default for Streams {
 }
 
 impl Streams {
-    /// A place, which is free again when it is dropped; `None` if there is none for this holder.
+    /// A place, which is freed when it is dropped; `None` if no place is left for this client.
     pub(crate) fn place(&self, holder: Holder) -> Option<Place> {
         let mut taken = self.taken.lock();
         if *taken.of(holder) >= PLACES {
@@ -115,7 +116,7 @@ impl Streams {
     }
 }
 
-/// A place that is taken.
+/// A place that is in use.
 #[derive(Debug)]
 pub(crate) struct Place {
     taken: Arc<Mutex<Taken>>,

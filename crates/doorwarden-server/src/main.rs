@@ -1,5 +1,5 @@
-//! The program: the service and its command line. Nothing here decides anything about accounts: every command calls the flows
-//! that HTTP calls.
+//! The program: the service and its command line. Nothing here decides anything about accounts: every command
+//! calls the flows that HTTP calls.
 
 // `output::tell` is the one way to people: it lets nothing through that a terminal would obey.
 #![deny(clippy::print_stderr)]

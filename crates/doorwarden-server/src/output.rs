@@ -1,5 +1,5 @@
-//! What commands say: on standard output sentences and tables for people on a terminal, or JSON for programs; on standard
-//! error what is beside it.
+//! What commands say: on standard output sentences and tables for people on a terminal, or JSON for programs;
+//! on standard error what is beside it.
 
 use crate::failure::Failure;
 use doorwarden::core::identity::text::is_control;
@@ -24,7 +24,8 @@ pub(crate) enum Style {
 }
 
 impl Output {
-    /// JSON when asked for, or when nobody is looking. Colour on a terminal, unless `NO_COLOR` is set (no-color.org).
+    /// JSON when asked for, or when nobody is looking. Colour on a terminal, unless `NO_COLOR` is set
+    /// (no-color.org).
     pub(crate) fn new(json: bool) -> Self {
         let terminal = std::io::stdout().is_terminal();
         let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
@@ -71,8 +72,8 @@ impl Output {
     }
 }
 
-/// A list, written as it comes: a table whose columns are as wide as its first page needs, or a JSON array with one
-/// element a line.
+/// A list, written as it comes: a table whose columns are as wide as its first page needs, or a JSON array
+/// with one element a line.
 pub(crate) struct List {
     out: Output,
     heading: &'static [&'static str],
@@ -143,7 +144,8 @@ pub(crate) fn json(value: &Value) -> Result<(), Failure> {
     line(&escaped(format!("{value:#}")))
 }
 
-/// Writes to standard error what people should know. Where nobody takes it, it is lost: nothing depends on it.
+/// Writes to standard error what people should know. Where nobody takes it, it is lost: nothing depends on
+/// it.
 pub(crate) fn tell(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{}", clean(text));
 }

@@ -40,8 +40,8 @@ pub struct PostgresDatabase {
     name: String,
 }
 
-/// A fresh database on the server that `DOORWARDEN_TEST_POSTGRES_URL` names (`scripts/postgres run` sets it). Without the
-/// variable, notes the test that runs as [skipped](skip) and returns `None`.
+/// A fresh database on the server that `DOORWARDEN_TEST_POSTGRES_URL` names (`scripts/postgres run` sets it).
+/// Without the variable, notes the test that runs as [skipped](skip) and returns `None`.
 ///
 /// ```no_run
 /// # async fn test() {
@@ -83,7 +83,8 @@ impl Drop for PostgresDatabase {
     fn drop(&mut self) {
         let (url, sql) =
             (self.admin_url.clone(), format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name));
-        // A thread, since this one may be running a runtime already. The server itself is thrown away after the tests.
+        // A thread, since this one may be running a runtime already. The server itself is thrown away after
+        // the tests.
         let dropped = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.map_err(|e| e.to_string())?.block_on(run(&url, &sql))

@@ -1,7 +1,7 @@
 use std::path::Path;
 
-/// Compares a part of a file of this repository with what was generated for it. With the environment variable `UPDATE_DOCS` the part is
-/// written instead.
+/// Compares a part of a file of this repository with what was generated for it. With the environment variable
+/// `UPDATE_DOCS` the part is written instead.
 ///
 /// The part stands between the texts `begin` and `end`, each of which is in the file once.
 ///

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// Far more than a change may take, so that a busy machine fails no test; how long it may take is a test of its own.
+/// Far more than a change may take, so that a busy machine fails no test; how long it may take is a test of
+/// its own.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A [`ChangeSink`] that keeps what it hears.

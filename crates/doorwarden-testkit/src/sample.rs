@@ -24,7 +24,8 @@ pub fn hash(word: &str) -> PasswordHash {
     PasswordHash::from_stored(format!("argon2$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ${word}"))
 }
 
-/// An active user called `name` with the address `name@example.com` and the password [`hash`]`(name)`, joined at [`NOON`].
+/// An active user called `name` with the address `name@example.com` and the password [`hash`]`(name)`, joined
+/// at [`NOON`].
 pub fn new_user(name: &str) -> NewUser {
     NewUser {
         username: Username::from_stored(name),
@@ -85,7 +86,8 @@ pub fn issued(session: Session) -> OpenSession {
     opening(session, Purpose::Issue, None, None)
 }
 
-/// To open this session by a login with the password that has this hash, or by one that also stores a better hash of it.
+/// To open this session by a login with the password that has this hash, or by one that also stores a better
+/// hash of it.
 pub fn login(session: Session, verified: PasswordHash, rehashed: Option<PasswordHash>) -> OpenSession {
     let password = PasswordProof { verified, rehashed, is_untrimmed: false };
     opening(session, Purpose::LogIn, Some(password), None)

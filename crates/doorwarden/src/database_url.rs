@@ -1,4 +1,4 @@
-//! Where the accounts lie, as text: one reading of it for the library, the service, the import and the doctor.
+//! The database URL: parsed in one place for the library, the service, the import and the doctor.
 
 use crate::BuildError;
 use doorwarden_core::store::Store;
@@ -10,10 +10,11 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// Where the accounts lie. `Debug` and errors show no password.
+/// The URL of the database. `Debug` and errors show no password.
 ///
-/// - `sqlite://PATH`, also `sqlite:PATH`: a file. `?mode=rwc`, the default, makes it if it is missing; `?mode=rw` does not. In the path
-///   `%20` is a space, and so on; `%`, `?` and `#` are written `%25`, `%3F` and `%23`.
+/// - `sqlite://PATH`, also `sqlite:PATH`: a file. `?mode=rwc`, the default, creates the file if it is missing;
+///   `?mode=rw` does not. The path is percent-encoded: `%20` is a space, and `%`, `?` and `#` are written
+///   `%25`, `%3F` and `%23`.
 /// - `postgres://USER:PASSWORD@HOST/DATABASE`, also `postgresql://…`: a libpq URL; see [`PostgresOptions`].
 ///
 /// ```
@@ -35,33 +36,33 @@ enum Place {
     Postgres,
 }
 
-/// The address of a database cannot be used.
+/// The database URL is not valid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DatabaseUrlError {
-    /// It begins with neither scheme.
+    /// The scheme is not known.
     #[error("the database URL must begin with sqlite:// and a path, or with postgres://")]
     Scheme,
     /// `sqlite://` without a path.
     #[error("the database URL names no file: sqlite://PATH")]
     NoPath,
-    /// `:memory:` and other ways to say it.
+    /// `:memory:` or another in-memory database.
     #[error("accounts are not kept in memory only: the database URL must name a file, sqlite://PATH")]
     InMemory,
     /// `mode=ro`.
     #[error("mode=ro cannot be used: Doorwarden writes to its database. Use mode=rw or mode=rwc")]
     ReadOnly,
-    /// Another mode, or two.
+    /// An unknown `mode`, or `mode` twice.
     #[error(
         "the mode of a SQLite database is rw (it is there) or rwc (it is made if it is missing), given once"
     )]
     Mode,
-    /// A parameter that only other programs know.
+    /// A parameter other than `mode`.
     #[error(
         "the parameter \"{0}\" of a SQLite URL is not known here, only mode is. hint: a question mark in the name of a file is written \
          %3F"
     )]
     Parameter(String),
-    /// A `%` without two hexadecimal digits, or bytes that are no text.
+    /// A `%` without two hexadecimal digits, or bytes that are not UTF-8.
     #[error(
         "the path in the database URL is not percent-encoded text. hint: a % in the name of a file is written %25"
     )]
@@ -127,7 +128,7 @@ fn sqlite(rest: &str) -> Result<Place, DatabaseUrlError> {
 }
 
 impl DatabaseUrl {
-    /// The file, if it is SQLite's.
+    /// The path of the file, if the database is SQLite.
     pub fn sqlite_path(&self) -> Option<&Path> {
         match &self.place {
             Place::Sqlite { path, .. } => Some(path),
@@ -135,18 +136,18 @@ impl DatabaseUrl {
         }
     }
 
-    /// Whether a SQLite file that is missing is an error; otherwise it is made.
+    /// Whether a missing SQLite file is an error; otherwise it is created.
     pub fn must_exist(&self) -> bool {
         matches!(self.place, Place::Sqlite { must_exist: true, .. })
     }
 
-    /// As it was given, password included.
+    /// The URL as given, including the password.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// Where earlier versions of Doorwarden looked for this file, if that was somewhere else: they took parameters and percent-encoding
-    /// for parts of its name.
+    /// The path where earlier versions of Doorwarden looked for this file, if it differs: they took
+    /// parameters and percent-encoding for parts of the file name.
     pub fn former_path(&self) -> Option<&Path> {
         let former = after_scheme(&self.text).map(Path::new)?;
         (self.sqlite_path() != Some(former)).then_some(former)

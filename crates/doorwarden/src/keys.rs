@@ -6,8 +6,8 @@ use doorwarden_core::keys::state::KeyState;
 use doorwarden_core::store::SigningKey;
 use std::sync::Arc;
 
-/// The keys of access tokens. They rotate by themselves; this is for looking and for emergencies. From
-/// [`Doorwarden::keys`](crate::Doorwarden::keys).
+/// The signing keys of access tokens, from [`Doorwarden::keys`](crate::Doorwarden::keys). Signing keys rotate
+/// automatically; these methods are for inspection and emergencies.
 #[derive(Debug, Clone)]
 pub struct Keys {
     context: Arc<Context>,
@@ -19,47 +19,50 @@ impl Keys {
         Self { context, origin }
     }
 
-    /// The stored keys and what each may do, by when they begin to sign.
+    /// The stored signing keys with their states, ordered by when they begin to sign.
     ///
     /// # Errors
-    /// [`KeysError::Store`].
+    /// [`KeysError::Store`] if the database operation failed.
     pub async fn list(&self) -> Result<Vec<(SigningKey, KeyState)>, KeysError> {
         signing_keys::reload(&self.context).await?;
         Ok(self.context.keys.list(self.context.now()))
     }
 
-    /// Lets the announced key of each offered algorithm sign before its time: as soon as verifiers have had the time to learn of it, which
-    /// is at once if it was announced long enough ago. Their `kid`s, in the order in which the algorithms are offered.
+    /// Lets the announced key of each offered algorithm sign early: as soon as verifiers have had time to
+    /// fetch it, which is at once if it was announced long enough ago. Returns the `kid` of each of these
+    /// keys, in the order in which the algorithms are offered.
     ///
     /// # Errors
-    /// [`KeysError`].
+    /// [`KeysError`] if a key could not be opened or created, or the database operation failed.
     pub async fn rotate(&self) -> Result<Vec<String>, KeysError> {
         signing_keys::rotate(&self.context, &self.origin).await
     }
 
-    /// Revokes a key that may have leaked: every token that it signed is refused by every instance within a second, the announced one
-    /// takes its place, and another one is announced. `false` if there is no such key, or it was revoked before.
+    /// Revokes a signing key that may have leaked: within a second every instance refuses all tokens that it
+    /// signed, the announced key takes its place, and another key is announced. `false` if there is no such
+    /// key, or it was revoked before.
     ///
     /// # Errors
-    /// [`KeysError`].
+    /// [`KeysError`] if a key could not be opened or created, or the database operation failed.
     pub async fn revoke(&self, kid: &str) -> Result<bool, KeysError> {
         signing_keys::revoke(&self.context, kid, &self.origin).await
     }
 
-    /// Revokes every key, without opening any: the secret key that has sealed them has leaked, or is lost. How many. Whoever can makes
-    /// new ones, which sign at once.
+    /// Revokes every signing key without opening any, because the secret key that sealed them has leaked or
+    /// is lost, and returns how many were revoked. The next instance that can creates new keys, which sign at
+    /// once.
     ///
     /// # Errors
-    /// [`KeysError::Store`].
+    /// [`KeysError::Store`] if the database operation failed.
     pub async fn revoke_all(&self) -> Result<u64, KeysError> {
         signing_keys::revoke_all(&self.context, &self.origin).await
     }
 
-    /// Does what the calendar asks for at this instant: announces the next keys if it is time, deletes those that are over. Happens by
-    /// itself once a minute.
+    /// Performs the key rotation that is due: announces the next keys and deletes expired ones. An instance
+    /// does so automatically once a minute.
     ///
     /// # Errors
-    /// [`KeysError`].
+    /// [`KeysError`] if a key could not be opened or created, or the database operation failed.
     pub async fn maintain(&self) -> Result<(), KeysError> {
         signing_keys::maintain(&self.context).await
     }

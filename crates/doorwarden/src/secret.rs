@@ -8,49 +8,51 @@ use std::path::{Path, PathBuf};
 /// The file with the secret key cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretKeyError {
-    /// It cannot be read or written.
+    /// The file cannot be read or written.
     #[error("the file with the secret key, {path}, cannot be used: {error}", path = .path.display())]
     File {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// Why.
+        /// The error of the operating system.
         error: std::io::Error,
     },
-    /// Others than its owner may read it, and it belongs to somebody else, so that this cannot be changed.
+    /// Other users than the owner can read the file, and the process cannot change that because it is not the
+    /// owner.
     #[error(
         "others may read the file with the secret key, {path}, and that cannot be changed. hint: chmod 600 {path}",
         path = .0.display()
     )]
     Readable(PathBuf),
-    /// It is missing, and there are signing keys that it has sealed.
+    /// The file is missing, and the database has signing keys that it sealed.
     #[error(
         "the file with the secret key, {path}, is missing, and the signing keys in the database are sealed under it. hint: restore it; \
          if it is lost, `doorwarden secret revoke` makes a new one, and ends everything that came of it",
         path = .0.display()
     )]
     Missing(PathBuf),
-    /// Whether there are signing keys cannot be read.
+    /// Whether the database has signing keys could not be read.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// It holds too little.
+    /// The file is too short.
     #[error("the file with the secret key, {path}, holds too little: {error}", path = .path.display())]
     TooShort {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// Why.
+        /// The rule that the secret key breaks.
         error: KeyTooShort,
     },
 }
 
-/// Where the secret key of this SQLite database lies.
+/// The path of the secret key of this SQLite database.
 pub(crate) fn path_beside(database: &Path) -> PathBuf {
     let mut name = database.file_name().unwrap_or_default().to_owned();
     name.push(".secret");
     database.with_file_name(name)
 }
 
-/// The secret key that lies beside a SQLite database; created, with mode 0600, if there is none. Not while there are signing keys that
-/// another has sealed: then it is lost, and a new one would hide that.
+/// The secret key beside a SQLite database, created with mode 0600 if it is missing. It is not created while
+/// there are signing keys that another secret key sealed: that key is lost then, and a new one would hide the
+/// loss.
 pub(crate) async fn beside(
     database: &Path,
     store: &dyn Store,
@@ -64,7 +66,7 @@ pub(crate) async fn beside(
     SecretKey::new(text.trim()).map_err(|error| SecretKeyError::TooShort { path, error })
 }
 
-/// What the file holds. It is written only if it is missing: the folder may be one that cannot be written to.
+/// The content of the file, which is written only if it is missing, because the directory may be read-only.
 fn text_of(path: &Path, random: &dyn RandomSource) -> Result<String, SecretKeyError> {
     match read(path) {
         Err(SecretKeyError::File { error, .. }) if error.kind() == ErrorKind::NotFound => {}
@@ -77,12 +79,12 @@ fn text_of(path: &Path, random: &dyn RandomSource) -> Result<String, SecretKeyEr
     }
 }
 
-/// A secret key that nobody else will ever know.
+/// A secret key that is not stored anywhere.
 pub(crate) fn passing(random: &dyn RandomSource) -> SecretKey {
     SecretKey::new(fresh(random)).expect("it has 64 characters")
 }
 
-/// Puts a new secret key into this file, in place of the one in it.
+/// Replaces the secret key in this file with a new one.
 pub(crate) fn renew(path: &Path, random: &dyn RandomSource) -> Result<(), SecretKeyError> {
     let renewed = draft(path, &fresh(random)).and_then(|draft| std::fs::rename(draft, path));
     renewed.map_err(|error| SecretKeyError::File { path: path.to_owned(), error })
@@ -90,7 +92,7 @@ pub(crate) fn renew(path: &Path, random: &dyn RandomSource) -> Result<(), Secret
 
 fn create(path: &Path, random: &dyn RandomSource) -> std::io::Result<String> {
     let text = fresh(random);
-    // Whole or not at all: written under another name first, then linked, which fails if somebody was faster.
+    // All or nothing: written under another name, then linked, which fails if another process was faster.
     let draft = draft(path, &text)?;
     let linked = std::fs::hard_link(&draft, path);
     std::fs::remove_file(&draft)?;
@@ -102,7 +104,7 @@ fn fresh(random: &dyn RandomSource) -> String {
     format!("{:032x}{:032x}", half(), half())
 }
 
-/// Writes a file beside `path` that is to take its name.
+/// Writes a temporary file beside `path` that will be renamed to it.
 fn draft(path: &Path, text: &str) -> std::io::Result<PathBuf> {
     let draft = path.with_extension(format!("secret-{}", std::process::id()));
     let written =

@@ -6,10 +6,11 @@ use doorwarden_core::flow::{IssuedToken, TokenPair};
 use doorwarden_core::user::UserId;
 use std::sync::Arc;
 
-/// Makes and checks tokens. From [`Doorwarden::tokens`](crate::Doorwarden::tokens).
+/// Issues and verifies tokens. From [`Doorwarden::tokens`](crate::Doorwarden::tokens).
 ///
 /// ```no_run
-/// # async fn run(auth: doorwarden::Doorwarden, jane: doorwarden::UserId) -> Result<(), Box<dyn std::error::Error>> {
+/// # use doorwarden::{Doorwarden, UserId};
+/// # async fn run(auth: Doorwarden, jane: UserId) -> Result<(), Box<dyn std::error::Error>> {
 /// let tokens = auth.tokens();
 /// let issued = tokens.issue(jane).await?;
 /// let who = tokens.verify(&issued.token).await?;
@@ -28,26 +29,28 @@ impl Tokens {
         Self { context, origin }
     }
 
-    /// Opens a session for a user and makes its token, without asking for a password: for an application's own ways in.
+    /// Opens a session for a user and issues its session token without asking for a password, for an
+    /// application's own ways to log in.
     ///
     /// # Errors
-    /// [`IssueError`].
+    /// [`IssueError`] if the user does not exist or may not log in, or the session could not be opened.
     pub async fn issue(&self, user: UserId) -> Result<IssuedToken, IssueError> {
         issue_token(&self.context, user, &self.origin).await
     }
 
-    /// Opens a session for a user and makes its access token and refresh token, without asking for a password.
+    /// Opens a session for a user and issues its token pair without asking for a password.
     ///
     /// # Errors
-    /// [`IssueError`].
+    /// [`IssueError`] if the user does not exist or may not log in, or the session could not be opened.
     pub async fn issue_pair(&self, user: UserId) -> Result<TokenPair, IssueError> {
         issue_pair(&self.context, user, &self.origin).await
     }
 
-    /// Whose session token or access token this is, as fresh as [`CurrentUser`](crate::CurrentUser). An access token must be for the application.
+    /// Verifies a session token or access token and returns its user, as current as
+    /// [`CurrentUser`](crate::CurrentUser). The audience of an access token must name the application.
     ///
     /// # Errors
-    /// [`AuthenticateError::Refused`] with the reason.
+    /// [`AuthenticateError::Refused`] with the reason if the token is not valid.
     pub async fn verify(&self, token: &str) -> Result<Authenticated, AuthenticateError> {
         authenticate(&self.context, token, ShownTo::Application).await
     }

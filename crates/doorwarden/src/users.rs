@@ -12,8 +12,8 @@ use doorwarden_core::store::{GrantError, SignedOut, StoreError, UserFilter};
 use doorwarden_core::user::{Account, User, UserChange, UserId};
 use std::sync::Arc;
 
-/// The manager, as Django's `User.objects`. From [`Doorwarden::users`](crate::Doorwarden::users). What it changes counts from the next
-/// request on, here and, within a second, in every other instance.
+/// The manager, as Django's `User.objects`, from [`Doorwarden::users`](crate::Doorwarden::users). Its changes
+/// apply from the next request on in this instance, and within a second in every other instance.
 ///
 /// ```no_run
 /// # async fn run(auth: doorwarden::Doorwarden) -> Result<(), Box<dyn std::error::Error>> {
@@ -38,10 +38,10 @@ impl Users {
         Self { context, origin }
     }
 
-    /// Creates an account. Without a password it gets an unusable one.
+    /// Creates an account, with an unusable password if `password` is `None`.
     ///
     /// # Errors
-    /// [`CreateUserError`].
+    /// [`CreateUserError`] if a value is not valid or is taken, or the database operation failed.
     pub async fn create_user(
         &self,
         username: &str,
@@ -54,7 +54,7 @@ impl Users {
     /// Creates an account that has every permission.
     ///
     /// # Errors
-    /// [`CreateUserError`].
+    /// [`CreateUserError`] if a value is not valid or is taken, or the database operation failed.
     pub async fn create_superuser(
         &self,
         username: &str,
@@ -64,50 +64,50 @@ impl Users {
         manage::create_superuser(&self.context, account(username, email, Some(password)), &self.origin).await
     }
 
-    /// Creates an account with everything that can be said of one.
+    /// Creates an account with every value that an account can have.
     ///
     /// # Errors
-    /// [`CreateUserError`].
+    /// [`CreateUserError`] if a value is not valid or is taken, or the database operation failed.
     pub async fn create(&self, account: NewAccount) -> Result<User, CreateUserError> {
         manage::create_user(&self.context, account, &self.origin).await
     }
 
-    /// The user of this id.
+    /// The user with this id.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] if the database operation failed.
     pub async fn get(&self, id: UserId) -> Result<Option<User>, StoreError> {
         self.context.store.user(id).await
     }
 
-    /// The user of this address, without regard to case: Django's `get_by_natural_key`.
+    /// The user with this email address, compared without regard to case: Django's `get_by_natural_key`.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] if the database operation failed.
     pub async fn get_by_email(&self, email: &str) -> Result<Option<User>, StoreError> {
         self.context.store.user_by_email(&EmailKey::of(email)).await
     }
 
-    /// The user of this name, in its folded form.
+    /// The user with this username, compared in its folded form.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] if the database operation failed.
     pub async fn get_by_username(&self, username: &str) -> Result<Option<User>, StoreError> {
         self.context.store.user_by_username(&UsernameKey::of(username)).await
     }
 
-    /// The user with groups and permissions: [`Account::has_perm`] and its like.
+    /// The user with groups and permissions, for [`Account::has_perm`] and its like.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] if the database operation failed.
     pub async fn account(&self, id: UserId) -> Result<Option<Account>, StoreError> {
         self.context.store.account(id).await
     }
 
-    /// The users that match, by id: those after `after`, at most `limit`.
+    /// The users that match, ordered by id: at most `limit` users after the id `after`.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] if the database operation failed.
     pub async fn list(
         &self,
         filter: &UserFilter,
@@ -117,58 +117,62 @@ impl Users {
         self.context.store.users(filter, after, limit).await
     }
 
-    /// Who has this permission, directly, through a group or as an active superuser: Django's `with_perm`. The first
-    /// `limit` by id.
+    /// The users who have this permission, directly, through a group or as an active superuser: Django's
+    /// `with_perm`. At most `limit` users, ordered by id.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] if the database operation failed.
     pub async fn with_perm(&self, permission: &PermissionName, limit: u32) -> Result<Vec<User>, StoreError> {
         let filter = UserFilter { permission: Some(permission.as_str().to_owned()), ..UserFilter::default() };
         self.list(&filter, None, limit).await
     }
 
-    /// Changes a user's fields; the user as he then is.
+    /// Changes a user's fields and returns the updated user.
     ///
     /// # Errors
-    /// [`UpdateUserError`].
+    /// [`UpdateUserError`] if there is no such user, a value is not valid or is taken, or the database
+    /// operation failed.
     pub async fn update(&self, id: UserId, change: UserChange) -> Result<User, UpdateUserError> {
         manage::update_user(&self.context, id, change, &self.origin).await
     }
 
-    /// Gives a user a new password and ends all of his sessions and tokens. `None`: an unusable password.
+    /// Sets a user's password and ends all of their sessions and tokens. `None` sets an unusable password.
     ///
     /// # Errors
-    /// [`SetPasswordError`].
+    /// [`SetPasswordError`] if there is no such user, or the password is not valid, or was not hashed or
+    /// stored.
     pub async fn set_password(&self, id: UserId, password: Option<&str>) -> Result<(), SetPasswordError> {
         manage::set_password(&self.context, id, password.map(Password::new).as_ref(), &self.origin).await
     }
 
-    /// Ends all sessions and tokens of a user, in a time that does not depend on how many there are; how many sessions it ended, of more
-    /// than 1,000 only that.
+    /// Ends all sessions and tokens of a user, in a time that does not depend on their number. Returns how
+    /// many sessions ended; above 1,000 only that there were more.
     ///
     /// # Errors
-    /// [`UserError`].
+    /// [`UserError`] if there is no such user, or the database operation failed.
     pub async fn sign_out(&self, id: UserId) -> Result<u64, UserError> {
         manage::sign_out(&self.context, id, &self.origin).await
     }
 
-    /// Ends all sessions and tokens of everybody, some hundred users at a time; how many. See [`sign_out`](Self::sign_out).
+    /// Ends all sessions and tokens of all users, some hundred users at a time, and returns the number of
+    /// users. See [`sign_out`](Self::sign_out).
     ///
     /// # Errors
-    /// [`StoreError`]; those whose turn had come are signed out, and it may be called again.
+    /// [`StoreError`] if the database operation failed. Some users are signed out then; the call can be
+    /// repeated.
     pub async fn sign_out_everybody(&self) -> Result<SignedOut, StoreError> {
         manage::sign_out_everybody(&self.context, &self.origin).await
     }
 
-    /// Deletes a user. His id is never given to anybody else.
+    /// Deletes a user. The user's id is never reused.
     ///
     /// # Errors
-    /// [`UserError`].
+    /// [`UserError`] if there is no such user, or the database operation failed.
     pub async fn delete(&self, id: UserId) -> Result<(), UserError> {
         manage::delete_user(&self.context, id, &self.origin).await
     }
 
-    /// Gives a user a permission; `false` if he has it already.
+    /// Grants a user a permission; `false` if the user already has it directly.
     ///
     /// # Errors
     /// [`GrantError::NoSuchPermission`] if it was never declared.
@@ -176,42 +180,42 @@ impl Users {
         permissions::grant(&self.context, id, permission, &self.origin).await
     }
 
-    /// Takes a direct permission from a user; `false` if he had none.
+    /// Revokes a user's direct permission; `false` if the user did not have it directly.
     ///
     /// # Errors
-    /// [`GrantError`].
+    /// [`GrantError`] if the user or the permission does not exist, or the database operation failed.
     pub async fn revoke(&self, id: UserId, permission: &PermissionName) -> Result<bool, GrantError> {
         permissions::revoke(&self.context, id, permission, &self.origin).await
     }
 
-    /// Every permission that was declared, sorted.
+    /// Every declared permission, sorted.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] if the database operation failed.
     pub async fn permissions(&self) -> Result<Vec<Permission>, StoreError> {
         self.context.store.permissions().await
     }
 
-    /// Makes sure that a permission exists, with this label.
+    /// Creates a permission with this label, or updates the label of an existing one.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] if the database operation failed.
     pub async fn declare_permission(&self, permission: Permission) -> Result<(), StoreError> {
         permissions::declare_permission(&self.context, permission, &self.origin).await
     }
 
-    /// Deletes a permission and takes it from everybody; `false` if there was none.
+    /// Deletes a permission and revokes it from all users and groups; `false` if it did not exist.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] if the database operation failed.
     pub async fn delete_permission(&self, permission: &PermissionName) -> Result<bool, StoreError> {
         permissions::delete_permission(&self.context, permission, &self.origin).await
     }
 
-    /// The permissions that a user was given directly, sorted.
+    /// The permissions that the user has directly, sorted.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] if the database operation failed.
     pub async fn direct_permissions(&self, id: UserId) -> Result<Vec<String>, StoreError> {
         self.context.store.user_permissions(id).await
     }
@@ -219,55 +223,55 @@ impl Users {
     /// Every group, sorted.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] if the database operation failed.
     pub async fn groups(&self) -> Result<Vec<Group>, StoreError> {
         self.context.store.groups().await
     }
 
-    /// Creates a group; `false` if there is one of this name.
+    /// Creates a group; `false` if a group with this name exists already.
     ///
     /// # Errors
-    /// [`CreateGroupError`].
+    /// [`CreateGroupError`] if the name is not valid, or the database operation failed.
     pub async fn create_group(&self, name: &str) -> Result<bool, CreateGroupError> {
         groups::create_group(&self.context, name, &self.origin).await
     }
 
-    /// Deletes a group with its memberships and grants; `false` if there was none.
+    /// Deletes a group with its memberships and grants; `false` if there was no such group.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] if the database operation failed.
     pub async fn delete_group(&self, name: &str) -> Result<bool, StoreError> {
         groups::delete_group(&self.context, name, &self.origin).await
     }
 
-    /// Puts a user into a group; `false` if he is in it.
+    /// Adds a user to a group; `false` if the user is a member already.
     ///
     /// # Errors
-    /// [`GrantError`].
+    /// [`GrantError`] if the user or the group does not exist, or the database operation failed.
     pub async fn add_to_group(&self, id: UserId, group: &str) -> Result<bool, GrantError> {
         groups::add_to_group(&self.context, id, group, &self.origin).await
     }
 
-    /// Takes a user out of a group; `false` if he was not in it.
+    /// Removes a user from a group; `false` if the user was not a member.
     ///
     /// # Errors
-    /// [`GrantError`].
+    /// [`GrantError`] if the user or the group does not exist, or the database operation failed.
     pub async fn remove_from_group(&self, id: UserId, group: &str) -> Result<bool, GrantError> {
         groups::remove_from_group(&self.context, id, group, &self.origin).await
     }
 
-    /// Gives a group a permission; `false` if it has it already.
+    /// Grants a group a permission; `false` if the group has it already.
     ///
     /// # Errors
-    /// [`GrantError`].
+    /// [`GrantError`] if the group or the permission does not exist, or the database operation failed.
     pub async fn grant_to_group(&self, group: &str, permission: &PermissionName) -> Result<bool, GrantError> {
         groups::grant_to_group(&self.context, group, permission, &self.origin).await
     }
 
-    /// Takes a permission from a group; `false` if it had none.
+    /// Revokes a permission from a group; `false` if the group did not have it.
     ///
     /// # Errors
-    /// [`GrantError`].
+    /// [`GrantError`] if the group or the permission does not exist, or the database operation failed.
     pub async fn revoke_from_group(
         &self,
         group: &str,

@@ -1,4 +1,5 @@
-//! The typed fields of a body. Each field's type says how its text is read and what the OpenAPI document says of it.
+//! The typed fields of a body. Each field's type defines how its text is parsed and its schema in the OpenAPI
+//! document.
 
 use super::RequestData;
 use super::json;
@@ -12,7 +13,7 @@ use serde_json::Value;
 use std::borrow::Cow;
 use std::fmt;
 
-/// Declares types of text fields: how each is called, and its schema.
+/// Declares types of text fields: their names and schemas.
 macro_rules! text_fields {
     ($($(#[$doc:meta])* $name:ident, inline $inline:literal, $schema:tt;)+) => {$(
         $(#[$doc])*
@@ -21,7 +22,7 @@ macro_rules! text_fields {
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                // `Option`, because serde gives that to a field that is missing.
+                // `Option`, because serde passes `None` for a missing field.
                 deserializer.deserialize_option(TextVisitor).map(Self)
             }
         }
@@ -45,22 +46,22 @@ macro_rules! text_fields {
 text_fields! {
     /// An email address.
     Email, inline true, {"type": "string", "format": "email", "maxLength": 254};
-    /// A username, which may be written as a number.
+    /// A username, which may be sent as a number.
     Username, inline true, {
         "type": ["string", "number"], "minLength": 1, "maxLength": 255,
         "description": "A number counts as the text it is written as.",
     };
-    /// A password that an account has.
+    /// The current password of an account.
     Password, inline true, {"type": "string", "format": "password", "minLength": 1};
-    /// A password that an account is to have. The document adds the limits of the settings.
+    /// A new password. The OpenAPI document adds the limits of the settings.
     NewPassword, inline false, {"type": "string", "format": "password", "description": "A password to be set."};
-    /// A token or another word.
+    /// A token or another string.
     Word, inline true, {"type": "string", "minLength": 1};
     /// Text that may be empty.
     Text, inline true, {"type": "string"};
 }
 
-/// One text or, in JSON, a list of texts; `None` if it is anything else.
+/// One text or, in JSON, a list of texts; `None` for anything else.
 #[derive(Debug, Clone)]
 pub(crate) struct Texts(pub(crate) Option<Vec<String>>);
 
@@ -161,13 +162,14 @@ impl<'de> Visitor<'de> for TextsVisitor {
 }
 
 impl RequestData {
-    /// Takes the fields that a type names; the others stay. A field that is missing, `null` or no text is for the field's type to judge.
+    /// Takes the fields that a type names and leaves the others. The field's type decides about a field that
+    /// is missing, `null` or not text.
     pub(crate) fn take<T: for<'de> Deserialize<'de>>(&mut self) -> T {
         T::deserialize(self).expect("fields of bodies take every value")
     }
 }
 
-/// Gives a struct the fields that it names.
+/// Fills a struct with the fields that it names.
 impl<'de> Deserializer<'de> for &mut RequestData {
     type Error = Error;
 
@@ -191,7 +193,7 @@ impl<'de> Deserializer<'de> for &mut RequestData {
     }
 }
 
-/// The value of a field. What has no text is bytes, which no field of a body otherwise is.
+/// The value of a field. A value that is not text is passed as bytes, which no other field of a body is.
 struct FieldValue(Input<Raw>);
 
 impl<'de> Deserializer<'de> for FieldValue {

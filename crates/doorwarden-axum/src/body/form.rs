@@ -9,7 +9,7 @@ use http::header::CONTENT_DISPOSITION;
 use std::collections::HashMap;
 use std::convert::Infallible;
 
-/// The most fields of a form, as Django's `DATA_UPLOAD_MAX_NUMBER_FIELDS`.
+/// The maximum number of fields of a form, as Django's `DATA_UPLOAD_MAX_NUMBER_FIELDS`.
 const MAX_FIELDS: usize = 1000;
 
 type Named = HashMap<String, Input<Raw>>;
@@ -25,21 +25,22 @@ pub(super) fn urlencoded(bytes: &[u8]) -> Result<Named, ApiError> {
         has_replacement |= name.contains('\u{fffd}') || value.contains('\u{fffd}');
         fields.insert(name.into_owned(), Input::Given(Raw::Text(value.into_owned())));
     }
-    // The parser writes U+FFFD for what is not UTF-8; two different passwords must not become one.
+    // The parser replaces what is not UTF-8 with U+FFFD; two different passwords must not become equal.
     if has_replacement && !is_utf8(bytes) {
         return Err(malformed("the form is not UTF-8"));
     }
     Ok(fields)
 }
 
-/// Whether every byte is valid UTF-8, so that the client itself sent U+FFFD. Decodes the whole body: once, not for each field.
+/// Whether every byte is valid UTF-8, so that the client itself sent U+FFFD. Decodes the whole body once, not
+/// for each field.
 fn is_utf8(bytes: &[u8]) -> bool {
     let decoded: Vec<u8> = percent_encoding::percent_decode(bytes).collect();
     std::str::from_utf8(&decoded).is_ok()
 }
 
-/// `multipart/form-data`. A part with a file name is a file, which no field of ours holds; it counts before text of the same name, as in
-/// Django REST framework.
+/// `multipart/form-data`. A part with a file name is a file, which no field accepts; it takes precedence over
+/// text of the same name, as in Django REST framework.
 pub(super) async fn multipart(bytes: Bytes, boundary: String) -> Result<Named, ApiError> {
     if boundary.is_empty() {
         return Err(malformed("there is no boundary"));
@@ -69,7 +70,7 @@ pub(super) async fn multipart(bytes: Bytes, boundary: String) -> Result<Named, A
     Ok(fields)
 }
 
-/// Whether a part has a file name, also one in the spelling of RFC 5987, which multer passes over.
+/// Whether a part has a file name, including one in the encoding of RFC 5987, which multer ignores.
 fn is_file(part: &multer::Field<'_>) -> bool {
     let disposition = part.headers().get(CONTENT_DISPOSITION).map_or(&b""[..], |value| value.as_bytes());
     let mut parameters = disposition.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);

@@ -1,4 +1,4 @@
-//! JSON, read strictly: no member twice, bounded depth.
+//! Strict JSON: no duplicate members, bounded depth.
 
 use doorwarden_core::error::Input;
 use doorwarden_core::field::Raw;
@@ -6,10 +6,10 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 use serde_json::{Map, Value};
 use std::fmt;
 
-/// How deep arrays and objects may lie in each other.
+/// The maximum depth of nested arrays and objects.
 const MAX_DEPTH: usize = 64;
 
-/// Parses a document that is nothing but one JSON value (RFC 8259), without duplicated members.
+/// Parses a document of exactly one JSON value (RFC 8259) without duplicate members.
 pub(super) fn parse(bytes: &[u8]) -> Result<Value, serde_json::Error> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let value = Strict { depth: 0 }.deserialize(&mut deserializer)?;

@@ -19,12 +19,12 @@ use serde_json::Value;
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// The most bytes of a body: 64 KiB.
+/// The maximum size of a body: 64 KiB.
 const MAX_BYTES: usize = 64 * 1024;
-/// The longest that a body may take to arrive.
+/// The maximum time in which a body must arrive.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The content types of bodies, for who sends another one (RFC 9110, section 15.5.16).
+/// The accepted content types of bodies, sent with status 415 (RFC 9110, section 15.5.16).
 const ACCEPTED: &str = "application/json, application/x-www-form-urlencoded, multipart/form-data";
 /// The content codings that are registered with IANA, without `identity`.
 const CODINGS: [&str; 12] = [
@@ -42,8 +42,8 @@ const CODINGS: [&str; 12] = [
     "pack200-gzip",
 ];
 
-/// The untyped fields of a body, as `request.data` in Django REST framework. A member that occurs twice in a form counts with its last value, as in Django; in JSON it is
-/// refused.
+/// The untyped fields of a body, as `request.data` in Django REST framework. If a form field occurs twice,
+/// its last value is used, as in Django; a duplicate member of JSON is refused.
 #[derive(Debug, Default)]
 pub(crate) struct RequestData(HashMap<String, Input<Raw>>);
 
@@ -56,7 +56,8 @@ impl RequestData {
         })
     }
 
-    /// Reads the body of a request that needs none. `null`, which some clients send where they have nothing to say, is none.
+    /// Reads the body of a request that needs none. `null`, which some clients send instead of no body, is
+    /// the same as no body.
     pub(crate) async fn read_optional(headers: &HeaderMap, body: Body) -> Result<Self, ApiError> {
         Ok(Self::parse(headers, body).await?.unwrap_or_default())
     }
@@ -64,7 +65,7 @@ impl RequestData {
     /// The fields; `None` for the JSON value `null`.
     async fn parse(headers: &HeaderMap, body: Body) -> Result<Option<Self>, ApiError> {
         let Some(kind) = Kind::of(headers) else {
-            // Nothing at all: every field is missing.
+            // An empty body: every field is missing.
             let is_empty = http_body::Body::is_end_stream(&body) || collect(headers, body).await?.is_empty();
             return if is_empty { Ok(Some(Self::default())) } else { Err(unsupported(headers)) };
         };
@@ -116,7 +117,7 @@ impl RequestData {
         Err(ApiError::fields(FieldErrors::one(NON_FIELD_ERRORS, FieldError::new("invalid", text))))
     }
 
-    /// All fields that were not taken yet.
+    /// All fields that have not been taken yet.
     pub(crate) fn others(self) -> HashMap<String, Input<Raw>> {
         self.0
     }
@@ -144,7 +145,7 @@ impl Kind {
     }
 }
 
-/// The media type that a request names, without its parameters, which may be anything; empty if it names none.
+/// The media type of a request without its parameters; empty if the request names none.
 pub(crate) fn media_type(headers: &HeaderMap) -> &str {
     let value = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
     let kind = value.split(|byte| *byte == b';').next().unwrap_or_default();
@@ -163,8 +164,8 @@ fn unsupported(headers: &HeaderMap) -> ApiError {
     .hinting(Hint::OtherContentType)
 }
 
-/// A coding that the body was sent in. A name that is none of the registered ones says nothing about the body (some clients name a
-/// character set here), and is not looked at, as in Django.
+/// The content coding of the body. A name that is not registered says nothing about the body (some clients
+/// send a character set here) and is ignored, as in Django.
 fn content_coding(headers: &HeaderMap) -> Option<&'static str> {
     let values = headers.get_all(CONTENT_ENCODING).iter().filter_map(|value| value.to_str().ok());
     values

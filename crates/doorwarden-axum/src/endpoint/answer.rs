@@ -116,7 +116,7 @@ impl<A: Answer> Answer for WithCookie<A> {
     }
 }
 
-/// One page of a list of `T` that was rendered before, with the header `Link` to the next one, if there is one (RFC 8288).
+/// One page of a rendered list of `T`, with a `Link` header to the next page, if there is one (RFC 8288).
 #[derive(Debug)]
 pub(crate) struct Page<T>(pub(crate) Rendered<Vec<T>>, pub(crate) Option<HeaderValue>);
 
@@ -147,7 +147,8 @@ pub(crate) trait Media {
     fn schema(types: &mut Types) -> Option<Value>;
 }
 
-/// An answer that anybody may keep for a time, and need not fetch again while its tag is the same (RFC 9110, section 13.1.2).
+/// A public response that clients may cache for a time and revalidate by its `ETag` (RFC 9110, section
+/// 13.1.2).
 #[derive(Debug)]
 pub(crate) struct Document<T>(Response, PhantomData<fn() -> T>);
 

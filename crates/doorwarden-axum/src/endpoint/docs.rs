@@ -64,7 +64,8 @@ pub(super) async fn page(call: Call<Anybody>) -> Result<Page, ApiError> {
     Ok(Page(PAGE.replace("{{openapi}}", &openapi).replace("{{root}}", &root)))
 }
 
-/// The way from a page to where the paths begin, as a relative reference: it is right behind a proxy that takes a prefix away, too.
+/// The relative reference from a page to the base of the paths, which is also right behind a proxy that
+/// strips a prefix.
 fn root(path: &str) -> String {
     match path.matches('/').count().saturating_sub(1) {
         0 => "./".to_owned(),

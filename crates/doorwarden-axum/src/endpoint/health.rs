@@ -51,12 +51,12 @@ pub(super) async fn ready(call: Call<Anybody>) -> Result<Ready, ApiError> {
     Ok(Ready(call.auth.readiness().ask(call.auth.context().store.as_ref()).await))
 }
 
-/// What the database last answered, so that whoever asks for it often does not keep the database from working.
+/// The cached readiness of the database, so that frequent readiness probes put no load on the database.
 #[derive(Debug, Default)]
 pub(crate) struct Readiness(Mutex<Option<(Instant, bool)>>);
 
 impl Readiness {
-    /// Whether requests can be answered. Who asks meanwhile waits for the same answer.
+    /// Whether the database is ready. Concurrent callers wait for the same result.
     async fn ask(&self, store: &dyn Store) -> bool {
         let mut last = self.0.lock().await;
         if let Some((at, ready)) = *last

@@ -1,5 +1,6 @@
-//! Where everything lies, for libraries that are told the issuer alone: authorization server metadata (RFC 8414), and the same at the
-//! place where OpenID Connect has it. It says only what is there: there is no authorization endpoint, and no grant of OAuth.
+//! Authorization server metadata (RFC 8414), for libraries that are configured with the issuer alone, and the
+//! same document at the path of OpenID Connect Discovery. The document lists only what exists: there is no
+//! authorization endpoint and no OAuth grant.
 
 use super::Endpoint;
 use super::answer::{Document, Media};
@@ -77,7 +78,8 @@ fn metadata(auth: &Auth) -> Metadata {
     }
 }
 
-/// As `alg` may name them: what is `EdDSA` in a token's header is `Ed25519` to those who want it named fully (RFC 9864).
+/// The values of `alg` for these algorithms: `EdDSA` of a token's header is also listed under its fully
+/// specified name `Ed25519` (RFC 9864).
 fn names(algorithms: &[Algorithm]) -> Vec<&'static str> {
     let both = |algorithm: &Algorithm| match algorithm {
         Algorithm::EdDsa => vec![algorithm.as_str(), "Ed25519"],

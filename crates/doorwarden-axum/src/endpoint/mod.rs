@@ -1,8 +1,9 @@
-//! The table of endpoints, one row each. From it come the router, [`Endpoint`], the default paths, the OpenAPI document, the table of
-//! docs/http.md and the requests of deploy/postman.json.
+//! The table of endpoints, one row each. The router, [`Endpoint`], the default paths, the OpenAPI document,
+//! the table of docs/http.md and the requests of deploy/postman.json are generated from this table.
 //!
-//! A row says where the endpoint is and what each of its methods does: the function, whose type says who may call it, what it
-//! takes and what it answers; what the answers mean; and the errors, beside those that follow from the caller and the body.
+//! A row has the path of the endpoint and, for each method, the handler, whose type determines the caller,
+//! the body and the response; the descriptions of the responses; and the errors, besides those that follow
+//! from the caller and the body.
 
 mod answer;
 mod docs;
@@ -61,7 +62,7 @@ macro_rules! endpoints {
                 }
             }
 
-            /// The value of the label `endpoint` of the metrics, which stays the same where the endpoint is moved.
+            /// The value of the metrics' label `endpoint`, which stays the same if the endpoint is moved.
             pub(crate) const fn label(self) -> &'static str {
                 match self {
                     $(Self::$name => $label),+

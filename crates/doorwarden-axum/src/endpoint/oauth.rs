@@ -1,5 +1,5 @@
-//! Revocation (RFC 7009) and introspection (RFC 7662) for services, in the shapes of those RFCs. The services are the operator's own, so
-//! each may ask about and revoke every token that it was shown.
+//! Revocation (RFC 7009) and introspection (RFC 7662) for services, in the formats of those RFCs. The
+//! services are the operator's own, so each may introspect and revoke every token that it receives.
 
 use super::answer::Json;
 use super::operation::{Call, Service, Unread};
@@ -150,8 +150,8 @@ struct Authorized {
 
 /// The parameter `token` of a request by a known service.
 ///
-/// A service authenticates with HTTP Basic or, where there is no such header, with `client_id` and `client_secret` in the form
-/// (RFC 6749, section 2.3.1).
+/// A service authenticates with HTTP Basic or, without that header, with `client_id` and `client_secret` in
+/// the form (RFC 6749, section 2.3.1).
 async fn authorized(call: Call<Service, Unread<TokenInForm>>) -> Result<Authorized, ApiError> {
     let headers = &call.parts.headers;
     let clients = &call.auth.settings().oauth_clients;

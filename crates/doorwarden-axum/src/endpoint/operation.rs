@@ -238,7 +238,8 @@ pub(crate) struct Operation {
     pub(crate) handler: Handler,
 }
 
-/// An operation that `handler` does for callers of the type `C`, who send a body of the type `B` and are answered with `A`.
+/// An operation that `handler` performs for callers of the type `C` with a body of the type `B` and a
+/// response of the type `A`.
 pub(crate) fn operation<C, B, A>(
     method: Method,
     id: &'static str,

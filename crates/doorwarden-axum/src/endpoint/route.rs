@@ -111,7 +111,7 @@ impl Route {
         methods.join(", ")
     }
 
-    /// Counts what was answered, says what was wrong with the request, and lets other origins read it, if they may.
+    /// Counts the response, adds hints about the request, and adds the CORS headers.
     fn end(
         &self,
         operation: Option<usize>,

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use tower_service::Service;
 
-/// The endpoints behind one look-up of the path, in front of a router that knows the rest: paths with a parameter, unknown ones.
-/// Made by [`Auth::service`].
+/// The endpoints behind one lookup of the path, in front of a router for the rest: paths with a parameter and
+/// unknown paths. Made by [`Auth::service`].
 #[derive(Clone)]
 pub(crate) struct EndpointService(Arc<Paths>);
 

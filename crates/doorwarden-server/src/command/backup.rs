@@ -1,4 +1,5 @@
-//! `doorwarden backup`, `restore` and `restored`: copies of the accounts, and what must follow when one is used.
+//! `doorwarden backup`, `restore` and `restored`: copies of the accounts, and what must follow when one is
+//! used.
 
 use super::migrate::open_store;
 use super::prompt;

@@ -14,7 +14,8 @@ pub(crate) enum Subcommands {
     List,
     /// Rotate early: the announced key of each algorithm signs once every verifier has had time to fetch it
     Rotate,
-    /// Revoke a key that may have leaked: all tokens it signed are refused at once, and the announced key takes over
+    /// Revoke a key that may have leaked: all tokens it signed are refused at once, and the announced key
+    /// takes over
     Revoke {
         /// Key id (`kid`)
         kid: String,

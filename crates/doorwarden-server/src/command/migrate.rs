@@ -8,7 +8,8 @@ use doorwarden::{Actor, BuildError};
 use serde_json::json;
 use std::sync::Arc;
 
-/// Brings the schema up to date and declares the configured permissions, or with `check` says what there would be to do.
+/// Brings the schema up to date and declares the configured permissions, or with `check` says what there
+/// would be to do.
 pub(super) async fn run(config: &Config, check: bool, out: Output) -> Result<(), Failure> {
     if let (true, Some(path)) = (check, config.sqlite_path().filter(|path| !path.exists())) {
         return Err(

@@ -107,8 +107,8 @@ fn log() {
         .init();
 }
 
-/// The accounts, for a command that works on a database that is there and up to date. It can neither make nor judge tokens, so it works
-/// also when the secret key is lost.
+/// The accounts, for a command that works on a database that is there and up to date. It can neither make nor
+/// judge tokens, so it works also when the secret key is lost.
 async fn open(config: &Config) -> Result<Doorwarden, Failure> {
     is_there(config)?;
     build(config.command_builder()?.without_keys()).await

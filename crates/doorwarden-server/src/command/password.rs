@@ -32,7 +32,8 @@ pub(super) async fn run(accounts: &Doorwarden, arguments: &Arguments, out: Outpu
     )
 }
 
-/// A password that is strong enough for somebody of this name and address: a line of standard input, or asked for.
+/// A password that is strong enough for somebody of this name and address: a line of standard input, or asked
+/// for.
 pub(super) fn strong(
     accounts: &Doorwarden,
     username: &str,

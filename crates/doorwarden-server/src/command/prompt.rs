@@ -88,7 +88,8 @@ fn show_again() {
     }
 }
 
-/// From the first question on, a signal ends the program at once, also while it waits for an answer, and leaves the terminal as it was.
+/// From the first question on, a signal ends the program at once, also while it waits for an answer, and
+/// leaves the terminal as it was.
 fn end_on_signals() -> Result<(), Failure> {
     static ARMED: OnceLock<()> = OnceLock::new();
     if ARMED.set(()).is_err() {

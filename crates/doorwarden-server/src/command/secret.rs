@@ -11,8 +11,9 @@ use serde_json::json;
 /// What can be done about the secret key.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Subcommands {
-    /// Invalidate everything derived from a leaked or lost secret key: all signing keys are revoked and replaced, and all users are
-    /// signed out. Stop the service first, and configure another secret key; the one beside a SQLite database is replaced
+    /// Invalidate everything derived from a leaked or lost secret key: all signing keys are revoked and
+    /// replaced, and all users are signed out. Stop the service first, and configure another secret key; the
+    /// one beside a SQLite database is replaced
     Revoke {
         /// Skip the confirmation prompt
         #[arg(long, short)]

@@ -19,9 +19,9 @@ pub(crate) struct Arguments {
     /// Username
     #[arg(long, value_name = "NAME")]
     username: Option<String>,
-    /// Do not prompt; values not given as options are read from DOORWARDEN_SUPERUSER_EMAIL, DOORWARDEN_SUPERUSER_USERNAME and
-    /// DOORWARDEN_SUPERUSER_PASSWORD (or DOORWARDEN_SUPERUSER_PASSWORD_FILE). Without a password, nobody can log in until
-    /// `changepassword`
+    /// Do not prompt; values not given as options are read from DOORWARDEN_SUPERUSER_EMAIL,
+    /// DOORWARDEN_SUPERUSER_USERNAME and DOORWARDEN_SUPERUSER_PASSWORD (or
+    /// DOORWARDEN_SUPERUSER_PASSWORD_FILE). Without a password, nobody can log in until `changepassword`
     #[arg(long, visible_alias = "noinput")]
     no_input: bool,
 }

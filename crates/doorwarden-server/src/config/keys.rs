@@ -1,4 +1,5 @@
-//! The keys, as the schema of the file says: their names, their variables, their defaults, and what they are for.
+//! The keys, as the schema of the file says: their names, their variables, their defaults, and what they are
+//! for.
 
 use super::sections::Root;
 use schemars::SchemaGenerator;
@@ -109,8 +110,8 @@ fn matches<'a>(pattern: impl Iterator<Item = &'a str>, path: &[String]) -> bool 
     pattern.zip(path).all(|(part, name)| part == NAME || part == name)
 }
 
-/// The candidate that takes the fewest letters to change. A name with a dot is also compared by what follows the dot, so that `memory_kib`
-/// finds `argon2.memory_kib`.
+/// The candidate that takes the fewest letters to change. A name with a dot is also compared by what follows
+/// the dot, so that `memory_kib` finds `argon2.memory_kib`.
 pub(super) fn nearest(name: &str, candidates: impl IntoIterator<Item = String>) -> String {
     let cost = |known: &String| {
         let short = known.rsplit_once('.').map_or(usize::MAX, |(_, last)| levenshtein(name, last) + 1);

@@ -1,5 +1,5 @@
-//! The configuration: a TOML file, the environment over it, flags over both. The [sections] say everything: what there is, what it is for,
-//! how it is written, and what it sets.
+//! The configuration: a TOML file, the environment over it, flags over both. The [sections] say everything:
+//! what there is, what it is for, how it is written, and what it sets.
 
 mod declared;
 mod environment;
@@ -100,8 +100,8 @@ impl Config {
         Ok(self.permissions.iter().fold(builder, declare))
     }
 
-    /// The library's builder for one command: it declares nothing, migrates nothing, leaves nothing running, and takes
-    /// little of the machine.
+    /// The library's builder for one command: it declares nothing, migrates nothing, leaves nothing running,
+    /// and takes little of the machine.
     pub(crate) fn command_builder(&self) -> Result<Builder, Failure> {
         let pool = PoolSettings { threads: 1, ..self.pool };
         let live = LiveSettings { users: 64, sessions: 64, access_tokens: 64 };
@@ -149,8 +149,9 @@ impl Config {
         format!("http://{}", self.listen)
     }
 
-    /// Whether tokens name an issuer that nobody has chosen, and others may know the service by another name: instances on one database
-    /// must agree about it, and they listen where it is free; what listens everywhere has no name.
+    /// Whether tokens name an issuer that nobody has chosen, and others may know the service by another name:
+    /// instances on one database must agree about it, and they listen where it is free; what listens
+    /// everywhere has no name.
     pub(crate) fn is_issuer_guessed(&self) -> bool {
         self.issuer.is_none() && (is_public(&self.listen) || self.sqlite_path().is_none())
     }

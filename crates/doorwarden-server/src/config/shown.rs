@@ -24,7 +24,8 @@ const HARMLESS: [&str; 8] = [
     "target_session_attrs",
 ];
 
-/// A database URL without what may be a password: that of the user, and every parameter but the harmless ones.
+/// A database URL without what may be a password: that of the user, and every parameter but the harmless
+/// ones.
 fn without_password(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://").filter(|(scheme, _)| scheme.starts_with("postgres"))
     else {

@@ -1,5 +1,5 @@
-//! How values are written. Whatever the source, a value is text, a list of texts, or a table of texts; lists are comma-separated where only
-//! text can stand.
+//! How values are written. Whatever the source, a value is text, a list of texts, or a table of texts; lists
+//! are comma-separated where only text can stand.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{DeserializeOwned, Error};

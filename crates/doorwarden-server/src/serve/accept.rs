@@ -29,7 +29,8 @@ const MAX_BUFFER: usize = 64 * 1024;
 /// Between two lines about connections that could not be accepted.
 const COMPLAINT_INTERVAL: Duration = Duration::from_mins(1);
 
-/// The accept loop. Our own, because `axum::serve` sets no timer, without which hyper's timeouts are silently off.
+/// The accept loop. Our own, because `axum::serve` sets no timer, without which hyper's timeouts are silently
+/// off.
 pub(super) struct Acceptor {
     /// More connections wait in the system's queue.
     pub(super) max_connections: usize,

@@ -5,7 +5,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// What is not for clients: the database, the log, metrics, files that are read for a moment.
 const RESERVED: u64 = 64;
 
-/// Raises the soft limit of open files as far as needed and allowed; how many connections of those wanted have room.
+/// Raises the soft limit of open files as far as needed and allowed; how many connections of those wanted
+/// have room.
 pub(super) fn connections(wanted: usize) -> usize {
     let limit = getrlimit(Resource::Nofile);
     let needed = u64::try_from(wanted).unwrap_or(u64::MAX).saturating_add(RESERVED);

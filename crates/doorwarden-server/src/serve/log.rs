@@ -1,5 +1,5 @@
-//! The log. Nothing depends on it: what cannot be written, because a disk is full, or the reader of a pipe is gone or asleep, is
-//! counted and forgotten.
+//! The log. Nothing depends on it: what cannot be written, because a disk is full, or the reader of a pipe is
+//! gone or asleep, is counted and forgotten.
 
 use crate::config::Config;
 use crate::failure::Failure;

@@ -27,7 +27,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// How long requests that have begun may go on after SIGTERM. `docker stop` kills after ten seconds, and closing takes a moment.
+/// How long requests that have begun may go on after SIGTERM. `docker stop` kills after ten seconds, and
+/// closing takes a moment.
 const DRAIN: Duration = Duration::from_secs(8);
 /// How long the database may take to be closed.
 const CLOSE: Duration = Duration::from_secs(1);
@@ -119,7 +120,8 @@ async fn build(config: &Config) -> Result<Doorwarden, Failure> {
     }
 }
 
-/// The service, unless this machine's clock is so wrong that it would take what lives for dead and the other way round.
+/// The service, unless this machine's clock is so wrong that it would take what lives for dead and the other
+/// way round.
 async fn with_the_right_time(accounts: Doorwarden) -> Result<Doorwarden, Failure> {
     let skew = skew(accounts.context().store.as_ref(), &SystemClock).await?;
     if skew <= TOLERATED {
@@ -158,7 +160,8 @@ fn look_around(config: &Config) -> Result<(), Failure> {
     Ok(())
 }
 
-/// An address of our own on which nobody is listened to yet: who comes before the service is ready is refused at once.
+/// An address of our own on which nobody is listened to yet: who comes before the service is ready is refused
+/// at once.
 async fn bind(address: &str) -> Result<TcpSocket, Failure> {
     let fail = |error: std::io::Error| {
         let failure = Failure::unavailable(format!("cannot listen on `{address}`: {error}"));

@@ -203,7 +203,8 @@ fn a_copy_that_is_put_beside_the_log_of_a_killed_service_is_noticed() {
     assert_eq!(again.status("POST", "/login", JANE), Some(200));
 }
 
-/// While somebody else has a lock, perhaps a migration of the application, `unknown` is what a user gets who is not in memory yet.
+/// While somebody else has a lock, perhaps a migration of the application, `unknown` is what a user gets who
+/// is not in memory yet.
 fn a_lock(site: &Site, unknown: u16, lock: impl FnOnce(), release: impl FnOnce()) {
     let service = Service::start(site, free_port());
     let me = |token: &str| service.call("GET", "/me", token, "").unwrap().0;

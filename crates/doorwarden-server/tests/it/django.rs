@@ -89,7 +89,7 @@ impl Database {
         Doorwarden::builder().database_url(self.url()).open_store().unwrap()
     }
 
-    /// Every user with groups, permissions and what else is to be seen of him.
+    /// Every user with groups, permissions and other fields.
     pub(crate) async fn accounts(&self) -> Vec<(User, Vec<String>, Vec<String>)> {
         let store = self.store();
         let mut accounts = Vec::new();
@@ -137,8 +137,8 @@ impl Service {
         self.send(request.body(Body::from(body.to_string())).unwrap()).await
     }
 
-    /// `POST /login`; the token, or `None` if it is refused. On a machine that has too much to do, tries again as a client
-    /// should.
+    /// `POST /login`; the token, or `None` if it is refused. On a machine that has too much to do, tries
+    /// again as a client should.
     pub(crate) async fn log_in(&self, email: &str, password: &str) -> Option<String> {
         for _ in 0..10 {
             let (status, body) = self.post("/login", &json!({"email": email, "password": password})).await;

@@ -15,7 +15,8 @@ fn account(name: &str) -> String {
     format!(r#"{{"email": "{name}@example.com", "username": "{name}", "password": "correct horse battery"}}"#)
 }
 
-/// Clients that register accounts until they are told to stop, and keep a journal of every 201. Every other account logs out and in again.
+/// Clients that register accounts until they are told to stop, and keep a journal of every 201. Every other
+/// account logs out and in again.
 struct Load {
     stop: Arc<AtomicBool>,
     journal: Arc<Mutex<Vec<String>>>,

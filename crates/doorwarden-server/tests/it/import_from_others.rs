@@ -1,4 +1,5 @@
-//! Tables as other tools than Django have left them: other types, other models, values that nobody should trust.
+//! Tables as other tools than Django have left them: other types, other models, values that nobody should
+//! trust.
 
 use crate::django::{Database, import, import_command, program, run};
 use crate::import::auth_user;
@@ -316,7 +317,7 @@ async fn a_database_in_a_folder_that_cannot_be_written_is_read() {
     let target = Database::sqlite();
     let mut command = import_command(&source, &target, &["--dry-run"]);
     if folder.join("probe").metadata().is_err() && std::fs::write(folder.join("probe"), "").is_ok() {
-        // The superuser writes everywhere; `nobody` does not, if he may run the program at all.
+        // root can write everywhere; `nobody` cannot, if `nobody` may run the program at all.
         std::fs::remove_file(folder.join("probe")).unwrap();
         chown(target.path().parent().unwrap(), Some(65534), Some(65534)).unwrap();
         command.uid(65534).gid(65534);

@@ -25,7 +25,8 @@ impl Service {
         Self::start_as(site, port, &[], log.into())
     }
 
-    /// As [`start`](Self::start), behind a command that becomes the service, and with this in place of a log file.
+    /// As [`start`](Self::start), behind a command that becomes the service, and with this in place of a log
+    /// file.
     pub(crate) fn start_as(site: &Site, port: u16, behind: &[&str], log: Stdio) -> Self {
         let address = format!("127.0.0.1:{port}");
         let mut command = site.command_behind(behind, &["serve", "--listen", &address]);

@@ -85,8 +85,8 @@ impl Terminal {
         self.press(&format!("{line}\n"));
     }
 
-    /// Types a line as a person would at a question for a password: a moment after it appeared, because the terminal stops
-    /// to echo only then.
+    /// Types a line as a person would at a question for a password: a moment after it appeared, because the
+    /// terminal stops to echo only then.
     pub(crate) fn types_hidden(&mut self, line: &str) {
         std::thread::sleep(Duration::from_millis(150));
         self.types(line);

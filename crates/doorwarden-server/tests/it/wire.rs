@@ -1,4 +1,5 @@
-//! What arrives on the socket: limits, malformed requests, requests one after the other, and what the log says of it.
+//! What arrives on the socket: limits, malformed requests, requests one after the other, and what the log
+//! says of it.
 
 use crate::service::{Service, exchange, free_port};
 use crate::site::Site;
@@ -53,7 +54,8 @@ fn a_request_whose_length_is_in_doubt_is_refused_and_the_connection_closed() {
         assert_eq!(status(&answer), 400, "{headers:?} {answer}");
         assert!(!answer.contains("\"status\":\"ok\""), "what follows is no request: {headers:?} {answer}");
     }
-    // Both lengths: the chunks count (RFC 9112, section 6.3), or it is refused; never is the rest a second request.
+    // Both lengths: the chunks count (RFC 9112, section 6.3), or it is refused; never is the rest a second
+    // request.
     let both = format!(
         "POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 4\r\n\
          Transfer-Encoding: chunked\r\n\r\n2\r\n{{}}\r\n0\r\n\r\n{second}"

@@ -84,7 +84,7 @@ pub async fn whatever_changes_what_a_group_may_do_is_told_for_all_users(t: &Test
     let ada = t.user("ada").await.id;
     let heard = follow(t).await;
     let all = [Change::AllUsers];
-    // A superuser has every permission there is, so a new one concerns him.
+    // A superuser has every permission, so a new permission changes their account.
     told(&heard, declare(t, "blog.add"), &all).await;
     let add: PermissionName = "blog.add".parse().unwrap();
     t.store.create_group("editors", no_effects()).await.unwrap();

@@ -1,5 +1,5 @@
-//! What every store must do: each behaviour is a function that takes a [`TestStore`] and panics if the store does not
-//! behave so. [`store_suite!`](crate::store_suite) makes tests of them.
+//! What every store must do: each behaviour is a function that takes a [`TestStore`] and panics if the store
+//! does not behave so. [`store_suite!`](crate::store_suite) makes tests of them.
 
 #![expect(clippy::unwrap_used, reason = "these are tests: what must not fail ends the test with its line")]
 
@@ -41,8 +41,8 @@ pub mod sessions;
 #[doc(hidden)]
 pub mod users;
 
-/// Runs one behaviour on a fresh store in a runtime of its own, then closes the store. Does nothing if `open` returns
-/// `None`.
+/// Runs one behaviour on a fresh store in a runtime of its own, then closes the store. Does nothing if `open`
+/// returns `None`.
 pub fn run(open: impl AsyncFnOnce() -> Option<TestStore>, behaviour: impl AsyncFnOnce(&TestStore)) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -57,9 +57,9 @@ pub fn run(open: impl AsyncFnOnce() -> Option<TestStore>, behaviour: impl AsyncF
     });
 }
 
-/// Every behaviour as a test of its own, in modules by subject. `open` is the name of an
-/// `async fn() -> Option<TestStore>` in the module that calls this: a fresh, migrated store, or `None` (and a line
-/// through [`skip`](crate::skip)) where there is no database.
+/// Every behaviour as a test of its own, in modules by subject. `open` is the name of an `async fn() ->
+/// Option<TestStore>` in the module that calls this: a fresh, migrated store, or `None` (and a line through
+/// [`skip`](crate::skip)) where there is no database.
 ///
 /// ```no_run
 /// use doorwarden_testkit::{TestStore, postgres_database};

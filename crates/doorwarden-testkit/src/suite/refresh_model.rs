@@ -1,5 +1,6 @@
-//! The protocol of refresh tokens as a small pure model, the store driven beside it, and what the protocol does to those who live with it:
-//! a client whose answers are lost, one with tabs, a laptop that sleeps, and a thief with any timing.
+//! The protocol of refresh tokens as a small pure model, the store driven beside it, and what the protocol
+//! does to those who live with it: a client whose answers are lost, one with tabs, a laptop that sleeps, and
+//! a thief with any timing.
 
 use super::property::{at_once, for_all};
 use crate::{NOON, TestStore, drill, issued, new_session, new_user, no_effects, presented, seconds};
@@ -111,7 +112,8 @@ impl Model {
         }
     }
 
-    /// Takes a step: the answers to what was presented, sorted. `None` if the step is impossible: no token is that old.
+    /// Takes a step: the answers to what was presented, sorted. `None` if the step is impossible: no token is
+    /// that old.
     fn take(&mut self, step: Step) -> Option<Vec<Answer>> {
         let counters = self.counters(step);
         if counters.iter().any(|c| *c < 0) {
@@ -136,7 +138,7 @@ fn instant(after: u64) -> Timestamp {
     NOON.after(seconds(after))
 }
 
-/// The store, one user and one session of his, which take the same steps as the model.
+/// The store with one user and one session, which takes the same steps as the model.
 struct Driven {
     store: Arc<dyn Store>,
     user: UserId,
@@ -290,7 +292,8 @@ mod tests {
         Refresh(Who),
         /// A refresh of the owner's whose answer is lost: a network that breaks, a laptop that falls asleep.
         Lost,
-        /// All of the owner's so many tabs refresh at the same moment, with what they read from the one place.
+        /// All of the owner's so many tabs refresh at the same moment, with what they read from the one
+        /// place.
         Tabs(usize),
     }
 
@@ -301,11 +304,12 @@ mod tests {
         is_noticed: bool,
         /// Late repeats, each of which the owner can see.
         late: usize,
-        /// Refreshes of the thief that brought a newer token than he had.
+        /// Refreshes of the thief that returned a newer token than the thief had.
         loot: usize,
     }
 
-    /// Tells a story on a fresh session, which both hold from the start. The one place is the owner's only copy.
+    /// Tells a story on a fresh session, which both hold from the start. The one place is the owner's only
+    /// copy.
     fn tell(acts: &[Act]) -> Seen {
         let (mut model, mut seen) = (Model::default(), Seen::default());
         let (mut owner, mut thief) = (0, 0);
@@ -411,7 +415,8 @@ mod tests {
         });
     }
 
-    /// Whether each refresh of one party that presents what the other has used already comes within the grace, for ever.
+    /// Whether each refresh of one party that presents what the other has used already comes within the
+    /// grace, for ever.
     fn keeps_within_the_grace(habit: &[Act]) -> bool {
         let (mut model, mut held) = (Model::default(), [0, 0]);
         let mut late = 0;

@@ -13,8 +13,8 @@ use serde_json::{Map, Value};
 use std::cell::Cell;
 use uuid::Uuid;
 
-/// Any text but NUL, with more of what breaks programs than chance would give: folding that changes the length, signs
-/// that SQL, JSON and `LIKE` know, letters that combine, directions, the last plane.
+/// Any text but NUL, with more of what breaks programs than chance would give: folding that changes the
+/// length, signs that SQL, JSON and `LIKE` know, letters that combine, directions, the last plane.
 fn text(most: usize) -> impl Strategy<Value = String> {
     let odd: Vec<char> = "İıßſΣςKǅﬁÅé\u{301}\u{345}אب中ไ\u{202e}\u{200d}\u{feff}\u{fffd}😀\u{10ffff}'\"\\%_$?:;{}\n\r\t\u{1}\u{7f}"
         .chars()

@@ -14,7 +14,8 @@ fn very_many() -> usize {
     drill().rounds(20_000, 60_000)
 }
 
-/// What an operation may take that does not look at the sessions one by one; on a machine that does nothing else, milliseconds.
+/// What an operation may take that does not look at the sessions one by one; on a machine that does nothing
+/// else, milliseconds.
 const QUICK: Duration = Duration::from_secs(1);
 
 /// Opens sessions by SQL, each with a refresh token if `pairs`.

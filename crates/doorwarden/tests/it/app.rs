@@ -18,8 +18,8 @@ use std::sync::{Arc, OnceLock};
 use tower::ServiceExt;
 use tower_layer::Layer;
 
-/// One test for each database: `on_both!(a b c)` runs the functions `a`, `b` and `c` of this module, each given a
-/// [`Database`] of its own.
+/// One test for each database: `on_both!(a b c)` runs the functions `a`, `b` and `c` of this module, each
+/// given a [`Database`] of its own.
 macro_rules! on_both {
     ($($name:ident)+) => {
         mod sqlite {

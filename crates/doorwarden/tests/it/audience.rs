@@ -24,7 +24,8 @@ const API: &str = "https://api.example";
 const OTHER: &str = "https://other.example";
 const MAIL: &str = "https://mail.example";
 
-/// Two audiences by default, two that can be asked for, and routes of its own: one protected, one by its extractor.
+/// Two audiences by default, two that can be asked for, and routes of its own: one protected, one by its
+/// extractor.
 async fn app(database: &Database) -> App {
     fn routes(auth: &Doorwarden) -> Router {
         let protected = auth.protect(Router::new().route("/protected", get(async || "in")));

@@ -328,8 +328,8 @@ async fn there_is_a_most_of_streams(database: Database) {
     assert!(streams[0].next().await.is_some());
 }
 
-/// The test vectors of `docs/revocation-feed.md`, for verifiers in other languages. They follow from fixed keys and a fixed time; with
-/// `DOORWARDEN_WRITE_VECTORS=1` they are written anew.
+/// The test vectors of `docs/revocation-feed.md`, for verifiers in other languages. They follow from fixed
+/// keys and a fixed time; with `DOORWARDEN_WRITE_VECTORS=1` they are written anew.
 #[test]
 fn the_vectors_in_the_documentation_are_what_this_program_says() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/vectors/revocation-feed.json");

@@ -1,4 +1,5 @@
-//! Input that nobody sends by accident: no answer of 500 or more, nothing stored that reads back otherwise, nothing logged raw.
+//! Input that nobody sends by accident: no answer of 500 or more, nothing stored that reads back otherwise,
+//! nothing logged raw.
 
 use crate::app::{App, Database, PASSWORD};
 use axum::body::Body;

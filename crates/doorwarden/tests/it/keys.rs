@@ -170,7 +170,8 @@ async fn a_key_is_announced_signs_verifies_and_is_deleted(database: Database) {
     assert_eq!(app.states().await, [KeyState::Verifying, KeyState::Signing, KeyState::Announced]);
     assert_eq!((app.me(&last).await, app.me(&second).await), (200, 200));
 
-    // The longest lifetime of 315 s, a leeway and a skew of 60 s each, and the minute that the key set may be kept.
+    // The longest lifetime of 315 s, a leeway and a skew of 60 s each, and the minute that the key set may be
+    // kept.
     app.clock.advance(Duration::from_secs(315 + 60 + 60 + 60 - 1));
     keys.maintain().await.unwrap();
     assert_eq!(app.published().await.len(), 3);
@@ -182,9 +183,9 @@ async fn a_key_is_announced_signs_verifies_and_is_deleted(database: Database) {
     assert_eq!(context.keys.verify(&last, context.now()), Err(Refusal::UnknownKey));
 }
 
-/// Two instances on one database, whose clock stands still but for steps of twenty seconds. One client obtains tokens from
-/// both, and each token is shown to both instances and to a service that verifies offline with keys as old as it may keep them, for
-/// as long as the token is valid.
+/// Two instances on one database, whose clock stands still but for steps of twenty seconds. One client
+/// obtains tokens from both, and each token is shown to both instances and to a service that verifies offline
+/// with keys as old as it may keep them, for as long as the token is valid.
 async fn twenty_rotations_under_load_refuse_no_token_that_is_valid(database: Database) {
     const STEP: Duration = Duration::from_secs(20);
     let clock = Arc::new(ManualClock::new(NOON));
@@ -400,8 +401,8 @@ impl App {
     }
 }
 
-/// Steps a minute at a time, as the calendar looks; returns the tokens, one a minute. Each is shown to both instances and to a service that
-/// keeps the key set for five minutes until it expires.
+/// Steps a minute at a time, as the calendar looks; returns the tokens, one a minute. Each is shown to both
+/// instances and to a service that keeps the key set for five minutes until it expires.
 async fn an_hour(app: &App, other: &App) -> Vec<String> {
     let expect = Expect::new(ISSUER, ISSUER);
     let (mut tokens, mut all) = (Vec::<String>::new(), Vec::new());

@@ -1,4 +1,5 @@
-//! The library through its public ways: builder, router, extractors, layers, manager. Each story runs on both databases.
+//! The library through its public ways: builder, router, extractors, layers, manager. Each story runs on both
+//! databases.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 

@@ -641,7 +641,8 @@ async fn tokens_of_an_old_secret_key_go_on(database: Database) {
     assert_eq!(app.me(&second.access).await, 200);
 }
 
-/// After everything that could be a reason to fetch something, the process holds no connection but those to its database.
+/// After everything that could be a reason to fetch something, the process holds no connection but those to
+/// its database.
 async fn nothing_connects_to_anywhere(database: Database) {
     let app = database.app_with(|b| b.settings(|s| s.access.issuer = "http://192.0.2.1:9".into())).await;
     let session = app.register("jane").await;

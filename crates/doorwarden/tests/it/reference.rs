@@ -1,4 +1,5 @@
-//! Files that are generated from the table of endpoints, by way of the OpenAPI document. `UPDATE_DOCS=1` writes them anew.
+//! Files that are generated from the table of endpoints, by way of the OpenAPI document. `UPDATE_DOCS=1`
+//! writes them anew.
 
 use crate::app::Database;
 use doorwarden::Endpoint;

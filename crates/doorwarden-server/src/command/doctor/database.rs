@@ -153,8 +153,8 @@ fn clock(skew: Duration, report: &mut Report) {
     }
 }
 
-/// Tells which accounts still have another hash than new ones: they take another time to verify, which is measurable from
-/// outside.
+/// Tells which accounts still have another hash than new ones: they take another time to verify, which is
+/// measurable from outside.
 fn passwords(users: &[(String, u64)], report: &mut Report) {
     const CHECK: &str = "passwords";
     for (name, users) in users {

@@ -66,7 +66,8 @@ fn cors(config: &Config, report: &mut Report) {
     }
 }
 
-/// Whether a browser may send this as `Origin`: `https://host`, `http://host:port`, or an application's own scheme.
+/// Whether a browser may send this as `Origin`: `https://host`, `http://host:port`, or an application's own
+/// scheme.
 fn is_origin(text: &str) -> bool {
     let Some((scheme, host)) = text.split_once("://") else { return false };
     let host_is_plain = !host.is_empty() && !host.contains(['/', '?', '#', '@', '*']);

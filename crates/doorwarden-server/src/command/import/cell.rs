@@ -32,8 +32,8 @@ impl<'r> Cell<'r> {
         }
     }
 
-    /// Whether a flag is set, in every spelling of databases and of the tools that move tables between them. Nothing is not
-    /// set, as in Python.
+    /// Whether a flag is set, in every spelling of databases and of the tools that move tables between them.
+    /// Nothing is not set, as in Python.
     fn truth(&self) -> Option<bool> {
         let word = match self {
             Self::Null | Self::Integer(0) => return Some(false),
@@ -117,7 +117,8 @@ impl<'r> Cell<'r> {
     }
 }
 
-/// The columns that an account is read from, in the order of [`account`]. Whoever reads puts those that are kept behind them.
+/// The columns that an account is read from, in the order of [`account`]. Whoever reads puts those that are
+/// kept behind them.
 pub(super) const COLUMNS: [&str; 9] = [
     "id",
     "username",
@@ -186,7 +187,8 @@ pub(super) fn account<'r>(
     })
 }
 
-/// Django writes `2018-10-04 12:01:00.123456`, in UTC, without saying so; PostgreSQL adds `+00` if the column knows the zone.
+/// Django writes `2018-10-04 12:01:00.123456`, in UTC, without saying so; PostgreSQL adds `+00` if the column
+/// knows the zone.
 fn instant(text: &str) -> Option<Timestamp> {
     let mut text = text.replacen(' ', "T", 1);
     if let Some(utc) = text.strip_suffix("+00") {

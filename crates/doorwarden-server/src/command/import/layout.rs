@@ -66,8 +66,8 @@ pub(super) struct Link {
 }
 
 impl Layout {
-    /// Finds the table of users, or takes the one that is named. `username`: the column with the names, if it is another than
-    /// `username`.
+    /// Finds the table of users, or takes the one that is named. `username`: the column with the names, if it
+    /// is another than `username`.
     pub(super) fn find(
         tables: &Tables,
         named: Option<&str>,

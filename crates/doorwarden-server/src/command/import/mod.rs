@@ -41,8 +41,8 @@ const TOKENS_OF_DJANGO: Duration = Duration::from_hours(60 * 24);
 /// Where accounts can come from.
 #[derive(Debug, Subcommand)]
 pub(crate) enum From {
-    /// Import from a Django application: ids, hashes, flags, dates, groups and permissions. Existing accounts are not
-    /// changed, so the import can be interrupted and run again
+    /// Import from a Django application: ids, hashes, flags, dates, groups and permissions. Existing accounts
+    /// are not changed, so the import can be interrupted and run again
     Django(Django),
 }
 
@@ -64,15 +64,15 @@ pub(crate) struct Django {
     /// How to handle conflicting rows
     #[arg(long, value_enum, default_value_t = Conflict::Stop)]
     on_conflict: Conflict,
-    /// Whether the application stripped surrounding whitespace from passwords before hashing, as Django REST framework does.
-    /// auto: yes, unless the table has Django's own date_joined
+    /// Whether the application stripped surrounding whitespace from passwords before hashing, as Django REST
+    /// framework does. auto: yes, unless the table has Django's own date_joined
     #[arg(long, value_enum, default_value_t = Trimmed::Auto)]
     trimmed: Trimmed,
     /// Column to keep as a member of the user's metadata; can be repeated
     #[arg(long, value_name = "COLUMN")]
     metadata: Vec<String>,
-    /// Accounts per commit; other SQLite writers wait for that long [default: 250000 into a database without users, otherwise
-    /// 25000]
+    /// Accounts per commit; other SQLite writers wait for that long [default: 250000 into a database without
+    /// users, otherwise 25000]
     #[arg(long, value_name = "NUMBER")]
     batch: Option<NonZero<u64>>,
     /// File to write all conflicting rows to, as one JSON object per line
@@ -86,7 +86,8 @@ enum Conflict {
     Stop,
     /// Skip them; of two that differ only in case, the lower id is kept
     Skip,
-    /// Rename those whose username or email is taken or missing to NAME-ID and user-ID@duplicate.invalid; skip the others
+    /// Rename those whose username or email is taken or missing to NAME-ID and user-ID@duplicate.invalid;
+    /// skip the others
     Rename,
 }
 

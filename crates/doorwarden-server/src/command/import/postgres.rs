@@ -18,7 +18,8 @@ pub(super) struct Source(Client);
 impl Source {
     pub(super) async fn open(url: &str) -> Result<Self, Failure> {
         let client = PostgresOptions::new(url).client().await?;
-        // Django's own instants are in UTC, also where the column does not know it and the server is elsewhere.
+        // Django's own instants are in UTC, also where the column does not know it and the server is
+        // elsewhere.
         let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; \
                      SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO'; SET LOCAL bytea_output = 'hex'; \
                      SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0";

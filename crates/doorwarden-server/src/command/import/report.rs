@@ -33,7 +33,8 @@ pub(super) struct Report<'a> {
     pub(super) new_rights: NewRights,
     pub(super) findings: &'a [Finding],
     pub(super) took: Duration,
-    /// When the last token that Django has issued until now will have expired, if it lives as long as in the article.
+    /// When the last token that Django has issued until now will have expired, if it lives as long as in the
+    /// article.
     pub(super) until: Timestamp,
 }
 

@@ -33,7 +33,8 @@ pub(super) async fn run(accounts: &Doorwarden, token: Option<String>, out: Outpu
     }
 }
 
-/// The token itself, of what somebody copied: perhaps with the scheme of the header, blanks or quotes around it.
+/// The token itself, of what somebody copied: perhaps with the scheme of the header, blanks or quotes around
+/// it.
 fn bare(text: &str) -> &str {
     let text = text.trim().trim_matches(['"', '\'']);
     let text = text.strip_prefix("Authorization:").unwrap_or(text).trim_start();

@@ -26,7 +26,8 @@ pub(crate) enum Subcommands {
     },
     /// Show what a token contains, and whether and why it is refused; exits with status 1 if it is
     Inspect {
-        /// The token; if omitted or `-`, it is read from standard input, which keeps it out of the process list
+        /// The token; if omitted or `-`, it is read from standard input, which keeps it out of the process
+        /// list
         #[arg(allow_hyphen_values = true)]
         token: Option<String>,
     },

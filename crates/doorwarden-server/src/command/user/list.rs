@@ -33,7 +33,8 @@ pub(crate) struct Arguments {
     limit: Option<u64>,
 }
 
-/// Prints the users page by page, each read after the one before was written: memory does not grow with their number.
+/// Prints the users page by page, each read after the one before was written: memory does not grow with their
+/// number.
 pub(super) async fn run(accounts: &Doorwarden, arguments: Arguments, out: Output) -> Result<(), Failure> {
     let filter = UserFilter {
         is_active: arguments.active,
