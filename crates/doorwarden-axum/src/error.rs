@@ -181,9 +181,9 @@ impl ApiError {
             }
             TokenRefused::Token(Refusal::Expired) => ("token_expired", Hint::TokenExpired),
             TokenRefused::Token(Refusal::WrongAudience) => ("token_not_valid", Hint::OtherAudience),
-            TokenRefused::Token(_) => ("token_not_valid", Hint::UnknownToken),
             TokenRefused::SessionEnded | TokenRefused::IssuedBefore => ("session_ended", Hint::SessionEnded),
             TokenRefused::WithoutSession => ("token_without_session", Hint::WithoutSession),
+            _ => ("token_not_valid", Hint::UnknownToken),
         };
         let text = "Invalid authentication. Could not decode token.";
         let mut error = Self::detail(StatusCode::UNAUTHORIZED, code, text).hinting(hint);

@@ -6,15 +6,13 @@ use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum::response::Response;
 use doorwarden_core::flow::authenticate::{Authenticated, TokenClaims};
 use doorwarden_core::session::SessionId;
-use doorwarden_core::user::{Account, UserId};
+use doorwarden_core::user::{Account, User, UserId};
 use http::Extensions;
 use http::request::Parts;
 use serde::de::DeserializeOwned;
-use std::ops::Deref;
 use std::sync::Arc;
 
-/// The user who makes the request, as they are now: what was changed, taken away or deactivated since the token was made counts.
-/// Dereferences to [`Account`], which has permissions, groups and the whole [`User`](doorwarden_core::user::User).
+/// The user who makes the request: their current state, not a snapshot from when the token was issued.
 ///
 /// As an argument it needs a user, and answers 401 without one; `Option<CurrentUser>` is `None` without a token, but a token that is
 /// refused is 401 there, too. 503 if the database would have to be asked and does not answer. Works on every route under
@@ -56,37 +54,82 @@ impl CurrentUser {
         extensions.get::<Self>().filter(|user| user.0.by.is_same(by)).cloned()
     }
 
-    /// The primary key: what an application's own tables refer to.
+    /// The row of the table `users`.
+    pub fn user(&self) -> &User {
+        self.0.who.user()
+    }
+
+    /// The user with their groups and permissions.
+    pub fn account(&self) -> &Account {
+        self.0.who.account()
+    }
+
+    /// The primary key, which foreign keys of the application's own tables reference.
     pub fn id(&self) -> UserId {
-        self.user.id
+        self.0.who.id()
     }
 
-    /// The name shown to people, as it was typed.
+    /// The username as it was typed.
     pub fn username(&self) -> &str {
-        self.user.username.as_str()
+        self.user().username.as_str()
     }
 
-    /// The address, as it was typed.
+    /// The email address as it was typed.
     pub fn email(&self) -> &str {
-        self.user.email.as_str()
+        self.user().email.as_str()
     }
 
-    /// Whether the user may use the administration.
+    /// Django's `is_staff`: whether the user may use the administration.
     pub fn is_staff(&self) -> bool {
-        self.user.is_staff
+        self.user().is_staff
     }
 
-    /// The session of the token; `None` if it names none.
+    /// Django's `is_superuser`: whether the user has every permission.
+    pub fn is_superuser(&self) -> bool {
+        self.user().is_superuser
+    }
+
+    /// Names of the user's groups, sorted.
+    pub fn groups(&self) -> &[String] {
+        &self.account().groups
+    }
+
+    /// Every permission of the user, direct and through groups, sorted; see [`Account::permissions`].
+    pub fn permissions(&self) -> &[String] {
+        &self.account().permissions
+    }
+
+    /// Django's `has_perm`; see [`Account::has_perm`].
+    pub fn has_perm(&self, permission: &str) -> bool {
+        self.account().has_perm(permission)
+    }
+
+    /// Django's `has_perms`; see [`Account::has_perms`].
+    pub fn has_perms<'a>(&self, permissions: impl IntoIterator<Item = &'a str>) -> bool {
+        self.account().has_perms(permissions)
+    }
+
+    /// Django's `has_module_perms`; see [`Account::has_module_perms`].
+    pub fn has_module_perms(&self, app_label: &str) -> bool {
+        self.account().has_module_perms(app_label)
+    }
+
+    /// The session of the token; `None` if the token names none.
     pub fn session(&self) -> Option<SessionId> {
-        self.0.who.session
+        self.0.who.session()
     }
 
     /// The verified claims of the token.
     pub fn claims(&self) -> &TokenClaims {
-        &self.0.who.token
+        self.0.who.claims()
     }
 
-    /// What the flows of the core take.
+    /// The assurance level that the token states; see [`TokenClaims::acr`].
+    pub fn acr(&self) -> Option<&str> {
+        self.0.who.acr()
+    }
+
+    /// The argument of the core's flows, such as [`log_out`](doorwarden_core::flow::log_out::log_out).
     pub fn authenticated(&self) -> &Authenticated {
         &self.0.who
     }
@@ -107,15 +150,7 @@ impl CurrentUser {
     /// }
     /// ```
     pub fn metadata<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
-        T::deserialize(serde_json::Value::Object(self.user.metadata.clone()))
-    }
-}
-
-impl Deref for CurrentUser {
-    type Target = Account;
-
-    fn deref(&self) -> &Account {
-        &self.0.who.user.account
+        T::deserialize(serde_json::Value::Object(self.user().metadata.clone()))
     }
 }
 
@@ -176,8 +211,8 @@ pub(crate) async fn current(parts: &mut Parts) -> Result<Option<CurrentUser>, Ap
 ///
 /// async fn expiry(Claims(claims): Claims) -> String {
 ///     match claims {
-///         TokenClaims::Session(claims) => format!("until {}", claims.exp),
-///         TokenClaims::Access(claims) => format!("until {}, then refresh", claims.exp),
+///         TokenClaims::Access(_) => format!("until {}, then refresh", claims.exp()),
+///         _ => format!("until {}", claims.exp()),
 ///     }
 /// }
 /// # let _: axum::Router = axum::Router::new().route("/expiry", axum::routing::get(expiry));

@@ -23,7 +23,7 @@ impl Requirement {
     fn is_met_by(&self, user: &CurrentUser) -> bool {
         match self {
             Self::User => true,
-            Self::Staff => user.user.is_staff,
+            Self::Staff => user.is_staff(),
             Self::Permission(permission) => user.has_perm(permission),
         }
     }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 /// All settings, with their defaults.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct HttpSettings {
     /// Endpoints that were moved (`Some`) or left out (`None`).
     pub endpoints: HashMap<Endpoint, Option<String>>,
@@ -62,14 +63,30 @@ impl Default for HttpSettings {
 
 /// Cross-origin requests from browsers.
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub struct CorsSettings {
     /// The origins that may call, exactly as a browser sends them (`https://app.example.com`). `*` allows
     /// every origin, without credentials.
     pub origins: Vec<HeaderValue>,
 }
 
+impl CorsSettings {
+    /// Lets pages of these origins call.
+    ///
+    /// ```
+    /// use doorwarden_axum::CorsSettings;
+    ///
+    /// let cors = CorsSettings::new(["https://app.example.com".parse()?]);
+    /// # Ok::<(), axum::http::header::InvalidHeaderValue>(())
+    /// ```
+    pub fn new(origins: impl IntoIterator<Item = HeaderValue>) -> Self {
+        Self { origins: origins.into_iter().collect() }
+    }
+}
+
 /// An endpoint was moved to a path where it cannot be served.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum EndpointPathError {
     /// The path is not valid.
     #[error("{0:?} cannot be at {1:?}: a path begins with / and has no empty part, blank, ? or #")]

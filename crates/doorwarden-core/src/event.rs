@@ -321,6 +321,7 @@ impl Outcome {
 
 /// What is noteworthy about a refresh token that was repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum RepeatSign {
     /// It came after the grace, and was counted.
     Late,
@@ -340,6 +341,7 @@ impl RepeatSign {
 
 /// Why a login failed. Told to the log, never to the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum LoginFailure {
     /// Nobody has this address.
     UnknownEmail,

@@ -71,6 +71,7 @@ impl std::str::FromStr for SessionCursor {
 /// Why a session ended. Stored as text, one word each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum EndReason {
     /// The user logged out of it, or sent one of its tokens to be revoked.
     LoggedOut,

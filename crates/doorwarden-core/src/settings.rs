@@ -11,6 +11,7 @@ const DAY: Duration = Duration::from_hours(24);
 
 /// Every decision, with its default.
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub struct Settings {
     /// Session tokens, the answer of `/registration` and `/login`.
     pub session: SessionSettings,
@@ -28,6 +29,7 @@ pub struct Settings {
 
 /// Session tokens.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct SessionSettings {
     /// How long a session and its token live. By default 60 days, as in the article.
     pub lifetime: Duration,
@@ -94,6 +96,7 @@ pub enum PasswordChangeEnds {
 
 /// Access tokens (RFC 9068) and refresh tokens.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct AccessSettings {
     /// `iss`: the URL under which verifiers reach this service. By default `http://127.0.0.1:8000`.
     pub issuer: String,
@@ -157,6 +160,7 @@ impl AccessSettings {
 
 /// The keys that sign access tokens.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct KeySettings {
     /// The algorithms that are offered, each with a chain of keys of its own; the first one's keys sign access tokens and revocation
     /// statements. By default `ES256` alone. What is taken off the list goes on to verify until its last token has expired; what is
@@ -189,6 +193,7 @@ impl Default for KeySettings {
 
 /// How much the live view may hold; what is over is forgotten and read again.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct LiveSettings {
     /// Users, by default 100,000, each about 1 KiB.
     pub users: usize,

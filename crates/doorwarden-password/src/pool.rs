@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 
 /// The resources that password hashing may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PoolSettings {
     /// The number of threads, and so the maximum number of hashes at a time. By default one for each core.
     /// Each thread holds the memory of one hash while there is work, and frees it after a minute without

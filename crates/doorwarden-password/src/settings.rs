@@ -11,6 +11,7 @@ pub struct HashSettings {
 /// The maximum cost of verifying a stored hash. A hash above it is refused without computing it, so that an
 /// imported or planted string cannot exhaust the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Ceilings {
     /// Memory of Argon2, in KiB.
     pub argon2_memory_kib: u32,
@@ -28,6 +29,7 @@ pub struct Ceilings {
 
 /// The cost of new hashes is not allowed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum HashSettingsError {
     /// The cost is weaker than each of the alternatives that OWASP recommends.
     #[error(

@@ -10,6 +10,7 @@ use crate::secret::Password;
 
 /// The rules for new passwords. The default has all of Django's validators on, and lengths of 8 to 128.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct PasswordPolicy {
     /// The minimum number of characters (code points).
     pub min_length: usize,
@@ -27,6 +28,7 @@ pub struct PasswordPolicy {
 
 /// A rule that a password breaks. `Display` is Django's message where Django has one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Weakness {
     /// The password resembles an attribute of the user.
     #[error("The password is too similar to the {attribute}.")]

@@ -67,6 +67,7 @@ const KNOWN: [&str; 20] = [
 
 /// The options make no sense. No message repeats any part of the URL, which may hold a password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum OptionsError {
     /// The URL cannot be read.
     #[error(

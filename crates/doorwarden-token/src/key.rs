@@ -45,6 +45,7 @@ impl Algorithm {
 
 /// Why a key, or a set of keys, is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum KeyError {
     /// Not one JSON object, or a member occurs twice, or there are more than 32.
     #[error("the key is not one JSON object with unique members")]

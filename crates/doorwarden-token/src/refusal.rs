@@ -6,6 +6,7 @@ use std::fmt;
 /// anything of the token itself, so it is safe to log. Do not send the text to clients: an honest client does
 /// not need it, and it helps an attacker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
 pub enum Refusal {
     /// Longer than [`Refusal::MAX_TOKEN_BYTES`], or a statement longer than
     /// [`feed::MAX_BYTES`](crate::feed::MAX_BYTES). The token was not parsed.

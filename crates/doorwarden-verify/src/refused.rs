@@ -3,6 +3,7 @@ use doorwarden_token::Refusal;
 /// Why a token is not accepted. Safe to log: it repeats nothing of the token. Tell clients only whether
 /// another token would help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Refused {
     /// The token itself is wrong: its form, signature, time, issuer or audience.
     #[error(transparent)]

@@ -27,6 +27,7 @@ impl Deref for Claims {
 /// Why a request is not let through. As a response: 401 with `WWW-Authenticate` (RFC 6750), 400 for two
 /// tokens, or 503 where the fault is not the client's, in the format of Doorwarden itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Unauthenticated {
     /// There is no `Authorization: Bearer`.
     #[error("there is no access token")]

@@ -58,7 +58,7 @@ pub struct Builder {
     http: HttpSettings,
     hashing: HashSettings,
     ceilings: Ceilings,
-    pool: PoolSettings,
+    hashing_pool: PoolSettings,
     permissions: Vec<(String, String)>,
     fields: Vec<Field>,
     hooks: Vec<Arc<dyn Hooks>>,
@@ -80,7 +80,7 @@ impl Default for Builder {
             http: HttpSettings::default(),
             hashing: HashSettings::default(),
             ceilings: Ceilings::default(),
-            pool: PoolSettings::default(),
+            hashing_pool: PoolSettings::default(),
             permissions: Vec::new(),
             fields: Vec::new(),
             hooks: Vec::new(),
@@ -211,10 +211,10 @@ impl Builder {
         self
     }
 
-    /// How much of the machine passwords may take.
+    /// How much of the machine password hashing may take.
     #[must_use]
-    pub fn pool(mut self, settings: PoolSettings) -> Self {
-        self.pool = settings;
+    pub fn hashing_pool(mut self, settings: PoolSettings) -> Self {
+        self.hashing_pool = settings;
         self
     }
 
@@ -317,7 +317,7 @@ impl Builder {
             let sealer = Sealer::new(&secret, &old.open_keys);
             KeyRing::open(store.as_ref(), sealer, &self.settings, now, random, self.background).await?
         };
-        let pool = HashPool::start(self.pool, hasher, self.random.bytes())?;
+        let pool = HashPool::start(self.hashing_pool, hasher, self.random.bytes())?;
         let context = Arc::new(Context {
             live: match self.background {
                 true => LiveView::start(&store, self.clock.clone(), self.settings.live),
@@ -381,6 +381,7 @@ impl Builder {
 
 /// What was ended because a secret key has leaked or is lost.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SecretKeyRevoked {
     /// How many signing keys were revoked.
     pub keys: u64,
@@ -424,6 +425,7 @@ impl OldSecretKeys {
 
 /// Doorwarden could not be built.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum BuildError {
     /// The address of the database cannot be used.
     #[error(transparent)]

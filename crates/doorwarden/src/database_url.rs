@@ -38,6 +38,7 @@ enum Place {
 
 /// The database URL is not valid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum DatabaseUrlError {
     /// The scheme is not known.
     #[error("the database URL must begin with sqlite:// and a path, or with postgres://")]

@@ -78,7 +78,7 @@ mod documents {
 /// let auth = Doorwarden::builder().database_url("sqlite://app.db").build().await?;
 /// let jane = auth.users().create_user("jane", "jane@example.com", Some("correct horse battery")).await?;
 /// let token = auth.tokens().issue(jane.id).await?.token;
-/// assert_eq!(auth.tokens().verify(&token).await?.user.account.user.id, jane.id);
+/// assert_eq!(auth.tokens().verify(&token).await?.id(), jane.id);
 /// auth.close().await;
 /// # Ok(())
 /// # }

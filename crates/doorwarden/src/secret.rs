@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// The file with the secret key cannot be used.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum SecretKeyError {
     /// The file cannot be read or written.
     #[error("the file with the secret key, {path}, cannot be used: {error}", path = .path.display())]

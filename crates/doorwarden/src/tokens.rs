@@ -14,7 +14,7 @@ use std::sync::Arc;
 /// let tokens = auth.tokens();
 /// let issued = tokens.issue(jane).await?;
 /// let who = tokens.verify(&issued.token).await?;
-/// assert_eq!(who.user.account.user.id, jane);
+/// assert_eq!(who.id(), jane);
 /// # Ok(())
 /// # }
 /// ```

@@ -103,7 +103,7 @@ async fn me(auth: Auth, request: Request) -> Response {
     let headers = request.into_parts().0.headers;
     match auth.authenticate(&headers).await {
         // The first response of the endpoint has rendered the body, as in the product.
-        Ok(user) => json(user.authenticated().user.rendered.get_or_init(|| render(&user.user)).clone()),
+        Ok(user) => json(user.authenticated().live_user().rendered.get_or_init(|| render(user.user())).clone()),
         Err(error) => error.render(&headers),
     }
 }

@@ -32,7 +32,7 @@ pub(super) struct Confirmation {
 }
 
 pub(super) async fn get(call: Call<CurrentUser>) -> Result<Rendered<User>, ApiError> {
-    Ok(render(&call.auth, &call.caller.authenticated().user))
+    Ok(render(&call.auth, call.caller.authenticated().live_user()))
 }
 
 pub(super) async fn patch(call: Call<CurrentUser, Data<Profile>>) -> Result<Rendered<User>, ApiError> {

@@ -97,25 +97,19 @@ pub(super) async fn introspect(
 }
 
 fn bearer(who: &Authenticated) -> Introspection {
-    let user = &who.user.account.user;
+    let (user, claims) = (who.user(), who.claims());
     let known = Introspection {
         active: true,
         token_type: Some("Bearer"),
         sub: Some(user.id.to_string()),
         username: Some(user.username.as_str().to_owned()),
+        exp: Some(claims.exp()),
+        iat: claims.iat(),
+        sid: claims.session().map(|session| session.to_string()),
         ..Introspection::default()
     };
-    match &who.token {
-        TokenClaims::Session(claims) => Introspection {
-            exp: Some(claims.exp),
-            iat: claims.iat,
-            sid: claims.sid.map(|sid| sid.to_string()),
-            ..known
-        },
+    match claims {
         TokenClaims::Access(claims) => Introspection {
-            exp: Some(claims.exp),
-            iat: Some(claims.iat),
-            sid: claims.sid.map(|sid| sid.to_string()),
             aud: Some(claims.aud.clone()),
             jti: Some(claims.jti.clone()),
             client_id: Some(claims.client_id.clone()),
@@ -124,6 +118,7 @@ fn bearer(who: &Authenticated) -> Introspection {
             auth_time: claims.auth_time,
             ..known
         },
+        _ => known,
     }
 }
 

@@ -9,18 +9,15 @@ use crate::time::Timestamp;
 use crate::token::Refusal;
 use crate::token::access::AccessClaims;
 use crate::token::session::SessionClaims;
-use crate::user::UserId;
+use crate::user::{Account, User, UserId};
 use std::sync::Arc;
 
-/// Who makes a request.
+/// The user of a valid token.
 #[derive(Debug, Clone)]
 pub struct Authenticated {
-    /// The user, as he is now.
-    pub user: Arc<LiveUser>,
-    /// The session of the token; `None` for a token that names none.
-    pub session: Option<SessionId>,
-    /// The token.
-    pub token: TokenClaims,
+    user: Arc<LiveUser>,
+    session: Option<SessionId>,
+    claims: TokenClaims,
 }
 
 /// What a token is shown to: an access token counts only for whom it was made (RFC 9068, section 4).
@@ -46,12 +43,52 @@ impl ShownTo {
 }
 
 impl Authenticated {
+    /// The user's current state, not a snapshot from when the token was issued.
+    pub fn user(&self) -> &User {
+        &self.user.account.user
+    }
+
+    /// The user's id.
+    pub fn id(&self) -> UserId {
+        self.user().id
+    }
+
+    /// The user with their groups and permissions.
+    pub fn account(&self) -> &Account {
+        &self.user.account
+    }
+
+    /// The user's entry in the live cache.
+    pub fn live_user(&self) -> &LiveUser {
+        &self.user
+    }
+
+    /// Django's `has_perm`; see [`Account::has_perm`].
+    pub fn has_perm(&self, permission: &str) -> bool {
+        self.account().has_perm(permission)
+    }
+
+    /// The session of the token; `None` for a token that names none.
+    pub fn session(&self) -> Option<SessionId> {
+        self.session
+    }
+
+    /// The verified claims of the token.
+    pub fn claims(&self) -> &TokenClaims {
+        &self.claims
+    }
+
+    /// The assurance level that the token states; see [`TokenClaims::acr`].
+    pub fn acr(&self) -> Option<&str> {
+        self.claims.acr()
+    }
+
     /// Whether the token, which was shown to something else before, counts here.
     ///
     /// # Errors
     /// [`Refusal::WrongAudience`].
     pub fn counts_for(&self, shown_to: ShownTo, settings: &AccessSettings) -> Result<(), TokenRefused> {
-        match &self.token {
+        match &self.claims {
             TokenClaims::Access(claims) if !shown_to.accepts(claims, settings) => {
                 Err(Refusal::WrongAudience.into())
             }
@@ -62,6 +99,7 @@ impl Authenticated {
 
 /// The verified claims of a token.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub enum TokenClaims {
     /// The article's token.
     Session(SessionClaims),
@@ -69,8 +107,45 @@ pub enum TokenClaims {
     Access(Arc<AccessClaims>),
 }
 
+impl TokenClaims {
+    /// When the token expires, in seconds since 1970 UTC: `exp`.
+    pub fn exp(&self) -> i64 {
+        match self {
+            Self::Session(claims) => claims.exp,
+            Self::Access(claims) => claims.exp,
+        }
+    }
+
+    /// When the token was issued, in seconds since 1970 UTC: `iat`. `None` if the token does not say, as Django's may not.
+    pub fn iat(&self) -> Option<i64> {
+        match self {
+            Self::Session(claims) => claims.iat,
+            Self::Access(claims) => Some(claims.iat),
+        }
+    }
+
+    /// The session that the token belongs to: `sid`.
+    pub fn session(&self) -> Option<SessionId> {
+        match self {
+            Self::Session(claims) => claims.sid,
+            Self::Access(claims) => claims.sid,
+        }
+        .map(SessionId)
+    }
+
+    /// The assurance level of the user's authentication: `acr` (OpenID Connect Core, section 2). `None` for a session token: its session
+    /// in the database has the level.
+    pub fn acr(&self) -> Option<&str> {
+        match self {
+            Self::Session(_) => None,
+            Self::Access(claims) => claims.acr.as_deref(),
+        }
+    }
+}
+
 /// Why a token is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum TokenRefused {
     /// It is malformed, expired, forged, or of another kind.
     #[error("{0}")]
@@ -152,12 +227,11 @@ pub async fn authenticate(
         }
         Err(refusal) => return Err(refusal.into()),
     };
-    let (id, session) = match &claims {
-        TokenClaims::Session(claims) => (UserId(claims.id), claims.sid.map(SessionId)),
-        TokenClaims::Access(claims) => {
-            (UserId(claims.id.ok_or(TokenRefused::NoUser)?), claims.sid.map(SessionId))
-        }
+    let id = match &claims {
+        TokenClaims::Session(claims) => UserId(claims.id),
+        TokenClaims::Access(claims) => UserId(claims.id.ok_or(TokenRefused::NoUser)?),
     };
+    let session = claims.session();
 
     let (mut user, memory) = match memory.and_then(|memory| memory.user(id)) {
         Some(user) => (active(user)?, memory),
@@ -177,7 +251,7 @@ pub async fn authenticate(
         Some(_) => {}
         None => counts_without_session(context, &user, &claims, now)?,
     }
-    Ok(Authenticated { user, session, token: claims })
+    Ok(Authenticated { user, session, claims })
 }
 
 async fn read_user(context: &Context, id: UserId) -> Result<Arc<LiveUser>, AuthenticateError> {

@@ -59,7 +59,7 @@ pub async fn change_password(
     who: &Authenticated,
     request: ChangePassword,
 ) -> Result<Option<IssuedToken>, ChangePasswordError> {
-    let id = who.user.account.user.id;
+    let id = who.id();
     let user = context.store.user(id).await?.ok_or(ChangePasswordError::NoSuchUser)?;
     let mut errors = FieldErrors::new();
     let current = rules::typed_password("current_password", request.current_password, &mut errors);
@@ -77,7 +77,7 @@ pub async fn change_password(
     };
 
     let keep = match context.settings.password_change_ends {
-        PasswordChangeEnds::OtherSessions => who.session,
+        PasswordChangeEnds::OtherSessions => who.session(),
         PasswordChangeEnds::AllSessions => None,
     };
     let change = PasswordChange {

@@ -43,7 +43,7 @@ pub async fn delete_account(
 ) -> Result<(), DeleteAccountError> {
     let mut errors = FieldErrors::new();
     let password = rules::typed_password("password", password, &mut errors);
-    let user = context.store.user(who.user.account.user.id).await?.ok_or(DeleteAccountError::NoSuchUser)?;
+    let user = context.store.user(who.id()).await?.ok_or(DeleteAccountError::NoSuchUser)?;
     if let Some(password) = &password {
         confirm_password(context, &user, "password", password, &mut errors).await?;
     }

@@ -37,7 +37,7 @@ pub async fn log_out(
     scope: LogoutScope,
     client: ClientInfo,
 ) -> Result<(), StoreError> {
-    let (context, user, session) = (Arc::clone(context), who.user.account.user.id, who.session);
+    let (context, user, session) = (Arc::clone(context), who.id(), who.session());
     let origin = Origin::new(Actor::User(user), client);
     finish(async move { end_all(&context, user, session, scope, &origin).await }).await
 }

@@ -107,10 +107,10 @@ pub async fn exchange_session_token(
     audience: Option<Resources>,
     client: ClientInfo,
 ) -> Result<TokenPair, ExchangeError> {
-    if !matches!(who.token, TokenClaims::Session(_)) {
+    if !matches!(who.claims(), TokenClaims::Session(_)) {
         return Err(TokenRefused::Token(Refusal::WrongAlgorithm).into());
     }
-    let session = who.session.ok_or(TokenRefused::WithoutSession)?;
+    let session = who.session().ok_or(TokenRefused::WithoutSession)?;
     let now = context.now();
     let (pair, own) = (&context.settings.access, &context.settings.session);
     let renewal = Renewal {

@@ -64,7 +64,7 @@ pub async fn change_profile(
     mut request: ProfileChange,
 ) -> Result<Arc<LiveUser>, ProfileError> {
     let mut errors = FieldErrors::new();
-    let account = &who.user.account.user;
+    let account = who.user();
     let username = match request.username {
         Input::Missing if !request.is_whole => None,
         // An imported name may be one that the rules would refuse.
@@ -74,7 +74,7 @@ pub async fn change_profile(
     let others = &mut request.others;
     let metadata =
         context.fields.read(|name| others.remove(name).unwrap_or_default(), request.is_whole, &mut errors);
-    complain_about_fixed(&context.fields, &who.user.account, others, &mut errors);
+    complain_about_fixed(&context.fields, who.account(), others, &mut errors);
     rules::metadata_fits(&metadata, &mut errors);
     if !errors.is_empty() {
         return Err(ProfileError::Invalid(errors));

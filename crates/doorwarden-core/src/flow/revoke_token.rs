@@ -49,7 +49,7 @@ pub async fn revoke_token(
             None => return Ok(()),
         },
         Err(_) => match authenticate(context, token, ShownTo::TokenEndpoint).await {
-            Ok(who) => (who.session.ok_or(RevokeError::WithoutSession)?, who.user.account.user.id),
+            Ok(who) => (who.session().ok_or(RevokeError::WithoutSession)?, who.id()),
             Err(AuthenticateError::Refused(TokenRefused::SessionEnded)) => return Ok(()),
             Err(AuthenticateError::Refused(refused)) => return Err(refused.into()),
             Err(AuthenticateError::Store(error)) => return Err(error.into()),

@@ -21,7 +21,7 @@ pub async fn end_session(
     reason: EndReason,
     client: ClientInfo,
 ) -> Result<bool, StoreError> {
-    let (context, user) = (Arc::clone(context), who.user.account.user.id);
+    let (context, user) = (Arc::clone(context), who.id());
     let origin = Origin::new(Actor::User(user), client);
     finish(async move { end_one(&context, user, session, reason, &origin).await }).await
 }
@@ -66,7 +66,7 @@ pub async fn sessions(
     who: &Authenticated,
     after: Option<SessionCursor>,
 ) -> Result<SessionPage, StoreError> {
-    sessions_of(context, who.user.account.user.id, after).await
+    sessions_of(context, who.id(), after).await
 }
 
 /// The sessions of a user that live, newest first, from a place in their list on.

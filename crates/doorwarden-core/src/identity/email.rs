@@ -120,6 +120,7 @@ impl EmailKey {
 
 /// What may be wrong with an e-mail address, in the words of Django REST framework.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum EmailError {
     /// It is empty or white space.
     #[error("This field may not be blank.")]

@@ -109,6 +109,7 @@ impl UsernameKey {
 
 /// What may be wrong with a user name, in the words of Django and Django REST framework where they have some.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum UsernameError {
     /// It is empty or white space.
     #[error("This field may not be blank.")]

@@ -83,6 +83,7 @@ pub enum SignError {
 
 /// Why the signing keys cannot be used.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum KeysError {
     /// The private key was sealed under a secret key that was not given.
     #[error("the signing key {kid} does not open with this secret key")]

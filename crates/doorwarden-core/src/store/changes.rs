@@ -6,6 +6,7 @@ use std::time::Duration;
 
 /// Something changed that a live view may hold. Written by triggers, so that SQL by hand counts too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Change {
     /// A user's row, groups or direct permissions changed, or the user is gone.
     User(UserId),

@@ -80,6 +80,7 @@ pub trait GroupStore {
 
 /// A grant or membership could not be written.
 #[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
 pub enum GrantError {
     /// There is no such user.
     #[error("there is no such user")]

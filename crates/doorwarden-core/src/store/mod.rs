@@ -120,6 +120,7 @@ impl StoreError {
 
 /// The schema could not be brought to the version of this program.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum MigrateError {
     /// A newer program has migrated this database.
     #[error(

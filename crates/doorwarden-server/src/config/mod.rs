@@ -17,7 +17,6 @@ pub(crate) use load::{Loaded, Source, secret_in};
 use crate::failure::{Failure, Message};
 use doorwarden::core::password::{Ceilings, HashSettings, Hasher, PoolSettings};
 use doorwarden::core::permission::Permission;
-use doorwarden::core::settings::LiveSettings;
 use doorwarden::{Actor, Builder, DatabaseUrl, Doorwarden, Field, HttpSettings, OldSecretKey, Settings};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -95,7 +94,7 @@ impl Default for Config {
 impl Config {
     /// The library's builder for the service: all of this.
     pub(crate) fn builder(&self) -> Result<Builder, Failure> {
-        let builder = self.accounts()?.pool(self.pool).migrate(self.migrate);
+        let builder = self.accounts()?.hashing_pool(self.pool).migrate(self.migrate);
         let declare = |builder: Builder, (name, label): &(String, String)| builder.permission(name, label);
         Ok(self.permissions.iter().fold(builder, declare))
     }
@@ -103,12 +102,15 @@ impl Config {
     /// The library's builder for one command: it declares nothing, migrates nothing, leaves nothing running,
     /// and takes little of the machine.
     pub(crate) fn command_builder(&self) -> Result<Builder, Failure> {
-        let pool = PoolSettings { threads: 1, ..self.pool };
-        let live = LiveSettings { users: 64, sessions: 64, access_tokens: 64 };
+        let mut pool = self.pool;
+        pool.threads = 1;
         Ok(self
             .accounts()?
-            .pool(pool)
-            .settings(|settings| settings.live = live)
+            .hashing_pool(pool)
+            .settings(|settings| {
+                let live = &mut settings.live;
+                (live.users, live.sessions, live.access_tokens) = (64, 64, 64);
+            })
             .acting_as(Actor::Operator)
             .migrate(false)
             .background(false))

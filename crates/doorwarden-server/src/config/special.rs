@@ -372,7 +372,7 @@ impl Written<Option<CorsSettings>> for Origins {
     }
 
     fn read(self) -> Option<CorsSettings> {
-        Some(self.0.read()).filter(|origins| !origins.is_empty()).map(|origins| CorsSettings { origins })
+        Some(self.0.read()).filter(|origins| !origins.is_empty()).map(CorsSettings::new)
     }
 }
 

@@ -153,6 +153,7 @@ fn machine_clock() -> i64 {
 
 /// A verifier could not be built.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum BuildError {
     /// The URL of the issuer is not valid.
     #[error("the issuer must be a URL: https://, a host, and perhaps a port and a path")]

@@ -129,7 +129,7 @@ async fn an_end_is_forgotten_although_nobody_waits_for_it(database: Database) {
     let who = authenticate(context, &token, ShownTo::Account).await.unwrap();
     let in_memory = || {
         believe(&app);
-        context.live.memory(context.now()).unwrap().session(who.session.unwrap())
+        context.live.memory(context.now()).unwrap().session(who.session().unwrap())
     };
     assert!(in_memory().is_some());
     // One step, and then it is dropped.

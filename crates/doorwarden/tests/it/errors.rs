@@ -149,7 +149,7 @@ async fn a_panic_is_one_failed_request(database: Database) {
 
 async fn other_origins_may_call_only_if_they_are_named(database: Database) {
     let named = |b: doorwarden::Builder| {
-        b.cors(doorwarden::CorsSettings { origins: vec!["https://app.example.com".parse().unwrap()] })
+        b.cors(doorwarden::CorsSettings::new(["https://app.example.com".parse().unwrap()]))
     };
     let (closed, open) = (database.app().await, database.app_with(named).await);
     let from = |origin: &str| {
@@ -189,8 +189,7 @@ async fn a_named_origin_reads_every_error_and_the_headers_that_say_what_to_do(da
             .merge(auth.router())
             .route("/bug", get(panics))
     };
-    let named =
-        |b: doorwarden::Builder| b.cors(doorwarden::CorsSettings { origins: vec![ORIGIN.parse().unwrap()] });
+    let named = |b: doorwarden::Builder| b.cors(doorwarden::CorsSettings::new([ORIGIN.parse().unwrap()]));
     let app = database.app_around(named, own).await;
     let long = format!("/me?{}", "a".repeat(8 * 1024));
     let large = "a".repeat(16 * 1024);

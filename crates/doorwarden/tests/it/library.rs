@@ -375,7 +375,7 @@ async fn the_service_answers_as_the_router_in_the_layer_does(database: Database)
 
 async fn the_service_serves_other_origins_as_the_router_does(database: Database) {
     let origin = HeaderValue::from_static("https://app.example.com");
-    let app = database.app_with(|b| b.cors(CorsSettings { origins: vec![origin.clone()] })).await;
+    let app = database.app_with(|b| b.cors(CorsSettings::new([origin.clone()]))).await;
     for (method, path) in [("OPTIONS", "/me"), ("GET", "/me"), ("GET", "/healthz"), ("GET", "/unknown")] {
         let answer = same_answers(&app, || {
             let request = Request::builder().method(method).uri(path).header(ORIGIN, origin.clone());

@@ -30,7 +30,7 @@ async fn an_instance_whose_clock_is_wrong_deletes_nothing() {
     // Its janitor and its calendar begin at once.
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(right.get("/me", &token).await.status, 200);
-    let issued = right.auth.tokens().verify(&token).await.unwrap().session.unwrap();
+    let issued = right.auth.tokens().verify(&token).await.unwrap().session().unwrap();
     let store = &right.auth.context().store;
     assert!(store.session(issued).await.unwrap().is_some_and(|session| session.ended.is_none()));
     let left = store.signing_keys().await.unwrap();

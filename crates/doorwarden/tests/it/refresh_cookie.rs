@@ -26,8 +26,7 @@ const APP: &str = "https://app.example.com";
 impl Database {
     async fn app_with_cookie(&self) -> App {
         self.app_with(|b| {
-            b.http(|http| http.refresh_cookie = true)
-                .cors(CorsSettings { origins: vec![APP.parse().unwrap()] })
+            b.http(|http| http.refresh_cookie = true).cors(CorsSettings::new([APP.parse().unwrap()]))
         })
         .await
     }

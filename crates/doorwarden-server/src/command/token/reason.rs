@@ -77,6 +77,7 @@ impl Reason {
                     (None, _) => refused.to_string(),
                 })
             }
+            _ => told(refused.to_string()),
         }
     }
 
