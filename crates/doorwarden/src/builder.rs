@@ -27,7 +27,7 @@ use doorwarden_postgres::OptionsError;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// What can be decided before the start. Made by [`Doorwarden::builder`].
+/// Configures and opens a [`Doorwarden`]. Made by [`Doorwarden::builder`].
 ///
 /// ```no_run
 /// # async fn run() -> Result<(), doorwarden::BuildError> {
@@ -48,6 +48,17 @@ use std::sync::Arc;
 /// # Ok(())
 /// # }
 /// ```
+///
+/// # Defaults
+///
+/// - Database: `sqlite://doorwarden.db`, created and migrated by [`build`](Self::build).
+/// - Secret key: a file beside the SQLite database, created if it is missing. PostgreSQL needs [`secret_key`](Self::secret_key).
+/// - Sessions: 60 days, at most 100 for each user ([`SessionSettings`]).
+/// - Token pairs: access tokens of 5 minutes, signed with ES256; refresh tokens that are refused after 14 days without use, in
+///   sessions of 30 days ([`AccessSettings`], [`KeySettings`](crate::KeySettings)).
+/// - Passwords: Argon2id with 19,456 KiB and two passes ([`HashSettings`]); at least 8 characters, and Django's other validators
+///   ([`PasswordPolicy`](crate::PasswordPolicy)); one hashing thread for each core ([`PoolSettings`]).
+/// - HTTP: every endpoint at its [default path](Endpoint::default_path), no CORS, no trusted proxies ([`HttpSettings`]).
 #[derive(Debug)]
 pub struct Builder {
     database_url: String,
@@ -93,15 +104,36 @@ impl Default for Builder {
     }
 }
 
+/// # Database
 impl Builder {
-    /// Where the accounts lie: `sqlite://PATH` (created if it is missing; the default is `sqlite://doorwarden.db`) or
-    /// `postgres://USER:PASSWORD@HOST/DATABASE`; see [`DatabaseUrl`].
+    /// The database: `sqlite://PATH`, which is created if it is missing, or `postgres://USER:PASSWORD@HOST/DATABASE`; see
+    /// [`DatabaseUrl`]. By default `sqlite://doorwarden.db`.
     #[must_use]
     pub fn database_url(mut self, url: impl Into<String>) -> Self {
         self.database_url = url.into();
         self
     }
 
+    /// Whether [`build`](Self::build) migrates the schema. By default it does; otherwise a database that is not up to date is
+    /// [`BuildError::Pending`].
+    #[must_use]
+    pub fn migrate(mut self, migrate: bool) -> Self {
+        self.migrate = migrate;
+        self
+    }
+
+    /// The database alone, without migrations and background tasks, for programs that administer it. An SQLite file is created if
+    /// it is missing.
+    ///
+    /// # Errors
+    /// The URL is not valid, or the database cannot be opened.
+    pub fn open_store(&self) -> Result<Arc<dyn Store>, BuildError> {
+        self.database_url.parse::<DatabaseUrl>()?.open()
+    }
+}
+
+/// # Secret key
+impl Builder {
     /// The secret key, at least 32 bytes. HS256 uses it as it is, so that it can be Django's `SECRET_KEY`; everything else
     /// derives a key of its own from it. With SQLite it is created beside the database if it is not given; PostgreSQL needs one.
     #[must_use]
@@ -110,22 +142,127 @@ impl Builder {
         self
     }
 
-    /// Secret keys of before, whose tokens are still accepted: Django's `SECRET_KEY_FALLBACKS`. They also open the signing keys that
-    /// were sealed under them; those are then sealed anew, under the secret key.
+    /// Previous secret keys whose tokens are still accepted: Django's `SECRET_KEY_FALLBACKS`. They also open signing keys that were
+    /// sealed under them, which are then sealed again under the secret key.
     #[must_use]
     pub fn old_secret_keys(mut self, keys: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.old_secret_keys = keys.into_iter().map(|key| (key.into(), OldSecretKey::Everything)).collect();
         self
     }
 
-    /// One more secret key of before, and what it is still good for.
+    /// One more previous secret key, and what it may still be used for.
     #[must_use]
     pub fn old_secret_key(mut self, key: impl Into<String>, good_for: OldSecretKey) -> Self {
         self.old_secret_keys.push((key.into(), good_for));
         self
     }
 
-    /// Who makes the changes of the program itself, which the audit log says; the application if nothing is said. See
+    /// For programs that neither issue nor verify tokens, such as one that lists users: no secret key is needed, read or created,
+    /// and the signing keys are only read. A token that is issued nevertheless is accepted nowhere.
+    #[must_use]
+    pub fn without_keys(mut self) -> Self {
+        self.without_keys = true;
+        self
+    }
+}
+
+/// # Accounts and tokens
+impl Builder {
+    /// Changes [`Settings`] of accounts and tokens in place.
+    #[must_use]
+    pub fn settings(mut self, change: impl FnOnce(&mut Settings)) -> Self {
+        change(&mut self.settings);
+        self
+    }
+
+    /// Declares a field of registration and profile, which is stored in `metadata`.
+    #[must_use]
+    pub fn field(mut self, field: Field) -> Self {
+        self.fields.push(field);
+        self
+    }
+
+    /// Declares a permission (`app_label.codename`) with a label for people. [`build`](Self::build) writes it to the database.
+    #[must_use]
+    pub fn permission(mut self, name: impl Into<String>, label: impl Into<String>) -> Self {
+        self.permissions.push((name.into(), label.into()));
+        self
+    }
+
+    /// Adds hooks of the application. Several run in the order in which they were added.
+    #[must_use]
+    pub fn hook(mut self, hook: impl Hooks) -> Self {
+        self.hooks.push(Arc::new(hook));
+        self
+    }
+}
+
+/// # Password hashing
+impl Builder {
+    /// The cost of new password hashes.
+    #[must_use]
+    pub fn hashing(mut self, settings: HashSettings) -> Self {
+        self.hashing = settings;
+        self
+    }
+
+    /// The highest cost at which stored password hashes are still verified.
+    #[must_use]
+    pub fn ceilings(mut self, ceilings: Ceilings) -> Self {
+        self.ceilings = ceilings;
+        self
+    }
+
+    /// How many threads hash passwords, and how long a login may wait for one.
+    #[must_use]
+    pub fn hashing_pool(mut self, settings: PoolSettings) -> Self {
+        self.hashing_pool = settings;
+        self
+    }
+}
+
+/// # HTTP
+impl Builder {
+    /// Changes [`HttpSettings`] in place.
+    #[must_use]
+    pub fn http(mut self, change: impl FnOnce(&mut HttpSettings)) -> Self {
+        change(&mut self.http);
+        self
+    }
+
+    /// Moves an endpoint to a path, such as `/api/login`. [`build`](Self::build) refuses a path that cannot be served.
+    #[must_use]
+    pub fn endpoint_at(mut self, endpoint: Endpoint, path: impl Into<String>) -> Self {
+        self.http.endpoints.insert(endpoint, Some(path.into()));
+        self
+    }
+
+    /// Leaves an endpoint out of the router, to omit it or to serve an endpoint of your own in its place.
+    #[must_use]
+    pub fn without(mut self, endpoint: Endpoint) -> Self {
+        self.http.endpoints.insert(endpoint, None);
+        self
+    }
+
+    /// Lets pages of these origins (`https://app.example.com`) call the endpoints.
+    #[must_use]
+    pub fn cors(mut self, settings: CorsSettings) -> Self {
+        self.http.cors = Some(settings);
+        self
+    }
+}
+
+/// # Environment
+impl Builder {
+    /// Whether background tasks run: the change feed, without which every lookup reads the database; the janitor; the rotation of
+    /// signing keys. By default they do. Disable them for programs that do one thing and end.
+    #[must_use]
+    pub fn background(mut self, background: bool) -> Self {
+        self.background = background;
+        self
+    }
+
+    /// The actor to whom the audit log attributes changes that the program itself makes. By default [`Actor::Application`]. See
     /// [`Doorwarden::acting_as`].
     #[must_use]
     pub fn acting_as(mut self, origin: impl Into<Origin>) -> Self {
@@ -133,135 +270,27 @@ impl Builder {
         self
     }
 
-    /// For programs that neither make nor judge tokens, such as one that lists users: no secret key is needed, read or made, and the
-    /// signing keys are only looked at. A token that is issued all the same is accepted nowhere.
-    #[must_use]
-    pub fn without_keys(mut self) -> Self {
-        self.without_keys = true;
-        self
-    }
-
-    /// Changes decisions about accounts and tokens.
-    #[must_use]
-    pub fn settings(mut self, change: impl FnOnce(&mut Settings)) -> Self {
-        change(&mut self.settings);
-        self
-    }
-
-    /// Changes decisions about the HTTP interface.
-    #[must_use]
-    pub fn http(mut self, change: impl FnOnce(&mut HttpSettings)) -> Self {
-        change(&mut self.http);
-        self
-    }
-
-    /// Leaves an endpoint out of the router, for good or to put an own one in its place.
-    #[must_use]
-    pub fn without(mut self, endpoint: Endpoint) -> Self {
-        self.http.endpoints.insert(endpoint, None);
-        self
-    }
-
-    /// Moves an endpoint to a path, such as `/api/login`. [`build`](Self::build) refuses one that cannot be served.
-    #[must_use]
-    pub fn endpoint_at(mut self, endpoint: Endpoint, path: impl Into<String>) -> Self {
-        self.http.endpoints.insert(endpoint, Some(path.into()));
-        self
-    }
-
-    /// Lets browsers call from these origins (`https://app.example.com`).
-    #[must_use]
-    pub fn cors(mut self, settings: CorsSettings) -> Self {
-        self.http.cors = Some(settings);
-        self
-    }
-
-    /// Declares a field of registration and profile, stored in `metadata`.
-    #[must_use]
-    pub fn field(mut self, field: Field) -> Self {
-        self.fields.push(field);
-        self
-    }
-
-    /// Declares a permission (`app_label.codename`) with a human name; written to the database at the start.
-    #[must_use]
-    pub fn permission(mut self, name: impl Into<String>, label: impl Into<String>) -> Self {
-        self.permissions.push((name.into(), label.into()));
-        self
-    }
-
-    /// Adds code of the application.
-    #[must_use]
-    pub fn hook(mut self, hook: impl Hooks) -> Self {
-        self.hooks.push(Arc::new(hook));
-        self
-    }
-
-    /// How new passwords are hashed.
-    #[must_use]
-    pub fn hashing(mut self, settings: HashSettings) -> Self {
-        self.hashing = settings;
-        self
-    }
-
-    /// What stored hashes may cost.
-    #[must_use]
-    pub fn ceilings(mut self, ceilings: Ceilings) -> Self {
-        self.ceilings = ceilings;
-        self
-    }
-
-    /// How much of the machine password hashing may take.
-    #[must_use]
-    pub fn hashing_pool(mut self, settings: PoolSettings) -> Self {
-        self.hashing_pool = settings;
-        self
-    }
-
-    /// Whether to bring the schema up to date at the start. By default yes. If not, [`build`](Self::build) refuses a database
-    /// that is not up to date.
-    #[must_use]
-    pub fn migrate(mut self, migrate: bool) -> Self {
-        self.migrate = migrate;
-        self
-    }
-
-    /// Whether anything works in the background: the change feed, without which every look-up reads the database, the janitor, and the
-    /// calendar of the signing keys. By default yes; no is for programs that do one thing and end.
-    #[must_use]
-    pub fn background(mut self, background: bool) -> Self {
-        self.background = background;
-        self
-    }
-
-    /// Another clock, for tests.
+    /// A clock other than the system's, for tests.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
         self
     }
 
-    /// Another source of randomness, for tests.
+    /// A source of randomness other than the system's, for tests.
     #[must_use]
     pub fn random(mut self, random: impl RandomSource) -> Self {
         self.random = Arc::new(random);
         self
     }
+}
 
-    /// The database alone: nothing is migrated, and nothing of Doorwarden works in the background. For programs that look
-    /// after a database. SQLite's file is created if it is missing.
+/// # Build
+impl Builder {
+    /// Opens the database, creates the first signing key if there is none, and starts the hashing pool and the background tasks.
     ///
     /// # Errors
-    /// [`BuildError`].
-    pub fn open_store(&self) -> Result<Arc<dyn Store>, BuildError> {
-        self.database_url.parse::<DatabaseUrl>()?.open()
-    }
-
-    /// Opens the database, makes the first signing key if there is none, and starts what works in the background: hashing
-    /// threads, the change feed, the janitor, the calendar of the signing keys.
-    ///
-    /// # Errors
-    /// [`BuildError`]; nothing keeps running then.
+    /// A setting is not valid, or the database, the secret key file or the signing keys cannot be used. Nothing keeps running then.
     pub async fn build(self) -> Result<Doorwarden, BuildError> {
         let fields = Fields::new(self.fields)?;
         let permissions = self
@@ -341,9 +370,7 @@ impl Builder {
         }
         Ok(Doorwarden { auth: Auth::new(context, self.http), origin: self.origin })
     }
-}
 
-impl Builder {
     /// Ends everything that came of a secret key that has leaked or is lost: revokes every signing key, without opening any, and ends all
     /// sessions and tokens. Then makes new signing keys under the secret key that is given now, which must be another one; on SQLite
     /// without one it makes a new one in place of the file.

@@ -1,5 +1,7 @@
 //! User accounts and JSON Web Tokens for axum applications, on SQLite or PostgreSQL.
 //!
+//! # Mount it
+//!
 //! ```no_run
 //! use axum::{Router, routing::get};
 //! use doorwarden::{CurrentUser, Doorwarden};
@@ -18,14 +20,118 @@
 //! }
 //! ```
 //!
-//! - [`Doorwarden::builder`] says what can be decided; everything has a safe default.
-//! - [`Auth::router`] has `/registration`, `/login`, `/me` and the rest; [`Auth::protect`] and [`Auth::require_perm`] guard
-//!   an application's own routes; [`CurrentUser`] and [`Claims`] are arguments of handlers.
-//! - [`Doorwarden::users`] is Django's manager: `create_user`, `create_superuser`, permissions and groups.
-//! - [`Doorwarden::tokens`] makes and checks tokens; [`Doorwarden::keys`] rotates and revokes the keys of access tokens.
+//! [`Doorwarden::router`] serves `/registration`, `/login`, `/me` and the other [endpoints](Endpoint);
+//! [`Doorwarden::layer`] is the outermost middleware.
+//!
+//! # Protect a route
+//!
+//! [`Doorwarden::protect`] requires a user for everything that a router has so far, [`Doorwarden::require_perm`] and
+//! [`Doorwarden::require_staff`] for single routes. [`CurrentUser`] and [`Claims`] are extractors for handlers.
+//!
+//! ```no_run
+//! use axum::{Router, routing::post};
+//! use doorwarden::{CurrentUser, Doorwarden};
+//!
+//! fn posts(auth: &Doorwarden) -> Router {
+//!     Router::new().route("/posts", post(publish).route_layer(auth.require_perm("blog.add_post")))
+//! }
+//!
+//! async fn publish(user: CurrentUser) -> String {
+//!     format!("Published by user {}, a member of {:?}", user.id(), user.groups())
+//! }
+//! ```
+//!
+//! # Users
+//!
+//! [`Doorwarden::users`] is Django's `User.objects`: accounts, groups and permissions.
+//!
+//! ```no_run
+//! # async fn run(auth: doorwarden::Doorwarden) -> Result<(), Box<dyn std::error::Error>> {
+//! let jane = auth.users().create_user("jane", "jane@example.com", Some("correct horse battery")).await?;
+//! auth.users().grant(jane.id, &"blog.add_post".parse()?).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Tokens
+//!
+//! [`Doorwarden::tokens`] issues tokens without a password and verifies tokens that did not come in a request header.
+//! [`Doorwarden::keys`] lists, rotates and revokes the signing keys of access tokens.
+//!
+//! ```no_run
+//! # async fn run(auth: doorwarden::Doorwarden, jane: doorwarden::UserId) -> Result<(), Box<dyn std::error::Error>> {
+//! let token = auth.tokens().issue(jane).await?.token;
+//! let authenticated = auth.tokens().verify(&token).await?;
+//! assert_eq!(authenticated.id(), jane);
+//! println!("{} has session {:?}", authenticated.user().username, authenticated.session());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Sessions
+//!
+//! A login opens a [`Session`], and its tokens are refused as soon as the session has ended. What the endpoints do is also
+//! available as functions, in [`core::flow`].
+//!
+//! ```no_run
+//! use doorwarden::core::flow::log_out::{LogoutScope, log_out};
+//! use doorwarden::{ApiError, CurrentUser, Doorwarden};
+//!
+//! /// Logs the user out on every other device.
+//! async fn leave_others(auth: &Doorwarden, user: &CurrentUser) -> Result<(), ApiError> {
+//!     log_out(auth.context(), user.authenticated(), LogoutScope::Others).await?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! An operator's or an application's own code ends the sessions of any user with [`Users::sign_out`].
+//!
+//! # Custom fields and hooks
+//!
+//! [`Builder::field`] declares fields of registration and profile; [`Builder::hook`] adds code that runs at registration and
+//! login, adds claims to access tokens, or receives every [`Event`].
+//!
+//! ```
+//! use doorwarden::{Doorwarden, Event, Field, Hooks, async_trait};
+//!
+//! #[derive(Debug)]
+//! struct Welcome;
+//!
+//! #[async_trait]
+//! impl Hooks for Welcome {
+//!     async fn on_event(&self, event: &Event) {
+//!         if let Event::UserCreated { user } = event {
+//!             println!("welcome, user {user}");
+//!         }
+//!     }
+//! }
+//!
+//! let builder = Doorwarden::builder().field(Field::text("display_name", 80).required()).hook(Welcome);
+//! ```
+//!
+//! # Defaults
+//!
+//! [`Builder`] lists them. Settings are changed in place, so that a setting added later does not break the code:
+//!
+//! ```
+//! use doorwarden::{Doorwarden, PasswordChangeEnds};
+//! use std::time::Duration;
+//!
+//! let builder = Doorwarden::builder().settings(|settings| {
+//!     settings.session.lifetime = Duration::from_secs(14 * 24 * 3600);
+//!     settings.password_change_ends = PasswordChangeEnds::AllSessions;
+//! });
+//! ```
+//!
+//! # Errors
+//!
+//! Errors on which an application has to decide, such as [`CreateUserError`] or [`AuthenticateError`], are enums without
+//! hidden variants, so that a `match` is complete. Reasons and events, which are read rather than decided on, and
+//! [`BuildError`] may get further variants and are `#[non_exhaustive]`.
 
 mod builder;
 mod database_url;
+mod http;
 mod keys;
 mod secret;
 mod tokens;
@@ -33,7 +139,10 @@ mod users;
 
 pub use builder::{BuildError, Builder, OldSecretKey, SecretKeyRevoked};
 pub use database_url::{DatabaseUrl, DatabaseUrlError};
-pub use doorwarden_axum::page::safe_next;
+pub use doorwarden_axum::layer::RequireLayer;
+pub use doorwarden_axum::metrics::Metrics;
+pub use doorwarden_axum::middleware::MiddlewareLayer;
+pub use doorwarden_axum::page::{LoginRequiredLayer, SessionCookieLayer, safe_next};
 pub use doorwarden_axum::settings::EndpointPathError;
 pub use doorwarden_axum::{
     ApiError, Auth, Claims, CorsSettings, CurrentUser, Endpoint, HttpSettings, OauthClients,
@@ -41,23 +150,41 @@ pub use doorwarden_axum::{
 pub use doorwarden_core as core;
 pub use doorwarden_core::async_trait;
 pub use doorwarden_core::audit::{Actor, Origin};
+pub use doorwarden_core::context::Context;
 pub use doorwarden_core::error::{FieldError, FieldErrors};
-pub use doorwarden_core::event::Event;
-pub use doorwarden_core::field::Field;
+pub use doorwarden_core::event::{Event, LoginFailure, RepeatSign};
+pub use doorwarden_core::field::{Field, FieldNameError};
+pub use doorwarden_core::flow::authenticate::{AuthenticateError, Authenticated, TokenClaims, TokenRefused};
+pub use doorwarden_core::flow::issue_tokens::IssueError;
 pub use doorwarden_core::flow::manage::{CreateUserError, NewAccount};
+pub use doorwarden_core::flow::{IssuedToken, TokenPair};
 pub use doorwarden_core::hook::Hooks;
-pub use doorwarden_core::password::Password;
-pub use doorwarden_core::permission::{Permission, PermissionName};
-pub use doorwarden_core::session::{ClientInfo, Session};
-pub use doorwarden_core::settings::Settings;
-pub use doorwarden_core::store::SignedOut;
+pub use doorwarden_core::identity::{EmailAddress, Username};
+pub use doorwarden_core::keys::KeysError;
+pub use doorwarden_core::keys::state::KeyState;
+pub use doorwarden_core::password::{
+    Ceilings, HashSettings, HashSettingsError, Password, PasswordHash, PasswordPolicy, PoolSettings,
+};
+pub use doorwarden_core::permission::{Group, Permission, PermissionName, PermissionNameError};
+pub use doorwarden_core::random::RandomSource;
+pub use doorwarden_core::session::{ClientInfo, EndReason, Session, SessionId};
+pub use doorwarden_core::settings::{
+    AccessSettings, KeySettings, LiveSettings, PasswordChangeEnds, SessionSettings, Settings, WithoutSession,
+};
+pub use doorwarden_core::store::{
+    GrantError, MigrateError, SignedOut, SigningKey, Store, StoreError, UserFilter,
+};
+pub use doorwarden_core::time::{Clock, Timestamp};
+pub use doorwarden_core::token::Algorithm;
+pub use doorwarden_core::token::secret::KeyTooShort;
 pub use doorwarden_core::user::{Account, NewUser, User, UserChange, UserId};
+pub use doorwarden_postgres::OptionsError;
 pub use keys::Keys;
 pub use secret::SecretKeyError;
 pub use tokens::Tokens;
 pub use users::Users;
 
-use std::ops::Deref;
+use std::sync::Arc;
 
 /// The examples in the documents, as tests.
 #[cfg(doctest)]
@@ -69,7 +196,7 @@ mod documents {
     struct Library;
 }
 
-/// Accounts and tokens: what an application holds. Cheap to clone. Dereferences to [`Auth`], which has the router and the layers.
+/// Accounts and tokens: the handle that an application holds. Cheap to clone; two instances in one process are independent.
 ///
 /// ```no_run
 /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
@@ -90,13 +217,13 @@ pub struct Doorwarden {
 }
 
 impl Doorwarden {
-    /// Begins with the defaults.
+    /// A builder with the defaults.
     pub fn builder() -> Builder {
         Builder::default()
     }
 
-    /// The same accounts, whose changes the audit log says somebody else has made than [`Actor::Application`]: the user who asked for one,
-    /// say, from where that was.
+    /// A handle on the same accounts whose changes the audit log attributes to this actor, instead of to
+    /// [`Actor::Application`]: for instance to the user who asked for the change, and to their address.
     ///
     /// ```no_run
     /// # async fn run(auth: doorwarden::Doorwarden, admin: doorwarden::UserId, jane: doorwarden::UserId)
@@ -112,33 +239,37 @@ impl Doorwarden {
         Self { auth: self.auth.clone(), origin: origin.into() }
     }
 
-    /// Who makes the changes.
+    /// The actor to whom the audit log attributes the changes made through this handle.
     pub fn origin(&self) -> &Origin {
         &self.origin
     }
 
-    /// The manager: creates and changes accounts, groups and permissions.
+    /// Creates and changes accounts, groups and permissions: Django's `User.objects`.
     pub fn users(&self) -> Users {
         Users::new(self.auth.context().clone(), self.origin.clone())
     }
 
-    /// Makes and checks tokens.
+    /// Issues and verifies tokens.
     pub fn tokens(&self) -> Tokens {
         Tokens::new(self.auth.context().clone(), self.origin.clone())
     }
 
-    /// Looks after the keys of access tokens.
+    /// Lists, rotates and revokes the signing keys of access tokens.
     pub fn keys(&self) -> Keys {
         Keys::new(self.auth.context().clone(), self.origin.clone())
     }
 
-    /// The handle for axum, which [`Deref`] also gives.
+    /// The part of the handle that works with axum, for code that depends on `doorwarden-axum` alone.
     pub fn auth(&self) -> &Auth {
         &self.auth
     }
 
-    /// Finishes what was begun: writes what is written behind, stops hashing, closes the database. Requests that come
-    /// afterwards get 503.
+    /// What the [flows](core::flow) of the core take as their first argument.
+    pub fn context(&self) -> &Arc<Context> {
+        self.auth.context()
+    }
+
+    /// Flushes buffered writes, stops the hashing pool and closes the database. Later requests get 503.
     pub async fn close(&self) {
         self.auth.end_streams();
         let context = self.auth.context();
@@ -149,13 +280,5 @@ impl Doorwarden {
             tracing::error!("the hashing pool could not be stopped");
         }
         context.store.close().await;
-    }
-}
-
-impl Deref for Doorwarden {
-    type Target = Auth;
-
-    fn deref(&self) -> &Auth {
-        &self.auth
     }
 }

@@ -20,21 +20,21 @@ pub const ADD_POST: &str = "blog.add_post";
 /// The state that handlers share.
 #[derive(Debug, Clone)]
 pub struct Blog {
-    /// The accounts.
-    pub accounts: Doorwarden,
+    /// Accounts and tokens.
+    pub auth: Doorwarden,
     /// The blog's own connections to the database, which also holds the accounts.
     pub database: SqlitePool,
 }
 
 impl Blog {
-    /// Opens the blog in the database at `path`, which is created if it does not exist. `accounts` is
+    /// Opens the blog in the database at `path`, which is created if it does not exist. `builder` is
     /// [`Doorwarden::builder`], changed if necessary.
     ///
     /// # Errors
     /// If the database cannot be opened or migrated.
-    pub async fn open(path: &Path, accounts: Builder) -> Result<Self, Box<dyn Error>> {
+    pub async fn open(path: &Path, builder: Builder) -> Result<Self, Box<dyn Error>> {
         let database = database::pool(path);
-        let accounts = accounts
+        let auth = builder
             .database_url(format!("sqlite://{}", path.display()))
             .permission(ADD_POST, "Can add post")
             .field(Field::text("display_name", 80).required().describe("The name under which posts appear."))
@@ -43,20 +43,20 @@ impl Blog {
             .await?;
         // After Doorwarden's own migrations, because these refer to its table `users`.
         database::migrate(&database).await?;
-        Ok(Self { accounts, database })
+        Ok(Self { auth, database })
     }
 
     /// Every route: the blog's, and Doorwarden's.
     pub fn router(&self) -> Router {
-        let publish = post(posts::publish).route_layer(self.accounts.require_perm(ADD_POST));
+        let publish = post(posts::publish).route_layer(self.auth.require_perm(ADD_POST));
         let personal = Router::new().route("/profile", get(profile::read).put(profile::write));
-        self.accounts
+        self.auth
             .protect(personal)
             .route("/posts", publish.get(posts::list))
             .route("/posts/{id}", get(posts::read).delete(posts::withdraw))
             .with_state(self.clone())
-            .merge(self.accounts.router())
-            .layer(self.accounts.layer())
+            .merge(self.auth.router())
+            .layer(self.auth.layer())
     }
 
     /// Grants the user with this email address the permission to publish; `false` if there is no such user.
@@ -64,7 +64,7 @@ impl Blog {
     /// # Errors
     /// If the database fails.
     pub async fn make_author(&self, email: &str) -> Result<bool, Box<dyn Error>> {
-        let users = self.accounts.users();
+        let users = self.auth.users();
         let Some(user) = users.get_by_email(email).await? else { return Ok(false) };
         users.grant(user.id, &ADD_POST.parse()?).await?;
         Ok(true)
@@ -83,7 +83,7 @@ impl Blog {
         let service = self.router().into_make_service_with_connect_info::<SocketAddr>();
         axum::serve(listener, service).with_graceful_shutdown(stopped).await?;
         self.database.close().await;
-        self.accounts.close().await;
+        self.auth.close().await;
         Ok(())
     }
 }

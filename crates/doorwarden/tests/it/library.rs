@@ -23,6 +23,7 @@ on_both! {
     a_permission_is_one_word
     the_manager_speaks_django
     permissions_and_groups_are_as_in_django
+    a_handler_and_verify_see_the_user_as_they_are_now
     endpoints_can_be_left_out_moved_and_replaced
     hooks_may_refuse_and_hear_what_happens
     an_endpoint_that_is_not_there_is_not_in_the_document
@@ -156,6 +157,54 @@ async fn permissions_and_groups_are_as_in_django(database: Database) {
     assert!(account.permissions.is_empty() && !account.has_perm("shop.sell"));
     let unknown: PermissionName = "blog.no_such".parse().unwrap();
     assert!(users.grant(root, &unknown).await.is_err());
+}
+
+async fn a_handler_and_verify_see_the_user_as_they_are_now(database: Database) {
+    async fn seen(user: CurrentUser) -> String {
+        json!({
+            "id": user.id(),
+            "email": user.email(),
+            "is_superuser": user.is_superuser(),
+            "groups": user.groups(),
+            "permissions": user.permissions(),
+            "has_perm": [user.has_perm("blog.add_post"), user.has_perm("blog.delete_post")],
+            "has_perms": user.has_perms(["blog.add_post", "blog.delete_post"]),
+            "has_module_perms": [user.has_module_perms("blog"), user.has_module_perms("shop")],
+            "session": user.session(),
+            "acr": user.acr(),
+        })
+        .to_string()
+    }
+    let declared = |b: Builder| b.permission("blog.add_post", "Can add post");
+    let app =
+        database.app_around(declared, |auth| auth.protect(Router::new().route("/seen", get(seen)))).await;
+    let users = app.auth.users();
+    let jane = users.create_user("jane", "Jane@Example.com", Some(PASSWORD)).await.unwrap();
+    let session_token = app.auth.tokens().issue(jane.id).await.unwrap();
+    let pair = app.auth.tokens().issue_pair(jane.id).await.unwrap();
+    users.create_group("editors").await.unwrap();
+    users.add_to_group(jane.id, "editors").await.unwrap();
+    users.grant_to_group("editors", &"blog.add_post".parse().unwrap()).await.unwrap();
+
+    for (token, session, acr) in
+        [(&session_token.token, session_token.session, None), (&pair.access, pair.session, Some("0"))]
+    {
+        app.get("/seen", token).await.is(
+            200,
+            json!({
+                "id": jane.id, "email": "Jane@example.com", "is_superuser": false, "groups": ["editors"],
+                "permissions": ["blog.add_post"], "has_perm": [true, false], "has_perms": false,
+                "has_module_perms": [true, false], "session": session, "acr": acr,
+            }),
+        );
+        let verified = app.auth.tokens().verify(token).await.unwrap();
+        assert_eq!((verified.id(), verified.session(), verified.acr()), (jane.id, Some(session), acr));
+        assert_eq!(verified.claims().session(), Some(session));
+        assert!(verified.claims().iat().is_some_and(|iat| iat < verified.claims().exp()));
+        assert_eq!(verified.user().username, jane.username);
+        assert_eq!(verified.account().groups, ["editors"]);
+        assert!(verified.has_perm("blog.add_post"));
+    }
 }
 
 async fn endpoints_can_be_left_out_moved_and_replaced(database: Database) {

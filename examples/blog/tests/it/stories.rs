@@ -27,7 +27,7 @@ async fn a_post_is_withdrawn_by_its_author_or_by_staff() {
     assert_eq!(withdraw("/posts/1", "").await, 401);
     assert_eq!(withdraw("/posts/1", &john).await, 403);
     assert_eq!(withdraw("/posts/1", &jane).await, 204);
-    site.blog.accounts.users().create_superuser("root", "root@example.com", PASSWORD).await.unwrap();
+    site.blog.auth.users().create_superuser("root", "root@example.com", PASSWORD).await.unwrap();
     let login = json!({"email": "root@example.com", "password": PASSWORD});
     let (_, root) = site.call("POST", "/login", "", login).await;
     assert_eq!(withdraw("/posts/2", root["token"].as_str().unwrap()).await, 204);
@@ -57,7 +57,7 @@ async fn a_registration_creates_an_account_with_a_profile_or_nothing() {
 async fn a_login_creates_a_missing_profile() {
     let site = Site::new().await;
     let jane = site.reader("jane", "Jane Doe").await;
-    site.blog.accounts.users().create_user("root", "root@example.com", Some(PASSWORD)).await.unwrap();
+    site.blog.auth.users().create_user("root", "root@example.com", Some(PASSWORD)).await.unwrap();
     sqlx::query("DELETE FROM profile").execute(&site.blog.database).await.unwrap();
     assert_eq!(site.get("/profile", &jane).await.0, 404);
     for (name, display_name) in [("jane", "Jane Doe"), ("root", "root")] {
