@@ -75,11 +75,11 @@
 //!
 //! ```no_run
 //! use doorwarden::core::flow::log_out::{LogoutScope, log_out};
-//! use doorwarden::{ApiError, CurrentUser, Doorwarden};
+//! use doorwarden::{ApiError, ClientInfo, CurrentUser, Doorwarden};
 //!
-//! /// Logs the user out on every other device.
-//! async fn leave_others(auth: &Doorwarden, user: &CurrentUser) -> Result<(), ApiError> {
-//!     log_out(auth.context(), user.authenticated(), LogoutScope::Others).await?;
+//! /// Logs the user out on every other device. The audit log records the address and user agent of `client`.
+//! async fn leave_others(auth: &Doorwarden, user: &CurrentUser, client: ClientInfo) -> Result<(), ApiError> {
+//!     log_out(auth.context(), user.authenticated(), LogoutScope::Others, client).await?;
 //!     Ok(())
 //! }
 //! ```
@@ -155,8 +155,11 @@ pub use doorwarden_core::error::{FieldError, FieldErrors};
 pub use doorwarden_core::event::{Event, LoginFailure, RepeatSign};
 pub use doorwarden_core::field::{Field, FieldNameError};
 pub use doorwarden_core::flow::authenticate::{AuthenticateError, Authenticated, TokenClaims, TokenRefused};
+pub use doorwarden_core::flow::groups::CreateGroupError;
 pub use doorwarden_core::flow::issue_tokens::IssueError;
-pub use doorwarden_core::flow::manage::{CreateUserError, NewAccount};
+pub use doorwarden_core::flow::manage::{
+    CreateUserError, NewAccount, SetPasswordError, UpdateUserError, UserError,
+};
 pub use doorwarden_core::flow::{IssuedToken, TokenPair};
 pub use doorwarden_core::hook::Hooks;
 pub use doorwarden_core::identity::{EmailAddress, Username};

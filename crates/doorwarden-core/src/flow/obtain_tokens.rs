@@ -121,7 +121,7 @@ pub async fn exchange_session_token(
         ),
         audience: audience.map(|named| named.0),
     };
-    let user = who.user.account.user.id;
+    let user = who.id();
     let origin = Origin::new(Actor::User(user), client);
     let effects = context.effects(&origin, [Event::TokenExchanged { user, session }]);
     let renewing = Arc::clone(context);
