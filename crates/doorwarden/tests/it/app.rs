@@ -88,7 +88,7 @@ impl Database {
 
     /// An application with the endpoints, built with changes.
     pub(crate) async fn app_with(&self, change: impl FnOnce(Builder) -> Builder) -> App {
-        self.app_around(change, |auth| auth.router()).await
+        self.app_around(change, Doorwarden::router).await
     }
 
     /// An application whose routes `routes` makes.
