@@ -72,7 +72,8 @@ impl Auth {
 /// use doorwarden_axum::page::safe_next;
 ///
 /// assert_eq!(safe_next("/feed?page=2"), "/feed?page=2");
-/// for elsewhere in ["https://evil.test/", "//evil.test", "/\\evil.test", "/\t/evil.test", "javascript:alert(1)", ""]
+/// for elsewhere in
+///     ["https://evil.test/", "//evil.test", "/\\evil.test", "/\t/evil.test", "javascript:alert(1)", ""]
 /// {
 ///     assert_eq!(safe_next(elsewhere), "/");
 /// }

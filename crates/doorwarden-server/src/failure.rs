@@ -9,14 +9,14 @@ use doorwarden::{BuildError, CreateUserError, FieldErrors};
 use std::fmt;
 use std::process::ExitCode;
 
-/// What people are told, and what they can do about it.
+/// The message of a failure, with its hint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Message {
     text: String,
     hint: Option<Hint>,
 }
 
-/// What can be done about something.
+/// A hint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Hint(String);
 
@@ -104,7 +104,7 @@ impl Failure {
         Self::new(69, text)
     }
 
-    /// 70: a fault of the program.
+    /// 70: a bug in the program.
     pub(crate) fn software(text: impl Into<String>) -> Self {
         Self::new(70, text)
     }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use std::borrow::Cow;
 use std::io::{BufWriter, IsTerminal, Write};
 
-/// How this command speaks.
+/// How this command prints its results.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Output {
     json: bool,
@@ -38,7 +38,7 @@ impl Output {
         self.json
     }
 
-    /// Says what was done.
+    /// Prints a result.
     pub(crate) fn done(self, sentence: &str, value: &Value) -> Result<(), Failure> {
         self.done_each(&[sentence], value)
     }

@@ -36,7 +36,7 @@ impl ManualClock {
         self.now.fetch_add(by, Ordering::SeqCst);
     }
 
-    /// As if the process had been stopped for so long, and nothing else.
+    /// As if the process had been suspended for this long.
     pub fn pause(&self, by: Duration) {
         let micros = u64::try_from(by.as_micros()).expect("tests do not wait 584,000 years");
         self.paused.fetch_add(micros, Ordering::SeqCst);

@@ -5,12 +5,12 @@ use doorwarden_core::random::{RandomSource, SystemRandom};
 use std::path::{Path, PathBuf};
 use tokio_postgres::{Client, NoTls};
 
-/// A folder that is removed when this is dropped.
+/// A directory that is removed when this is dropped.
 #[derive(Debug)]
 pub struct TempDir(PathBuf);
 
 impl TempDir {
-    /// Where it is.
+    /// The path of the directory.
     pub fn path(&self) -> &Path {
         &self.0
     }
@@ -23,7 +23,7 @@ impl Drop for TempDir {
     }
 }
 
-/// A fresh folder for one SQLite database, and the path of the database in it, which does not exist yet.
+/// A fresh directory for one SQLite database, and the path of the database in it, which does not exist yet.
 pub fn sqlite_path() -> (TempDir, PathBuf) {
     let dir = std::env::temp_dir().join(fresh_name());
     std::fs::create_dir(&dir).expect("the temporary folder can be written");

@@ -14,7 +14,7 @@ use std::time::Duration;
 /// The present of the tests: noon on 23 November 2026.
 pub const NOON: Timestamp = Timestamp::from_seconds(1_795_435_200);
 
-/// So many seconds, for instants relative to [`NOON`].
+/// This many seconds, for instants relative to [`NOON`].
 pub const fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
 }

@@ -12,9 +12,9 @@ use std::sync::Arc;
 
 /// The URL of the database. `Debug` and errors show no password.
 ///
-/// - `sqlite://PATH`, also `sqlite:PATH`: a file. `?mode=rwc`, the default, creates the file if it is missing;
-///   `?mode=rw` does not. The path is percent-encoded: `%20` is a space, and `%`, `?` and `#` are written
-///   `%25`, `%3F` and `%23`.
+/// - `sqlite://PATH`, also `sqlite:PATH`: a file. `?mode=rwc`, the default, creates the file if it is
+///   missing; `?mode=rw` does not. The path is percent-encoded: `%20` is a space, and `%`, `?` and `#` are
+///   written `%25`, `%3F` and `%23`.
 /// - `postgres://USER:PASSWORD@HOST/DATABASE`, also `postgresql://…`: a libpq URL; see [`PostgresOptions`].
 ///
 /// ```

@@ -37,7 +37,7 @@ pub(super) async fn run(config: &Config, check: bool, out: Output) -> Result<(),
     report(out, "applied", &pending)
 }
 
-/// The database alone.
+/// Migrates the database only.
 pub(super) fn open_store(config: &Config) -> Result<Arc<dyn Store>, BuildError> {
     doorwarden::Doorwarden::builder().database_url(config.database_url.as_str()).open_store()
 }

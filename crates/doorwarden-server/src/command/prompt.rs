@@ -12,7 +12,7 @@ use std::io::{BufRead, BufReader, IsTerminal, Write};
 use std::sync::{Arc, OnceLock};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Whether there is somebody to ask.
+/// Whether prompts can be answered.
 pub(super) fn is_possible() -> bool {
     std::io::stdin().is_terminal()
 }
@@ -40,7 +40,7 @@ fn line_of(input: &mut impl BufRead) -> Result<String, Failure> {
     Ok(line)
 }
 
-/// Goes on only after a yes, from `--yes` or from somebody at the terminal.
+/// Continues only after a confirmation, from `--yes` or from the terminal.
 pub(super) fn confirm(yes: bool, question: &str) -> Result<(), Failure> {
     if yes {
         return Ok(());

@@ -13,11 +13,11 @@ const NAME: &str = "NAME";
 
 /// A key of the configuration.
 pub(crate) struct Key {
-    /// Its name in the file, the tables before it with dots: `tokens.lifetime`, `fields.NAME.type`.
+    /// The path in the file, with the tables separated by dots: `tokens.lifetime`, `fields.NAME.type`.
     pub(crate) name: String,
     /// The default, as it would be written.
     pub(crate) default: String,
-    /// What it is for.
+    /// The description of the key.
     pub(crate) help: String,
     /// Whether its value must never be shown.
     pub(crate) secret: bool,
@@ -39,7 +39,7 @@ pub(crate) fn keys() -> &'static [Key] {
 }
 
 impl Key {
-    /// Its name in the environment.
+    /// The environment variable of the key.
     pub(crate) fn variable(&self) -> String {
         format!("DOORWARDEN_{}", self.name.replace('.', "_").to_ascii_uppercase())
     }

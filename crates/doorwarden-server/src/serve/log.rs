@@ -11,7 +11,7 @@ use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
-/// As many lines wait at most for a reader who does not read.
+/// The maximum number of lines that wait for a slow reader.
 const WAITING: usize = 4096;
 /// How long the end of the program waits for the last lines.
 const LAST_WORDS: Duration = Duration::from_secs(1);

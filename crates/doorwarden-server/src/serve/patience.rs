@@ -1,4 +1,4 @@
-//! How long a connection may keep its place without getting on.
+//! Timeouts of connections that make no progress.
 
 use axum::body::{Body, Bytes};
 use http_body::{Frame, SizeHint};

@@ -36,7 +36,7 @@ fn group(name: &str, permissions: &[&str]) -> Group {
     }
 }
 
-/// Imports accounts; who was left out.
+/// Imports accounts and returns those that were skipped.
 async fn import(t: &TestStore, accounts: Vec<ImportedAccount>) -> Vec<UserId> {
     let mut writer = t.store.import().await.unwrap();
     let left = writer.write(accounts).await.unwrap();

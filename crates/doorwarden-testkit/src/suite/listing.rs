@@ -5,7 +5,7 @@ use doorwarden_core::permission::Permission;
 use doorwarden_core::store::UserFilter;
 use doorwarden_core::user::{UserChange, UserId};
 
-/// The names of those who match, in the order of the list.
+/// The usernames of the matching users, in the order of the list.
 async fn names(t: &TestStore, filter: UserFilter) -> Vec<String> {
     let users = t.store.users(&filter, None, 100).await.unwrap();
     users.into_iter().map(|u| u.username.as_str().to_owned()).collect()

@@ -43,7 +43,7 @@ enum Step {
     Expire,
     /// The user logs out.
     End,
-    /// The user is switched off.
+    /// The user is deactivated.
     Deactivate,
 }
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 const CHECK: &str = "database";
 
-/// Clocks that differ more make tokens of one instance wrong for another.
+/// Clocks that differ by more make tokens of one instance not valid for another.
 const CLOCK_WARNING: Duration = Duration::from_secs(2);
 
 pub(super) async fn check(config: &Config, repair: bool, report: &mut Report) {
@@ -90,7 +90,7 @@ async fn look(
     Ok(())
 }
 
-/// Tells of two users with one address or name: SQL by hand can write what no registration may.
+/// Reports two users with one email address or username: SQL by hand can write what no registration may.
 async fn identities(repair: bool, store: &dyn Store, report: &mut Report) -> Result<(), StoreError> {
     const CHECK: &str = "users";
     if repair {

@@ -1,4 +1,4 @@
-//! Who may read and write the files.
+//! Checks the permissions of the files.
 
 use super::{Report, secrets};
 use crate::config::Loaded;

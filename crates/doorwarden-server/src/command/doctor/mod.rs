@@ -24,7 +24,7 @@ pub(crate) struct Arguments {
     repair: bool,
 }
 
-/// How bad it is.
+/// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Level {
     Ok,
@@ -42,7 +42,7 @@ impl Level {
     }
 }
 
-/// One thing that was looked at.
+/// One finding.
 struct Finding {
     level: Level,
     check: &'static str,
@@ -50,7 +50,7 @@ struct Finding {
     advice: Option<String>,
 }
 
-/// Everything that was looked at.
+/// All findings.
 #[derive(Default)]
 struct Report(Vec<Finding>);
 
@@ -89,7 +89,7 @@ impl Report {
     }
 }
 
-/// Looks at everything, also at what a wrong configuration leaves readable.
+/// Runs every check that the configuration allows, even if the configuration is not valid.
 pub(super) async fn run(
     loaded: Result<Loaded, Failure>,
     arguments: &Arguments,

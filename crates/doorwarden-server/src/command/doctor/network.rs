@@ -1,4 +1,4 @@
-//! Who may reach the service, and whose word about addresses is believed.
+//! Checks which hosts can reach the service, and which proxies are trusted.
 
 use super::Report;
 use crate::config::{Config, is_public};

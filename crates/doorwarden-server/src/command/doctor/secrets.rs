@@ -1,4 +1,4 @@
-//! Whether the secret keys can be guessed.
+//! Checks whether the secret keys can be guessed.
 
 use super::Report;
 use crate::config::Config;

@@ -38,7 +38,7 @@ const USERNAME_HINT: &str = "use `--username-from email` to take the email as th
 /// What to do about another primary key.
 const KEY_HINT: &str = "see \"Other keys\" in docs/coming-from-django.md for a view with integer ids";
 
-/// Where the accounts are.
+/// The tables and columns that hold the accounts.
 #[derive(Debug, Clone)]
 pub(super) struct Layout {
     /// The table of users.
@@ -47,13 +47,13 @@ pub(super) struct Layout {
     columns: Vec<(&'static str, String)>,
     /// The kind of every column.
     kinds: BTreeMap<String, Kind>,
-    /// What else it has.
+    /// The other columns of the table.
     pub(super) others: Vec<String>,
-    /// Who is in which group.
+    /// The memberships in groups.
     pub(super) groups: Option<Link>,
-    /// Who has which permission.
+    /// The permissions of users.
     pub(super) permissions: Option<Link>,
-    /// Whether there are groups and permissions at all.
+    /// Whether the database has groups and permissions.
     pub(super) has_rights: bool,
 }
 

@@ -1,4 +1,4 @@
-//! How far it is, and whether somebody wants it to end.
+//! Progress of the import, and its interruption.
 
 use crate::failure::Failure;
 use std::io::{IsTerminal, Write};
@@ -78,7 +78,7 @@ pub(super) fn grouped(number: u64) -> String {
     text
 }
 
-/// SIGINT or SIGTERM: what is being written is finished first. The second one ends at once.
+/// SIGINT or SIGTERM: the current write is finished first. The second signal ends the program at once.
 #[derive(Clone)]
 pub(super) struct Interrupt(Arc<AtomicBool>);
 
@@ -102,7 +102,7 @@ impl Interrupt {
         Ok(Self(wanted))
     }
 
-    /// Whether it should end.
+    /// Whether the import should end.
     pub(super) fn is_wanted(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
