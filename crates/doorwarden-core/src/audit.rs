@@ -1,5 +1,6 @@
-//! The audit log: what happened that matters to security, who did it, and from where. An event is written in the statement or transaction
-//! that makes the change, so that there is no change without its event and no event without its change.
+//! The audit log: what happened that matters to security, who did it, and from where. An event is written in
+//! the statement or transaction that makes the change, so that there is no change without its event and no
+//! event without its change.
 
 pub use crate::event::{Found, Outcome};
 
@@ -13,22 +14,22 @@ use serde_json::{Map, Value};
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Actor {
-    /// Somebody who has not proved who they are: a registration, a login that fails.
+    /// An unauthenticated client: a registration, a login that fails.
     Anonymous,
-    /// A user, who has shown a token or a password.
+    /// A user, authenticated by a token or a password.
     User(UserId),
-    /// Whoever runs the command line.
+    /// An operator on the command line.
     Operator,
     /// The application around the library.
     Application,
-    /// An OAuth client, by its id.
+    /// An OAuth client, by client id.
     Client(String),
     /// Doorwarden itself, in the background.
     System,
 }
 
 impl Actor {
-    /// The word that is stored.
+    /// The stored word.
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Anonymous => "anonymous",
@@ -40,7 +41,7 @@ impl Actor {
         }
     }
 
-    /// Which one, where there is more than one.
+    /// The id of the actor, where there is more than one of its kind.
     pub fn id(&self) -> Option<String> {
         match self {
             Self::User(user) => Some(user.to_string()),
@@ -49,7 +50,7 @@ impl Actor {
         }
     }
 
-    /// Why sessions end that this actor ends all together although they are another's.
+    /// The reason with which this actor ends all sessions of another user.
     pub const fn signs_out_for(&self) -> EndReason {
         match self {
             Self::Operator => EndReason::SignedOutByOperator,
@@ -57,7 +58,8 @@ impl Actor {
         }
     }
 
-    /// The actor that is stored as this [`kind`](Self::kind) and [`id`](Self::id); `None` if they are those of no actor.
+    /// The actor that is stored as this [`kind`](Self::kind) and [`id`](Self::id); `None` if there is no such
+    /// actor.
     pub fn from_stored(kind: &str, id: Option<&str>) -> Option<Self> {
         Some(match (kind, id) {
             ("anonymous", None) => Self::Anonymous,
@@ -71,17 +73,17 @@ impl Actor {
     }
 }
 
-/// Who asks for a change, and from where.
+/// Who requests a change, and from where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {
-    /// Who.
+    /// Who requests the change.
     pub actor: Actor,
     /// Where the request came from; unknown for what does not come over the network.
     pub client: ClientInfo,
 }
 
 impl Origin {
-    /// This actor, with a request from there, as it is kept.
+    /// This actor with this client, shortened as it is stored.
     pub fn new(actor: Actor, client: ClientInfo) -> Self {
         Self { actor, client: client.shortened() }
     }
@@ -93,10 +95,11 @@ impl From<Actor> for Origin {
     }
 }
 
-/// What a write causes besides its change. The store writes it with the change, all of it or nothing, and only if there is a change.
+/// The side effects of a write. The store writes them together with the change, or not at all if nothing
+/// changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Effects {
-    /// When.
+    /// The time of the operation.
     pub at: Timestamp,
     /// Who caused it, and from where.
     pub origin: Origin,
@@ -136,22 +139,23 @@ impl Effects {
 /// An event as it was written.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AuditRecord {
-    /// Its number. Later events have higher ones, but for those that were written at the same time.
+    /// The number of the event. Later events have higher numbers, except for events that were written at the
+    /// same time.
     pub id: i64,
-    /// When it happened.
+    /// When the event happened.
     pub at: Timestamp,
-    /// What happened: [`Event::name`].
+    /// The name of the event: [`Event::name`].
     pub kind: String,
-    /// Who did it.
+    /// Who caused the event.
     pub actor: Actor,
     /// Where the request came from.
     pub client: ClientInfo,
-    /// Whose account it is about. The account may be gone.
+    /// The user whose account is concerned. The account may be gone.
     pub user: Option<UserId>,
-    /// The session that it is about.
+    /// The session that is concerned.
     pub session: Option<SessionId>,
-    /// Whether it was done.
+    /// Whether the operation succeeded.
     pub outcome: Outcome,
-    /// What else the event says: [`Event::data`].
+    /// Further data of the event: [`Event::data`].
     pub data: Map<String, Value>,
 }

@@ -1,7 +1,8 @@
-//! How somebody has proved who they are, and what is still needed before a session begins.
+//! How a user was authenticated, and what is still needed before a session is opened.
 //!
-//! A proof and a session are two things: a flow collects [`Proof`]s, [`next`] decides whether they suffice for the [`Purpose`], and only
-//! what it has decided opens a session ([`OpenSession`](crate::store::OpenSession)), which remembers it as its [`AuthContext`].
+//! A proof and a session are two things: a flow collects [`Proof`]s, [`next`] decides whether they suffice
+//! for the [`Purpose`], and only what it has decided opens a session
+//! ([`OpenSession`](crate::store::OpenSession)), which remembers it as its [`AuthContext`].
 
 use crate::password::PasswordHash;
 use crate::time::Timestamp;
@@ -15,13 +16,13 @@ pub struct AuthContext {
     pub methods: Amr,
     /// The assurance level, NIST SP 800-63B: 1, 2 or 3. The claim `acr`.
     pub assurance_level: u8,
-    /// When: the claim `auth_time`.
+    /// When the user was authenticated: the claim `auth_time`.
     pub auth_time: Timestamp,
 }
 
 impl AuthContext {
-    /// The assurance level of a session that was opened without any proof: it does not meet the lowest one (OpenID Connect Core,
-    /// section 2, `acr`).
+    /// The assurance level of a session that was opened without any proof: it does not meet the lowest one
+    /// (OpenID Connect Core, section 2, `acr`).
     pub const UNAUTHENTICATED: u8 = 0;
 }
 
@@ -46,8 +47,8 @@ impl Amr {
     /// A password: `pwd`.
     pub const PASSWORD: Self = Self(NonZeroU32::new(1 << 10).expect("a bit is set"));
 
-    /// The methods that are stored as these words, separated by spaces; `None` if there are none. A word that is not registered is
-    /// passed over, so that whoever reads it never takes a user for better authenticated than they were.
+    /// The methods that are stored as these words, separated by spaces; `None` if there are none.
+    /// Unregistered words are ignored, so that a user is never taken for better authenticated than they were.
     pub fn from_stored(words: &str) -> Option<Self> {
         let place = |word| Self::VALUES.iter().position(|value| *value == word);
         NonZeroU32::new(words.split(' ').filter_map(place).fold(0, |bits, place| bits | 1 << place)).map(Self)
@@ -79,9 +80,10 @@ impl fmt::Display for Amr {
 pub enum Purpose {
     /// The user logs in, which sets `last_login`. Needs their password.
     LogIn,
-    /// The user has just chosen the password: a registration, or a password change that ended their session. Needs that password.
+    /// The user has just chosen the password: a registration, or a password change that ended their session.
+    /// Needs that password.
     NewPassword,
-    /// The application or an operator vouches for the user. Needs nothing, and proves nothing.
+    /// The application or an operator vouches for the user. Needs no factor.
     Issue,
 }
 
@@ -93,16 +95,17 @@ pub enum Proof {
     Password(PasswordProof),
 }
 
-/// A password that was verified, and what it leaves behind.
+/// A verified password, and what is to be stored.
 #[derive(Debug, Clone)]
 pub struct PasswordProof {
-    /// The hash that the password was verified against; it must still be the stored one when the session is opened.
+    /// The hash that the password was verified against; it must still be the stored one when the session is
+    /// opened.
     pub verified: PasswordHash,
-    /// The same password hashed with the current settings, to be stored in its place. Not a password change: no token
-    /// ends.
+    /// The same password hashed with the current settings, to be stored in its place. Not a password change:
+    /// no token ends.
     pub rehashed: Option<PasswordHash>,
-    /// It is known not to have been trimmed before it was hashed: [`password_trimmed`](crate::user::User::password_trimmed) becomes
-    /// false.
+    /// The password is known not to have been trimmed before it was hashed:
+    /// [`password_trimmed`](crate::user::User::password_trimmed) becomes false.
     pub is_untrimmed: bool,
 }
 
@@ -113,24 +116,24 @@ impl PasswordProof {
     }
 }
 
-/// Something that a user can prove.
+/// A factor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Factor {
-    /// That they know the password.
+    /// The password.
     Password,
 }
 
-/// What comes next.
+/// The next step of an authentication.
 #[derive(Debug, Clone)]
 pub enum Next {
     /// The session can be opened.
     Done(Completed),
-    /// This has to be proved first.
+    /// This factor is needed first.
     Needs(Factor),
 }
 
-/// Everything that a purpose needs was proved. Only [`next`] makes one:
+/// Every factor that a purpose needs was verified. Only [`next`] makes one:
 ///
 /// ```compile_fail,E0451
 /// use doorwarden_core::authentication::{Completed, Purpose};
@@ -154,7 +157,7 @@ impl Completed {
         self.password.as_ref()
     }
 
-    /// How the user was authenticated; `None` if nothing was proved.
+    /// How the user was authenticated; `None` if no factor was verified.
     pub fn auth(&self) -> Option<AuthContext> {
         self.auth
     }

@@ -22,7 +22,7 @@ use std::sync::Arc;
 pub struct Context {
     /// The database.
     pub store: Arc<dyn Store>,
-    /// What is known without asking the database.
+    /// The live cache, which answers without reading the database.
     pub live: Arc<LiveView>,
     /// Where passwords are hashed.
     pub pool: HashPool,
@@ -32,9 +32,9 @@ pub struct Context {
     pub refresh_keys: RefreshKeys,
     /// The keys of access tokens.
     pub keys: KeyRing,
-    /// What tells other services which access tokens no longer count.
+    /// The revocation feed, which notifies other services of revoked access tokens.
     pub feed: RevocationFeed,
-    /// What is left to the work in the background.
+    /// Work that is left to the background tasks.
     pub duties: Duties,
     /// The time.
     pub clock: Arc<dyn Clock>,
@@ -59,7 +59,7 @@ impl Context {
         Effects::new(self.now(), origin, events)
     }
 
-    /// Logs events that were written, and tells the hooks.
+    /// Logs events that were written, and notifies the hooks.
     pub(crate) async fn notify(&self, effects: &Effects) {
         for event in &effects.events {
             event.log();
@@ -69,8 +69,8 @@ impl Context {
         }
     }
 
-    /// Writes what happened without a change, and tells. What was asked for was not done either way, so that a database that does not write
-    /// it is only logged.
+    /// Writes events without a change, logs them and notifies the hooks. The operation failed in any case, so
+    /// a failed write is only logged.
     pub(crate) async fn record(&self, effects: Effects) {
         if let Err(error) = self.store.record(effects.clone()).await {
             tracing::error!(%error, "an event could not be written to the audit log");
@@ -78,11 +78,12 @@ impl Context {
         self.notify(&effects).await;
     }
 
-    /// The revocation statement as of now: it has everything that this instance has revoked or heard of, and is at most five seconds old.
-    /// Whoever asks within 50 ms of the last statement waits until they are over. While changes are not heard, it is at most 50 ms old.
+    /// The revocation statement as of now: it has everything that this instance has revoked or been notified
+    /// of, and is at most five seconds old. A call within 50 ms of the last statement waits until they have
+    /// passed. While the change feed is disconnected, the statement is at most 50 ms old.
     ///
     /// # Errors
-    /// [`FeedError`].
+    /// [`FeedError`] if the revocations cannot be read, or the statement cannot be signed.
     pub async fn revocation_statement(&self) -> Result<Arc<Published>, FeedError> {
         let (store, access, clock) = (self.store.as_ref(), &self.settings.access, self.clock.as_ref());
         self.feed.current(store, &self.live, &self.keys, access, clock).await

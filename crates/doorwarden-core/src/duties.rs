@@ -11,7 +11,7 @@ pub struct Duties {
 }
 
 impl Duties {
-    /// This user may have more sessions than a user may have.
+    /// Records that this user may be over the limit of sessions.
     pub fn limit_sessions_of(&self, user: UserId) {
         self.over_limit.lock().insert(user);
     }
@@ -21,7 +21,7 @@ impl Duties {
         self.over_limit.lock().iter().next().copied()
     }
 
-    /// This user has no more than a user may have.
+    /// Records that this user is within the limit of sessions.
     pub(crate) fn is_within_limit(&self, user: UserId) {
         self.over_limit.lock().remove(&user);
     }

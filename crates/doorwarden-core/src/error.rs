@@ -9,7 +9,8 @@ pub const NON_FIELD_ERRORS: &str = "non_field_errors";
 /// One complaint: a stable code for programs and a sentence for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldError {
-    /// Stable, in snake case: `required`, `null`, `blank`, `invalid`, `max_length`, `unique`, `password_too_common`, ...
+    /// Stable, in snake case: `required`, `null`, `blank`, `invalid`, `max_length`, `unique`,
+    /// `password_too_common`, ...
     pub code: Cow<'static, str>,
     /// What is wrong, in the words of Django or Django REST framework where they have some.
     pub text: Cow<'static, str>,
@@ -57,8 +58,8 @@ impl FieldError {
     }
 }
 
-/// Complaints by field, in the order in which the fields were looked at. Never empty where a function returns it as an
-/// error.
+/// Complaints by field, in the order in which the fields were checked. Never empty where a function returns
+/// it as an error.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FieldErrors(Vec<(Cow<'static, str>, Vec<FieldError>)>);
 
@@ -118,14 +119,14 @@ impl fmt::Display for FieldErrors {
 /// A field of a request as it arrived, before any rule was applied.
 #[derive(Debug, Clone, Default)]
 pub enum Input<T> {
-    /// It was not there.
+    /// The field was missing.
     #[default]
     Missing,
-    /// It was `null`.
+    /// The field was `null`.
     Null,
-    /// It was of a type that has no text (a list, an object, a truth value).
+    /// The field was of a type that has no text (a list, an object, a boolean).
     NotText,
-    /// It was there.
+    /// The field was given.
     Given(T),
 }
 
@@ -140,7 +141,7 @@ impl<T> Input<T> {
         }
     }
 
-    /// The value, `None` if it was not there, or the complaint.
+    /// The value, `None` if it was missing, or the complaint.
     pub fn optional(self) -> Result<Option<T>, FieldError> {
         match self {
             Self::Missing => Ok(None),

@@ -1,4 +1,5 @@
-//! What happened that matters to security: one typed event for each, for the log, hooks and the [audit log](crate::audit).
+//! What happened that matters to security: one typed event for each, for the log, hooks and the [audit
+//! log](crate::audit).
 
 use crate::permission::PermissionName;
 use crate::refresh::{Decision, Repeat};
@@ -7,98 +8,100 @@ use crate::time::Timestamp;
 use crate::user::{UserChange, UserId};
 use serde_json::{Map, Value, json};
 
-/// Something that matters to security happened. Holds no secret, no address or name of a user, and nothing that a
-/// client typed.
+/// Something that matters to security happened. Holds no secret, no email address or username, and nothing
+/// that a client typed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// An account was created, by its owner or by an operator.
+    /// An account was created, by the user or by an operator.
     UserCreated {
         /// The new user.
         user: UserId,
     },
-    /// Somebody logged in.
+    /// A user logged in.
     LoggedIn {
-        /// Who.
+        /// The user who logged in.
         user: UserId,
         /// The session that it opened.
         session: SessionId,
     },
-    /// A session was opened without a login: after a registration or a change of the password, or by the application.
+    /// A session was opened without a login: after a registration or a change of the password, or by the
+    /// application.
     SessionOpened {
-        /// Whose.
+        /// The user.
         user: UserId,
         /// The session.
         session: SessionId,
     },
-    /// Somebody did not get in.
+    /// A login failed.
     LoginFailed {
-        /// Whose account it was about; `None` if there is none.
+        /// The user whose account was concerned; `None` if there is no such account.
         user: Option<UserId>,
-        /// Why.
+        /// The reason.
         reason: LoginFailure,
     },
-    /// A session ended before its time.
+    /// A session ended before it expired.
     SessionEnded {
-        /// Whose.
+        /// The user.
         user: UserId,
-        /// Which.
+        /// The session.
         session: SessionId,
-        /// Why.
+        /// The reason.
         reason: EndReason,
     },
     /// All sessions of a user, or all but one, were ended.
     SessionsEnded {
-        /// Whose.
+        /// The user.
         user: UserId,
-        /// How many.
+        /// Their number.
         count: u64,
-        /// Why.
+        /// The reason.
         reason: EndReason,
     },
     /// All sessions of all users were ended.
     EverybodySignedOut {
-        /// Of how many users.
+        /// The number of users.
         users: u64,
-        /// How many.
+        /// Their number.
         sessions: u64,
     },
-    /// A refresh token came back although it was not the newest, and got the newest again. It may have been a lost answer.
+    /// A refresh token came back although it was not the newest, and the newest was returned again. The cause
+    /// may have been a lost response.
     RefreshRepeated {
-        /// Whose.
+        /// The user.
         user: UserId,
-        /// Which session.
+        /// The session.
         session: SessionId,
         /// What is noteworthy about it.
         sign: RepeatSign,
     },
     /// A refresh token came back that should not have: somebody has a copy. The session has ended.
     RefreshReused {
-        /// Whose.
+        /// The user.
         user: UserId,
-        /// Which session.
+        /// The session.
         session: SessionId,
     },
     /// A password was changed.
     PasswordChanged {
-        /// Whose.
+        /// The user.
         user: UserId,
     },
-    /// Fields of an account were set, by its owner or by somebody else.
+    /// Fields of an account were set, by the user or by another actor.
     UserUpdated {
-        /// Whose.
+        /// The user.
         user: UserId,
-        /// Which.
+        /// The fields.
         fields: UpdatedFields,
     },
     /// An account was deleted.
     UserDeleted {
-        /// Whose.
+        /// The user.
         user: UserId,
     },
     /// A session token was exchanged for a token pair of its session.
     TokenExchanged {
-        /// Whose.
+        /// The user.
         user: UserId,
         /// The session.
         session: SessionId,
@@ -108,19 +111,19 @@ pub enum Event {
         /// The permission.
         permission: PermissionName,
     },
-    /// A permission was deleted, and taken from everybody.
+    /// A permission was deleted, together with every grant of it.
     PermissionDeleted {
         /// The permission.
         permission: PermissionName,
     },
-    /// A user was given a permission.
+    /// A permission was granted to a user.
     PermissionGranted {
         /// The user.
         user: UserId,
         /// The permission.
         permission: PermissionName,
     },
-    /// A direct permission was taken from a user.
+    /// A direct permission of a user was revoked.
     PermissionRevoked {
         /// The user.
         user: UserId,
@@ -137,53 +140,53 @@ pub enum Event {
         /// The name of the group.
         group: String,
     },
-    /// A group was given a permission.
+    /// A permission was granted to a group.
     GroupPermissionGranted {
         /// The name of the group.
         group: String,
         /// The permission.
         permission: PermissionName,
     },
-    /// A permission was taken from a group.
+    /// A permission of a group was revoked.
     GroupPermissionRevoked {
         /// The name of the group.
         group: String,
         /// The permission.
         permission: PermissionName,
     },
-    /// A user was put into a group.
+    /// A user was added to a group.
     GroupMemberAdded {
         /// The user.
         user: UserId,
         /// The name of the group.
         group: String,
     },
-    /// A user was taken out of a group.
+    /// A user was removed from a group.
     GroupMemberRemoved {
         /// The user.
         user: UserId,
         /// The name of the group.
         group: String,
     },
-    /// A signing key was made, and announced.
+    /// A signing key was created and announced.
     SigningKeyAdded {
         /// The `kid` of the key.
         key: String,
         /// `EdDSA`, `ES256` or `RS256`.
         algorithm: String,
-        /// From when on it signs.
+        /// When the key begins to sign.
         signs_from: Timestamp,
     },
-    /// When a signing key signs was changed.
+    /// The time when a signing key signs was changed.
     SigningKeyScheduled {
         /// The `kid` of the key.
         key: String,
-        /// From when on it signs.
+        /// When the key begins to sign.
         signs_from: Timestamp,
-        /// From when on it signs no more, if its chain ends.
+        /// When the key stops signing, if its chain ends.
         signs_until: Option<Timestamp>,
     },
-    /// A signing key was sealed anew, under another secret key.
+    /// A signing key was sealed again, under another secret key.
     SigningKeyResealed {
         /// The `kid` of the key.
         key: String,
@@ -195,7 +198,7 @@ pub enum Event {
     },
     /// Every signing key was revoked.
     SigningKeysRevoked {
-        /// How many.
+        /// Their number.
         count: u64,
     },
     /// A signing key was deleted: its last token has expired.
@@ -205,7 +208,7 @@ pub enum Event {
     },
     /// Accounts of another system were imported.
     UsersImported {
-        /// How many.
+        /// Their number.
         count: u64,
     },
     /// Permissions and groups of another system were imported.
@@ -224,12 +227,12 @@ pub enum Event {
     },
 }
 
-/// Which fields of a user were set: of flags also to what, of anything that was typed only that.
+/// The fields of a user that were set: flags with their new value, other fields without it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct UpdatedFields {
-    /// The user name.
+    /// The username.
     pub username: bool,
-    /// The address.
+    /// The email address.
     pub email: bool,
     /// A member of `metadata`.
     pub metadata: bool,
@@ -242,7 +245,7 @@ pub struct UpdatedFields {
 }
 
 impl UpdatedFields {
-    /// Those that a change sets.
+    /// The fields that a change sets.
     pub fn of(change: &UserChange) -> Self {
         Self {
             username: change.username.is_some(),
@@ -254,7 +257,7 @@ impl UpdatedFields {
         }
     }
 
-    /// Each by its name: what it was set to, or of something that was typed `"changed"`.
+    /// Each field by its name: the new value of a flag, `"changed"` otherwise.
     fn data(self) -> Map<String, Value> {
         let typed = [("username", self.username), ("email", self.email), ("metadata", self.metadata)];
         let flags =
@@ -265,14 +268,15 @@ impl UpdatedFields {
     }
 }
 
-/// What only the database knows about a change. A flow leaves it out of an event ([`UserId::NEW`], a count of 0), and the store fills it in.
+/// What only the database knows about a change. A flow leaves it out of an event ([`UserId::NEW`], a count of
+/// 0), and the store fills it in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Found {
     /// The id of the user who was created.
     User(UserId),
-    /// How many there were.
+    /// The number of rows.
     Count(u64),
-    /// Of how many users how many sessions ended.
+    /// How many sessions of how many users ended.
     SignedOut {
         /// Users.
         users: u64,
@@ -295,17 +299,17 @@ pub enum Found {
     },
 }
 
-/// Whether what was tried was done.
+/// Whether the operation succeeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// It was done.
+    /// The operation succeeded.
     Success,
-    /// It was refused.
+    /// The operation was refused.
     Failure,
 }
 
 impl Outcome {
-    /// The word that is stored.
+    /// The stored word.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Success => "success",
@@ -323,14 +327,14 @@ impl Outcome {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RepeatSign {
-    /// It came after the grace, and was counted.
+    /// The token came after the grace period, and was counted.
     Late,
-    /// It came within the grace, but from another address network or user agent than the login.
+    /// The token came within the grace period, but from another address network or user agent than the login.
     Elsewhere,
 }
 
 impl RepeatSign {
-    /// The word that is stored.
+    /// The stored word.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Late => "late",
@@ -339,15 +343,15 @@ impl RepeatSign {
     }
 }
 
-/// Why a login failed. Told to the log, never to the client.
+/// Why a login failed. Logged, never returned to the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LoginFailure {
-    /// Nobody has this address.
+    /// No account has this email address.
     UnknownEmail,
     /// The password is wrong.
     WrongPassword,
-    /// The account is switched off.
+    /// The account is inactive.
     Inactive,
     /// The account has no password.
     UnusablePassword,
@@ -362,7 +366,7 @@ pub enum LoginFailure {
 }
 
 impl LoginFailure {
-    /// The word that is stored.
+    /// The stored word.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::UnknownEmail => "unknown_email",
@@ -429,7 +433,7 @@ impl Event {
         }
     }
 
-    /// The ends of sessions of a user who had more than a user may have.
+    /// Ends of sessions of a user who exceeded the limit.
     pub fn surplus(user: UserId, ended: &[SessionId]) -> impl Iterator<Item = Self> {
         ended.iter().map(move |session| Self::SessionEnded {
             user,
@@ -438,7 +442,7 @@ impl Event {
         })
     }
 
-    /// Whose account it is about, if it is about one.
+    /// The user whose account is concerned, if any.
     pub fn user(&self) -> Option<UserId> {
         match self {
             Self::UserCreated { user }
@@ -476,7 +480,7 @@ impl Event {
         }
     }
 
-    /// The session that it is about, if it is about one.
+    /// The session that is concerned, if any.
     pub fn session(&self) -> Option<SessionId> {
         match self {
             Self::LoggedIn { session, .. }
@@ -489,7 +493,7 @@ impl Event {
         }
     }
 
-    /// Whether what was tried was done.
+    /// Whether the operation succeeded.
     pub fn outcome(&self) -> Outcome {
         match self {
             Self::LoginFailed { .. } | Self::RefreshReused { .. } => Outcome::Failure,
@@ -549,7 +553,7 @@ impl Event {
         }
     }
 
-    /// Takes what only the database knows.
+    /// Fills in what only the database knows.
     pub(crate) fn fill(&mut self, found: Found) {
         match (self, found) {
             (Self::UserCreated { user }, Found::User(id)) if *user == UserId::NEW => *user = id,

@@ -1,5 +1,5 @@
-//! The revocation feed: a signed statement of what was revoked within the longest time that an access token can live, for
-//! services that verify access tokens without asking. `docs/revocation-feed.md` specifies it.
+//! The revocation feed: a signed statement of what was revoked within the longest time that an access token
+//! can live, for services that verify access tokens offline. `docs/revocation-feed.md` specifies it.
 
 use crate::etag::etag;
 use crate::keys::{KeyRing, SignError};
@@ -19,17 +19,17 @@ use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
-/// A new statement is made so often, also if nothing was revoked: who has a statement knows that he has heard everything until
-/// its `iat`.
+/// A new statement is issued at least this often, even if nothing was revoked, so that its holder knows it is
+/// complete up to its `iat`.
 pub const HEARTBEAT: Duration = Duration::from_secs(5);
 
-/// How long a statement may be relied upon: its `exp` is that much after its `iat`.
+/// How long a statement may be relied upon: its `exp` is this long after its `iat`.
 pub const RELIABLE: Duration = Duration::from_secs(30);
 
-/// Between two statements lies at least so much time, however many sessions end.
+/// Minimum time between two statements, however many sessions end.
 pub const SPACING: Duration = Duration::from_millis(50);
 
-/// Makes statements on demand and keeps the newest.
+/// Issues statements on demand and caches the newest.
 #[derive(Debug, Default)]
 pub struct RevocationFeed {
     newest: RwLock<Option<Arc<Published>>>,
@@ -41,12 +41,12 @@ pub struct RevocationFeed {
 pub struct Published {
     /// The statement, a compact JWS.
     pub statement: Bytes,
-    /// Names exactly this statement, for `ETag`.
+    /// The entity tag of this statement, for `ETag`.
     pub etag: String,
     at: Timestamp,
     content: Content,
     ended: Ended,
-    /// When it was last found to be up to date.
+    /// When the statement was last found to be current.
     checked: RwLock<Checked>,
 }
 
@@ -56,7 +56,7 @@ struct Content {
     keys: Vec<String>,
 }
 
-/// Until which second access tokens of living sessions do not count, by the newest statement.
+/// The last second whose access tokens of live sessions are not valid, by the newest statement.
 #[derive(Debug)]
 struct Ended {
     all_of: HashMap<UserId, Vec<(i64, Option<Uuid>)>>,
@@ -73,10 +73,10 @@ struct Checked {
 /// There is no statement.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum FeedError {
-    /// It cannot be signed.
+    /// The statement cannot be signed.
     #[error(transparent)]
     Sign(#[from] SignError),
-    /// What was revoked cannot be read.
+    /// The revocations cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -114,7 +114,7 @@ fn publish(
     })
 }
 
-/// What a statement says of sessions and users, short enough to be believed.
+/// What a statement says of sessions and users, short enough to be accepted.
 struct Said {
     sessions: Vec<(SessionId, Timestamp, UserId)>,
     users: Vec<(i64, i64)>,
@@ -125,7 +125,8 @@ struct Said {
 impl Said {
     /// What a statement needs beside its lists: header, signature, the other claims. Keys are few.
     const REST: usize = 16 << 10;
-    /// The most that an entry of `sessions` needs: `["0198c0de-0000-7000-8000-000000000001",1795435190],`, and some digits more.
+    /// The most that an entry of `sessions` needs: `["0198c0de-0000-7000-8000-000000000001",1795435190],`,
+    /// and some digits more.
     const SESSION: usize = 56;
 
     fn of(revocations: &Revocations) -> Self {
@@ -135,15 +136,15 @@ impl Said {
         };
         Self {
             sessions: sessions.clone(),
-            // The first second whose tokens count again, as `authenticate` has it.
+            // The first second whose tokens are valid again, as `authenticate` has it.
             users: users.iter().map(|(id, after)| (id.0, after.as_seconds() + 1)).collect(),
             all_of: all_of.iter().map(ended).collect(),
             before: before.map(Timestamp::as_seconds),
         }
     }
 
-    /// Says the same of more, until the statement has at most this many bytes: of users with many ended sessions, those with most first,
-    /// that all tokens have ended; in the end that everybody's have.
+    /// Says the same of more, until the statement has at most this many bytes: of users with many ended
+    /// sessions, those with most first, that all tokens have ended; in the end that everybody's have.
     fn shorten_to(&mut self, most: usize) {
         let room = (most - Self::REST) / 4 * 3;
         if self.bytes() <= room {
@@ -203,8 +204,8 @@ impl Said {
 }
 
 impl RevocationFeed {
-    /// The last second whose tokens of this session verifiers refuse although it goes on, by the newest statement. A new token has to bear
-    /// a later one.
+    /// The last second whose tokens of this session verifiers refuse although it stays open, by the newest
+    /// statement. A new token needs a later `iat`.
     pub(crate) fn ended_until(&self, user: UserId, session: SessionId) -> Option<i64> {
         let newest = self.newest.read();
         let Ended { all_of, before } = &newest.as_ref()?.ended;
@@ -213,8 +214,9 @@ impl RevocationFeed {
         of_user.chain(*before).max()
     }
 
-    /// The statement as of now: it has everything that this instance has revoked or heard of, and is at most five seconds old. Whoever
-    /// asks within 50 ms of the last statement waits until they are over. While changes are not heard, it is at most 50 ms old.
+    /// The statement as of now: it has everything that this instance has revoked or been notified of, and is
+    /// at most five seconds old. A call within 50 ms of the last statement waits until they have passed.
+    /// While the change feed is disconnected, the statement is at most 50 ms old.
     pub(crate) async fn current(
         &self,
         store: &dyn Store,
@@ -236,7 +238,7 @@ impl RevocationFeed {
             tokio::time::sleep(SPACING.saturating_sub(age)).await;
         }
 
-        // Before the database is read: what is revoked meanwhile makes the next statement.
+        // Before the database is read: what is revoked in the meantime is in the next statement.
         let checked = Checked { at: Instant::now(), counter: live.watch().borrow().revocations };
         let now = clock.now();
         let revocations = store.revocations(now.before(access.longest())).await?;

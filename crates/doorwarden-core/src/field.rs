@@ -1,5 +1,5 @@
-//! Fields that an application adds to registration and profile: declared once, validated, stored in `metadata`,
-//! documented in the OpenAPI document.
+//! Fields that an application adds to registration and profile: declared once, validated, stored in
+//! `metadata`, documented in the OpenAPI document.
 
 use crate::error::{FieldError, FieldErrors, Input};
 use serde_json::{Map, Number, Value};
@@ -17,33 +17,33 @@ use serde_json::{Map, Number, Value};
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Field {
-    /// The name in requests, answers and `metadata`.
+    /// The name in requests, responses and `metadata`.
     pub name: String,
-    /// What it may hold.
+    /// The kind of value.
     pub kind: FieldKind,
-    /// Whether a registration must give it.
+    /// Whether the field is required at registration.
     pub required: bool,
-    /// Who may write it.
+    /// Who may write the field.
     pub writer: Writer,
-    /// Whether `GET /me` shows it.
+    /// Whether `GET /me` returns the field.
     pub returned: bool,
-    /// What it is for, for the OpenAPI document.
+    /// The description in the OpenAPI document.
     pub description: Option<String>,
 }
 
 /// What a field may hold.
 #[derive(Debug, Clone, PartialEq)]
 pub enum FieldKind {
-    /// Text of at most so many characters, without outer blanks; not empty.
+    /// Trimmed text of limited length; not empty.
     Text {
-        /// The most characters.
+        /// Maximum number of characters.
         max_length: usize,
     },
     /// A whole number.
     Integer {
-        /// The least.
+        /// The minimum.
         min: i64,
-        /// The greatest.
+        /// The maximum.
         max: i64,
     },
     /// True or false.
@@ -102,7 +102,7 @@ impl Field {
         }
     }
 
-    /// A registration must give it.
+    /// Makes the field required at registration.
     #[must_use]
     pub fn required(mut self) -> Self {
         self.required = true;
@@ -118,28 +118,29 @@ impl Field {
         self
     }
 
-    /// Only the application's own code may write it.
+    /// Only the application's own code may write the field.
     #[must_use]
     pub fn server_only(mut self) -> Self {
         self.writer = Writer::Server;
         self
     }
 
-    /// `GET /me` does not show it.
+    /// `GET /me` does not return the field.
     #[must_use]
     pub fn hidden(mut self) -> Self {
         self.returned = false;
         self
     }
 
-    /// What it is for, for the OpenAPI document.
+    /// The description in the OpenAPI document.
     #[must_use]
     pub fn describe(mut self, description: impl Into<String>) -> Self {
         self.description = Some(description.into());
         self
     }
 
-    /// The value to store, or the complaint in Django REST framework's words. `null` is allowed unless the field is required.
+    /// The value to store, or the complaint in Django REST framework's words. `null` is allowed unless the
+    /// field is required.
     pub fn check(&self, raw: Raw) -> Result<Value, FieldError> {
         match (&self.kind, raw) {
             (_, Raw::Json(Value::Null)) if self.required => Err(FieldError::null()),
@@ -216,14 +217,14 @@ fn boolean(raw: &Raw) -> Result<Value, FieldError> {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Fields(Vec<Field>);
 
-/// A field was declared under a name that it cannot have.
+/// A field was declared under a name that is not allowed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "a field cannot be called \"{0}\": the name is taken, declared twice, or not 1 to 64 of a-z, 0-9 and _"
 )]
 pub struct FieldNameError(pub String);
 
-/// Names that requests and answers use themselves.
+/// Names that requests and responses use themselves.
 const RESERVED: [&str; 18] = [
     "id",
     "username",
@@ -267,8 +268,9 @@ impl Fields {
         self.0.iter()
     }
 
-    /// Takes from a request what the user may write. What is not declared, or is the server's, is ignored, as Django REST framework
-    /// ignores what a serializer does not name. `creating`: required fields must be there.
+    /// Takes from a request what the user may write. What is not declared, or is the server's, is ignored, as
+    /// Django REST framework ignores what a serializer does not name. `creating`: required fields must be
+    /// given.
     pub fn read(
         &self,
         mut given: impl FnMut(&str) -> Input<Raw>,

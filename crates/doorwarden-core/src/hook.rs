@@ -7,7 +7,8 @@ use crate::user::{Account, NewUser, User};
 use async_trait::async_trait;
 use serde_json::{Map, Value};
 
-/// Code of the application that runs before and after registration and login. Every method has a default that does nothing.
+/// Code of the application that runs before and after registration and login. Every method has a default that
+/// does nothing.
 ///
 /// ```
 /// use doorwarden_core::error::{FieldError, FieldErrors};
@@ -30,7 +31,7 @@ use serde_json::{Map, Value};
 /// ```
 #[async_trait]
 pub trait Hooks: Send + Sync + std::fmt::Debug + 'static {
-    /// Everything was valid; the account is not created yet. May change it, or refuse.
+    /// The input is valid; the account is not created yet. May change it, or refuse.
     async fn before_registration(
         &self,
         _user: &mut NewUser,
@@ -39,9 +40,9 @@ pub trait Hooks: Send + Sync + std::fmt::Debug + 'static {
         Ok(())
     }
 
-    /// The account is there, its session not yet. If this refuses, the account is deleted again, also if the client has hung up
-    /// meanwhile: what follows the account goes on to its end. A process that is killed in between
-    /// leaves the account without what this makes beside it, so make up for it where it is missing, for instance in
+    /// The account exists, its session does not yet. If this refuses, the account is deleted again, even if
+    /// the client has disconnected. If the process is killed in between, the account exists without what this
+    /// method creates, so create it where it is missing, for instance in
     /// [`before_login`](Self::before_login).
     async fn after_registration(&self, _user: &User) -> Result<(), FieldErrors> {
         Ok(())
@@ -52,7 +53,7 @@ pub trait Hooks: Send + Sync + std::fmt::Debug + 'static {
         Ok(())
     }
 
-    /// The session is open, its token not handed out yet. If this refuses, the session is ended again.
+    /// The session is open; its token is not returned yet. If this refuses, the session is ended again.
     async fn after_login(&self, _user: &User, _session: &Session) -> Result<(), FieldErrors> {
         Ok(())
     }
@@ -62,6 +63,6 @@ pub trait Hooks: Send + Sync + std::fmt::Debug + 'static {
         Map::new()
     }
 
-    /// Something happened. Called after the fact; must not take long.
+    /// Called after an event; must not take long.
     async fn on_event(&self, _event: &Event) {}
 }

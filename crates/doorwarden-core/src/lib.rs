@@ -1,9 +1,9 @@
-//! What is true of user accounts, whoever asks: types that cannot hold wrong values, the flows (register, log in,
-//! change a password, ...), the live view that makes a revocation take effect at once, and the traits that a store
+//! The rules of user accounts: types that cannot hold wrong values, the flows (register, log in, change a
+//! password, ...), the live view that makes a revocation take effect at once, and the traits that a store
 //! implements.
 //!
-//! Nothing here knows HTTP, SQL, files or the environment. `doorwarden-sqlite` and `doorwarden-postgres` implement
-//! [`store::Store`]; `doorwarden-axum` and the command line call the functions in [`flow`].
+//! Nothing here knows HTTP, SQL, files or the environment. `doorwarden-sqlite` and `doorwarden-postgres`
+//! implement [`store::Store`]; `doorwarden-axum` and the command line call the functions in [`flow`].
 
 pub mod audit;
 pub mod authentication;

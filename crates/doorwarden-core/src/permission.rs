@@ -3,8 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// The name of a permission: `app_label.codename`, each part 1 to 100 letters, digits, `_` or `-`, as Django writes them
-/// (`blog.add_post`).
+/// The name of a permission: `app_label.codename`, each part 1 to 100 letters, digits, `_` or `-`, as Django
+/// writes them (`blog.add_post`).
 ///
 /// ```
 /// use doorwarden_core::permission::PermissionName;
@@ -64,7 +64,7 @@ impl fmt::Display for PermissionName {
 pub struct Permission {
     /// `app_label.codename`, unique.
     pub name: PermissionName,
-    /// What people read: "Can add post".
+    /// The label: "Can add post".
     pub label: String,
 }
 
@@ -75,11 +75,11 @@ pub struct Group {
     pub name: String,
     /// `app_label.codename` of each of its permissions, sorted.
     pub permissions: Vec<String>,
-    /// How many users are in it.
+    /// Number of members.
     pub members: u64,
 }
 
 impl Group {
-    /// The most characters of a name, as in Django.
+    /// Maximum characters of a name, as in Django.
     pub const NAME_MAX_CHARS: usize = 150;
 }

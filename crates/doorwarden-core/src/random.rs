@@ -1,8 +1,9 @@
-//! Where randomness comes from.
+//! The source of randomness.
 
 use std::fmt;
 
-/// A source of cryptographically secure random bytes. A parameter everywhere, so that tests can repeat themselves.
+/// A source of cryptographically secure random bytes. A parameter everywhere, so that tests can repeat
+/// themselves.
 pub trait RandomSource: Send + Sync + fmt::Debug + 'static {
     /// Fills `bytes` with fresh random bytes.
     fn fill(&self, bytes: &mut [u8]);
@@ -27,7 +28,7 @@ impl RandomSource for SystemRandom {
         reason = "this is the one place that asks the machine for randomness"
     )]
     fn fill(&self, bytes: &mut [u8]) {
-        // Without randomness no salt, no session id and no key is safe: stopping is the only right answer.
+        // Without randomness no salt, no session id and no key is safe: stopping is the only safe reaction.
         getrandom::fill(bytes).expect("the operating system provides randomness");
     }
 }

@@ -1,39 +1,39 @@
-//! The rule of refresh tokens: what becomes of one that is shown (RFC 9700, section 4.14.2).
+//! The rule of refresh tokens: what becomes of a presented token (RFC 9700, section 4.14.2).
 //!
 //! A session has one row, however often it is refreshed: the row has a counter, and so has the token.
 //!
 //! | the token's counter is | what becomes of it |
 //! |---|---|
-//! | the row's | It rotates: the row's counter becomes one more. |
-//! | one behind, within the grace after the rotation | It gets the newest again, free: a lost answer, a second tab. |
-//! | one behind, later | It gets the newest again, and is counted; the third that is counted is theft. |
+//! | the row's | The token is rotated: the row's counter becomes one more. |
+//! | one behind, within the grace period | The newest is returned again: a lost response, a second tab. |
+//! | one behind, later | The newest is returned again, and this is counted; the third time is theft. |
 //! | further behind | Theft, at once. |
 //!
-//! Theft ends the session. A *generation* is the time from one rotation to the next. The count returns to 0 when a whole generation
-//! passes without any repeat, early or late: two parties who keep in step never have such a generation, and a lost answer is followed by
-//! one.
+//! Theft ends the session. A *generation* is the time from one rotation to the next. The count returns to 0
+//! when a whole generation passes without any repeat, early or late: two parties who keep in step never have
+//! such a generation, and a lost response is followed by one.
 //!
-//! Both stores and introspection decide by [`decide`]. What the stores do in one statement, because it is the usual case, is the first line
-//! of the table and nothing else; whatever that leaves over comes here.
+//! Both stores and introspection decide by [`decide`]. What the stores do in one statement, because it is the
+//! usual case, is the first line of the table and nothing else; whatever that leaves over comes here.
 
 use crate::session::{EndReason, Repeats, Session, SessionId};
 use crate::time::Timestamp;
 use std::time::Duration;
 
-/// The longest idle time that counts, in seconds: a century, which can be added to any instant.
+/// Maximum idle time in seconds: a century, which can be added to any instant.
 pub const MAX_IDLE_SECONDS: i64 = 3_155_760_000;
 
-/// How many late repeats without a quiet generation between them are answered. The next one is theft.
+/// How many late repeats without a quiet generation between them are accepted. The next one is theft.
 pub const MOST_LATE_REPEATS: u8 = 2;
 
-/// A refresh token that is shown.
+/// A presented refresh token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Presented {
     /// The session that the token names.
     pub session: SessionId,
     /// The token's counter.
     pub counter: i64,
-    /// When it is shown.
+    /// When the token is presented.
     pub at: Timestamp,
     /// How long after a rotation the token before the newest is repeated without being counted.
     pub grace: Duration,
@@ -42,27 +42,28 @@ pub struct Presented {
 /// When a token before the newest came back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Repeat {
-    /// Within the grace.
+    /// Within the grace period.
     InGrace,
     /// Later. It was counted.
     Late,
 }
 
-/// What is to become of a refresh token, with the session as it is to be stored.
+/// The decision about a refresh token, with the session as it is to be stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
-    /// It is the newest: the counter is one more.
+    /// The token is the newest: the counter is one more.
     Rotate(Session),
-    /// It is the one before the newest, and gets the newest again. What is to be stored may be what is stored.
+    /// The token is the one before the newest, and the newest is returned again. What is to be stored may be
+    /// what is stored.
     Repeat(Session, Repeat),
     /// Somebody has a copy: the session ends.
     Reuse(Session),
-    /// It does not count, for whatever other reason.
+    /// The token is not valid for another reason.
     Refuse,
 }
 
-/// Decides about a token of this session. `has_owner`: its user is there and active, and the session is none of those that were ended
-/// all at once.
+/// Decides about a token of this session. `has_owner`: its user exists and is active, and the session is none
+/// of those that were ended all at once.
 pub fn decide(session: &Session, has_owner: bool, shown: &Presented) -> Decision {
     let Some(newest) = session.refresh_counter else { return Decision::Refuse };
     if !has_owner || !is_alive(session, shown.at) || !(0..=newest).contains(&shown.counter) {
@@ -75,7 +76,8 @@ pub fn decide(session: &Session, has_owner: bool, shown: &Presented) -> Decision
     }
 }
 
-/// The session with a refresh token newer than any that it ever gave: its first, or one more rotation. `None` if it does not live.
+/// The session with a refresh token newer than any that was issued for it: its first, or one more rotation.
+/// `None` if the session is not live.
 pub fn renewed(session: &Session, has_owner: bool, at: Timestamp) -> Option<Session> {
     (has_owner && is_alive(session, at)).then(|| match session.refresh_counter {
         Some(newest) => rotated(session, newest, at),
@@ -122,7 +124,8 @@ fn repeated(session: &Session, newest: i64, shown: &Presented) -> Decision {
         .rotated_at
         .is_some_and(|rotated| shown.at.since(rotated).max(rotated.since(shown.at)) <= shown.grace);
     let repeats = match is_in_grace {
-        // As long as nothing is counted, there is nothing that a quiet generation could forgive, and nothing to write.
+        // As long as nothing is counted, there is nothing that a quiet generation could forgive, and nothing
+        // to write.
         true if late == 0 => session.repeats,
         true => Repeats { late, last_at_counter: Some(newest), last_late_at },
         false if late >= MOST_LATE_REPEATS => return Decision::Reuse(ended(session, shown.at)),

@@ -13,7 +13,7 @@ use uuid::Uuid;
 pub struct SessionId(pub Uuid);
 
 impl SessionId {
-    /// A session that only the database knows, in [`Effects`](crate::audit::Effects). No session has it.
+    /// A session whose id only the database knows, in [`Effects`](crate::audit::Effects). No session has it.
     pub const UNKNOWN: Self = Self(Uuid::nil());
 
     /// A new id from the present instant and ten random bytes.
@@ -29,7 +29,7 @@ impl fmt::Display for SessionId {
     }
 }
 
-/// A place in the list of a user's sessions, newest first: behind this one.
+/// A place in the list of a user's sessions, newest first: after this one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SessionCursor {
     /// When the session was opened.
@@ -73,33 +73,35 @@ impl std::str::FromStr for SessionCursor {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum EndReason {
-    /// The user logged out of it, or sent one of its tokens to be revoked.
+    /// The user logged out of the session, or sent one of its tokens to be revoked.
     LoggedOut,
     /// The user logged out of all sessions, or of all others.
     LoggedOutEverywhere,
-    /// The user ended it from another session.
+    /// The user ended the session from another session.
     Revoked,
     /// An OAuth client revoked one of its tokens (RFC 7009).
     RevokedByClient,
     /// A hook refused the login that had opened it.
     Refused,
-    /// An operator ended all sessions of the user, or of everybody.
+    /// An operator ended all sessions of the user, or of all users.
     SignedOutByOperator,
-    /// The application ended all sessions of the user, or of everybody.
+    /// The application ended all sessions of the user, or of all users.
     SignedOutByApplication,
-    /// All sessions of the user were ended by SQL, or by an operator or the application before the two were told apart.
+    /// All sessions of the user were ended by SQL, or by an operator or the application before the two were
+    /// told apart.
     SignedOut,
     /// The database was restored from a copy, which cannot know whether the session had ended since.
     Restored,
     /// The password was changed.
     PasswordChanged,
-    /// The account was switched off.
+    /// The account was deactivated.
     Deactivated,
     /// The account was deleted.
     UserDeleted,
-    /// A refresh token came back that should not have: somebody else has a copy ([`refresh`](crate::refresh)).
+    /// A refresh token came back that should not have: somebody else has a copy
+    /// ([`refresh`](crate::refresh)).
     RefreshReused,
-    /// The user opened another one, and had as many as a user may have.
+    /// The user opened another session and had reached the limit.
     Limit,
 }
 
@@ -122,7 +124,7 @@ impl EndReason {
         Self::Limit,
     ];
 
-    /// The word that is stored.
+    /// The stored word.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::LoggedOut => "logged_out",
@@ -148,10 +150,10 @@ impl EndReason {
     }
 }
 
-/// Where a request came from, as far as the server knows.
+/// The client of a request, as far as the server knows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ClientInfo {
-    /// The address of the client, as text.
+    /// The IP address of the client, as text.
     pub address: Option<String>,
     /// The `User-Agent` header, at most 512 characters are kept.
     pub user_agent: Option<String>,
@@ -162,22 +164,24 @@ pub struct ClientInfo {
 pub struct Session {
     /// The id, which tokens carry as `sid`.
     pub id: SessionId,
-    /// Whose session it is.
+    /// The user of the session.
     pub user: UserId,
-    /// It counts only while its user's [`sessions_generation`](crate::user::User::sessions_generation) is this. The store gives it when
-    /// it opens the session.
+    /// The session is live only while its user's
+    /// [`sessions_generation`](crate::user::User::sessions_generation) is this number. The store assigns the
+    /// number when it opens the session.
     pub generation: i64,
-    /// When it was opened.
+    /// When the session was opened.
     pub created_at: Timestamp,
-    /// When it was last used; written behind, so up to a minute late.
+    /// When the session was last used; a buffered write, so up to a minute late.
     pub last_seen_at: Timestamp,
-    /// When it ends by itself.
+    /// When the session expires.
     pub expires_at: Timestamp,
-    /// How the user was authenticated; `None`: the application or an operator opened the session without any proof.
+    /// How the user was authenticated; `None`: the application or an operator opened the session without
+    /// authentication.
     pub auth: Option<AuthContext>,
     /// The counter of the newest refresh token; `None` if the session has none.
     pub refresh_counter: Option<i64>,
-    /// When the counter last became one more; `None` if it never did.
+    /// When the counter last rose; `None` if it never did.
     pub rotated_at: Option<Timestamp>,
     /// Refresh tokens that came back although they were not the newest.
     pub repeats: Repeats,
@@ -185,18 +189,19 @@ pub struct Session {
     pub idle_seconds: Option<i64>,
     /// The OAuth client that the tokens are for.
     pub client_id: Option<String>,
-    /// Whom its access tokens are for, separated by blanks; `None`: whom the settings name.
+    /// The audience of its access tokens, separated by spaces; `None`: that of the settings.
     pub audience: Option<String>,
-    /// Where it was opened from.
+    /// The client that opened the session.
     pub client: ClientInfo,
-    /// When and why it ended before its time.
+    /// When and why the session ended before it expired.
     pub ended: Option<(Timestamp, EndReason)>,
 }
 
-/// What a row remembers of repeats.
+/// The repeats that are stored with a session.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Repeats {
-    /// How many late ones there were since the last quiet generation, at most [`MOST_LATE_REPEATS`](crate::refresh::MOST_LATE_REPEATS).
+    /// How many late ones there were since the last quiet generation, at most
+    /// [`MOST_LATE_REPEATS`](crate::refresh::MOST_LATE_REPEATS).
     pub late: u8,
     /// The row's counter when the last one came; noted only while some are counted.
     pub last_at_counter: Option<i64>,
@@ -205,7 +210,7 @@ pub struct Repeats {
 }
 
 impl Session {
-    /// When a session was last used is written at most so often, in seconds.
+    /// When a session was last used is written at most once in this many seconds.
     pub const SEEN_RESOLUTION: i64 = 60;
 
     /// The assurance level as tokens and lists say it.
@@ -214,7 +219,7 @@ impl Session {
     }
 }
 
-/// At most so many characters of a user agent are kept.
+/// Maximum characters of a stored user agent.
 const USER_AGENT_MAX_CHARS: usize = 512;
 
 impl ClientInfo {
@@ -225,8 +230,8 @@ impl ClientInfo {
         Self { user_agent, ..self }
     }
 
-    /// Whether a request comes from the same address network (IPv4: the first 24 bits, IPv6: 48) and the same user agent as the one that
-    /// `kept` is of. What `kept` does not say makes no difference.
+    /// Whether a request comes from the same address network (IPv4: the first 24 bits, IPv6: 48) and the same
+    /// user agent as the one that `kept` is of. What `kept` does not say makes no difference.
     pub fn is_like(&self, kept: &Self) -> bool {
         let agents = |client: &Self| client.clone().shortened().user_agent;
         let same_agent = kept.user_agent.is_none() || agents(self) == kept.user_agent;
@@ -235,8 +240,8 @@ impl ClientInfo {
         same_agent && same_network
     }
 
-    /// A name that people recognise, such as "Firefox on Linux", from what the browser says of itself; `None` if it says
-    /// nothing. Only for display: anybody can say anything.
+    /// A name that people recognise, such as "Firefox on Linux", from the `User-Agent` header; `None` if
+    /// there is none. Only for display: a client can send any value.
     ///
     /// ```
     /// use doorwarden_core::session::ClientInfo;
@@ -245,7 +250,8 @@ impl ClientInfo {
     /// assert_eq!(client.device_name().as_deref(), Some("Firefox on Linux"));
     /// ```
     pub fn device_name(&self) -> Option<String> {
-        // The first that is contained counts: Edge and Opera also call themselves Chrome, Chrome also calls itself Safari.
+        // The first match decides: Edge and Opera also call themselves Chrome, Chrome also calls itself
+        // Safari.
         const PROGRAMS: [(&str, &str); 13] = [
             ("Edg", "Edge"),
             ("OPR/", "Opera"),
@@ -285,7 +291,7 @@ impl ClientInfo {
     }
 }
 
-/// The network of an address; text that is no address is its own.
+/// The network of an address; text that is not an address is its own network.
 fn network(address: Option<&str>) -> Option<Result<u128, &str>> {
     let address = address?;
     Some(match address.parse().map(|ip: IpAddr| ip.to_canonical()) {

@@ -13,13 +13,13 @@ const DAY: Duration = Duration::from_hours(24);
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Settings {
-    /// Session tokens, the answer of `/registration` and `/login`.
+    /// Session tokens, the response of `/registration` and `/login`.
     pub session: SessionSettings,
     /// What a new password must be like.
     pub password_policy: PasswordPolicy,
     /// Which sessions a password change ends.
     pub password_change_ends: PasswordChangeEnds,
-    /// Access and refresh tokens, the answer of `/token`.
+    /// Access and refresh tokens, the response of `/token`.
     pub access: AccessSettings,
     /// The keys that sign access tokens.
     pub keys: KeySettings,
@@ -31,21 +31,22 @@ pub struct Settings {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct SessionSettings {
-    /// How long a session and its token live. By default 60 days, as in the article.
+    /// How long a session and its token live. By default 60 days.
     pub lifetime: Duration,
-    /// After how long without a request a session counts as ended; `None`, the default: never. At least [`Self::MIN_IDLE`].
+    /// After how long without a request a session is ended; `None`, the default: never. At least
+    /// [`Self::MIN_IDLE`].
     pub idle: Option<Duration>,
-    /// How many sessions a user may have; one more ends those that were not used for the longest time. By default 100; `None`: any
+    /// How many sessions a user may have; one more ends the least recently used. By default 100; `None`: any
     /// number.
     pub max_per_user: Option<u32>,
-    /// Whether tokens that name no session are accepted, such as those that a Django application signed with the same
-    /// secret key.
+    /// Whether tokens that name no session are accepted, such as those that a Django application signed with
+    /// the same secret key.
     pub without_session: WithoutSession,
 }
 
 impl SessionSettings {
-    /// The shortest that [`idle`](Self::idle) may be: when a session was last used is noted once a minute, so that with less one that is
-    /// in use would end.
+    /// The shortest that [`idle`](Self::idle) may be: when a session was last used is recorded once a minute,
+    /// so with less a session in use would end.
     pub const MIN_IDLE: Duration = Duration::from_secs(Session::SEEN_RESOLUTION.cast_unsigned());
 }
 
@@ -60,8 +61,8 @@ impl Default for SessionSettings {
     }
 }
 
-/// Whether tokens that name no session are accepted. Nothing can end such a token but its expiry, a password change or a sign-out
-/// of its user.
+/// Whether tokens that name no session are accepted. Nothing can end such a token but its expiry, a password
+/// change or a sign-out of its user.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum WithoutSession {
     /// Never.
@@ -87,10 +88,10 @@ impl WithoutSession {
 /// Which sessions a password change ends.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum PasswordChangeEnds {
-    /// All but the one that changed it.
+    /// All sessions but the one that changed the password.
     #[default]
     OtherSessions,
-    /// All; the answer carries a new token.
+    /// All sessions; the response has a new token.
     AllSessions,
 }
 
@@ -100,22 +101,23 @@ pub enum PasswordChangeEnds {
 pub struct AccessSettings {
     /// `iss`: the URL under which verifiers reach this service. By default `http://127.0.0.1:8000`.
     pub issuer: String,
-    /// `aud` of tokens for which no other was asked. Empty, the default: the issuer.
+    /// `aud` of tokens without a requested resource. Empty, the default: the issuer.
     pub audience: Vec<String>,
     /// What a client may ask a token for instead (`resource`, RFC 8707). By default nothing.
     pub resources: Vec<String>,
     /// `client_id` of tokens that a password login obtained. By default `doorwarden`.
     pub client_id: String,
-    /// How long an access token lives, before a jitter of ± 5 %. By default 5 minutes; at most [`Self::MAX_LIFETIME`].
+    /// Lifetime of an access token, before a jitter of ± 5 %. By default 5 minutes; at most
+    /// [`Self::MAX_LIFETIME`].
     pub lifetime: Duration,
     /// How long a session of a token pair lives, however often it is refreshed. By default 30 days.
     pub refresh_lifetime: Duration,
     /// After how long without use a refresh token is refused. By default 14 days.
     pub refresh_idle: Duration,
-    /// How long after a rotation the refresh token before the newest is repeated without being counted, by the clocks of the instances.
-    /// By default 60 s.
+    /// How long after a rotation the refresh token before the newest is repeated without being counted, by
+    /// the clocks of the instances. By default 60 s.
     pub refresh_grace: Duration,
-    /// Whether access tokens carry the user's permissions as the claim `permissions`. By default not.
+    /// Whether access tokens carry the user's permissions as the claim `permissions`. Off by default.
     pub include_permissions: bool,
 }
 
@@ -136,22 +138,22 @@ impl Default for AccessSettings {
 }
 
 impl AccessSettings {
-    /// The longest that [`lifetime`](Self::lifetime) may be: what verifies offline without hearing of revocations accepts a
-    /// token that long after its session has ended.
+    /// The longest that [`lifetime`](Self::lifetime) may be: a verifier that does not follow the revocation
+    /// feed accepts a token that long after its session has ended.
     pub const MAX_LIFETIME: Duration = Duration::from_mins(15);
 
-    /// `aud` of tokens for which no other was asked.
+    /// `aud` of tokens without a requested resource.
     pub fn audience(&self) -> &[String] {
         if self.audience.is_empty() { std::slice::from_ref(&self.issuer) } else { &self.audience }
     }
 
-    /// Whom tokens may be for at all; some of them more than once.
+    /// Every possible audience of tokens; some may occur more than once.
     pub fn every_audience(&self) -> impl Iterator<Item = &String> {
         [&self.issuer].into_iter().chain(&self.audience).chain(&self.resources)
     }
 
-    /// The longest that an access token can be accepted after it was issued: its lifetime, the jitter, the leeway that verifiers may
-    /// allow, and what their clocks may be behind.
+    /// The longest that an access token can be accepted after it was issued: its lifetime, the jitter, the
+    /// leeway that verifiers may allow, and what their clocks may be behind.
     pub fn longest(&self) -> Duration {
         let by_others = Duration::from_secs(u64::from(Expect::MAX_LEEWAY_SECS + Expect::SKEW_SECS));
         self.lifetime + self.lifetime / 20 + by_others
@@ -162,20 +164,21 @@ impl AccessSettings {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct KeySettings {
-    /// The algorithms that are offered, each with a chain of keys of its own; the first one's keys sign access tokens and revocation
-    /// statements. By default `ES256` alone. What is taken off the list goes on to verify until its last token has expired; what is
-    /// put first signs as soon as verifiers have had the time to learn of its key. Must not be empty.
+    /// The algorithms that are offered, each with a chain of keys of its own; the first one's keys sign
+    /// access tokens and revocation statements. By default `ES256` alone. What is taken off the list goes on
+    /// to verify until its last token has expired; what is put first signs as soon as verifiers have had the
+    /// time to fetch its key. Must not be empty.
     pub algorithms: Vec<Algorithm>,
-    /// How long a key signs before the next one does. By default 30 days; `None`: until somebody rotates by hand. A longer time counts
-    /// from the next key on.
+    /// How long a key signs before the next one does. By default 30 days; `None`: until a manual rotation. A
+    /// longer time applies from the next key on.
     pub rotate_every: Option<Duration>,
     /// How long verifiers may keep the key set (`Cache-Control: max-age`). By default 5 minutes.
     pub cache: Duration,
 }
 
 impl KeySettings {
-    /// For how long a key is announced at least before it signs: twice as long as the key set may be kept, and five minutes in any case,
-    /// because some verifiers keep it for so long whatever they are told.
+    /// For how long a key is announced at least before it signs: twice as long as the key set may be kept,
+    /// and five minutes in any case, because some verifiers keep it for so long whatever `max-age` says.
     pub fn announcement(&self) -> Duration {
         (2 * self.cache).max(Duration::from_mins(5))
     }
@@ -191,7 +194,7 @@ impl Default for KeySettings {
     }
 }
 
-/// How much the live view may hold; what is over is forgotten and read again.
+/// How much the live view may hold; what exceeds the limit is dropped and read again.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct LiveSettings {

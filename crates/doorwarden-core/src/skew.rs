@@ -1,26 +1,28 @@
-//! Whether this machine's clock agrees with the database's. What deletes by the clock must not do so by one that is wrong: an instance that
-//! is two months ahead would delete every session, and the keys that the others sign with.
+//! Whether this machine's clock agrees with the database's. What deletes by the clock must not do so by one
+//! that is wrong: an instance that is two months ahead would delete every session, and the keys that the
+//! others sign with.
 
 use crate::store::{Store, StoreError};
 use crate::time::Clock;
 use std::time::Duration;
 
-/// Clocks that differ by more are not worked with.
+/// Maximum difference of the clocks.
 pub const TOLERATED: Duration = Duration::from_secs(30);
 
 /// How much a clock differs from the database's; zero if the database has none of its own.
 ///
 /// # Errors
-/// If the database does not answer.
+/// If the database does not respond.
 pub async fn skew(store: &dyn Store, clock: &dyn Clock) -> Result<Duration, StoreError> {
     let before = clock.now();
     let theirs = store.facts().await?.now;
     let after = clock.now();
-    // It was read at some moment between the two.
+    // The database's clock was read at some moment between the two.
     Ok(theirs.map_or(Duration::ZERO, |theirs| theirs.since(after).max(before.since(theirs))))
 }
 
-/// Whether anything may be deleted because its time is over. Says so if not. A clock that is set by hand is right by definition.
+/// Whether anything may be deleted because its time is over. Says so if not. A clock that is set by hand is
+/// right by definition.
 pub(crate) async fn may_delete(store: &dyn Store, clock: &dyn Clock) -> Result<bool, StoreError> {
     if !clock.is_machines() {
         return Ok(true);

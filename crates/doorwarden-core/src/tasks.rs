@@ -11,12 +11,13 @@ use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-/// Something that is done again and again.
+/// A recurring task.
 struct Task {
-    /// What it is called in the log.
+    /// The name in the log.
     name: &'static str,
     every: Duration,
-    /// Whether it goes by the calendar, and so waits after the clock was set: somebody may set it right again.
+    /// Whether it goes by the calendar, and so waits after the clock was set: the clock may be corrected
+    /// again.
     by_calendar: bool,
     run: for<'c> fn(&'c Context) -> Run<'c>,
 }
@@ -27,7 +28,7 @@ type Run<'c> = Pin<Box<dyn Future<Output = Result<Left, StoreError>> + Send + 'c
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Left {
     Nothing,
-    /// It did a batch, and there may be more.
+    /// A batch is done, and there may be more.
     Something,
 }
 
@@ -75,7 +76,8 @@ const TASKS: [Task; 6] = [
 const ROUND: Duration = Duration::from_mins(1);
 /// Before the first round, and between two batches when there may be more to do.
 const PAUSE: Duration = Duration::from_millis(200);
-/// By how much the clock must differ from the time that has passed to have been set: more than what corrects itself step by step.
+/// By how much the clock must differ from the time that has passed to have been set: more than what corrects
+/// itself step by step.
 const STEP_MICROS: i64 = 5_000_000;
 /// How long tasks that go by the calendar wait after the clock was set.
 const WAIT_AFTER_STEP: Duration = Duration::from_hours(1);
@@ -85,14 +87,16 @@ const BATCH: u32 = 500;
 const CHANGES_BATCH: u32 = 5_000;
 /// How long an ended or expired session stays readable.
 const KEEP: Duration = Duration::from_hours(24);
-/// How long after the end of all sessions of a user their rows say so: when no revocation statement speaks of them any more.
+/// How long after the end of all sessions of a user their rows say so: when no revocation statement speaks of
+/// them any more.
 const SETTLE_AFTER: Duration = Duration::from_hours(1);
 /// How many instants are written in one statement at most.
 const SEEN_BATCH: usize = 1000;
-/// Between two looks at the stored keys while changes are not heard.
+/// Time between two reads of the stored keys while the change feed is disconnected.
 const DEAF: Duration = Duration::from_millis(500);
 
-/// Starts everything that works in the background until the context is dropped, with or without what looks after signing keys.
+/// Starts everything that works in the background until the context is dropped, with or without the
+/// maintenance of signing keys.
 pub fn start(context: &Arc<Context>, has_keys: bool) {
     tokio::spawn(run(Arc::downgrade(context)));
     if has_keys {
@@ -100,7 +104,7 @@ pub fn start(context: &Arc<Context>, has_keys: bool) {
     }
 }
 
-/// Does every task once; whether there may be more to do.
+/// Runs every task once; returns whether there may be more to do.
 pub async fn run_once(context: &Context) -> bool {
     let mut is_left = false;
     for task in &TASKS {
@@ -156,7 +160,8 @@ fn left(until_round: Duration, waited: Duration, step: Option<i64>) -> Duration 
     step.map_or(until_round.saturating_sub(waited), |_| WAIT_AFTER_STEP)
 }
 
-/// By how many seconds the clock was set between two looks at it and at a clock that nobody sets; `None` if it was not.
+/// By how many seconds the clock was set between two looks at it and at a clock that nobody sets; `None` if
+/// it was not.
 fn step(before: (Timestamp, Instant), after: (Timestamp, Instant)) -> Option<i64> {
     let by_clock = after.0.as_micros().saturating_sub(before.0.as_micros());
     let passed = i64::try_from(after.1.duration_since(before.1).as_micros()).unwrap_or(i64::MAX);
@@ -164,7 +169,7 @@ fn step(before: (Timestamp, Instant), after: (Timestamp, Instant)) -> Option<i64
     (difference.unsigned_abs() >= STEP_MICROS.unsigned_abs()).then_some(difference / 1_000_000)
 }
 
-/// Gives users whom SQL by hand has written their keys.
+/// Gives users who were written by SQL their keys.
 async fn resolve_keys(context: &Context) -> Result<Left, StoreError> {
     let users = context.store.resolve_keys().await?;
     if users > 0 {
@@ -211,7 +216,7 @@ async fn settle_ends(context: &Context) -> Result<Left, StoreError> {
     Ok(if is_left { Left::Something } else { Left::Nothing })
 }
 
-/// Deletes a batch of sessions that are long over, unless nobody can tell by this clock.
+/// Deletes a batch of sessions that expired long ago, unless the clock is wrong.
 async fn purge_sessions(context: &Context) -> Result<Left, StoreError> {
     if !may_delete(context.store.as_ref(), context.clock.as_ref()).await? {
         return Ok(Left::Nothing);

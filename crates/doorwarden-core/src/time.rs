@@ -1,12 +1,12 @@
-//! Instants, and where they come from.
+//! Instants and clocks.
 
 use std::fmt;
 use std::time::Duration;
 
 /// An instant in UTC with microseconds, as both databases keep it.
 ///
-/// Displayed as RFC 3339 with six decimals and `Z`, always 27 characters for the years 0 to 9999, so that the text
-/// sorts like the instant.
+/// Displayed as RFC 3339 with six decimals and `Z`, always 27 characters for the years 0 to 9999, so that the
+/// text sorts like the instant.
 ///
 /// ```
 /// use doorwarden_core::time::Timestamp;
@@ -105,12 +105,13 @@ pub trait Clock: Send + Sync + fmt::Debug + 'static {
     /// The present instant.
     fn now(&self) -> Timestamp;
 
-    /// How long ago some fixed instant was, by a clock that nobody sets and that goes on while the machine sleeps, where there is one.
+    /// How long ago some fixed instant was, by a monotonic clock, which includes sleep where the platform has
+    /// such a clock.
     fn uptime(&self) -> Duration {
         machine_uptime()
     }
 
-    /// Whether it shows what this machine takes for the time, which may be wrong, rather than what somebody has decided.
+    /// Whether the clock shows the machine's time, which may be wrong, and not a chosen time.
     fn is_machines(&self) -> bool {
         false
     }

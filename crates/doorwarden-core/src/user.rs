@@ -6,20 +6,21 @@ use crate::time::Timestamp;
 use serde_json::{Map, Value};
 use std::fmt;
 
-/// The most bytes that a user's `metadata` may take as JSON text: 16 KiB.
+/// Maximum bytes of a user's `metadata` as JSON text: 16 KiB.
 pub const METADATA_MAX_BYTES: usize = 16 * 1024;
 
-/// The number of a user. Given by the database, never used again, even after the user is deleted, because a token
-/// names its user by it.
+/// The number of a user. Assigned by the database, never used again, even after the user is deleted, because
+/// a token names its user by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
 pub struct UserId(pub i64);
 
 impl UserId {
-    /// The highest: 2^53 - 1, the highest integer that every reader of JSON takes for itself.
+    /// The highest id: 2^53 - 1, the highest integer that every JSON parser reads exactly.
     pub const MAX: Self = Self((1 << 53) - 1);
 
-    /// The user who is created by the write that an event goes with, in [`Effects`](crate::audit::Effects). No user has it.
+    /// The user who is created by the write that an event goes with, in [`Effects`](crate::audit::Effects).
+    /// No user has it.
     pub const NEW: Self = Self(0);
 }
 
@@ -36,7 +37,7 @@ pub struct User {
     pub id: UserId,
     /// The name shown to people; unique in its folded form.
     pub username: Username,
-    /// The address, which is also what a person logs in with (Django's `USERNAME_FIELD`); unique without regard to case.
+    /// The email address, with which the user logs in (Django's `USERNAME_FIELD`); unique, ignoring case.
     pub email: EmailAddress,
     /// The encoded hash, or an unusable one.
     pub password: PasswordHash,
@@ -52,13 +53,14 @@ pub struct User {
     pub last_login: Option<Timestamp>,
     /// The application's own JSON object, at most [`METADATA_MAX_BYTES`].
     pub metadata: Map<String, Value>,
-    /// The hash is that of a password whose outer blanks were cut off, as Django REST framework's `CharField` did
-    /// (an imported account): such an account goes on accepting what its owner types, with blanks or without.
+    /// The password was trimmed before it was hashed, as by Django REST framework's `CharField` (an imported
+    /// account): such an account accepts the password with or without surrounding whitespace.
     pub password_trimmed: bool,
-    /// Tokens without a session that were issued in the second of this instant or before are refused, and so are
-    /// those that do not say when they were issued.
+    /// Tokens without a session that were issued in the second of this instant or before are refused, and so
+    /// are those without an `iat`.
     pub tokens_valid_after: Option<Timestamp>,
-    /// Which sessions count: those that were opened under this number. It rises when all of them end, and never falls.
+    /// The generation of live sessions: those that were opened under this number. The number rises when all
+    /// of them end, and never falls.
     pub sessions_generation: i64,
 }
 
@@ -86,35 +88,37 @@ pub struct NewUser {
 /// What to change of a user; `None` leaves a field as it is.
 #[derive(Debug, Clone, Default)]
 pub struct UserChange {
-    /// A new user name.
+    /// The new username.
     pub username: Option<Username>,
-    /// A new address.
+    /// The new email address.
     pub email: Option<EmailAddress>,
-    /// Switches the account on or off. Off ends every session of the user, by a trigger, also when SQL did it.
+    /// Activates or deactivates the account. Deactivation ends every session of the user, by a trigger, also
+    /// when it is done by SQL.
     pub is_active: Option<bool>,
-    /// Gives or takes the right to use the administration.
+    /// Grants or revokes access to the administration.
     pub is_staff: Option<bool>,
-    /// Gives or takes every permission.
+    /// Grants or revokes superuser status.
     pub is_superuser: Option<bool>,
     /// Members to set at the top level of `metadata`; a `null` removes the member. Other members stay.
     pub metadata: Map<String, Value>,
 }
 
-/// A user with what he may do, read at one moment: everything that `GET /me` shows and that a permission check needs.
+/// A user with groups and permissions, read in one snapshot: everything that `GET /me` shows and that a
+/// permission check needs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Account {
     /// The user.
     pub user: User,
     /// The names of the user's groups, sorted.
     pub groups: Vec<String>,
-    /// Every permission (`app_label.codename`) that the user has: direct, through groups, or, for an active superuser, all
-    /// there are. Sorted, without repetition; empty for an inactive user, as in Django.
+    /// Every permission (`app_label.codename`) that the user has: direct, through groups, or, for an active
+    /// superuser, all there are. Sorted, without repetition; empty for an inactive user, as in Django.
     pub permissions: Vec<String>,
 }
 
 impl Account {
-    /// Django's `has_perm`: an active superuser has every permission, even one that was never declared; an inactive
-    /// user has none.
+    /// Django's `has_perm`: an active superuser has every permission, even one that was never declared; an
+    /// inactive user has none.
     pub fn has_perm(&self, permission: &str) -> bool {
         self.user.is_active
             && (self.user.is_superuser

@@ -1,4 +1,5 @@
-//! Users and sessions as JSON, described once: HTTP, the OpenAPI document and the command line all use these types.
+//! Users and sessions as JSON, described once: HTTP, the OpenAPI document and the command line all use these
+//! types.
 
 use crate::field::Fields;
 use crate::session::{Session, SessionId};
@@ -58,7 +59,8 @@ pub struct AccountView<'a> {
     pub groups: &'a [String],
     /// Every permission that the user has, sorted: direct, through groups, or all of them for a superuser.
     pub permissions: &'a [String],
-    /// The declared fields that are returned. Not in the schema, because an application declares them at run time.
+    /// The declared fields that are returned. Not in the schema, because an application declares them at run
+    /// time.
     #[serde(flatten)]
     #[schemars(skip)]
     pub declared: BTreeMap<&'a str, &'a Value>,

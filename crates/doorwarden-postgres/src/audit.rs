@@ -1,6 +1,7 @@
 //! The audit log.
 //!
-//! What a write causes travels as one parameter, a JSON text, and is written by a part of the statement that makes the change.
+//! What a write causes travels as one parameter, a JSON text, and is written by a part of the statement that
+//! makes the change.
 
 use crate::database::Effort;
 use crate::failure::Failure;
@@ -17,8 +18,9 @@ use serde_json::{Value, json};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-/// The statement that writes the effects in this parameter, once for each row of `from`. Where an event names no user or session, it takes
-/// those that are given; `found` goes into its data. Only those events are written for which `only` holds.
+/// The statement that writes the effects in this parameter, once for each row of `from`. Where an event names
+/// no user or session, it takes those that are given; `found` goes into its data. Only those events are
+/// written for which `only` holds.
 macro_rules! write_effects {
     (
         $effects:literal, from: $from:literal, user: $user:literal, session: $session:literal, found: $found:literal,
@@ -56,7 +58,8 @@ macro_rules! write_effects {
     };
 }
 
-/// A statement that makes this change, which returns a row if there is one, and writes the effects in this parameter for each such row.
+/// A statement that makes this change, which returns a row if there is one, and writes the effects in this
+/// parameter for each such row.
 macro_rules! change {
     ($change:literal, $effects:literal) => {
         concat!(

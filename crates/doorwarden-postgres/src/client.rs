@@ -14,9 +14,9 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 pub(crate) const PEER_TIMEOUT: Duration = Duration::from_mins(1);
 
 impl PostgresOptions {
-    /// A connection of its own for SQL that is not the store's, as the URL says it. The server's limits on the time of a
-    /// statement are the store's: `SET LOCAL statement_timeout` for what takes longer. It is closed when the client is
-    /// dropped.
+    /// A connection of its own for SQL that is not the store's, as the URL says it. The server's limits on
+    /// the time of a statement are the store's: `SET LOCAL statement_timeout` for what takes longer. It is
+    /// closed when the client is dropped.
     ///
     /// # Errors
     /// If the URL cannot be read or the server cannot be reached.
@@ -28,7 +28,7 @@ impl PostgresOptions {
 
 pub(crate) async fn open(access: &Access, role: Role) -> Result<Client, Failure> {
     let Line { client, connection, .. } = access.servers.connect(role, CONNECT_LIMIT).await?;
-    // It ends when the client is gone, and what goes wrong the client is told.
+    // The task ends when the client is dropped; errors are returned to the client.
     tokio::spawn(connection);
     Ok(client)
 }

@@ -12,13 +12,14 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
-/// How long a caller waits at most, for everything together. The server gives a statement up a little earlier.
+/// How long a caller waits at most, for everything together. The server gives a statement up a little
+/// earlier.
 pub(crate) const CALL_LIMIT: Duration = Duration::from_millis(1800);
 
 /// How long a sign of life may take.
 const PING_LIMIT: Duration = Duration::from_millis(900);
 
-/// How often the server is asked for a sign of life while it works on a statement that may take long.
+/// How often the server is pinged while it works on a statement that may take long.
 const WATCH_EVERY: Duration = Duration::from_millis(500);
 
 /// How long closing waits for the calls that have begun.
@@ -31,17 +32,17 @@ const CONFLICT_TRIES: u32 = 8;
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = 1500; \
     SET LOCAL idle_in_transaction_session_timeout = 10000";
 
-/// A parameter and its type. Naming the type saves the round trip that asks for it.
+/// A parameter and its type. Naming the type saves a round trip.
 pub(crate) type Param<'a> = (&'a (dyn ToSql + Sync), Type);
 
 /// What kind of statement it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Effort {
-    /// Changes nothing: asked again on a fresh connection if the pooled one turns out to be dead.
+    /// Read-only: repeated on a fresh connection if the pooled one turns out to be dead.
     Read,
     /// May have happened although no answer came: never repeated.
     Write,
-    /// May look at every row: the limit is 30 s, as long as the server gives signs of life.
+    /// May look at every row: the limit is 30 s, as long as the server responds to pings.
     Long,
 }
 
@@ -200,7 +201,8 @@ impl Database {
             let statement = connection.prepared(sql, &types).await?;
             return Ok(connection.query(&statement, &values).await?);
         }
-        // Nothing stays on a connection behind a transaction pool, so its limits are set each time, in the same packet.
+        // Nothing stays on a connection behind a transaction pool, so its limits are set each time, in the
+        // same packet.
         let (begun, rows, committed) = tokio::join!(
             biased;
             connection.batch_execute(BEGIN),
@@ -213,8 +215,8 @@ impl Database {
         Ok(rows)
     }
 
-    /// Returns when the server gives no sign of life any more. Asks over connections of its own: those of the pool may
-    /// all be in use.
+    /// Returns when the server gives no sign of life any more. Asks over connections of its own: those of the
+    /// pool may all be in use.
     async fn watch(&self) -> Failure {
         loop {
             sleep(WATCH_EVERY).await;
@@ -226,7 +228,8 @@ impl Database {
     }
 }
 
-/// One statement that may take long, in a transaction of its own because that is how far its time limit reaches.
+/// One statement that may take long, in a transaction of its own because that is how far its time limit
+/// reaches.
 async fn long(lease: &mut Lease<'_>, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, Failure> {
     let transaction = lease.transaction().await?;
     transaction.batch_execute("SET LOCAL statement_timeout = '30s'").await?;

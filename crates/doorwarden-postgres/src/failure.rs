@@ -11,11 +11,11 @@ use tokio_postgres::error::SqlState;
 pub(crate) enum Failure {
     /// The connection or the server is gone, or is not the one that it should be.
     Lost(String),
-    /// A server has answered that it lets nobody in by what the URL says, until somebody changes the one or the other.
+    /// A server refuses the connection because of what the URL says, until the URL or the server is changed.
     Denied(String),
-    /// Nothing came back in time; what was asked may still be at work.
+    /// No response in time; the statement may still be running.
     Silent,
-    /// The server lives but has no time or room, or lacks what must be there.
+    /// The server responds but is overloaded or full, or lacks a required object.
     Busy(String),
     /// The server refused the statement.
     Refused { state: SqlState, constraint: Option<String>, message: String },
@@ -24,7 +24,8 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// Whatever else keeps a connection from being made (TLS, a limit) makes the server one that cannot be reached.
+    /// Whatever else keeps a connection from being made (TLS, a limit) makes the server one that cannot be
+    /// reached.
     pub(crate) fn connecting(error: Error) -> Self {
         match Self::from(error) {
             Self::Unreadable(message) => Self::Lost(message),
@@ -36,7 +37,7 @@ impl Failure {
         }
     }
 
-    /// Says where nobody could be reached.
+    /// Names the host that could not be reached.
     pub(crate) fn at(self, host: &str, port: u16) -> Self {
         match self {
             Self::Lost(message) => Self::Lost(format!("{host}:{port}: {message}")),
@@ -71,7 +72,7 @@ impl Failure {
     }
 }
 
-/// What to do where a server lets nobody in.
+/// Advice for a server that refuses the connection.
 fn denied(state: &SqlState) -> Option<&'static str> {
     match state.code() {
         "28P01" => Some("user or password in the database URL is wrong; in them @ is written %40"),
@@ -129,7 +130,8 @@ impl From<Error> for Failure {
             "57014" | "55P03" => Self::Busy(message),
             code if code.starts_with("08") => Self::Lost(message),
             code if code.starts_with("53") => Self::Busy(message),
-            // No such table, column, function or schema, or no right to it: somebody is at work on the database, or it is another one.
+            // No such table, column, function or schema, or no privilege for it: the database is being
+            // changed, or it is another one.
             "42P01" | "42703" | "42883" | "42501" | "3F000" => Self::Busy(message),
             _ => Self::Refused { state, constraint: refusal.constraint().map(str::to_owned), message },
         }

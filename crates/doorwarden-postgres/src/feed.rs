@@ -1,9 +1,9 @@
 //! Follows the log of changes.
 //!
-//! A notification is only a wake-up call; what happened stands in `doorwarden_changes`, where every row carries the number
-//! of its transaction. Each look asks for the rows that are visible now and were not visible in the snapshot of the
-//! look before. So nothing is missed and nothing told twice, also across reconnects and behind long transactions,
-//! whose rows appear late and with old numbers.
+//! A notification is only a wake-up call; what happened stands in `doorwarden_changes`, where every row
+//! carries the number of its transaction. Each read returns the rows that are visible now and were not
+//! visible in the snapshot of the previous read. So nothing is missed and nothing is reported twice, also
+//! across reconnects and behind long transactions, whose rows appear late and with old numbers.
 
 use crate::failure::Failure;
 use crate::options::Access;
@@ -23,20 +23,20 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{AsyncMessage, Client, Connection, Row, Socket, Statement};
 use uuid::Uuid;
 
-/// How often the log is looked at unasked: so often that one slow answer does not yet end what memory may answer. With [`DEADLINE`] this
-/// bounds how long a silent peer goes unnoticed.
+/// How often the log is looked at unasked: so often that one slow answer does not yet end what memory may
+/// answer. With [`DEADLINE`] this bounds how long a silent peer goes unnoticed.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// How often without notifications.
 const POLL_EVERY: Duration = Duration::from_millis(50);
 
-/// The shortest time between two looks, so that many changes cost few of them.
+/// Minimum time between two reads, so that many changes cost few reads.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// How long a look may take.
+/// How long a read may take.
 const DEADLINE: Duration = Duration::from_millis(300);
 
-/// How long connecting and the first look may take.
+/// How long connecting and the first read may take.
 const CONNECT_LIMIT: Duration = Duration::from_millis(1500);
 
 /// How long to wait before the next attempt to connect.
@@ -45,11 +45,11 @@ const RETRY_AFTER: Duration = Duration::from_millis(100);
 /// How long the log is trusted to hold what was missed; it is purged after five minutes at the earliest.
 const REMEMBERED: Duration = Duration::from_mins(1);
 
-/// More changes than this are told as [`Change::Everything`].
+/// More changes than this are reported as [`Change::Everything`].
 const MOST: usize = 10_000;
 
-/// One row per change that is news, or one without a change. A number above the newest is from another server's life
-/// (a restored dump) and says nothing. A number below may be used again after a crash; then the time tells.
+/// One row per new change, or one row without a change. A number above the newest is from another server (a
+/// restored dump) and is ignored. A lower number may be used again after a crash; then the time decides.
 const LOOK: &str = "SELECT pg_current_snapshot()::text, clock_timestamp(), pg_postmaster_start_time(), \
     news.kind, news.ref, 'doorwarden_changes'::regclass::oid, pg_is_in_recovery() FROM (SELECT) AS always LEFT JOIN (\
         SELECT kind, ref FROM doorwarden_changes, (SELECT $1::text::pg_snapshot AS seen) AS last \
@@ -65,16 +65,17 @@ pub(crate) struct Follower {
     closing: watch::Receiver<bool>,
     sink: Arc<dyn ChangeSink>,
     position: Option<Position>,
-    /// The generation of the server whose log was told until there.
+    /// The generation of the server whose log was reported up to that point.
     follows: Option<u64>,
 }
 
-/// Until where the log has been told.
+/// The position up to which the log has been reported.
 struct Position {
     snapshot: String,
-    /// By the server's clock, later than every change that was told.
+    /// By the server's clock, later than every reported change.
     clock: At,
-    /// When the server was started: after a restart or a failover, numbers of transactions cannot be compared.
+    /// When the server was started: after a restart or a failover, numbers of transactions cannot be
+    /// compared.
     server: At,
     /// The table of the log: after a restore in its place it is another one.
     table: u32,
@@ -111,7 +112,7 @@ impl Follower {
         }
     }
 
-    /// Connects, listens, and then tells what was missed.
+    /// Connects, listens, and then reports missed changes.
     async fn connect(&mut self) -> Result<Line, Failure> {
         let connected = self.access.servers.connect(Role::Primary, CONNECT_LIMIT).await?;
         let call = Arc::new(Notify::new());
@@ -149,7 +150,7 @@ impl Follower {
         }
     }
 
-    /// Tells what is news since the last look.
+    /// Reports changes since the last read.
     async fn look(&mut self, line: &Line) -> Result<(), Failure> {
         let look = self.sink.look();
         let (snapshot, clock) = self.position.as_ref().map(|last| (&last.snapshot, last.clock)).unzip();
@@ -187,7 +188,8 @@ impl Follower {
         match &self.position {
             // Nobody keeps anything before the first `connected`.
             None => {}
-            // A transaction pool may lead to another server over the same connection: to whom it leads now is asked anew.
+            // A transaction pool may lead to another server over the same connection: the server is
+            // identified again.
             Some(last)
                 if (last.server, last.table) != (next.server, next.table)
                     && self.follows == Some(line.generation) =>

@@ -185,7 +185,8 @@ impl GroupStore for PostgresStore {
 }
 
 impl PostgresStore {
-    /// Adds or removes a grant or a membership; whether there was anything to do. The foreign keys say what is missing.
+    /// Adds or removes a grant or a membership; whether there was anything to do. The foreign keys say what
+    /// is missing.
     async fn write_link(
         &self,
         sql: &str,

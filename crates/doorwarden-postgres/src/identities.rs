@@ -1,4 +1,4 @@
-//! The keys of users whom SQL by hand has written.
+//! The keys of users who were written by SQL.
 
 use crate::database::{Effort, Param};
 use crate::failure::Failure;
@@ -10,11 +10,11 @@ use doorwarden_core::user::UserId;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-/// Some who are pending.
+/// Some of the pending users.
 pub(crate) const PENDING: &str = "SELECT p.user_id, coalesce(u.email, ''), coalesce(u.username, '') \
     FROM doorwarden_pending_keys p LEFT JOIN users u ON u.id = p.user_id ORDER BY 1 LIMIT 500";
 
-/// Gives them their keys, in one transaction; how many.
+/// Gives pending users their keys, in one transaction; returns how many.
 pub(crate) const SET: &str = "SELECT doorwarden_set_keys($1, $2, $3, $4, $5)";
 
 /// Users with the keys that the core makes of their addresses and names: what [`SET`] takes.

@@ -54,7 +54,7 @@ impl PostgresImport {
         Ok(())
     }
 
-    /// Users whom SQL by hand has written get their keys first.
+    /// Users who were written by SQL get their keys first.
     async fn resolve_keys(&self) -> Result<(), Failure> {
         loop {
             let rows = self.client.query(identities::PENDING, &[]).await?;
@@ -205,7 +205,7 @@ impl ImportWriter for PostgresImport {
     }
 }
 
-/// Memberships and direct permissions of those who were written.
+/// Memberships and direct permissions of the written users.
 async fn write_grants(
     client: &Client,
     accounts: &[ImportedAccount],

@@ -1,12 +1,12 @@
 //! The shared store of Doorwarden: PostgreSQL 13 or later, for any number of instances of the service.
 //!
-//! - Every use case is one SQL statement, so it happens whole or not at all and costs one round trip. What must follow
-//!   from a change is done by triggers, so that SQL by hand counts as well.
+//! - Every use case is one SQL statement, so it happens entirely or not at all and costs one round trip. What
+//!   must follow from a change is done by triggers, so that changes by SQL are included.
 //! - The table `users` is a public contract; everything else is called `doorwarden_…`. See `migrations/`.
 //! - Rotations of refresh tokens that arrive together share a commit.
 //! - Changes reach every instance within milliseconds of their commit; none is lost when a connection is.
-//! - A database that is gone makes every call fail with [`StoreError::Unavailable`] in less than two seconds. When it is back, so
-//!   is the store.
+//! - A database that is gone makes every call fail with [`StoreError::Unavailable`] in less than two seconds.
+//!   When it is back, so is the store.
 //!
 //! ```no_run
 //! use doorwarden_core::store::Store;

@@ -35,7 +35,8 @@ impl PostgresStore {
             filter.group.as_ref(),
             Type::TEXT,
         );
-        // The ranges are for the index: everything that begins with the prefix sorts before the prefix and U+10FFFF.
+        // The ranges are for the index: everything that begins with the prefix sorts before the prefix and
+        // U+10FFFF.
         list.filter(
             r#" AND (lower(u.username COLLATE "C") >= ? AND lower(u.username COLLATE "C") < ? || U&'\+10FFFF'
                     AND starts_with(lower(u.username COLLATE "C"), ?)

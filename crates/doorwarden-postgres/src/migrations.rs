@@ -37,7 +37,7 @@ pub(crate) async fn run(access: &Access) -> Result<(), MigrateError> {
     let connection = tokio::spawn(connection);
     let result = timeout(LIMIT, migrate(&mut client)).await.unwrap_or_else(|_| Err(Failure::Silent.into()));
     drop(client);
-    // It ends when the client is gone; how it ended matters to nobody.
+    // The task ends when the client is dropped; its result does not matter.
     let _ = timeout(CONNECT_LIMIT, connection).await;
     result
 }
@@ -63,7 +63,8 @@ async fn migrate(client: &mut Client) -> Result<(), MigrateError> {
     Ok(transaction.commit().await.map_err(Failure::from)?)
 }
 
-/// Makes sure that there is a list of migrations, and that everything is made in one schema: that of this list.
+/// Makes sure that there is a list of migrations, and that everything is made in one schema: that of this
+/// list.
 async fn prepare(transaction: &Transaction<'_>) -> Result<(), Failure> {
     let needs = "SELECT current_setting('server_encoding') = 'UTF8', \
                  current_setting('server_version_num')::int >= 130000, current_schema() IS NOT NULL";
@@ -79,7 +80,7 @@ async fn prepare(transaction: &Transaction<'_>) -> Result<(), Failure> {
             }
         }
     }
-    // Functions remember this path. Temporary tables come last, so that nobody can slip one in.
+    // Functions remember this path. Temporary tables come last, so that they cannot shadow other tables.
     let path = "SELECT set_config('search_path', quote_ident(coalesce(\
                 (SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
                 WHERE c.oid = to_regclass('doorwarden_migrations')), current_schema())) || ', pg_temp', true)";
@@ -97,8 +98,8 @@ async fn batch(transaction: &Transaction<'_>, sql: &str) -> Result<(), Failure> 
     Ok(transaction.batch_execute(sql).await?)
 }
 
-/// What another program has made under a name that is needed, where Doorwarden was never; and the schema in which somebody who
-/// may not create tables would have to, with the name of their role.
+/// What another program has made under a name that is needed, where Doorwarden was never; and the schema in
+/// which somebody who may not create tables would have to, with the name of their role.
 const PLACE: &str = "SELECT \
     (SELECT c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
         WHERE here.migrations IS NULL AND n.nspname = current_schema() \

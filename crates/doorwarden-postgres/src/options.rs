@@ -19,25 +19,27 @@ const PEER_TIMEOUT: Duration = Duration::from_millis(1500);
 /// How to reach the database. `Debug` shows no password.
 #[derive(Clone)]
 pub struct PostgresOptions {
-    /// A libpq URL: `postgres://user:password@host:port/database?parameter=value`. Several hosts are separated by
-    /// commas; a host that is a percent-encoded path is the directory of a Unix socket. Of libpq's parameters it knows
-    /// `host`, `hostaddr`, `port`, `dbname`, `user`, `password`, `application_name`, `options`, `target_session_attrs`,
-    /// `channel_binding`, `load_balance_hosts`, `sslnegotiation`, and:
+    /// A libpq URL: `postgres://user:password@host:port/database?parameter=value`. Several hosts are
+    /// separated by commas; a host that is a percent-encoded path is the directory of a Unix socket. Of
+    /// libpq's parameters it knows `host`, `hostaddr`, `port`, `dbname`, `user`, `password`,
+    /// `application_name`, `options`, `target_session_attrs`, `channel_binding`, `load_balance_hosts`,
+    /// `sslnegotiation`, and:
     ///
-    /// - `sslmode`: `disable`; `prefer` (the default) encrypts if the server can; `require` encrypts; `verify-full` also
-    ///   checks the certificate and the host's name in it. Unix sockets are never encrypted.
-    /// - `sslrootcert`: a PEM file with the certificates to trust instead of the operating system's. As in libpq,
-    ///   `sslmode=require` then checks the certificate too, here as `verify-full` does.
+    /// - `sslmode`: `disable`; `prefer` (the default) encrypts if the server can; `require` encrypts;
+    ///   `verify-full` also checks the certificate and the host's name in it. Unix sockets are never
+    ///   encrypted.
+    /// - `sslrootcert`: a PEM file with the certificates to trust instead of the operating system's. As in
+    ///   libpq, `sslmode=require` then checks the certificate too, here as `verify-full` does.
     /// - `pgbouncer=true`: switches [`statement_cache`](Self::statement_cache) off.
     pub url: String,
-    /// The most connections of the pool; as many again may still be busy with what was abandoned, and the change feed has one more. 8 unless
-    /// set.
+    /// The most connections of the pool; as many again may still be busy with what was abandoned, and the
+    /// change feed has one more. 8 unless set.
     pub max_connections: usize,
     /// What `pg_stat_activity` shows, unless the URL says it. `doorwarden` unless set.
     pub application_name: String,
-    /// Whether statements are prepared once per connection; on unless set. Off works behind PgBouncer in transaction
-    /// mode: nothing is left on a connection, no server setting is asked for, and the change feed reads its log every
-    /// 50 ms, because `LISTEN` does not pass such a pool.
+    /// Whether statements are prepared once per connection; on unless set. Off works behind PgBouncer in
+    /// transaction mode: nothing is left on a connection, no server setting is requested, and the change feed
+    /// reads its log every 50 ms, because `LISTEN` does not pass such a pool.
     pub statement_cache: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Connections that are used again, and the two bounds on how many there are: those that somebody uses or may use, and those whose
+//! Reused connections, and the two bounds on their number: those that are in use or idle, and those whose
 //! caller has given up while the server still works.
 
 use crate::failure::Failure;
@@ -19,8 +19,8 @@ pub(crate) struct Pool {
     idle: Mutex<Vec<Connection>>,
     /// One for each connection that may be in use.
     places: Arc<Semaphore>,
-    /// One for each that may be abandoned. Whoever writes takes one before: a commit that waits for a standby ends when it ends, whoever
-    /// gives up, and must not keep a place from those who read.
+    /// One for each that may be abandoned. Whoever writes takes one before: a commit that waits for a standby
+    /// ends when it ends, whoever gives up, and must not keep a place from those who read.
     abandoned: Arc<Semaphore>,
     most: usize,
 }
@@ -53,7 +53,8 @@ impl Pool {
         }
     }
 
-    /// A connection. `writes`: what was asked may have to go on although nobody waits for it. `fresh`: one that was not used before.
+    /// A connection. `writes`: the statement may have to continue although its caller no longer waits.
+    /// `fresh`: one that was not used before.
     pub(crate) async fn take(
         &self,
         writes: bool,
@@ -75,12 +76,12 @@ impl Pool {
         Ok(Lease { pool: self, connection: Some(connection), place: Some(place), reserved })
     }
 
-    /// Forgets those that nobody uses.
+    /// Drops idle connections.
     pub(crate) fn clear(&self) {
         self.idle.lock().clear();
     }
 
-    /// How many nobody uses.
+    /// Number of idle connections.
     pub(crate) fn idle(&self) -> usize {
         self.idle.lock().len()
     }
@@ -99,7 +100,8 @@ impl Pool {
         let seat = Arc::new(Mutex::new(None));
         let kept = Arc::clone(&seat);
         tokio::spawn(async move {
-            // It ends when the client is gone and the server has answered what it was asked. What goes wrong the client is told.
+            // The task ends when the client is dropped and the server has completed its statements. Errors
+            // are returned to the client.
             let _ = connection.await;
             drop(kept);
         });
@@ -147,7 +149,8 @@ impl Lease<'_> {
         Ok(self.connection()?.client.transaction().await?)
     }
 
-    /// The server has answered: the connection may be used again. An error if meanwhile another server has taken over, whose word counts.
+    /// The server has answered: the connection may be used again. An error if another server has taken over
+    /// in the meantime.
     pub(crate) fn give_back(mut self) -> Result<(), Failure> {
         let Some(connection) = self.connection.take() else { return Ok(()) };
         if connection.generation != self.pool.servers.generation() {
@@ -162,7 +165,8 @@ impl Lease<'_> {
 }
 
 impl Drop for Lease<'_> {
-    /// Somebody gave up: the server may still be at work, and until it has ended the connection counts.
+    /// The caller gave up: the server may still be working, and the connection is counted until the statement
+    /// has ended.
     fn drop(&mut self) {
         let Some(connection) = self.connection.take() else { return };
         let spare = || Arc::clone(&self.pool.abandoned).try_acquire_owned().ok();

@@ -1,5 +1,5 @@
-//! Rotations of refresh tokens, gathered into few commits: while one batch commits, the next one collects. There is no
-//! timer, so a rotation that comes alone waits for nobody.
+//! Rotations of refresh tokens, gathered into few commits: while one batch commits, the next one collects.
+//! There is no timer, so a single rotation does not wait.
 
 use crate::audit::{self, write_effects};
 use crate::database::{CALL_LIMIT, Database, Effort};
@@ -23,7 +23,8 @@ use tokio_postgres::types::Type;
 /// How many batches commit at once: while one waits for the disk, the other uses the processor.
 const WORKERS: usize = 2;
 
-/// How many rotations must wait before a second batch is worth its commit: below it, one larger batch costs the database a third less.
+/// How many rotations must wait before a second batch is worth its commit: below it, one larger batch costs
+/// the database a third less.
 const WORTH_ANOTHER: usize = 64;
 
 /// How many rotations one statement takes.
@@ -32,7 +33,8 @@ const BATCH: usize = 512;
 /// How often a batch goes around while others change the same sessions.
 const ROUNDS: usize = 16;
 
-/// Rotates the newest token of each session: what [`refresh::decide`] says of the usual case, for many at once.
+/// Rotates the newest token of each session: what [`refresh::decide`] says of the usual case, for many at
+/// once.
 const ROTATE: &str = concat!(
     "UPDATE doorwarden_sessions s \
      SET refresh_counter = s.refresh_counter + 1, rotated_at = given.at, \
@@ -127,7 +129,8 @@ impl Rotations {
         needed
     }
 
-    /// Sends the statement of the next batch before it hands out the answers of the last, so that the database need not wait for that.
+    /// Sends the statement of the next batch before it hands out the answers of the last, so that the
+    /// database need not wait for that.
     async fn work(self: Arc<Self>) {
         let mut answered = None;
         loop {
@@ -167,7 +170,7 @@ impl Rotations {
 
     /// Rotates the tokens of these jobs, and returns the sessions of those that did.
     async fn rotate_all(&self, jobs: &mut Vec<Job>) -> Result<Vec<Row>, Failure> {
-        // Whoever has stopped waiting must not lose his token to an answer that he will never see.
+        // A client that no longer waits must not lose its token to a response that it will never receive.
         jobs.retain(|job| !job.answer.is_closed());
         if jobs.is_empty() {
             return Ok(Vec::new());
@@ -198,7 +201,7 @@ impl Rotations {
             match self.round(&mut jobs, rotated).await {
                 Ok(answers) => {
                     for (job, rotation) in answers {
-                        // The caller may be gone: the token before the newest gets him the newest again.
+                        // The caller may be gone: with the token before the newest they get the newest again.
                         let _ = job.answer.send(Ok(rotation));
                     }
                 }
@@ -212,7 +215,8 @@ impl Rotations {
         refuse(&mut jobs, &Failure::Busy("others keep changing this session".to_owned()));
     }
 
-    /// Answers those whose token rotated and says of the rest why not. What may still be rotated stays in `jobs`.
+    /// Answers those whose token rotated and says of the rest why not. What may still be rotated stays in
+    /// `jobs`.
     async fn round(
         &self,
         jobs: &mut Vec<Job>,
@@ -239,8 +243,8 @@ impl Rotations {
         Ok(answers)
     }
 
-    /// Decides about tokens that did not rotate. What must be decided once more stays in `jobs`: a token that turns out to be the newest,
-    /// and one whose session others change at the same time.
+    /// Decides about tokens that did not rotate. What must be decided once more stays in `jobs`: a token that
+    /// turns out to be the newest, and one whose session others change at the same time.
     async fn explain(&self, jobs: &mut Vec<Job>) -> Result<Vec<(Job, Rotation)>, Failure> {
         let found = self.look(jobs.iter().map(|job| job.shown.session)).await?;
         let mut answers = Vec::with_capacity(jobs.len());
@@ -302,7 +306,8 @@ impl Rotations {
             .collect()
     }
 
-    /// Stores sessions as they were decided to be, each beside what it was decided by. Returns those where that still held.
+    /// Stores sessions as they were decided to be, each beside what it was decided by. Returns those where
+    /// that still held.
     async fn store(&self, changes: &[(&Session, Session, Effects)]) -> Result<HashSet<SessionId>, Failure> {
         fn column<T>(
             changes: &[(&Session, Session, Effects)],
@@ -348,7 +353,7 @@ impl Rotations {
         rows.iter().map(|row| Ok(SessionId(get(row, 0)?))).collect()
     }
 
-    /// Gives a session a newer refresh token; `None` if it does not live.
+    /// Gives a session a newer refresh token; `None` if the session is not live.
     pub(crate) async fn renew(
         &self,
         id: SessionId,

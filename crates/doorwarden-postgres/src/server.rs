@@ -1,5 +1,6 @@
-//! Which server answers. Hosts are tried one after the other without waiting for one that is silent, and what answers must be the
-//! newest primary that was ever seen: a proxy or a name may lead to another server at any time, also while connections are open.
+//! Which server answers. Hosts are tried one after the other without waiting for one that is silent, and what
+//! answers must be the newest primary that was ever seen: a proxy or a name may lead to another server at any
+//! time, also while connections are open.
 
 use crate::failure::Failure;
 use crate::tls::{Tls, TlsStream};
@@ -16,22 +17,23 @@ use tokio::time::{sleep, timeout};
 use tokio_postgres::config::{Host, LoadBalanceHosts};
 use tokio_postgres::{Client, Config, Connection, SimpleQueryMessage, Socket};
 
-/// How long a name may take to be looked up, and a host that is asked beside the work. An address that takes longer holds up nobody: the
-/// others are tried meanwhile.
+/// Timeout of a name look-up and of a background check of a host. A slower address delays nothing: the others
+/// are tried in the meantime.
 const ADDRESS_LIMIT: Duration = Duration::from_secs(1);
 
 /// After how long without an answer the next address is tried beside.
 const STAGGER: Duration = Duration::from_millis(100);
 
-/// Set on every connection: a statement ends on the server before its caller gives up, an abandoned transaction does not hold its locks,
-/// and two statements that meet see each other's result. Not at the start of the connection, where PgBouncer refuses them.
+/// Set on every connection: a statement ends on the server before its caller gives up, an abandoned
+/// transaction does not hold its locks, and two statements that meet see each other's result. Not at the
+/// start of the connection, where PgBouncer refuses them.
 const SETTINGS: [(&str, &str); 3] = [
     ("statement_timeout", "1500"),
     ("idle_in_transaction_session_timeout", "10000"),
     ("default_transaction_isolation", "'read committed'"),
 ];
 
-/// Who the server is. A promotion counts the timeline up, and the name of the log says so at once.
+/// The identity of the server. A promotion increments the timeline, and the name of the log says so at once.
 const IDENTITY: &str = "SELECT pg_is_in_recovery(), (SELECT oid FROM pg_database WHERE datname = current_database()), \
     (SELECT system_identifier FROM pg_control_system()), \
     CASE WHEN NOT pg_is_in_recovery() THEN left(pg_walfile_name(pg_current_wal_lsn()), 8) END";
@@ -49,7 +51,7 @@ pub(crate) enum Role {
     Any,
 }
 
-/// A connection that nobody drives yet.
+/// A connection without a task that drives it.
 pub(crate) struct Line {
     pub(crate) client: Client,
     pub(crate) connection: Connection<Socket, TlsStream>,
@@ -114,7 +116,8 @@ impl Servers {
         timeout(limit, staggered(attempts)).await.unwrap_or_else(|_| Err(Failure::Silent))
     }
 
-    /// Asks each host whether it has become the primary, since whoever is connected to the one of before does not hear of it.
+    /// Asks each host whether it has become the primary, since a connection to the former primary is not
+    /// notified.
     pub(crate) async fn ask_around(&self) {
         let hosts = 0..self.hosts();
         let asked: FuturesUnordered<_> =
@@ -198,7 +201,8 @@ impl Servers {
         Ok(Line { client, connection, generation })
     }
 
-    /// Makes the settings, and asks the server who it is: in recovery or not, the database, the system, the timeline.
+    /// Makes the settings, and reads the identity of the server: in recovery or not, the database, the
+    /// system, the timeline.
     async fn introduce(&self, client: &Client) -> Result<[String; 4], Failure> {
         let answer = match client.simple_query(&format!("{}{IDENTITY}", self.settings)).await {
             Err(refused) if refused.as_db_error().is_some() => {
@@ -215,7 +219,7 @@ impl Servers {
         Ok(std::array::from_fn(|place| row.get(place).unwrap_or_default().to_owned()))
     }
 
-    /// The generation of who has answered, which begins if this is another server than before.
+    /// The generation of the responding server; a new one begins if this is another server than before.
     fn adopt(&self, [in_recovery, database, system, timeline]: &[String; 4]) -> Result<u64, Failure> {
         if in_recovery == "t" {
             return Err(Failure::Lost("the server is a standby".to_owned()));
@@ -251,7 +255,8 @@ impl std::fmt::Debug for Servers {
     }
 }
 
-/// What the first attempt that succeeds gives. The next one begins when the one before has failed, or has not answered for a while.
+/// What the first attempt that succeeds gives. The next one begins when the one before has failed, or has not
+/// answered for a while.
 async fn staggered<T>(attempts: Vec<Attempt<'_, T>>) -> Result<T, Failure> {
     let mut waiting = attempts.into_iter();
     let mut running = FuturesUnordered::new();
@@ -262,7 +267,7 @@ async fn staggered<T>(attempts: Vec<Attempt<'_, T>>) -> Result<T, Failure> {
         tokio::select! {
             Some(result) = running.next() => match result {
                 Ok(done) => return Ok(done),
-                // Who has answered knows better than who has not.
+                // A server that responded knows better than one that did not.
                 Err(_) if matches!(failure, Failure::Denied(_)) => {}
                 Err(failed) => failure = failed,
             },
@@ -277,7 +282,7 @@ async fn staggered<T>(attempts: Vec<Attempt<'_, T>>) -> Result<T, Failure> {
     }
 }
 
-/// Does what needs a connection that nobody else drives.
+/// Runs work that needs exclusive use of a connection.
 async fn while_driven<T>(
     connection: &mut Connection<Socket, TlsStream>,
     work: impl Future<Output = T>,

@@ -16,8 +16,9 @@ use doorwarden_core::time::Timestamp;
 use doorwarden_core::user::UserId;
 use tokio_postgres::types::Type;
 
-/// Opens a session for the user whose row the first part has locked. Whoever deactivates the user, changes the password
-/// or signs the user out needs the same lock: he either comes first and nothing is opened, or he finds the session.
+/// Opens a session for the user whose row the first part has locked. Deactivation, a password change and a
+/// sign-out of the user need the same lock: each either comes first and no session is opened, or finds the
+/// session.
 macro_rules! insert_session {
     ($owner:literal) => {
         concat!(

@@ -33,8 +33,8 @@ pub struct PostgresStore {
 }
 
 impl PostgresStore {
-    /// A store for this database, which need not be up yet: connections are made when they are needed, and names are
-    /// looked up each time.
+    /// A store for this database, which need not be up yet: connections are made when they are needed, and
+    /// names are looked up each time.
     ///
     /// # Errors
     /// If the options make no sense, or the certificates to trust cannot be read.
@@ -156,7 +156,7 @@ fn facts(row: &Row) -> Result<StoreFacts, Failure> {
     })
 }
 
-/// How often every host is asked whether it is the primary now.
+/// How often every host is checked for being the primary.
 const ASK_EVERY: Duration = Duration::from_secs(5);
 
 /// Asks until the store closes.

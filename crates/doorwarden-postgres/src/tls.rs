@@ -1,4 +1,4 @@
-//! TLS as the URL's `sslmode` asks for it.
+//! TLS as the URL's `sslmode` requires.
 
 use crate::options::OptionsError;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -39,8 +39,8 @@ impl TlsMode {
     }
 }
 
-/// The connector for a mode. `roots` is a PEM file; without one the operating system's certificates are trusted, and if it has none,
-/// Mozilla's.
+/// The connector for a mode. `roots` is a PEM file; without one the operating system's certificates are
+/// trusted, and if it has none, Mozilla's.
 pub(crate) fn connector(mode: TlsMode, roots: Option<&Path>) -> Result<Tls, OptionsError> {
     let builder = if mode == TlsMode::VerifyFull {
         doorwarden_tls::client().with_root_certificates(root_certificates(roots)?)
@@ -64,7 +64,7 @@ fn root_certificates(file: Option<&Path>) -> Result<RootCertStore, OptionsError>
     Ok(roots)
 }
 
-/// `prefer` and `require` encrypt but, as in libpq, do not ask who answers.
+/// `prefer` and `require` encrypt but, as in libpq, do not verify the server.
 #[derive(Debug)]
 struct Unverified(Arc<CryptoProvider>);
 

@@ -193,7 +193,8 @@ impl UserStore for PostgresStore {
         change: PasswordChange,
         effects: Effects,
     ) -> Result<bool, StoreError> {
-        // The setting tells the trigger that the sessions are looked after. The function is called with the user's row locked, and sees the sessions that were opened before that.
+        // The setting informs the trigger that the sessions are handled. The function is called with the
+        // user's row locked, and sees the sessions that were opened before that.
         let sql = concat!(
             "WITH changed AS (\
                    UPDATE users SET password = $2, password_trimmed = false, \
@@ -309,7 +310,8 @@ impl PostgresStore {
         Ok(optional(row.as_ref(), user)?)
     }
 
-    /// The user with this key, by a statement that also says whether somebody waits for their keys: then once more.
+    /// The user with this key, by a statement that also reports whether users without keys are pending: then
+    /// it is repeated.
     async fn read_by_key(&self, sql: &str, key: &str) -> Result<Option<User>, StoreError> {
         let params = [(&key as _, Type::TEXT)];
         let mut row = self.database.row(Effort::Read, sql, &params).await?;
@@ -344,7 +346,7 @@ impl PostgresStore {
         metadata: Option<(&str, &str)>,
         effects: &str,
     ) -> Result<Option<User>, WriteUserError> {
-        // The setting, which lasts as long as the statement, tells the trigger that the keys are ours.
+        // The setting, which lasts as long as the statement, informs the trigger that the keys are correct.
         let sql = concat!(
             "WITH u AS (UPDATE users u SET username = coalesce($2, u.username), username_key = coalesce($3, u.username_key), \
              email = coalesce($4, u.email), email_key = coalesce($5, u.email_key), \

@@ -8,7 +8,7 @@ use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, accepts, to_sql_checke
 /// PostgreSQL counts microseconds from 2000-01-01.
 const EPOCH_MICROS: i64 = 946_684_800_000_000;
 
-/// The first instant and the first one too late, in PostgreSQL's count.
+/// The first instant and the first one too late, in PostgreSQL's epoch.
 const RANGE: std::ops::Range<i64> = -211_813_488_000_000_000..9_223_371_331_200_000_000;
 
 /// An instant as `timestamptz`. What lies beyond the range of PostgreSQL (4713 BC to 294276) is `infinity`.

@@ -1,4 +1,5 @@
-//! What the store does per second: `cargo bench -p doorwarden-sqlite`. Durable, in a file in the folder that `TMPDIR` names.
+//! What the store does per second: `cargo bench -p doorwarden-sqlite`. Durable, in a file in the folder that
+//! `TMPDIR` names.
 
 #![expect(clippy::unwrap_used, reason = "a measurement that fails ends")]
 
@@ -31,7 +32,8 @@ async fn main() {
         measure(&name, callers, &store.clone(), move |caller, n| {
             let (store, sessions) = (store.clone(), sessions.clone());
             async move {
-                // Scattered over the table: 7919 is prime, so each session has its turn before one has its second.
+                // Scattered over the table: 7919 is prime, so each session has its turn before one has its
+                // second.
                 let place = (caller + callers * n) * 7919 % SESSIONS;
                 let counter = i64::try_from((caller + callers * n) / SESSIONS).unwrap();
                 let rotation = store
@@ -97,8 +99,8 @@ fn reset(path: &Path) {
     connection.execute("UPDATE doorwarden_sessions SET refresh_counter = 0", []).unwrap();
 }
 
-/// The processor time that this process has used; on a busy machine it says more than the rate. 0 where `/proc` is not
-/// Linux's.
+/// The processor time that this process has used; on a busy machine it says more than the rate. 0 where
+/// `/proc` is not Linux's.
 fn processor_micros() -> u64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let fields = stat.rsplit(") ").next().unwrap_or_default().split(' ');

@@ -9,8 +9,8 @@ use std::time::Duration;
 /// How long a copy waits for whoever has locked the whole database.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Writes a whole copy of a database, as it is at one moment, into a new file that only its owner may read. Others may go on working with
-/// the database. The copy is on the disk when this returns.
+/// Writes a whole copy of a database, as it is at one moment, into a new file that only its owner may read.
+/// Others may go on working with the database. The copy is on the disk when this returns.
 ///
 /// # Errors
 /// If the database cannot be read, or there is a file of the new name already, which stays as it is.
@@ -57,11 +57,11 @@ pub fn damage(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     Ok(found.into_iter().filter(|line| line != "ok").collect())
 }
 
-/// Puts the file `with` in the place of a database that nobody uses. The one of before is kept beside it, with its log, under a name
-/// that is returned.
+/// Replaces a database that is not in use with the file `with`. The previous database is kept beside it, with
+/// its log, under a name that is returned.
 ///
 /// # Errors
-/// If somebody uses the database, or the files cannot be moved.
+/// If the database is in use, or the files cannot be moved.
 pub fn replace(database: &Path, with: &Path) -> Result<Option<PathBuf>, StoreError> {
     let failed =
         |error: std::io::Error| StoreError::unavailable(format_args!("{}: {error}", database.display()));

@@ -14,11 +14,12 @@ use std::time::{Duration, Instant};
 /// How long opening waits for other processes.
 const OPEN_LIMIT: Duration = Duration::from_millis(1500);
 
-/// The longest that a read waits for another process, and holds up its thread: only one that locks the whole database
-/// makes it wait.
+/// The longest that a read waits for another process, and holds up its thread: only one that locks the whole
+/// database makes it wait.
 const READ_LIMIT: Duration = Duration::from_millis(250);
 
-/// After each checkpoint the write-ahead log is cut to this size, in bytes: a reader that takes long makes it grow.
+/// After each checkpoint the write-ahead log is cut to this size, in bytes: a reader that takes long makes it
+/// grow.
 const LOG_SIZE: i64 = 1024 * 1024;
 
 /// A connection, and the files that it has opened.
@@ -26,7 +27,7 @@ pub(crate) struct Opened {
     pub(crate) connection: Connection,
     pub(crate) identity: Identity,
     log: Option<Identity>,
-    /// After the connection: it counts until it is closed.
+    /// Declared after the connection, which is counted until it is closed.
     _counted: Counted,
 }
 
@@ -65,7 +66,8 @@ pub enum Synchronous {
 }
 
 impl SqliteOptions {
-    /// A database in this file, which is created, as is its folder. The path is always a file's: `:memory:` is no exception.
+    /// A database in this file, which is created, as is its folder. The path is always a file's: `:memory:`
+    /// is no exception.
     pub fn new(path: impl AsRef<Path>) -> Self {
         let path = path.as_ref().to_owned();
         Self { path, synchronous: Synchronous::default(), must_exist: false, open: Arc::default() }
@@ -85,7 +87,8 @@ impl SqliteOptions {
         self
     }
 
-    /// Makes sure that the folder is there; an error if it cannot be made, or if the file is missing and must not be.
+    /// Makes sure that the folder is there; an error if it cannot be made, or if the file is missing and must
+    /// not be.
     fn prepare(&self) -> Result<(), StoreError> {
         let refused = |why: &dyn std::fmt::Display| {
             StoreError::unavailable(format_args!("{}: {why}", self.path.display()))
@@ -96,9 +99,9 @@ impl SqliteOptions {
         files::create_folder(&self.path).map_err(|error| refused(&error))
     }
 
-    /// The same with an absolute path, since SQLite takes some relative ones for something else. Creates folder and file if
-    /// they are missing, for their owner alone, and gives the database a write-ahead log, for good; but changes nothing of a
-    /// database in which there is no place.
+    /// The same with an absolute path, since SQLite takes some relative ones for something else. Creates
+    /// folder and file if they are missing, for their owner alone, and gives the database a write-ahead log,
+    /// for good; but changes nothing of a database in which there is no place.
     pub(crate) fn create(mut self) -> Result<Self, MigrateError> {
         self.prepare()?;
         let created =
@@ -192,7 +195,8 @@ impl SqliteOptions {
         let mut open = self.open.lock();
         let log = files::identity(&files::beside(&self.path, "-wal")).ok();
         match open.files {
-            // Connections to one file share the index of its log: all must be closed before another log is opened.
+            // Connections to one file share the index of its log: all must be closed before another log is
+            // opened.
             Some((file, before))
                 if file == identity && before.is_some() && before != log && open.connections > 0 =>
             {

@@ -59,7 +59,7 @@ impl From<Failure> for StoreError {
                     | ErrorCode::ReadOnly
                     | ErrorCode::NotADatabase,
                 ) => Self::unavailable(error),
-                // The file is empty or another one, or somebody is at work on it.
+                // The file is empty or another database, or is being changed.
                 _ if is_missing(&error) => Self::unavailable(without_sql(error)),
                 _ => Self::failed(without_sql(error)),
             },

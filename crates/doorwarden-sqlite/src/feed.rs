@@ -1,5 +1,5 @@
-//! Follows the log of changes: looks every few milliseconds whether it has grown, and at once after this program's own
-//! commits. A look that finds nothing reads one row that is in memory.
+//! Follows the change log: polls it every few milliseconds, and at once after this program's own commits. A
+//! poll that finds nothing reads one cached row.
 
 use crate::connection::{Opened, SqliteOptions};
 use crate::failure::Failure;
@@ -13,16 +13,16 @@ use rusqlite::{Connection, Row};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How often to look unasked.
+/// The polling interval.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
-/// How long a look waits for a program that has locked the whole database.
+/// How long a poll waits for a program that has locked the whole database.
 const LOCK_LIMIT: Duration = Duration::from_millis(200);
 
 /// How long to wait before the next attempt to open the file.
 const RETRY_AFTER: Duration = Duration::from_millis(50);
 
-/// More changes than this are told as [`Change::Everything`].
+/// More changes than this are reported as [`Change::Everything`].
 const MOST: i64 = 10_000;
 
 /// The number of the last change, also if the log was purged since. Numbers go up by one.
@@ -37,7 +37,7 @@ pub(crate) struct Follower {
     options: SqliteOptions,
     poke: Arc<Poke>,
     sink: Arc<dyn ChangeSink>,
-    /// The number of the last change that was told, and in which file.
+    /// The number of the last reported change, and its file.
     told: Option<(Identity, i64)>,
 }
 
@@ -64,7 +64,7 @@ impl Follower {
         }
     }
 
-    /// Opens the file and tells what was missed.
+    /// Opens the file and reports missed changes.
     fn connect(&mut self) -> Result<Opened, Failure> {
         let opened = self.options.reader()?;
         opened.connection.busy_timeout(LOCK_LIMIT)?;
@@ -82,7 +82,7 @@ impl Follower {
         Ok(())
     }
 
-    /// Tells what is news since the last look.
+    /// Reports changes since the last poll.
     fn look(&mut self, opened: &Opened) -> Result<(), Failure> {
         let look = self.sink.look();
         let last = one(&opened.connection, LAST, (), |row| get(row, 0))?.unwrap_or(0);
@@ -101,8 +101,8 @@ impl Follower {
         Ok(())
     }
 
-    /// Tells the changes with the numbers from `told` to `last`, if all are there: some may have been purged, or the
-    /// database is an older copy.
+    /// Reports the changes with the numbers from `told` to `last`, if all are there: some may have been
+    /// purged, or the database is an older copy.
     fn tell(&self, connection: &Connection, told: i64, last: i64) -> Result<(), Failure> {
         let missing = last.saturating_sub(told);
         if (1..=MOST).contains(&missing) {

@@ -29,8 +29,8 @@ pub fn beside(database: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-/// Creates the folder of a file for its owner alone, and says so: a typing mistake in a path must be seen. A folder whose own folder is
-/// missing, too, is refused.
+/// Creates the folder of a file for its owner alone, and says so: a typing mistake in a path must be seen. A
+/// folder whose own folder is missing, too, is refused.
 pub(crate) fn create_folder(path: &Path) -> Result<()> {
     let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) else { return Ok(()) };
     if folder.is_dir() {
@@ -53,8 +53,8 @@ pub(crate) fn create_folder(path: &Path) -> Result<()> {
     }
 }
 
-/// Creates the file for its owner alone if it is missing. One that is there is not even opened: closing it again would give up the
-/// locks that other connections of this process have.
+/// Creates the file for its owner alone if it is missing. One that is there is not even opened: closing it
+/// again would give up the locks that other connections of this process have.
 pub(crate) fn create_file(path: &Path) -> Result<()> {
     let mut file = std::fs::OpenOptions::new();
     file.write(true).create_new(true);
@@ -70,7 +70,7 @@ pub(crate) fn create_file(path: &Path) -> Result<()> {
 /// Takes every right to a file from all but its owner, and says so. A file that is missing is none's.
 ///
 /// # Errors
-/// If others can read it and that cannot be changed, because it belongs to somebody else.
+/// If others can read it and that cannot be changed, because it belongs to another user.
 pub fn keep_private(path: &Path) -> Result<()> {
     #[cfg(unix)]
     {
@@ -104,8 +104,9 @@ fn others(metadata: &std::fs::Metadata) -> u32 {
     std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o077
 }
 
-/// Refuses a write-ahead log of another file than the database, which was put there by hand: what the log has of the one before would be
-/// mixed into it. What is written last is the log, or else the database by a checkpoint, which takes the log's pages in their order.
+/// Refuses a write-ahead log of another file than the database, which was put there by hand: what the log has
+/// of the one before would be mixed into it. What is written last is the log, or else the database by a
+/// checkpoint, which takes the log's pages in their order.
 pub(crate) fn check_log(path: &Path) -> std::result::Result<(), StoreError> {
     let log = beside(path, "-wal");
     if !was_changed_after(path, &log) || checkpoint_has_begun(path, &log).unwrap_or(true) {
@@ -118,7 +119,8 @@ pub(crate) fn check_log(path: &Path) -> std::result::Result<(), StoreError> {
     )))
 }
 
-/// Whether anything happened to the first after the second was written last. Neither `cp -p` nor `mv` can hide it.
+/// Whether anything happened to the first after the second was written last. Neither `cp -p` nor `mv` can
+/// hide it.
 #[cfg(unix)]
 fn was_changed_after(path: &Path, log: &Path) -> bool {
     use std::os::unix::fs::MetadataExt as _;
@@ -131,8 +133,8 @@ fn was_changed_after(_: &Path, _: &Path) -> bool {
     false
 }
 
-/// Whether the first page of the log stands in the database as it stands in the log; an error if the log holds nothing.
-/// See <https://www.sqlite.org/fileformat2.html#walformat>.
+/// Whether the first page of the log stands in the database as it stands in the log; an error if the log
+/// holds nothing. See <https://www.sqlite.org/fileformat2.html#walformat>.
 fn checkpoint_has_begun(path: &Path, log: &Path) -> Result<bool> {
     const FRAME: usize = 24;
     let number = |bytes: &[u8], at: usize| -> Result<u32> {
@@ -165,12 +167,13 @@ fn checkpoint_has_begun(path: &Path, log: &Path) -> Result<bool> {
 
 /// The process that has this database open, if it is another one; 0 if its number cannot be seen from here.
 ///
-/// To be asked before this process opens it: closing a file gives up every lock that the process has on it.
+/// Called before this process opens the file: closing a file gives up every lock that the process has on it.
 pub fn user_of(database: &Path) -> Option<u32> {
     #[cfg(target_os = "linux")]
     {
         use rustix::process::{Flock, FlockOffsetType, FlockType, fcntl_getlk};
-        /// Where every connection with a write-ahead log has a lock as long as it is open; see `UNIX_SHM_DMS` in SQLite.
+        /// Where every connection with a write-ahead log has a lock as long as it is open; see `UNIX_SHM_DMS`
+        /// in SQLite.
         const OPEN: u64 = 128;
         let file = std::fs::OpenOptions::new().read(true).write(true).open(beside(database, "-shm")).ok()?;
         let wanted = Flock {

@@ -192,8 +192,8 @@ impl End {
 }
 
 impl SqliteStore {
-    /// Adds or removes a grant or a membership; whether there was anything to do. There is one writer at a time, so what was looked up
-    /// stays true until the commit.
+    /// Adds or removes a grant or a membership; whether there was anything to do. There is one writer at a
+    /// time, so what was looked up stays true until the commit.
     async fn link(
         &self,
         sql: &'static str,

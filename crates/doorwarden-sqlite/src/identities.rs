@@ -1,4 +1,4 @@
-//! The keys of users whom SQL by hand has written.
+//! The keys of users who were written by SQL.
 
 use crate::failure::Failure;
 use crate::rows::{all, get, one, run};

@@ -15,8 +15,8 @@ use std::time::Duration;
 /// How long it waits for those who write a little.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Names and addresses come in no order, so that every index is written all over: the more of it is in memory, the
-/// less often a page goes to the disk. In KiB, at most.
+/// Names and addresses come in no order, so that every index is written all over: the more of it is in
+/// memory, the less often a page goes to the disk. In KiB, at most.
 const CACHE_KIB: i64 = 512 * 1024;
 
 /// How many pages of 4 KiB the log may hold before they go to their places.
@@ -45,7 +45,8 @@ struct SqliteImport {
 }
 
 impl SqliteImport {
-    /// Works in the transaction of the present step, which the first work of a step begins, beside the async workers.
+    /// Works in the transaction of the present step, which the first work of a step begins, beside the async
+    /// workers.
     async fn in_step<T: Send + 'static>(
         &mut self,
         work: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,

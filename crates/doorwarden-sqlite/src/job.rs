@@ -1,4 +1,5 @@
-//! One write: work that runs inside a transaction which it shares with others, and whoever waits for its result.
+//! One write: work that runs inside a transaction which it shares with others, and whoever waits for its
+//! result.
 
 use crate::failure::Failure;
 use crate::rows::run;
@@ -13,10 +14,11 @@ pub(crate) trait Job: Send {
     /// Since when it waits.
     fn since(&self) -> Instant;
 
-    /// Whether nobody waits for it any more.
+    /// Whether the caller no longer waits for the result.
     fn is_abandoned(&self) -> bool;
 
-    /// Does the work in a savepoint of its own: whole or not at all. An error means that the transaction is lost.
+    /// Does the work in a savepoint of its own: whole or not at all. An error means that the transaction is
+    /// lost.
     fn run(&mut self, connection: &Connection) -> Result<(), Failure>;
 
     /// Answers, once it is known what became of the transaction.
@@ -84,7 +86,7 @@ where
             (Ok(()), Some(result)) => result,
             (Ok(()), None) => Err(StoreError::unavailable("the write was not begun").into()),
         };
-        // Whoever asked may be gone.
+        // The caller may be gone.
         let _ = self.answer.send(result);
     }
 }

@@ -1,14 +1,18 @@
 //! The embedded store of Doorwarden: SQLite through rusqlite.
 //!
-//! - One thread writes, over one connection. Whatever waits for it goes into one transaction, a savepoint each, so that
-//!   many writers share one wait for the disk. Readers read beside it, on the thread that asks.
+//! - One thread writes, over one connection. Whatever waits for it goes into one transaction, a savepoint
+//!   each, so that many writers share one wait for the disk. Readers read concurrently, on the calling
+//!   thread.
 //! - WAL with `synchronous=FULL`: what was answered is on the disk.
-//! - What must follow from a change is done by triggers, so that SQL by hand counts as well. They also write the log of
-//!   changes, which [`ChangeFeed::follow`](doorwarden_core::store::ChangeFeed::follow) polls every few milliseconds.
-//! - The table `users` is a public contract; everything else is called `doorwarden_…`. See `migrations/`. Other programs
-//!   need SQLite 3.37 or later; the `sqlite3` shell, which does not enforce foreign keys, does no harm.
-//! - A file that is gone, full or locked makes every call fail with [`StoreError::Unavailable`] in less than two seconds.
-//!   When it is back, so is the store; a copy that was put in its place is taken as the database.
+//! - What must follow from a change is done by triggers, so that changes by SQL are included. They also write
+//!   the change log, which [`ChangeFeed::follow`](doorwarden_core::store::ChangeFeed::follow) polls every few
+//!   milliseconds.
+//! - The table `users` is a public contract; everything else is called `doorwarden_…`. See `migrations/`.
+//!   Other programs need SQLite 3.37 or later; the `sqlite3` shell, which does not enforce foreign keys, does
+//!   no harm.
+//! - A file that is gone, full or locked makes every call fail with [`StoreError::Unavailable`] in less than
+//!   two seconds. When it is back, so is the store; a copy that was put in its place is taken as the
+//!   database.
 //!
 //! ```
 //! use doorwarden_core::store::{Store, UserStore};

@@ -59,8 +59,8 @@ pub(crate) fn pending(connection: &Connection) -> Result<Vec<String>, MigrateErr
     Ok(Migration::pending(MIGRATIONS, applied))
 }
 
-/// What another program has made under a name that is needed here; `None` if Doorwarden's tables are there, or nothing is in
-/// their way. Changes nothing.
+/// What another program has made under a name that is needed here; `None` if Doorwarden's tables are there,
+/// or nothing is in their way. Changes nothing.
 pub(crate) fn taken(connection: &Connection) -> Result<Option<String>, Failure> {
     let sql = "SELECT type || ' ' || name FROM sqlite_schema \
                WHERE (lower(name) = 'users' OR name LIKE 'doorwarden!_%' ESCAPE '!') \

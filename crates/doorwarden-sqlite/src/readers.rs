@@ -1,4 +1,4 @@
-//! Connections that read, on the thread that asks: a look-up takes less time than handing it to another thread.
+//! Connections that read, on the calling thread: a look-up takes less time than handing it to another thread.
 
 use crate::connection::{Opened, SqliteOptions};
 use crate::failure::Failure;

@@ -47,8 +47,9 @@ macro_rules! judged_session_columns {
 
 pub(crate) use {judged_session_columns, session_columns, user_columns};
 
-/// All rows of a statement, which is stepped to its end. With `RETURNING` that is no detail: a statement that is reset after its
-/// first row commits inside the reset, where nobody hears of a failure and no checkpoint follows.
+/// All rows of a statement, which is stepped to its end. This matters with `RETURNING`: a statement that is
+/// reset after its first row commits inside the reset, where a failure is not reported and no checkpoint
+/// follows.
 pub(crate) fn all<T>(
     connection: &Connection,
     sql: &str,
@@ -82,7 +83,7 @@ pub(crate) fn one<T>(
     Ok(first)
 }
 
-/// Runs a statement that gives no rows; how many it changed.
+/// Runs a statement that returns no rows; returns how many rows it changed.
 pub(crate) fn run(connection: &Connection, sql: &str, params: impl Params) -> Result<usize, Failure> {
     Ok(connection.prepare_cached(sql)?.execute(params)?)
 }
@@ -97,7 +98,8 @@ pub(crate) fn count(row: &Row<'_>, place: usize) -> Result<u64, Failure> {
     Ok(u64::try_from(get::<i64>(row, place)?).unwrap_or(0))
 }
 
-/// A row of this table, whose first column is its key. What cannot be read is named, so that it can be mended.
+/// A row of this table, whose first column is its key. What cannot be read is named, so that it can be
+/// mended.
 pub(crate) struct Record<'a> {
     pub(crate) table: &'static str,
     pub(crate) row: &'a Row<'a>,
@@ -149,7 +151,8 @@ pub(crate) fn instant(text: &str) -> Option<Timestamp> {
     text.parse().ok()
 }
 
-/// An instant as the table `users` holds it. What lies outside the years 0 to 9999 becomes their first or last instant.
+/// An instant as the table `users` holds it. What lies outside the years 0 to 9999 becomes their first or
+/// last instant.
 pub(crate) fn text(at: Timestamp) -> String {
     let micros = at.as_micros().clamp(-62_167_219_200_000_000, 253_402_300_799_999_999);
     Timestamp::from_micros(micros).to_string()

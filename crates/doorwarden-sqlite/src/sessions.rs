@@ -251,8 +251,8 @@ impl SqliteStore {
     }
 }
 
-/// Ends the rows of sessions that ended with all others, and deletes what says so of those that would have expired; whether there may
-/// be more to do.
+/// Ends the rows of sessions that ended with all others, and deletes what says so of those that would have
+/// expired; whether there may be more to do.
 fn settle(connection: &Connection, before: Timestamp, most: u32) -> Result<bool, Failure> {
     let forget = "DELETE FROM doorwarden_session_ends WHERE (user_id, generation) IN (\
                   SELECT user_id, generation FROM doorwarden_session_ends WHERE settled AND expires_at < ?1 LIMIT ?2)";
@@ -282,7 +282,7 @@ fn settle(connection: &Connection, before: Timestamp, most: u32) -> Result<bool,
     Ok(has_more)
 }
 
-/// Deletes at most so many sessions that ended or expired before this instant; how many.
+/// Deletes at most this many sessions that ended or expired before this instant; returns how many.
 fn purge(connection: &Connection, before: Timestamp, most: u32) -> Result<u32, Failure> {
     let sql = "DELETE FROM doorwarden_sessions WHERE id IN (\
                SELECT id FROM (SELECT id FROM doorwarden_sessions WHERE ended_at < min(?1, \
@@ -293,7 +293,8 @@ fn purge(connection: &Connection, before: Timestamp, most: u32) -> Result<u32, F
     Ok(u32::try_from(deleted).unwrap_or(most))
 }
 
-/// Deletes what is remembered of sessions whose rows were deleted, if they ended before this instant and a day ago; how many.
+/// Deletes the records of sessions whose rows were deleted, if they ended before this instant and a day ago;
+/// returns how many.
 fn purge_deleted(connection: &Connection, before: Timestamp, most: u32) -> Result<u32, Failure> {
     let sql = "DELETE FROM doorwarden_deleted_sessions WHERE id IN (SELECT id FROM doorwarden_deleted_sessions \
                WHERE ended_at < min(?1, CAST((julianday('now') - 2440588.5) * 86400000000 AS INTEGER)) LIMIT ?2)";
@@ -301,7 +302,8 @@ fn purge_deleted(connection: &Connection, before: Timestamp, most: u32) -> Resul
     Ok(u32::try_from(deleted).unwrap_or(0))
 }
 
-/// Deletes those of so many of the oldest changes that are older than this instant and five minutes; how many.
+/// Deletes those of so many of the oldest changes that are older than this instant and five minutes; returns
+/// how many.
 fn purge_changes(connection: &Connection, before: Timestamp, most: u32) -> Result<u32, Failure> {
     let sql = "DELETE FROM doorwarden_changes WHERE seq IN (SELECT seq FROM doorwarden_changes ORDER BY seq LIMIT ?2) \
                AND at < min(?1, CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER) - 300000000)";
@@ -309,7 +311,8 @@ fn purge_changes(connection: &Connection, before: Timestamp, most: u32) -> Resul
     Ok(u32::try_from(deleted).unwrap_or(0))
 }
 
-/// Ends the sessions of a user who exists by raising his generation, which `kept` follows; how many, of more than 1,000 only that.
+/// Ends the sessions of a user who exists by raising the user's generation, which `kept` follows; returns how
+/// many, or only that there were more than 1,000.
 pub(crate) fn end_all(
     connection: &Connection,
     user: UserId,
@@ -346,8 +349,8 @@ fn count_living(
     Ok(one(connection, sql, params, |row| count(row, 0))?.unwrap_or(0))
 }
 
-/// Ends at most `limit` of the living sessions beyond `most`, but not `new`, those first that were not used for the longest time; which.
-/// Looks at a bounded number of rows, whatever their number.
+/// Ends at most `limit` of the living sessions beyond `most`, but not `new`, those first that were not used
+/// for the longest time; which. Looks at a bounded number of rows, whatever their number.
 fn end_surplus(
     connection: &Connection,
     user: UserId,
@@ -356,7 +359,8 @@ fn end_surplus(
     at: Timestamp,
     limit: u32,
 ) -> Result<Vec<SessionId>, Failure> {
-    // A use is noted once a minute and written behind: one that was used since it was opened may be in use for so much longer.
+    // A use is noted once a minute and written behind: one that was used since it was opened may be in use
+    // for so much longer.
     let living = "SELECT id, expires_at, last_seen_at + iif(last_seen_at > created_at, 90000000, 0) \
                   FROM doorwarden_sessions WHERE user_id = ?1 AND ended_at IS NULL \
                   AND generation = (SELECT sessions_generation FROM users WHERE id = ?1) LIMIT 10000";
@@ -419,8 +423,8 @@ fn insert(connection: &Connection, session: &Session, generation: i64) -> Result
     Ok(())
 }
 
-/// Takes a refresh token for what it is: in the usual case with one statement, otherwise as the rule decides. There is one writer at a time,
-/// so nothing comes between the look and the write.
+/// Rotates a refresh token: in the usual case with one statement, otherwise as the rule decides. There is one
+/// writer at a time, so nothing comes between the read and the write.
 fn rotate(connection: &Connection, shown: &Presented, effects: &Effects) -> Result<Rotation, Failure> {
     let newest = concat!(
         "UPDATE doorwarden_sessions \

@@ -27,7 +27,8 @@ use tokio::time::timeout;
 /// How long a sign of life may take.
 const PING_LIMIT: Duration = Duration::from_millis(900);
 
-/// Accounts in a SQLite database. Needs a Tokio runtime. Cheap to clone; the last clone that is dropped closes it.
+/// Accounts in a SQLite database. Needs a Tokio runtime. Cheap to clone; the last clone that is dropped
+/// closes it.
 #[derive(Clone)]
 pub struct SqliteStore(Arc<Inner>);
 
@@ -43,8 +44,8 @@ impl SqliteStore {
     /// Opens the database, and creates it (mode 0600) and its folder if there is none. Does not migrate it.
     ///
     /// # Errors
-    /// [`MigrateError::Store`] if the file cannot be created or opened, or is no database; [`MigrateError::Taken`] if it is another
-    /// program's, which has a table of a name that is needed.
+    /// [`MigrateError::Store`] if the file cannot be created or opened, or is no database;
+    /// [`MigrateError::Taken`] if it is another program's, which has a table of a name that is needed.
     pub fn open(options: &SqliteOptions) -> Result<Self, MigrateError> {
         let options = options.clone().create()?;
         let poke = Arc::new(Poke::default());

@@ -129,7 +129,7 @@ impl UserStore for SqliteStore {
         self.write(move |connection| {
             identities::resolve(connection)?;
             let Some(old) = by_id(connection, id)? else { return Ok(None) };
-            // Text that nobody asked to change stays as somebody has written it.
+            // Text that is not to be changed stays as it was written.
             let patched = !change.metadata.is_empty();
             let metadata = patched.then(|| merge_metadata(old.metadata, &change.metadata)).transpose()?;
             let sql = "UPDATE users SET username = coalesce(?2, username), email = coalesce(?3, email), \
@@ -249,7 +249,7 @@ impl UserStore for SqliteStore {
     }
 }
 
-/// Stores a password that ends nothing by itself: the trigger for SQL by hand is told so.
+/// Stores a password that ends nothing by itself: the trigger for changes by SQL is informed.
 pub(crate) fn with_own_password<T>(
     connection: &Connection,
     password: Option<&PasswordHash>,
@@ -263,7 +263,8 @@ pub(crate) fn with_own_password<T>(
     Ok(stored)
 }
 
-/// Lets no token of a user without a session count that was issued until this instant; whether there is such a user.
+/// Invalidates every token of a user without a session that was issued until this instant; returns whether
+/// there is such a user.
 fn date_tokens(connection: &Connection, id: UserId, at: Timestamp) -> Result<bool, Failure> {
     let sql = "UPDATE users SET tokens_valid_after = max(coalesce(tokens_valid_after, ''), ?2) WHERE id = ?1";
     Ok(run(connection, sql, (id.0, text(at)))? == 1)
@@ -321,7 +322,8 @@ fn selection(filter: &UserFilter, after: Option<UserId>, limit: u32) -> Selectio
         " AND id IN (SELECT user_id FROM doorwarden_user_groups WHERE group_name = ?)",
         filter.group.clone(),
     );
-    // The ranges are for the index: everything that begins with the prefix sorts before the prefix and U+10FFFF.
+    // The ranges are for the index: everything that begins with the prefix sorts before the prefix and
+    // U+10FFFF.
     list.filter(
         " AND (lower(username) >= ? AND lower(username) < ? || char(1114111) AND substr(lower(username), 1, length(?)) = ? \
          OR lower(email) >= ? AND lower(email) < ? || char(1114111) AND substr(lower(email), 1, length(?)) = ?)",

@@ -1,6 +1,6 @@
-//! The thread that writes. Whatever waits when it is ready goes into one transaction, and is answered after the commit:
-//! while the disk works for one batch, the next one collects. There is no timer, so a write that comes alone waits for
-//! nobody.
+//! The thread that writes. All waiting jobs go into one transaction, and their results are returned after the
+//! commit: while the disk works for one batch, the next one collects. There is no timer, so a single write
+//! does not wait.
 
 use crate::connection::{Opened, SqliteOptions};
 use crate::failure::Failure;
@@ -28,7 +28,7 @@ const BATCH: usize = 256;
 /// How long a job may wait for other processes that write.
 const LOCK_LIMIT: Duration = Duration::from_millis(1500);
 
-/// After how long without a job the thread looks after its files.
+/// After how long without a job the thread checks its files.
 const IDLE: Duration = Duration::from_secs(1);
 
 /// How long that waits for readers.
@@ -68,7 +68,8 @@ impl Writer {
         Ok(Self { jobs: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)), ended, commits })
     }
 
-    /// Runs `work` in a savepoint of its own and returns when it is committed. An error of it undoes what it did, and nothing else.
+    /// Runs `work` in a savepoint of its own and returns when it is committed. An error of it undoes what it
+    /// did, and nothing else.
     pub(crate) async fn run<T, E>(
         &self,
         limit: Duration,
@@ -133,7 +134,7 @@ struct Work {
 }
 
 impl Work {
-    /// Takes jobs until nobody can send any more. What arrived during one commit goes into the next one.
+    /// Takes jobs until the channel is closed. What arrived during one commit goes into the next one.
     fn run(mut self, jobs: &Receiver<Box<dyn Job>>) {
         let mut batch = Vec::with_capacity(BATCH);
         loop {
@@ -146,7 +147,7 @@ impl Work {
                 Err(RecvTimeoutError::Disconnected) => break,
             };
             batch.extend(std::iter::once(first).chain(jobs.try_iter()).take(BATCH));
-            // Nobody must lose a refresh token to an answer that he does not wait for.
+            // A client that no longer waits for the response must not lose its refresh token.
             batch.retain(|job| !job.is_abandoned());
             if !batch.is_empty() {
                 self.settle(&mut batch);
@@ -210,8 +211,9 @@ impl Work {
         Ok(connection)
     }
 
-    /// What to do with files that are no longer those at the path. A log that was removed holds what was answered: it goes into the database,
-    /// unless somebody else has written that since, who must not have it mixed in.
+    /// What to do with files that are no longer those at the path. A removed log holds acknowledged writes:
+    /// it is checkpointed into the database, unless another program has written to the database since,
+    /// because the two must not be mixed.
     fn leave(&mut self, opened: &Opened) {
         let is_ours = self.options.identity().is_ok_and(|identity| identity == opened.identity)
             && self.written.is_some()
@@ -238,7 +240,7 @@ impl Work {
         let cut = opened.connection.busy_timeout(REST_LIMIT).and_then(|()| {
             opened.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |row| row.get::<_, i64>(0))
         });
-        // 1: somebody reads; the next time will do.
+        // 1: there is a reader; the next time will do.
         self.has_written = cut != Ok(0);
         self.written = database_written(&self.options);
     }

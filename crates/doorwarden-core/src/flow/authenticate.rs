@@ -1,4 +1,4 @@
-//! A request shows a token: whose is it, and does it still count?
+//! Authentication of a request by its token.
 
 use crate::context::Context;
 use crate::live::{LEASE, LiveUser, Memory};
@@ -20,14 +20,14 @@ pub struct Authenticated {
     claims: TokenClaims,
 }
 
-/// What a token is shown to: an access token counts only for whom it was made (RFC 9068, section 4).
+/// The recipient of a token: an access token is valid only for its audience (RFC 9068, section 4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ShownTo {
-    /// What people do with their own account: session tokens, and access tokens whose audience is the issuer.
+    /// A user's own account: session tokens, and access tokens whose audience is the issuer.
     Account,
-    /// The application around this library: also those for its own audience ([`AccessSettings::audience`]).
+    /// The application around this library: also tokens for its own audience ([`AccessSettings::audience`]).
     Application,
-    /// What judges tokens of others: those of every audience.
+    /// An endpoint that judges other services' tokens: tokens of every audience.
     TokenEndpoint,
 }
 
@@ -68,7 +68,7 @@ impl Authenticated {
         self.account().has_perm(permission)
     }
 
-    /// The session of the token; `None` for a token that names none.
+    /// The session of the token; `None` for a token without a session.
     pub fn session(&self) -> Option<SessionId> {
         self.session
     }
@@ -83,10 +83,10 @@ impl Authenticated {
         self.claims.acr()
     }
 
-    /// Whether the token, which was shown to something else before, counts here.
+    /// Whether the token, which was accepted for another recipient before, is valid here.
     ///
     /// # Errors
-    /// [`Refusal::WrongAudience`].
+    /// [`Refusal::WrongAudience`] if the token is not for this audience.
     pub fn counts_for(&self, shown_to: ShownTo, settings: &AccessSettings) -> Result<(), TokenRefused> {
         match &self.claims {
             TokenClaims::Access(claims) if !shown_to.accepts(claims, settings) => {
@@ -101,9 +101,9 @@ impl Authenticated {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum TokenClaims {
-    /// The article's token.
+    /// A session token.
     Session(SessionClaims),
-    /// An access token of a pair.
+    /// An access token.
     Access(Arc<AccessClaims>),
 }
 
@@ -116,7 +116,8 @@ impl TokenClaims {
         }
     }
 
-    /// When the token was issued, in seconds since 1970 UTC: `iat`. `None` if the token does not say, as Django's may not.
+    /// When the token was issued, in seconds since 1970 UTC: `iat`. `None` if the token does not say, as
+    /// Django's may not.
     pub fn iat(&self) -> Option<i64> {
         match self {
             Self::Session(claims) => claims.iat,
@@ -133,8 +134,8 @@ impl TokenClaims {
         .map(SessionId)
     }
 
-    /// The assurance level of the user's authentication: `acr` (OpenID Connect Core, section 2). `None` for a session token: its session
-    /// in the database has the level.
+    /// The assurance level of the user's authentication: `acr` (OpenID Connect Core, section 2). `None` for a
+    /// session token: its session in the database has the level.
     pub fn acr(&self) -> Option<&str> {
         match self {
             Self::Session(_) => None,
@@ -147,23 +148,23 @@ impl TokenClaims {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenRefused {
-    /// It is malformed, expired, forged, or of another kind.
+    /// The token is malformed, expired, forged, or of another kind.
     #[error("{0}")]
     Token(#[from] Refusal),
-    /// It names no user, or one that does not exist.
+    /// The token names no user, or one that does not exist.
     #[error("no user matches the token")]
     NoUser,
-    /// The user is switched off.
+    /// The user is inactive.
     #[error("the user is inactive")]
     Inactive,
-    /// Its session has ended or expired, or belongs to another user.
+    /// The token's session has ended or expired, or belongs to another user.
     #[error("the session has ended")]
     SessionEnded,
-    /// It names no session, and such tokens are not accepted.
+    /// The token names no session, and such tokens are not accepted.
     #[error("the token names no session, and such tokens are not accepted here")]
     WithoutSession,
-    /// It names no session and was issued before the user's password changed or the user was signed out, or does not
-    /// say when it was issued.
+    /// The token names no session and was issued before the user's password changed or the user was signed
+    /// out, or does not say when it was issued.
     #[error("the token was issued before the user's tokens were ended")]
     IssuedBefore,
 }
@@ -188,7 +189,7 @@ pub enum AuthenticateError {
     /// The token is refused.
     #[error(transparent)]
     Refused(#[from] TokenRefused),
-    /// The database would have to be asked, and did not answer.
+    /// The database would have to be read, and is not available.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -199,10 +200,10 @@ impl From<Refusal> for AuthenticateError {
     }
 }
 
-/// Verifies a token and finds its user. What is in the live view is used without asking the database.
+/// Verifies a token and finds its user. What is in the live view is used without reading the database.
 ///
 /// # Errors
-/// [`AuthenticateError`].
+/// [`AuthenticateError`] if the token is refused, or the database would have to be read and is not available.
 pub async fn authenticate(
     context: &Context,
     token: &str,
@@ -216,7 +217,7 @@ pub async fn authenticate(
         // The header names another algorithm than that of session tokens.
         Err(Refusal::WrongAlgorithm) => {
             if memory.is_none() {
-                // Nor are the keys in memory believed: one of them may have been revoked.
+                // The cached keys are not trusted either: one of them may have been revoked.
                 context.keys.read_again(context.store.as_ref(), context.clock.as_ref(), LEASE).await?;
             }
             let claims = context.keys.verify(token, now)?;
@@ -235,13 +236,13 @@ pub async fn authenticate(
 
     let (mut user, memory) = match memory.and_then(|memory| memory.user(id)) {
         Some(user) => (active(user)?, memory),
-        // The database is asked, and meanwhile memory may have grown old.
+        // While the database is read, the cache may become stale.
         None => (read_user(context, id).await?, None),
     };
     match session {
         Some(session) if !session_lives(context, memory, session, &user, &claims, now).await? => {
-            // Who has ended his other sessions a moment ago is known here already, and his own session not yet, or the other
-            // way round.
+            // If the user has just ended their other sessions, the change of the user may be known here
+            // before that of the remaining session, or the other way round.
             context.live.reread(id, session);
             user = read_user(context, id).await?;
             if !session_lives(context, None, session, &user, &claims, now).await? {
@@ -262,7 +263,8 @@ fn active(user: Arc<LiveUser>) -> Result<Arc<LiveUser>, TokenRefused> {
     if user.account.user.is_active { Ok(user) } else { Err(TokenRefused::Inactive) }
 }
 
-/// Whether a session lives and counts for its user, which is seen. `false` only if user and session do not go together.
+/// Whether a session is live and valid for its user; marks it as seen. `false` only if user and session do
+/// not go together.
 async fn session_lives(
     context: &Context,
     memory: Option<Memory<'_>>,

@@ -19,16 +19,16 @@ use crate::user::UserId;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// What the request says.
+/// The contents of the request.
 #[derive(Debug, Default)]
 pub struct ChangePassword {
-    /// The password until now.
+    /// The current password.
     pub current_password: Input<String>,
-    /// The one from now on.
+    /// The new password.
     pub new_password: Input<String>,
-    /// Everything else that was sent: a repetition of the new password is looked for here.
+    /// Everything else that was sent: may contain a repetition of the new password.
     pub others: HashMap<String, Input<Raw>>,
-    /// Where it came from.
+    /// The client that sent the request.
     pub client: ClientInfo,
 }
 
@@ -38,7 +38,7 @@ pub enum ChangePasswordError {
     /// The current password is wrong, or the new one breaks rules.
     #[error("the input is invalid: {0}")]
     Invalid(FieldErrors),
-    /// The account was deleted meanwhile.
+    /// The account was deleted in the meantime.
     #[error("there is no such user")]
     NoSuchUser,
     /// The passwords were not hashed.
@@ -49,11 +49,13 @@ pub enum ChangePasswordError {
     Store(#[from] StoreError),
 }
 
-/// Stores the new password and ends the other sessions and every token without a session. Answers with a token if the caller's own
-/// session has ended, too: it named none, or [`PasswordChangeEnds::AllSessions`] is set.
+/// Stores the new password and ends the other sessions and every token without a session. Returns a token if
+/// the caller's own session has ended too: the caller's token named no session, or
+/// [`PasswordChangeEnds::AllSessions`] is set.
 ///
 /// # Errors
-/// [`ChangePasswordError`].
+/// [`ChangePasswordError`] if the input breaks rules, the account was deleted, or the password could not be
+/// hashed or stored.
 pub async fn change_password(
     context: &Arc<Context>,
     who: &Authenticated,

@@ -30,11 +30,12 @@ pub enum DeleteAccountError {
     Store(#[from] StoreError),
 }
 
-/// Deletes the caller's account after he has typed his password. Every token of it is refused from then on, and the id is
-/// never given to anybody else.
+/// Deletes the caller's account after they have confirmed with their password. Every token of the account is
+/// refused from then on, and the id is never used again.
 ///
 /// # Errors
-/// [`DeleteAccountError`].
+/// [`DeleteAccountError`] if the password is missing, wrong or could not be checked, the account was deleted
+/// before, or the database operation failed.
 pub async fn delete_account(
     context: &Arc<Context>,
     who: &Authenticated,

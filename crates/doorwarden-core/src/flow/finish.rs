@@ -1,13 +1,15 @@
-//! What has begun to change something is done to its end, also if whoever waits for it goes away: a client that hangs up must not keep a
-//! hook from being asked, an event from being told, or an end from being heard here.
+//! Work that has begun to change something is completed even if its caller goes away: a client that
+//! disconnects must not prevent a hook from being called, an event from being emitted, or an ended session
+//! from being noticed here.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::runtime::Handle;
 
-/// Does `work`. If the answer is dropped after its beginning and before its end, the work goes on in a task of its own; dropped before it
-/// was ever polled, it does not begin. Only the end of the process ends it.
+/// Runs `work`. If the future is dropped after it has begun and before it has completed, the work continues
+/// in its own task; if the future is dropped before it was ever polled, the work does not begin. Only the end
+/// of the process stops the work.
 pub(super) fn finish<F>(work: F) -> Finish<F>
 where
     F: Future<Output: Send> + Send + 'static,
@@ -32,7 +34,7 @@ where
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         self.has_begun = true;
-        // Taken out meanwhile, so that work that panics is not taken up again.
+        // Taken out while it is polled, so that work that panics is not resumed.
         let mut work = self.work.take().expect("a future is not polled after its end");
         let polled = work.as_mut().poll(context);
         if polled.is_pending() {

@@ -1,4 +1,4 @@
-//! Groups: who may do the same.
+//! Groups of users with common permissions.
 
 use crate::audit::{Effects, Origin};
 use crate::context::Context;
@@ -19,7 +19,7 @@ pub enum CreateGroupError {
     Store(#[from] StoreError),
 }
 
-/// Creates a group; `false` if there is one of this name.
+/// Creates a group; `false` if a group of this name exists.
 ///
 /// # Errors
 /// [`CreateGroupError::Invalid`] with complaints about `name` if it is blank, longer than
@@ -44,20 +44,20 @@ pub async fn create_group(context: &Context, name: &str, origin: &Origin) -> Res
     Ok(created)
 }
 
-/// Deletes a group with its memberships and grants; `false` if there was none.
+/// Deletes a group with its memberships and grants; `false` if there was no such group.
 ///
 /// # Errors
-/// [`StoreError`].
+/// [`StoreError`] if the database operation failed.
 pub async fn delete_group(context: &Context, name: &str, origin: &Origin) -> Result<bool, StoreError> {
     let effects = context.effects(origin, [Event::GroupDeleted { group: name.to_owned() }]);
     let deleted = context.store.delete_group(name, effects.clone()).await?;
     Ok(done(context, deleted, Change::AllUsers, &effects).await)
 }
 
-/// Puts a user into a group; `false` if they are in it.
+/// Adds a user to a group; `false` if the user is already a member.
 ///
 /// # Errors
-/// [`GrantError`].
+/// [`GrantError`] if the user, group or permission does not exist, or the database operation failed.
 pub async fn add_to_group(
     context: &Context,
     user: UserId,
@@ -69,10 +69,10 @@ pub async fn add_to_group(
     Ok(done(context, added, Change::User(user), &effects).await)
 }
 
-/// Takes a user out of a group; `false` if they were not in it.
+/// Removes a user from a group; `false` if the user was not a member.
 ///
 /// # Errors
-/// [`GrantError`].
+/// [`GrantError`] if the user, group or permission does not exist, or the database operation failed.
 pub async fn remove_from_group(
     context: &Context,
     user: UserId,
@@ -84,10 +84,10 @@ pub async fn remove_from_group(
     Ok(done(context, removed, Change::User(user), &effects).await)
 }
 
-/// Gives a group a permission; `false` if it has it already.
+/// Grants a group a permission; `false` if the group already has it.
 ///
 /// # Errors
-/// [`GrantError`].
+/// [`GrantError`] if the user, group or permission does not exist, or the database operation failed.
 pub async fn grant_to_group(
     context: &Context,
     group: &str,
@@ -100,10 +100,10 @@ pub async fn grant_to_group(
     Ok(done(context, granted, Change::AllUsers, &effects).await)
 }
 
-/// Takes a permission from a group; `false` if it had none.
+/// Revokes a permission of a group; `false` if the group did not have it.
 ///
 /// # Errors
-/// [`GrantError`].
+/// [`GrantError`] if the user, group or permission does not exist, or the database operation failed.
 pub async fn revoke_from_group(
     context: &Context,
     group: &str,
@@ -116,7 +116,7 @@ pub async fn revoke_from_group(
     Ok(done(context, revoked, Change::AllUsers, &effects).await)
 }
 
-/// What follows a write to rights, which may have `changed` nothing.
+/// What follows a write to permissions, which may have `changed` nothing.
 pub(super) async fn done(context: &Context, changed: bool, change: Change, effects: &Effects) -> bool {
     context.live.forget(change);
     if changed {

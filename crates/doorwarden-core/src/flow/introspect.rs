@@ -1,4 +1,4 @@
-//! Does this token count at this moment, and what does it say? (RFC 7662)
+//! Token introspection (RFC 7662).
 
 use super::authenticate::{AuthenticateError, Authenticated, ShownTo, authenticate};
 use crate::context::Context;
@@ -8,7 +8,7 @@ use crate::session::{Session, SessionId};
 use crate::store::StoreError;
 use std::sync::Arc;
 
-/// A token that counts.
+/// A valid token.
 #[derive(Debug, Clone)]
 pub enum Introspected {
     /// A session token or an access token.
@@ -17,15 +17,15 @@ pub enum Introspected {
     Refresh {
         /// The session.
         session: Box<Session>,
-        /// Whose it is.
+        /// The user of the session.
         user: Arc<LiveUser>,
     },
 }
 
-/// Looks at a token of any kind, and changes nothing. `None`: it does not count, for whatever reason.
+/// Verifies a token of any kind without changing anything. `None`: the token is not valid, for any reason.
 ///
 /// # Errors
-/// [`StoreError`].
+/// [`StoreError`] if the database operation failed.
 pub async fn introspect(context: &Context, token: &str) -> Result<Option<Introspected>, StoreError> {
     if let Ok((id, counter)) = context.refresh_keys.parse(token) {
         return refresh_token(context, SessionId(id), counter).await;

@@ -1,4 +1,5 @@
-//! Tokens without a password, for the application's own ways in and for operators. The session says that nobody was authenticated.
+//! Tokens without a password, for the application's own logins and for operators. The session says that
+//! nobody was authenticated.
 
 use super::open_session;
 use super::token_pair;
@@ -18,7 +19,7 @@ pub enum IssueError {
     /// The user is gone or inactive.
     #[error("there is no such active user")]
     NoActiveUser,
-    /// No access token can be signed. The log says why.
+    /// No access token can be signed. The reason is logged.
     #[error("no access token can be made: {0}")]
     Sign(#[from] SignError),
     /// The database operation failed.
@@ -29,7 +30,8 @@ pub enum IssueError {
 /// Opens a session for a user and makes its token, without a password.
 ///
 /// # Errors
-/// [`IssueError::NoActiveUser`], [`IssueError::Store`].
+/// [`IssueError::NoActiveUser`] if the user is gone or inactive, [`IssueError::Store`] if the database
+/// operation failed.
 pub async fn issue_token(
     context: &Context,
     user: UserId,
@@ -40,11 +42,12 @@ pub async fn issue_token(
     Ok(open_session::session_token(context, &open(context, session, origin).await?))
 }
 
-/// Opens a session for a user and makes its token pair, without a password. The access tokens have no `amr` and no `auth_time`, and
-/// `acr` is `0`.
+/// Opens a session for a user and makes its token pair, without a password. The access tokens have no `amr`
+/// and no `auth_time`, and `acr` is `0`.
 ///
 /// # Errors
-/// [`IssueError`].
+/// [`IssueError`] if there is no such active user, no access token can be signed, or the database operation
+/// failed.
 pub async fn issue_pair(context: &Context, user: UserId, origin: &Origin) -> Result<TokenPair, IssueError> {
     let session =
         open(context, token_pair::new_pair_session(context, user, origin.client.clone(), None), origin)

@@ -17,22 +17,22 @@ use crate::store::{Change, StoreError};
 use crate::user::{User, UserId};
 use std::sync::Arc;
 
-/// The most characters of a password at login, or the policy's most if that is more: somebody may have chosen his under an older
-/// policy.
+/// Maximum characters of a password at login, unless the policy's maximum is higher: a user may have chosen a
+/// password under an older policy.
 const LONGEST: usize = 128;
 
-/// What the request says.
+/// The contents of the request.
 #[derive(Debug, Default)]
 pub struct Login {
-    /// The address.
+    /// The email address.
     pub email: Input<String>,
     /// The password, exactly as typed.
     pub password: Input<String>,
-    /// Where it came from.
+    /// The client that sent the request.
     pub client: ClientInfo,
 }
 
-/// Who logged in, and the session that it opened.
+/// The user who logged in, and the new session.
 #[derive(Debug)]
 pub struct LoggedIn {
     /// The user.
@@ -44,10 +44,11 @@ pub struct LoggedIn {
 /// Why nobody was logged in.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum LoginError {
-    /// A field is missing, the address is not valid, or a hook refuses.
+    /// A field is missing, the email address is not valid, or a hook refuses.
     #[error("the input is invalid: {0}")]
     Invalid(FieldErrors),
-    /// The address and the password do not belong together, or the account cannot log in. Says no more, on purpose.
+    /// The email address or the password is wrong, or the account cannot log in. Deliberately not more
+    /// specific.
     #[error("A user with this email and password was not found.")]
     WrongCredentials,
     /// The password was not checked.
@@ -58,10 +59,11 @@ pub enum LoginError {
     Store(#[from] StoreError),
 }
 
-/// Logs in and answers with the article's token.
+/// Logs in and returns a session token.
 ///
 /// # Errors
-/// [`LoginError`].
+/// [`LoginError`] if the input is not valid, the credentials are wrong, the password could not be checked, or
+/// the database operation failed.
 pub async fn log_in(context: &Arc<Context>, request: Login) -> Result<(User, IssuedToken), LoginError> {
     let lifetime = context.settings.session.lifetime;
     let LoggedIn { user, session } = open_session(context, request, |c, user, client| {
@@ -72,12 +74,15 @@ pub async fn log_in(context: &Arc<Context>, request: Login) -> Result<(User, Iss
     Ok((user, token))
 }
 
-/// Checks the address and the password and opens the session that `session` makes. Every login with a password ends here.
+/// Checks the email address and the password and opens the session that `session` makes. Every login with a
+/// password ends here.
 ///
-/// An unknown address, a wrong password, an inactive account and an unusable password get the same answer after the same work.
+/// An unknown email address, a wrong password, an inactive account and an unusable password have the same
+/// result after the same work.
 ///
 /// # Errors
-/// [`LoginError`].
+/// [`LoginError`] if the input is not valid, the credentials are wrong, the password could not be checked, or
+/// the database operation failed.
 pub(super) async fn open_session(
     context: &Arc<Context>,
     request: Login,
@@ -102,7 +107,8 @@ pub(super) async fn open_session(
     let (Some(email), Some(password), true) = (email, password, errors.is_empty()) else {
         return Err(LoginError::Invalid(errors));
     };
-    // An imported account may have an address of older rules, so the rules only choose the words of a failure.
+    // An imported account may have an email address that older rules allowed, so the rules only choose the
+    // message of a failure.
     let failure = match EmailAddress::check(&email) {
         Ok(_) => LoginError::WrongCredentials,
         Err(complaints) => {
@@ -115,7 +121,7 @@ pub(super) async fn open_session(
     let (user, proof) = match verify(context, &EmailKey::of(&email), &password).await {
         Ok(verified) => verified,
         Err(Rejected::Login(user, reason)) => {
-            // Not a row of the audit log: anybody could make it grow.
+            // Not recorded in the audit log: anybody could make the log grow.
             context.notify(&context.effects(&stranger, [Event::LoginFailed { user, reason }])).await;
             return Err(failure);
         }
@@ -166,11 +172,11 @@ async fn open(
 
 /// Why nobody was verified.
 enum Rejected {
-    /// The address and the password do not belong to an active account.
+    /// The email address and the password are not those of an active account.
     Login(Option<UserId>, LoginFailure),
     /// The password was not compared, or not hashed.
     Pool(PoolError),
-    /// The user was not found out.
+    /// The database operation failed.
     Store(StoreError),
 }
 
@@ -180,8 +186,8 @@ impl From<PoolError> for Rejected {
     }
 }
 
-/// The user whose address and password these are, with what was verified and, if its cost is not the current one, a new
-/// hash.
+/// The user with this email address and password, with what was verified and, if the hash's cost is not the
+/// current one, a new hash.
 async fn verify(context: &Context, email: &EmailKey, password: &Password) -> Result<(User, Proof), Rejected> {
     let Some(user) = context.store.user_by_email(email).await.map_err(Rejected::Store)? else {
         verify_for_nobody(context, password).await?;

@@ -15,19 +15,19 @@ use std::sync::Arc;
 /// Which sessions a logout ends.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum LogoutScope {
-    /// The one whose token was sent.
+    /// The session whose token was sent.
     #[default]
     This,
-    /// All but that one.
+    /// All sessions but that one.
     Others,
-    /// All.
+    /// All sessions.
     All,
 }
 
-/// Ends sessions of the caller. Doing it twice is no error.
+/// Ends sessions of the caller. Repeating it is not an error.
 ///
-/// A token that names no session can only be ended with all others: [`LogoutScope::This`] and [`LogoutScope::All`] end
-/// every such token of the user then.
+/// A token without a session can only be ended together with all others: for such a token
+/// [`LogoutScope::This`] and [`LogoutScope::All`] end every token of the user that has no session.
 ///
 /// # Errors
 /// The database operation failed.
@@ -69,7 +69,7 @@ async fn end_all(
         }
         (LogoutScope::All, _) | (LogoutScope::This, None) => {
             match end_everything_of(context, user, reason, origin).await {
-                // Of a user who is gone nothing is left to be ended.
+                // A user who is gone has no sessions left to end.
                 Ok(_) | Err(UserError::NoSuchUser) => {}
                 Err(UserError::Store(error)) => return Err(error),
             }

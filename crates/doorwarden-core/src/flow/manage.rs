@@ -1,5 +1,5 @@
-//! What an operator or the application does with accounts: Django's manager, `create_user` and `create_superuser`, and what
-//! goes with it. Errors say what is wrong in words for developers.
+//! What an operator or the application does with accounts: Django's manager, `create_user` and
+//! `create_superuser`, and related operations. Error messages are written for developers.
 
 use super::rules;
 use crate::audit::Origin;
@@ -12,15 +12,15 @@ use crate::store::{Change, PasswordChange, SignedOut, StoreError, WriteUserError
 use crate::user::{NewUser, User, UserChange, UserId};
 use serde_json::{Map, Value};
 
-/// How many users are signed out in one step, if all are.
+/// How many users are signed out in one step, when all are.
 const PORTION: u32 = 500;
 
 /// An account to be created, as given to Django's `create_user`.
 #[derive(Debug, Clone, Default)]
 pub struct NewAccount {
-    /// The user name.
+    /// The username.
     pub username: String,
-    /// The address.
+    /// The email address.
     pub email: String,
     /// The password; `None`: the account gets an unusable one.
     pub password: Option<Password>,
@@ -37,10 +37,10 @@ pub struct NewAccount {
 /// Why an account was not created.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum CreateUserError {
-    /// There is no user name.
+    /// There is no username.
     #[error("The given username must be set")]
     UsernameNotSet,
-    /// There is no address.
+    /// There is no email address.
     #[error("The given email must be set")]
     EmailNotSet,
     /// A superuser was to have `is_staff = false`.
@@ -49,7 +49,7 @@ pub enum CreateUserError {
     /// A superuser was to have `is_superuser = false`.
     #[error("Superuser must have is_superuser=True.")]
     SuperuserNotSuperuser,
-    /// The input breaks rules, or another user has the address or the name.
+    /// The input breaks rules, or another user has the email address or username.
     #[error("the input is invalid: {0}")]
     Invalid(FieldErrors),
     /// The password was not hashed.
@@ -66,10 +66,10 @@ impl From<WriteUserError> for CreateUserError {
     }
 }
 
-/// Why something was not done to a user.
+/// Why an operation on a user failed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum UserError {
-    /// There is no user of this id.
+    /// There is no user with this id.
     #[error("there is no such user")]
     NoSuchUser,
     /// The database operation failed.
@@ -80,10 +80,10 @@ pub enum UserError {
 /// Why a user was not changed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum UpdateUserError {
-    /// There is no user of this id.
+    /// There is no user with this id.
     #[error("there is no such user")]
     NoSuchUser,
-    /// Another user has the new address or name, or the metadata became too large.
+    /// Another user has the new email address or username, or the metadata became too large.
     #[error("the input is invalid: {0}")]
     Invalid(FieldErrors),
     /// The database operation failed.
@@ -100,10 +100,10 @@ impl From<WriteUserError> for UpdateUserError {
 /// Why a user was not given a password.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum SetPasswordError {
-    /// There is no user of this id.
+    /// There is no user with this id.
     #[error("there is no such user")]
     NoSuchUser,
-    /// The password is nothing but white space, or has a NUL.
+    /// The password is nothing but whitespace, or has a NUL.
     #[error("the input is invalid: {0}")]
     Invalid(FieldErrors),
     /// The password was not hashed.
@@ -114,10 +114,12 @@ pub enum SetPasswordError {
     Store(#[from] StoreError),
 }
 
-/// Creates an account. As in Django the strength of the password is not judged here: see [`check_password_strength`].
+/// Creates an account. As in Django the strength of the password is not judged here: see
+/// [`check_password_strength`].
 ///
 /// # Errors
-/// [`CreateUserError`].
+/// [`CreateUserError`] if the input breaks rules, the email address or username is taken, or the password
+/// could not be hashed or stored.
 pub async fn create_user(
     context: &Context,
     account: NewAccount,
@@ -161,7 +163,8 @@ pub async fn create_user(
 /// Creates an account that has every permission.
 ///
 /// # Errors
-/// [`CreateUserError`].
+/// [`CreateUserError`] if the input breaks rules, the email address or username is taken, or the password
+/// could not be hashed or stored.
 pub async fn create_superuser(
     context: &Context,
     mut account: NewAccount,
@@ -176,7 +179,7 @@ pub async fn create_superuser(
     create_user(context, account, origin).await
 }
 
-/// Judges a password that somebody wants for an account of this name and address.
+/// Judges a password for an account with this username and email address.
 ///
 /// # Errors
 /// Complaints about `password`, all of them.
@@ -192,10 +195,12 @@ pub fn check_password_strength(
     if errors.is_empty() { Ok(()) } else { Err(errors) }
 }
 
-/// Gives a user a new password, or with `None` an unusable one, and ends all of his sessions and tokens.
+/// Gives a user a new password, or with `None` an unusable one, and ends all of the user's sessions and
+/// tokens.
 ///
 /// # Errors
-/// [`SetPasswordError`].
+/// [`SetPasswordError`] if there is no such user, or the password is not valid, could not be hashed or could
+/// not be stored.
 pub async fn set_password(
     context: &Context,
     user: UserId,
@@ -222,10 +227,11 @@ pub async fn set_password(
     Ok(())
 }
 
-/// Changes a user's fields; the user as he then is. Switching an account off ends its sessions.
+/// Changes a user's fields; returns the updated user. Deactivating an account ends its sessions.
 ///
 /// # Errors
-/// [`UpdateUserError`].
+/// [`UpdateUserError`] if there is no such user, the new email address or username is taken, the metadata is
+/// too large, or the database operation failed.
 pub async fn update_user(
     context: &Context,
     user: UserId,
@@ -243,19 +249,21 @@ pub async fn update_user(
     Ok(changed)
 }
 
-/// Ends all sessions of a user, and every token that names no session. How many sessions it ended; of more than 1,000 only that.
+/// Ends all sessions of a user, and every token of the user without a session. Returns how many sessions were
+/// ended, or only that there were more than 1,000.
 ///
 /// # Errors
-/// [`UserError`].
+/// [`UserError`] if there is no such user, or the database operation failed.
 pub async fn sign_out(context: &Context, user: UserId, origin: &Origin) -> Result<u64, UserError> {
     end_everything_of(context, user, origin.actor.signs_out_for(), origin).await
 }
 
-/// Ends all sessions of all users, and every token that names no session. How many; sessions of a user who has more than 1,000 count
-/// as so many.
+/// Ends all sessions of all users, and every token without a session. Returns how many; at most 1,000
+/// sessions are counted for each user.
 ///
 /// # Errors
-/// [`StoreError`]; those whose turn had come are signed out, and it may be called again.
+/// [`StoreError`] if the database operation failed. Some users may have been signed out by then; the call may
+/// be repeated.
 pub async fn sign_out_everybody(context: &Context, origin: &Origin) -> Result<SignedOut, StoreError> {
     let forgetting = context.live.forgetting(Change::Everything);
     let reason = origin.actor.signs_out_for();
@@ -272,7 +280,7 @@ pub async fn sign_out_everybody(context: &Context, origin: &Origin) -> Result<Si
     Ok(all)
 }
 
-/// The same as [`sign_out`] for this reason.
+/// [`sign_out`] with this reason.
 pub(super) async fn end_everything_of(
     context: &Context,
     user: UserId,
@@ -288,10 +296,10 @@ pub(super) async fn end_everything_of(
     Ok(count)
 }
 
-/// Deletes a user and ends everything of his.
+/// Deletes a user and ends all of their sessions and tokens.
 ///
 /// # Errors
-/// [`UserError`].
+/// [`UserError`] if there is no such user, or the database operation failed.
 pub async fn delete_user(context: &Context, user: UserId, origin: &Origin) -> Result<(), UserError> {
     let effects = context.effects(origin, [Event::UserDeleted { user }]);
     let forgetting = context.live.forgetting(Change::User(user));

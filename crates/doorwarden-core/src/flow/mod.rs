@@ -1,5 +1,5 @@
-//! What people do with accounts: one file a use case, which reads from top to bottom. HTTP and the command line call these
-//! functions, so that what is true of one is true of the other. Each has an error of its own that says how it can end.
+//! The use cases of accounts, one file each. HTTP and the command line call these functions, so that both
+//! behave alike. Each has its own error type.
 
 pub mod authenticate;
 pub mod change_password;

@@ -17,21 +17,21 @@ use crate::token::Refusal;
 use crate::user::User;
 use std::sync::Arc;
 
-/// Whom an access token is to be for instead of whom the settings name: one or more of
-/// [`AccessSettings::resources`](crate::settings::AccessSettings::resources), separated by blanks.
+/// The audience of an access token instead of that of the settings: one or more of
+/// [`AccessSettings::resources`](crate::settings::AccessSettings::resources), separated by spaces.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resources(pub(super) String);
 
-/// A resource is not among those that a token may be asked for (RFC 8707).
+/// A resource is not among those that may be requested (RFC 8707).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("no token is made for this resource")]
 pub struct InvalidTarget;
 
 impl Resources {
-    /// Those that were asked for (`resource`, RFC 8707); `None` if there are none.
+    /// The requested resources (`resource`, RFC 8707); `None` if there are none.
     ///
     /// # Errors
-    /// [`InvalidTarget`].
+    /// [`InvalidTarget`] if a resource is not among the configured ones.
     pub fn of(settings: &AccessSettings, named: &[String]) -> Result<Option<Self>, InvalidTarget> {
         let mut distinct: Vec<&str> = Vec::with_capacity(named.len());
         for resource in named {
@@ -46,22 +46,22 @@ impl Resources {
     }
 }
 
-/// Why nobody obtained a token pair by a login.
+/// Why a login yielded no token pair.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ObtainTokensError {
-    /// Nobody was logged in.
+    /// The login failed.
     #[error(transparent)]
     Login(#[from] LoginError),
-    /// No access token can be signed. The log says why.
+    /// No access token can be signed. The reason is logged.
     #[error("no access token can be made: {0}")]
     Sign(#[from] SignError),
 }
 
-/// Logs in with an address and a password and answers with a token pair. Its access tokens are for `audience`, also those that a refresh
-/// gives.
+/// Logs in with an email address and a password and returns a token pair. Its access tokens are for
+/// `audience`, also those of a refresh.
 ///
 /// # Errors
-/// [`ObtainTokensError`].
+/// [`ObtainTokensError`] if the login failed, or no access token can be signed.
 pub async fn obtain_tokens(
     context: &Arc<Context>,
     request: Login,
@@ -79,13 +79,13 @@ pub async fn obtain_tokens(
     }
 }
 
-/// Why a session token was not exchanged for a pair.
+/// Why a session token was not exchanged for a token pair.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ExchangeError {
-    /// The token will not do.
+    /// The token is not accepted.
     #[error(transparent)]
     Refused(#[from] TokenRefused),
-    /// No access token can be signed. The log says why.
+    /// No access token can be signed. The reason is logged.
     #[error("no access token can be made: {0}")]
     Sign(#[from] SignError),
     /// The database operation failed.
@@ -93,14 +93,17 @@ pub enum ExchangeError {
     Store(#[from] StoreError),
 }
 
-/// A token pair for the session of the article's token, which goes on to count. Each exchange is a rotation: the refresh token is newer
-/// than any that the session gave before. The limits of both hold from then on: the session is idle after the shorter of
-/// [`refresh_idle`](crate::settings::AccessSettings::refresh_idle) and [`idle`](crate::settings::SessionSettings::idle), and ends after
-/// [`refresh_lifetime`](crate::settings::AccessSettings::refresh_lifetime) at the latest. An access token does not do, or it would live
-/// longer than it may.
+/// A token pair for the session of a session token, which stays valid. Each exchange is a rotation: the
+/// refresh token is newer than any that was issued for the session before. The limits of both kinds apply
+/// from then on: the session is idle after the shorter of
+/// [`refresh_idle`](crate::settings::AccessSettings::refresh_idle) and
+/// [`idle`](crate::settings::SessionSettings::idle), and ends after
+/// [`refresh_lifetime`](crate::settings::AccessSettings::refresh_lifetime) at the latest. An access token is
+/// not accepted, because it could extend its own lifetime.
 ///
 /// # Errors
-/// [`ExchangeError::Refused`] if the token is of another kind, names no session, or its session has just ended.
+/// [`ExchangeError::Refused`] if the token is of another kind, names no session, or its session has just
+/// ended.
 pub async fn exchange_session_token(
     context: &Arc<Context>,
     who: &Authenticated,
@@ -127,7 +130,7 @@ pub async fn exchange_session_token(
     let renewing = Arc::clone(context);
     let renewed = finish(async move {
         let renewed = renewing.store.renew_refresh(session, renewal, effects.clone()).await;
-        // When it ends may have changed.
+        // The end of the session may have changed.
         renewing.live.forget(Change::Session(session));
         if let Ok(Some(_)) = &renewed {
             renewing.notify(&effects).await;

@@ -1,4 +1,4 @@
-//! The one place where a session is opened and its token made: every way in ends here.
+//! The one place where a session is opened and its token made: every login ends here.
 
 use crate::audit::{Effects, Origin};
 use crate::authentication::{Next, Proof, Purpose, next};
@@ -11,14 +11,14 @@ use crate::token::session::SessionClaims;
 use crate::user::UserId;
 use std::time::Duration;
 
-/// A session token, just made. `Debug` does not show it.
+/// A newly issued session token. `Debug` does not show it.
 #[derive(Clone)]
 pub struct IssuedToken {
     /// The compact JWT.
     pub token: String,
-    /// When it ends.
+    /// When the token expires.
     pub expires_at: Timestamp,
-    /// The session it belongs to.
+    /// The session of the token.
     pub session: SessionId,
 }
 
@@ -55,8 +55,8 @@ pub(super) fn new_session(
     }
 }
 
-/// Opens a session for `origin`. `None` if something that `purpose` needs is not proved, or the account was deleted, switched off or
-/// given another password than the one that was verified.
+/// Opens a session for `origin`. `None` if something that `purpose` needs was not verified, or the account
+/// was deleted, deactivated or given another password than the verified one.
 pub(super) async fn open(
     context: &Context,
     session: Session,
@@ -82,7 +82,7 @@ pub(super) async fn open(
     Ok(Some(Session { generation: opened.generation, ..session }))
 }
 
-/// Forgets sessions that ended because a user had too many.
+/// Drops sessions from the cache that ended because a user had too many.
 pub(crate) async fn forget_surplus(context: &Context, cause: &Effects, user: UserId, ended: &[SessionId]) {
     for session in ended {
         context.live.forget(Change::Session(*session));
@@ -90,7 +90,7 @@ pub(crate) async fn forget_surplus(context: &Context, cause: &Effects, user: Use
     context.notify(&cause.causing(Event::surplus(user, ended))).await;
 }
 
-/// The article's token for a session.
+/// The session token of a session.
 pub(super) fn session_token(context: &Context, session: &Session) -> IssuedToken {
     let claims = SessionClaims {
         id: session.user.0,

@@ -1,4 +1,4 @@
-//! Permissions, and who has them directly.
+//! Permissions, and direct grants to users.
 
 use super::groups::done;
 use crate::audit::{Effects, Origin};
@@ -9,11 +9,11 @@ use crate::store::{Change, GrantError, Store, StoreError};
 use crate::time::Timestamp;
 use crate::user::UserId;
 
-/// Makes sure that these permissions exist with these labels, before a service begins: no live view is there yet. How many are new or have
-/// a new label.
+/// Makes sure that these permissions exist with these labels, before a service starts and has a live view.
+/// Returns how many are new or have a new label.
 ///
 /// # Errors
-/// [`StoreError`].
+/// [`StoreError`] if the database operation failed.
 pub async fn declare_permissions(
     store: &dyn Store,
     permissions: &[Permission],
@@ -28,7 +28,7 @@ pub async fn declare_permissions(
 /// Makes sure that a permission exists, with this label.
 ///
 /// # Errors
-/// [`StoreError`].
+/// [`StoreError`] if the database operation failed.
 pub async fn declare_permission(
     context: &Context,
     permission: Permission,
@@ -41,10 +41,10 @@ pub async fn declare_permission(
     Ok(())
 }
 
-/// Deletes a permission and takes it from everybody; `false` if there was none.
+/// Deletes a permission and every grant of it; `false` if there was no such permission.
 ///
 /// # Errors
-/// [`StoreError`].
+/// [`StoreError`] if the database operation failed.
 pub async fn delete_permission(
     context: &Context,
     permission: &PermissionName,
@@ -55,7 +55,7 @@ pub async fn delete_permission(
     Ok(done(context, deleted, Change::AllUsers, &effects).await)
 }
 
-/// Gives a user a permission; `false` if they have it already.
+/// Grants a user a permission; `false` if the user already has it.
 ///
 /// # Errors
 /// [`GrantError::NoSuchPermission`] if it was never declared.
@@ -71,10 +71,10 @@ pub async fn grant(
     Ok(done(context, granted, Change::User(user), &effects).await)
 }
 
-/// Takes a direct permission from a user; `false` if they had none.
+/// Revokes a direct permission of a user; `false` if the user did not have it.
 ///
 /// # Errors
-/// [`GrantError`].
+/// [`GrantError`] if the user, group or permission does not exist, or the database operation failed.
 pub async fn revoke(
     context: &Context,
     user: UserId,

@@ -1,4 +1,4 @@
-//! Somebody looks at or changes their own profile.
+//! Users change their own profile.
 
 use super::manage::{UpdateUserError, update_user};
 use super::rules;
@@ -16,26 +16,26 @@ use serde_json::Value;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// What the request says. What is not given stays as it is.
+/// What the request says. Fields that are not given stay unchanged.
 #[derive(Debug, Default)]
 pub struct ProfileChange {
     /// Whether everything that a registration needs must be given, as `PUT` says.
     pub is_whole: bool,
-    /// A new user name.
+    /// The new username.
     pub username: Input<String>,
-    /// Everything else that was sent: the declared fields are looked for here.
+    /// Everything else that was sent: may contain declared fields.
     pub others: HashMap<String, Input<Raw>>,
-    /// Where it came from.
+    /// The client that sent the request.
     pub client: ClientInfo,
 }
 
 /// Why a profile was not changed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ProfileError {
-    /// The input breaks rules, or another user has the name.
+    /// The input breaks rules, or another user has the username.
     #[error("the input is invalid: {0}")]
     Invalid(FieldErrors),
-    /// The account was deleted meanwhile.
+    /// The account was deleted in the meantime.
     #[error("there is no such user")]
     NoSuchUser,
     /// The database operation failed.
@@ -53,11 +53,12 @@ impl From<UpdateUserError> for ProfileError {
     }
 }
 
-/// Changes the caller's profile; the user as they then are. What cannot be written may be sent as it is, so that a client can send back
-/// what it was shown; another value is refused, not passed over. What is not declared is passed over, as Django REST framework does.
+/// Changes the caller's profile; returns the updated user. Read-only fields may be sent with their current
+/// value, so that a client can send back what it received; another value is refused, not ignored. Undeclared
+/// fields are ignored, as in Django REST framework.
 ///
 /// # Errors
-/// [`ProfileError`].
+/// [`ProfileError`] if the input breaks rules, the account was deleted, or the database operation failed.
 pub async fn change_profile(
     context: &Context,
     who: &Authenticated,
@@ -67,7 +68,7 @@ pub async fn change_profile(
     let account = who.user();
     let username = match request.username {
         Input::Missing if !request.is_whole => None,
-        // An imported name may be one that the rules would refuse.
+        // An imported username may be one that the rules would refuse.
         Input::Given(same) if same == account.username.as_str() => None,
         given => rules::new_username(given, &mut errors),
     };
@@ -87,7 +88,7 @@ pub async fn change_profile(
     context.live.user(user).await?.ok_or(ProfileError::NoSuchUser)
 }
 
-/// A complaint for each field that cannot be written and is sent with another value than it has.
+/// A complaint for each field that is read-only and is sent with another value than the current one.
 fn complain_about_fixed(
     fields: &Fields,
     account: &Account,

@@ -1,4 +1,4 @@
-//! A client shows a refresh token and wants a new pair.
+//! Exchange of a refresh token for a new token pair.
 
 use super::finish::finish;
 use super::token_pair;
@@ -13,19 +13,19 @@ use crate::store::{Change, Rotation, StoreError};
 use crate::token::Refusal;
 use std::sync::Arc;
 
-/// Why there is no new pair.
+/// Why a refresh token was not exchanged.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum RefreshError {
-    /// It is none of our refresh tokens.
+    /// Not a refresh token issued by this server.
     #[error("{0}")]
     Token(#[from] Refusal),
-    /// Its session has ended, expired or was idle too long, or its user is inactive or gone.
+    /// The token's session has ended, expired or was idle for too long, or its user is inactive or gone.
     #[error("the session of the refresh token has ended")]
     Ended,
-    /// Somebody else has a copy. The session has ended because of it.
+    /// The token was reused, so somebody has a copy. The session has been ended.
     #[error("the refresh token was used before; its session has ended")]
     Reused,
-    /// No access token can be signed. The log says why.
+    /// No access token can be signed. The reason is logged.
     #[error("no access token can be made: {0}")]
     Sign(#[from] SignError),
     /// The database operation failed.
@@ -35,11 +35,13 @@ pub enum RefreshError {
 
 /// Exchanges a refresh token for a new pair (RFC 9700, section 4.14.2).
 ///
-/// What becomes of it is the rule of [`refresh`](crate::refresh). Of any number of requests at once with the same token all get the same
-/// successor. A repeat that is late, or in the grace but from another address network or user agent than the login, is an event.
+/// The rule is that of [`refresh`](crate::refresh). All concurrent requests with the same token get the same
+/// successor. A late repeat, or one in the grace period but from another address network or user agent than
+/// the login, is an event.
 ///
 /// # Errors
-/// [`RefreshError`].
+/// [`RefreshError`] if the token is not valid, its session has ended, no access token can be signed, or the
+/// database operation failed.
 pub async fn refresh_tokens(
     context: &Arc<Context>,
     token: &str,
@@ -61,7 +63,7 @@ pub async fn refresh_tokens(
     })
 }
 
-/// The session with the newest token that the one which was shown gives.
+/// The session with the successor of the presented token.
 async fn rotate(context: &Context, shown: Presented, client: &ClientInfo) -> Result<Session, RefreshError> {
     let effects = context.effects(&Origin::new(Actor::Anonymous, client.clone()), []);
     Ok(match context.store.rotate_refresh(shown, effects.clone()).await? {
@@ -71,7 +73,7 @@ async fn rotate(context: &Context, shown: Presented, client: &ClientInfo) -> Res
                 effects.causing([Event::RefreshRepeated { user: session.user, session: session.id, sign }])
             };
             match repeat {
-                // The store has written it with the count.
+                // The store has written this event together with the counter.
                 Repeat::Late => context.notify(&repeated(RepeatSign::Late)).await,
                 Repeat::InGrace if !client.is_like(&session.client) => {
                     context.record(repeated(RepeatSign::Elsewhere)).await;

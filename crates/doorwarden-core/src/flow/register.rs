@@ -18,18 +18,18 @@ use crate::user::{NewUser, User, UserId};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
-/// What the request says.
+/// The contents of the request.
 #[derive(Debug, Default)]
 pub struct Registration {
-    /// The address.
+    /// The email address.
     pub email: Input<String>,
-    /// The user name.
+    /// The username.
     pub username: Input<String>,
     /// The password, exactly as typed.
     pub password: Input<String>,
-    /// Everything else that was sent: the declared fields are looked for here.
+    /// Everything else that was sent: may contain declared fields.
     pub others: std::collections::HashMap<String, Input<Raw>>,
-    /// Where it came from.
+    /// The client that sent the request.
     pub client: ClientInfo,
 }
 
@@ -38,17 +38,18 @@ pub struct Registration {
 pub struct Registered {
     /// The new user.
     pub user: User,
-    /// The article's answer.
+    /// The session token of the new session.
     pub token: IssuedToken,
 }
 
-/// Why nobody was registered.
+/// Why a registration failed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum RegisterError {
-    /// The input breaks rules, another user has the address or the name, or a hook refuses.
+    /// The input breaks rules, another user has the email address or username, or a hook refuses.
     #[error("the input is invalid: {0}")]
     Invalid(FieldErrors),
-    /// The account was created, and deleted, switched off or given another password before its first session was opened.
+    /// The account was created, and deleted, deactivated or given another password before its first session
+    /// was opened.
     #[error("the account was changed before its first session was opened")]
     Changed,
     /// The password was not hashed.
@@ -68,8 +69,8 @@ impl From<WriteUserError> for RegisterError {
 /// Creates the account and opens its first session. Not a login: `last_login` stays empty.
 ///
 /// # Errors
-/// [`RegisterError::Invalid`] with every complaint at once; of many simultaneous registrations of one address or name exactly
-/// one succeeds.
+/// [`RegisterError::Invalid`] with every complaint at once; of many simultaneous registrations of one email
+/// address or username exactly one succeeds.
 pub async fn register(context: &Arc<Context>, request: Registration) -> Result<Registered, RegisterError> {
     let client = request.client.clone();
     let (valid, password) = validate(context, request).await?;
@@ -82,7 +83,7 @@ pub async fn register(context: &Arc<Context>, request: Registration) -> Result<R
     finish(async move { create(&context, new, client).await }).await
 }
 
-/// What begins with the account: nobody gets past a hook by hanging up.
+/// Completed once the account exists: disconnecting does not bypass a hook.
 async fn create(context: &Context, new: NewUser, client: ClientInfo) -> Result<Registered, RegisterError> {
     let origin = Origin::new(Actor::Anonymous, client.clone());
     let effects = context.effects(&origin, [Event::UserCreated { user: UserId::NEW }]);
@@ -108,7 +109,7 @@ async fn create(context: &Context, new: NewUser, client: ClientInfo) -> Result<R
     Ok(Registered { user, token })
 }
 
-/// The account to be created, its password not hashed yet.
+/// The account to be created, without its password hash.
 async fn validate(context: &Context, request: Registration) -> Result<(NewUser, Password), RegisterError> {
     let mut errors = FieldErrors::new();
     let typed = |input: &Input<String>| match input {
@@ -156,7 +157,7 @@ fn new_user(
     }
 }
 
-/// For the sake of one answer with all complaints; the constraint in the database decides.
+/// So that one response has all complaints; the constraint in the database decides.
 async fn complain_about_taken(
     context: &Context,
     email: Option<&EmailAddress>,

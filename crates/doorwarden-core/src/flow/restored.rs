@@ -1,19 +1,21 @@
-//! What must follow when a database was set back to an earlier state: what happened since then is forgotten there, and must not come back
-//! to life or be used again.
+//! What must follow when a database was restored to an earlier state: later changes are unknown there, so
+//! ended sessions must not become live again and ids must not be reused.
 
 use crate::audit::{Effects, Origin};
 use crate::event::{Event, Found};
 use crate::store::{Restored, Store, StoreError};
 use crate::time::Timestamp;
 
-/// So many ids are never given: users whom the copy does not know may have had them, and tokens of theirs may still be about.
+/// Number of ids that are skipped: users whom the copy does not contain may have had them, and their tokens
+/// may still exist.
 pub const SKIPPED_IDS: u32 = 1_000_000;
 
-/// Makes a database that was restored from a copy safe to work with, at `now`, all at once: revokes every signing key, skips ids, and
-/// unless `keep_sessions` ends every session. To be called before the service works on it.
+/// Makes a database that was restored from a copy safe to work with, at `now`, all at once: revokes every
+/// signing key, skips ids, and unless `keep_sessions` ends every session. To be called before the service
+/// works on it.
 ///
 /// # Errors
-/// If the database does not do it; then nothing was done.
+/// If the database operation failed; then nothing was changed.
 pub async fn restored(
     store: &dyn Store,
     now: Timestamp,

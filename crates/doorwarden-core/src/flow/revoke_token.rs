@@ -1,4 +1,4 @@
-//! Somebody who holds a token wants it, and everything else of its session, to count no more.
+//! Revocation of a token together with its session.
 
 use super::authenticate::{AuthenticateError, ShownTo, TokenRefused, authenticate};
 use super::finish::finish;
@@ -12,13 +12,13 @@ use std::sync::Arc;
 /// Why nothing was revoked.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum RevokeError {
-    /// It is no token that counts.
+    /// The token is not valid.
     #[error(transparent)]
     Token(#[from] TokenRefused),
-    /// It names no session, so that it cannot be ended by itself.
+    /// The token names no session, so that it cannot be revoked by itself.
     #[error("the token names no session and cannot be revoked by itself")]
     WithoutSession,
-    /// The database did not do it.
+    /// The database operation failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -26,17 +26,17 @@ pub enum RevokeError {
 /// Who revokes a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Revoker {
-    /// Whoever has it: the user.
+    /// The holder of the token: the user.
     Holder,
-    /// An OAuth client, by its id.
+    /// An OAuth client, by client id.
     Client(String),
 }
 
-/// Ends the session of a token, of whatever kind: an access token, a session token, or any refresh token that the session
-/// ever had. To end a session twice is no error.
+/// Ends the session of a token, of whatever kind: an access token, a session token, or any refresh token that
+/// was issued for the session. Ending a session twice is not an error.
 ///
 /// # Errors
-/// [`RevokeError`].
+/// [`RevokeError`] if the token is not valid or belongs to no session, or the database operation failed.
 pub async fn revoke_token(
     context: &Arc<Context>,
     token: &str,

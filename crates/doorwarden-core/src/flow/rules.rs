@@ -1,4 +1,4 @@
-//! Rules that several flows apply to what people type.
+//! Rules that several flows apply to user input.
 
 use crate::error::{FieldError, FieldErrors, Input};
 use crate::field::{Fields, Raw};
@@ -10,17 +10,17 @@ use crate::user::METADATA_MAX_BYTES;
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 
-/// A new e-mail address, or complaints about `email`.
+/// A new email address, or complaints about `email`.
 pub(super) fn new_email(input: Input<String>, errors: &mut FieldErrors) -> Option<EmailAddress> {
     let typed = match input {
-        // As Django REST framework: a list or an object is turned into text, which is no address.
+        // As Django REST framework: a list or an object is turned into text, which is not an email address.
         Input::NotText => Err(FieldError::new("invalid", "Enter a valid email address.")),
         other => other.required(),
     };
     checked("email", typed, EmailAddress::check, errors)
 }
 
-/// A new user name, or complaints about `username`.
+/// A new username, or complaints about `username`.
 pub(super) fn new_username(input: Input<String>, errors: &mut FieldErrors) -> Option<Username> {
     checked("username", input.required(), Username::check, errors)
 }
@@ -42,7 +42,7 @@ fn checked<T, E: Into<FieldError>>(
     None
 }
 
-/// A password as typed, or a complaint. Says nothing about its strength.
+/// A password as typed, or a complaint. The strength is not checked.
 pub(super) fn typed_password(
     field: &'static str,
     input: Input<String>,
@@ -61,7 +61,7 @@ pub(super) fn typed_password(
     None
 }
 
-/// What keeps any text from being a password: white space alone, or a NUL. Blanks beside something else count as typed.
+/// What no password may be: whitespace only, or text with a NUL. Other whitespace is part of the password.
 pub(super) fn unfit_password(password: &Password) -> Option<FieldError> {
     match password.expose() {
         text if python_strip(text).is_empty() => Some(FieldError::blank()),
@@ -70,8 +70,9 @@ pub(super) fn unfit_password(password: &Password) -> Option<FieldError> {
     }
 }
 
-/// A complaint if a form sent the new password a second time, and it differs: `re_password` as djoser's clients do, `password2` as
-/// Django's forms, `password_confirmation` as Rails', in any spelling. A declared field of such a name is that field.
+/// A complaint if a form sent the new password a second time, and it differs: `re_password` as djoser's
+/// clients do, `password2` as Django's forms, `password_confirmation` as Rails', in any spelling. A declared
+/// field of such a name is that field.
 pub(super) fn typed_twice(
     field: &'static str,
     password: Option<&Password>,
@@ -128,7 +129,7 @@ pub(super) fn strength(
     );
 }
 
-/// Whether the members fit into `metadata`; if not, a complaint about no field in particular.
+/// Checks that the members fit into `metadata`; if not, a complaint about no field in particular.
 pub(super) fn metadata_fits(metadata: &Map<String, Value>, errors: &mut FieldErrors) {
     let bytes = serde_json::to_vec(metadata).map_or(usize::MAX, |json| json.len());
     if bytes > METADATA_MAX_BYTES {

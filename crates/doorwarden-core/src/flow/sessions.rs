@@ -10,7 +10,7 @@ use crate::store::{Change, StoreError};
 use crate::user::UserId;
 use std::sync::Arc;
 
-/// Ends one session of the caller; `false` if there is none that lives.
+/// Ends one session of the caller; `false` if there is no such live session.
 ///
 /// # Errors
 /// The database operation failed.
@@ -26,7 +26,8 @@ pub async fn end_session(
     finish(async move { end_one(&context, user, session, reason, &origin).await }).await
 }
 
-/// Ends one session of a user, forgets it here and tells; `false` if there is none that lives.
+/// Ends one session of a user, drops it from the cache and emits the event; `false` if there is no such live
+/// session.
 pub(super) async fn end_one(
     context: &Context,
     user: UserId,
@@ -45,19 +46,19 @@ pub(super) async fn end_one(
     Ok(ended)
 }
 
-/// How many sessions a page has at most.
+/// Maximum number of sessions of a page.
 pub const PAGE: usize = 100;
 
 /// A part of the list of a user's sessions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionPage {
-    /// Sessions that live, newest first; at most [`PAGE`].
+    /// Live sessions, newest first; at most [`PAGE`].
     pub sessions: Vec<Session>,
     /// Where the next page begins, if there is one.
     pub next: Option<SessionCursor>,
 }
 
-/// The sessions of the caller that live, newest first, from a place in their list on.
+/// The live sessions of the caller, newest first, from a place in the list on.
 ///
 /// # Errors
 /// The database operation failed.
@@ -69,7 +70,7 @@ pub async fn sessions(
     sessions_of(context, who.id(), after).await
 }
 
-/// The sessions of a user that live, newest first, from a place in their list on.
+/// The live sessions of a user, newest first, from a place in the list on.
 ///
 /// # Errors
 /// The database operation failed.

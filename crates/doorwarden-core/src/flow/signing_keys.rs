@@ -1,4 +1,4 @@
-//! Signing keys: by the calendar, by hand, and in an emergency.
+//! Rotation of signing keys: scheduled, manual, and in an emergency.
 
 use crate::audit::Origin;
 use crate::context::Context;
@@ -13,25 +13,26 @@ use std::time::Duration;
 /// Reads the stored keys.
 ///
 /// # Errors
-/// [`KeysError::Store`]; what was known before stays then.
+/// [`KeysError::Store`] if the database operation failed; the known keys are kept then.
 pub async fn reload(context: &Context) -> Result<(), KeysError> {
     Ok(context.keys.read_again(context.store.as_ref(), context.clock.as_ref(), Duration::ZERO).await?)
 }
 
-/// Looks after the chains: see `plan`.
+/// Maintains the chains: see `plan`.
 ///
 /// # Errors
-/// [`KeysError`]. Nothing is made while a key is sealed under a secret key that was not given: somebody else has it.
+/// [`KeysError`] if the keys could not be read, created or stored. No key is created while a stored key is
+/// sealed under a secret key that is not configured here: another instance has it.
 pub async fn maintain(context: &Context) -> Result<(), KeysError> {
     match may_delete(context.store.as_ref(), context.clock.as_ref()).await? {
         true => take_steps(context, |_| true).await,
-        // By this clock nothing can be said of the calendar either.
+        // With this clock the schedule cannot be followed either.
         false => replenish(context).await,
     }
 }
 
-/// Makes what is missing, as when a key was revoked by hand, and leaves the rest to the calendar: instances that are told different things
-/// would answer each other's changes without end.
+/// Creates missing keys, as after a manual revocation, and leaves the rest to the schedule: instances with
+/// different settings would otherwise undo each other's changes forever.
 pub(crate) async fn replenish(context: &Context) -> Result<(), KeysError> {
     take_steps(context, |step| matches!(step, Step::Add { .. })).await
 }
@@ -56,11 +57,12 @@ async fn take_steps(context: &Context, is_due: fn(&Step) -> bool) -> Result<(), 
     reload(context).await
 }
 
-/// Lets the announced key of each offered algorithm sign before its time: as soon as every verifier has had the time to learn of it, which
-/// is at once if it was announced long enough ago. Their `kid`s, in the order in which the algorithms are offered.
+/// Lets the announced key of each offered algorithm sign before its time: as soon as every verifier has had
+/// the time to fetch it, which is at once if it was announced long enough ago. Returns their `kid`s, in the
+/// order in which the algorithms are offered.
 ///
 /// # Errors
-/// [`KeysError`].
+/// [`KeysError`] if the keys could not be read, created or stored.
 pub async fn rotate(context: &Context, origin: &Origin) -> Result<Vec<String>, KeysError> {
     maintain(context).await?;
     let now = context.now();
@@ -94,12 +96,13 @@ pub async fn rotate(context: &Context, origin: &Origin) -> Result<Vec<String>, K
     Ok(kids)
 }
 
-/// Revokes a key in an emergency: whatever it signed is refused at once here, within a second by every instance on the same
-/// database, and by other services when they hear it from the revocation feed. If it was the key that signs, the announced one of its
-/// algorithm signs from this instant, and another one is announced. `false` if there is no such key, or it was revoked before.
+/// Revokes a key in an emergency: whatever it signed is refused at once here, within a second by every
+/// instance on the same database, and by other services when they receive it from the revocation feed. If it
+/// was the key that signs, the announced one of its algorithm signs from this instant, and another one is
+/// announced. `false` if there is no such key, or the key is already revoked.
 ///
 /// # Errors
-/// [`KeysError::Store`].
+/// [`KeysError::Store`] if the database operation failed.
 pub async fn revoke(context: &Context, kid: &str, origin: &Origin) -> Result<bool, KeysError> {
     // The successor first, so that there is a key that signs at every instant.
     look_after(context).await;
@@ -114,11 +117,12 @@ pub async fn revoke(context: &Context, kid: &str, origin: &Origin) -> Result<boo
     Ok(revoked)
 }
 
-/// Revokes every key, without opening any, and makes new ones, which sign at once, unless the keys are only looked at: the secret key
-/// under which they were sealed has leaked, or is lost. How many were revoked.
+/// Revokes every key, without opening any, and creates new ones, which sign at once, unless the keys are only
+/// looked at: the secret key under which they were sealed has leaked, or is lost. Returns how many were
+/// revoked.
 ///
 /// # Errors
-/// [`KeysError::Store`].
+/// [`KeysError::Store`] if the database operation failed.
 pub async fn revoke_all(context: &Context, origin: &Origin) -> Result<u64, KeysError> {
     let effects = context.effects(origin, [Event::SigningKeysRevoked { count: 0 }]);
     let revoked = context.store.revoke_signing_keys(effects.at, effects.clone()).await?;
@@ -131,7 +135,8 @@ pub async fn revoke_all(context: &Context, origin: &Origin) -> Result<u64, KeysE
     Ok(revoked)
 }
 
-/// Maintains the keys as far as it is possible here: a key must be revoked also by who cannot make another.
+/// Maintains the keys as far as possible: an instance that cannot create a key must still be able to revoke
+/// one.
 async fn look_after(context: &Context) {
     match maintain(context).await {
         Ok(()) | Err(KeysError::NoSecretKey) => {}

@@ -1,4 +1,5 @@
-//! The one place where an access token and its refresh token are made: every way to a pair ends here.
+//! The one place where an access token and its refresh token are issued: every flow that issues a token pair
+//! ends here.
 
 use super::obtain_tokens::Resources;
 use super::open_session::new_session;
@@ -21,11 +22,11 @@ pub struct TokenPair {
     pub access: String,
     /// The refresh token, `dwr_…`.
     pub refresh: String,
-    /// How many seconds the access token lives.
+    /// Lifetime of the access token in seconds.
     pub expires_in: i64,
-    /// After how many seconds the refresh token is refused if it is not used.
+    /// Seconds after which an unused refresh token is refused.
     pub refresh_expires_in: i64,
-    /// The session they belong to.
+    /// The session of the tokens.
     pub session: SessionId,
 }
 
@@ -63,13 +64,13 @@ pub(super) fn new_pair_session(
 /// The newest token pair of a stored session.
 ///
 /// # Errors
-/// [`PairError`].
+/// [`PairError`] if the session has no refresh token, or no access token can be signed.
 pub(super) async fn token_pair(context: &Context, session: &Session) -> Result<TokenPair, PairError> {
     let user = context.live.user(session.user).await.map_err(PairError::Store)?.ok_or(PairError::Gone)?;
     let counter = session.refresh_counter.ok_or(PairError::Gone)?;
     let issued_at = issued_at(context, session).await;
     let now = context.now();
-    // One call of the system for both.
+    // One system call for both.
     let random: [u8; 20] = context.random.bytes();
     let (shift, jti) = random.split_at(4);
     let lifetime = jittered(context.settings.access.lifetime, shift.try_into().expect("four bytes"));
@@ -105,8 +106,8 @@ pub(super) async fn token_pair(context: &Context, session: &Session) -> Result<T
     })
 }
 
-/// The second that a token bears which is issued now. Where verifiers were just told that no token of this second counts, although the
-/// session goes on, it is the next one, and the token is handed out no sooner.
+/// The `iat` of a token that is issued now. If verifiers were just notified that no token of this second is
+/// valid, although the session stays open, `iat` is the next second, and the token is not returned earlier.
 async fn issued_at(context: &Context, session: &Session) -> i64 {
     let Some(ended) = context.feed.ended_until(session.user, session.id) else {
         return context.now().as_seconds();
@@ -129,7 +130,8 @@ async fn extra_claims(context: &Context, account: &Account, session: &Session) -
     extra
 }
 
-/// Between 95 and 105 % of a lifetime, in seconds, so that tokens that were issued together do not expire together.
+/// Between 95 and 105 % of a lifetime, in seconds, so that tokens that were issued together do not expire
+/// together.
 fn jittered(lifetime: Duration, random: [u8; 4]) -> i64 {
     let seconds = lifetime.as_secs();
     let spread = seconds / 10;

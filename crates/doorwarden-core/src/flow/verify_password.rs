@@ -1,4 +1,4 @@
-//! Whether what somebody typed is their password.
+//! Verification of a typed password.
 
 use crate::context::Context;
 use crate::error::{FieldError, FieldErrors};
@@ -11,15 +11,15 @@ use crate::user::User;
 pub(super) struct Matched {
     pub(super) password: Password,
     pub(super) needs_rehash: bool,
-    /// It has outer blanks, so the stored one was not trimmed before it was hashed.
+    /// The password has surrounding whitespace, so the stored one was not trimmed before it was hashed.
     pub(super) is_untrimmed: bool,
 }
 
 /// Why a password was not verified.
 pub(super) enum PasswordError {
-    /// It is not the stored one.
+    /// The password is not the stored one.
     Mismatch(LoginFailure),
-    /// It was not compared.
+    /// The password was not compared.
     Pool(PoolError),
 }
 
@@ -29,8 +29,9 @@ impl From<PoolError> for PasswordError {
     }
 }
 
-/// Compares a password with a user's stored one. One with outer blanks is computed twice, with them and without, whoever it is for: an
-/// account whose password may have been trimmed cannot be told from others.
+/// Compares a password with a user's stored one. A password with surrounding whitespace is hashed twice, with
+/// and without it, for every user: an account whose password may have been trimmed cannot be told from
+/// others.
 pub(super) async fn verify_password(
     context: &Context,
     user: &User,
@@ -39,7 +40,7 @@ pub(super) async fn verify_password(
     let stored: &PasswordHash = &user.password;
     let as_typed = context.pool.verify(password, stored).await?;
     if let Some(trimmed) = trimmed(password) {
-        // Django REST framework cut off the outer blanks before it hashed; Django's admin did not.
+        // Django REST framework trimmed passwords before it hashed them; Django's admin did not.
         let verdict = context.pool.verify(&trimmed, stored).await?;
         if let (Verdict::Match { needs_rehash }, true) = (verdict, user.password_trimmed) {
             return Ok(Matched { password: trimmed, needs_rehash, is_untrimmed: false });
@@ -59,7 +60,7 @@ pub(super) async fn verify_password(
     }))
 }
 
-/// Does the work of [`verify_password`] for nobody.
+/// Does the work of [`verify_password`] for an unknown user (dummy hash).
 pub(super) async fn verify_for_nobody(context: &Context, password: &Password) -> Result<(), PoolError> {
     context.pool.verify_dummy(password).await?;
     match trimmed(password) {
@@ -68,7 +69,8 @@ pub(super) async fn verify_for_nobody(context: &Context, password: &Password) ->
     }
 }
 
-/// Lets users confirm with their password what they do; complains about `field` if it is another one.
+/// Checks the password with which a user confirms an operation; complains about `field` if the password is
+/// wrong.
 pub(super) async fn confirm_password(
     context: &Context,
     user: &User,
@@ -84,12 +86,12 @@ pub(super) async fn confirm_password(
     Ok(())
 }
 
-/// The complaint about another password than the user's.
+/// The complaint about a wrong password.
 pub(super) fn incorrect() -> FieldError {
     FieldError::new("password_incorrect", "The password was entered incorrectly. Please enter it again.")
 }
 
-/// What is left of a password without its outer blanks, if it has some.
+/// The trimmed password, if there is whitespace to trim.
 fn trimmed(password: &Password) -> Option<Password> {
     let trimmed = text::python_strip(password.expose());
     (trimmed.len() != password.expose().len()).then(|| Password::new(trimmed))

@@ -16,17 +16,20 @@ impl EmailAddress {
     /// The most characters: those of Django's `EmailField`, and of a path in SMTP (RFC 3696, erratum 1690).
     pub const MAX_CHARS: usize = 254;
 
-    /// The address that a person typed, without outer white space, or all complaints in the order of Django REST
-    /// framework.
+    /// The address that a person typed, without outer white space, or all complaints in the order of Django
+    /// REST framework.
     ///
-    /// The syntax is that of `EmailValidator` of Django 5.2, quoted local parts, literals in brackets and `localhost`
-    /// included, with these exceptions, all for addresses that mail systems deliver in different ways or not at all:
+    /// The syntax is that of `EmailValidator` of Django 5.2, quoted local parts, literals in brackets and
+    /// `localhost` included, with these exceptions, all for addresses that mail systems deliver in different
+    /// ways or not at all:
     ///
-    /// - the part before the `@` is ASCII (Django takes `ı`, `İ`, `ſ` and the Kelvin sign for Latin letters), and its
-    ///   only control character is a tab in quotes;
-    /// - the domain has no invisible or unassigned character, nothing that is mapped to a dot or a blank, and none of
-    ///   `ß`, `ς` and the joiners, on which the two generations of IDNA disagree (its `xn--` form is accepted);
-    /// - a label that begins with `xn--` is the Punycode of something, and what is beyond ASCII fits into DNS as such.
+    /// - the part before the `@` is ASCII (Django takes `ı`, `İ`, `ſ` and the Kelvin sign for Latin letters),
+    ///   and its only control character is a tab in quotes;
+    /// - the domain has no invisible or unassigned character, nothing that is mapped to a dot or a space, and
+    ///   none of `ß`, `ς` and the joiners, on which the two generations of IDNA disagree (its `xn--` form is
+    ///   accepted);
+    /// - a label that begins with `xn--` is the Punycode of something, and what is beyond ASCII fits into DNS
+    ///   as such.
     ///
     /// ```
     /// use doorwarden_core::identity::{EmailAddress, EmailError};
@@ -85,12 +88,13 @@ impl fmt::Display for EmailAddress {
 
 /// The form of an e-mail address in which it is unique and looked up.
 ///
-/// It is without regard to case, in the local part, too: no mail system that people use tells `Jane@` from `jane@`. The
-/// domain is in its ASCII form, so that a name in Unicode and its `xn--` form are one. ASCII addresses are in ASCII
-/// lower case, and an address whose local part is not ASCII never has the key of one whose local part is.
+/// Case is ignored in the local part too: no common mail system distinguishes `Jane@` from `jane@`. The
+/// domain is in its ASCII form, so that a name in Unicode and its `xn--` form are one. ASCII addresses are in
+/// ASCII lower case, and an address whose local part is not ASCII never has the key of one whose local part
+/// is.
 ///
-/// Not folded: tags (`jane+shop@`), dots, quotes around a local part, and spellings of an IPv6 literal. Whoever owns
-/// one of those addresses owns the others.
+/// Not folded: tags (`jane+shop@`), dots, quotes around a local part, and spellings of an IPv6 literal.
+/// Whoever owns one of those addresses owns the others.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct EmailKey(String);
 
@@ -122,13 +126,13 @@ impl EmailKey {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EmailError {
-    /// It is empty or white space.
+    /// The address is empty or whitespace.
     #[error("This field may not be blank.")]
     Blank,
     /// It has more than [`EmailAddress::MAX_CHARS`] characters.
     #[error("Ensure this field has no more than {} characters.", EmailAddress::MAX_CHARS)]
     TooLong,
-    /// It is no e-mail address; an address with a NUL is none, without a complaint of its own.
+    /// The text is not a valid email address; a NUL makes it not valid, without a separate complaint.
     #[error("Enter a valid email address.")]
     Invalid,
 }

@@ -3,13 +3,13 @@
 use unicode_normalization::UnicodeNormalization as _;
 use unicode_properties::{GeneralCategory as Category, UnicodeGeneralCategory as _};
 
-/// Folding may bring out what folds again; two rounds are enough for every character alone, so four leave room for
-/// marks that change places.
+/// Folding may bring out what folds again; two rounds are enough for every character alone, so four leave
+/// room for marks that change places.
 const ROUNDS: usize = 4;
 
-/// Unicode's compatibility and case folding (`toNFKC_Casefold` without its removal of invisible characters), until it
-/// changes nothing more. Letters fold decomposed, because the iota below a Greek vowel becomes a letter of its own, after
-/// all other marks.
+/// Unicode's compatibility and case folding (`toNFKC_Casefold` without its removal of invisible characters),
+/// until it changes nothing more. Letters fold decomposed, because the iota below a Greek vowel becomes a
+/// letter of its own, after all other marks.
 pub(super) fn compatibility_fold(text: &str) -> String {
     let mut folded = text.to_owned();
     for _ in 0..ROUNDS {
@@ -24,8 +24,8 @@ pub(super) fn compatibility_fold(text: &str) -> String {
     folded
 }
 
-/// Full case folding: the lower case of the upper case, as in `ß` to `SS` to `ss`. Only the dotless `ı` has the upper
-/// case of another letter, and stays itself.
+/// Full case folding: the lower case of the upper case, as in `ß` to `SS` to `ss`. Only the dotless `ı` has
+/// the upper case of another letter, and stays itself.
 fn push_case_folded(text: &mut String, c: char) {
     for lower in c.to_lowercase() {
         if lower == 'ı' {
@@ -36,8 +36,8 @@ fn push_case_folded(text: &mut String, c: char) {
     }
 }
 
-/// Lower case letter by letter, which never turns text that is not ASCII into ASCII: the Kelvin sign, the only letter
-/// that would, stays (CVE-2019-19844).
+/// Lower case letter by letter, which never turns text that is not ASCII into ASCII: the Kelvin sign, the
+/// only letter that would, stays (CVE-2019-19844).
 pub(super) fn lower_case(text: &str) -> String {
     let mut lower = String::with_capacity(text.len());
     for c in text.chars() {
@@ -49,8 +49,8 @@ pub(super) fn lower_case(text: &str) -> String {
     lower
 }
 
-/// Whether a reader sees a character, even if only as a gap: no control or format character, nothing that is drawn as
-/// nothing, no private use, and nothing unassigned, whose folding a later Unicode would change.
+/// Whether a reader sees a character, even if only as a gap: no control or format character, nothing that is
+/// drawn as nothing, no private use, and nothing unassigned, whose folding a later Unicode would change.
 pub(super) fn is_visible(c: char) -> bool {
     const BRAILLE_BLANK: char = '\u{2800}';
     !is_default_ignorable(c)
@@ -67,7 +67,8 @@ pub(super) fn is_visible(c: char) -> bool {
         )
 }
 
-/// Unicode's `Default_Ignorable_Code_Point` (DerivedCoreProperties.txt), with the places that are kept free for more of them.
+/// Unicode's `Default_Ignorable_Code_Point` (DerivedCoreProperties.txt), with the places that are kept free
+/// for more of them.
 pub(super) fn is_default_ignorable(c: char) -> bool {
     matches!(c,
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'

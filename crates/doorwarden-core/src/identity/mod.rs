@@ -1,11 +1,11 @@
 //! E-mail addresses and user names: what is accepted, and in which folded form they are unique.
 //!
-//! What a person types goes through [`EmailAddress::check`] or [`Username::check`], which answer with every complaint
-//! at once, in the words and the order of Django REST framework. What a database holds already is taken as it is
-//! (`from_stored`), so that an imported account never becomes unreadable.
+//! What a person types goes through [`EmailAddress::check`] or [`Username::check`], which answer with every
+//! complaint at once, in the words and the order of Django REST framework. What a database holds already is
+//! taken as it is (`from_stored`), so that an imported account never becomes unreadable.
 //!
-//! Each has a key, the form in which it is unique and looked up. Keys of ASCII text are its ASCII lower case, so SQL
-//! written by hand may use `lower()`.
+//! Each has a key, the form in which it is unique and looked up. Keys of ASCII text are its ASCII lower case,
+//! so SQL written by hand may use `lower()`.
 
 mod domain;
 mod email;

@@ -1,4 +1,5 @@
-//! Invisible characters that are a part of spelling: without them a reader sees another word or another picture.
+//! Invisible characters that are a part of spelling: without them a reader sees another word or another
+//! picture.
 
 use super::fold::is_visible;
 use unicode_normalization::char::canonical_combining_class;
@@ -26,7 +27,8 @@ pub(super) fn is_seen(text: &str) -> bool {
     true
 }
 
-/// Whether an invisible character stands where scripts or emoji use it. `base`: the last one before it that is visible.
+/// Whether an invisible character stands where scripts or emoji use it. `base`: the last one before it that
+/// is visible.
 fn is_spelling(before: Option<char>, base: Option<char>, c: char, after: Option<char>) -> bool {
     let Some((before, base)) = before.zip(base) else { return false };
     match c {
@@ -44,7 +46,8 @@ fn is_spelling(before: Option<char>, base: Option<char>, c: char, after: Option<
     }
 }
 
-/// Letters and marks of the scripts that write joiners: from Arabic to the scripts of India and South East Asia.
+/// Letters and marks of the scripts that write joiners: from Arabic to the scripts of India and South East
+/// Asia.
 fn joins(c: char) -> bool {
     let in_script = matches!(c,
         '\u{600}'..='\u{77f}' | '\u{7c0}'..='\u{7ff}' | '\u{840}'..='\u{dff}' | '\u{f00}'..='\u{109f}'

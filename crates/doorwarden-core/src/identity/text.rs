@@ -1,7 +1,7 @@
 //! Text as Python takes it.
 
-/// Cuts off the white space at both ends that Python's `str.strip()` cuts, which Django REST framework calls on every
-/// text field: Unicode's `White_Space`, and also the four ASCII separators U+001C to U+001F.
+/// Cuts off the white space at both ends that Python's `str.strip()` cuts, which Django REST framework calls
+/// on every text field: Unicode's `White_Space`, and also the four ASCII separators U+001C to U+001F.
 ///
 /// ```
 /// use doorwarden_core::text::python_strip;
@@ -13,8 +13,8 @@ pub fn python_strip(text: &str) -> &str {
     text.trim_matches(|c: char| c.is_whitespace() || ('\x1c'..='\x1f').contains(&c))
 }
 
-/// Whether a terminal obeys a character, or it changes the direction in which the text around it is shown (Unicode's
-/// `Bidi_Control`, and the separators of lines and paragraphs).
+/// Whether a terminal obeys a character, or it changes the direction in which the text around it is shown
+/// (Unicode's `Bidi_Control`, and the separators of lines and paragraphs).
 ///
 /// ```
 /// use doorwarden_core::text::is_control;

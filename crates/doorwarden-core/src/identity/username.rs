@@ -11,16 +11,17 @@ use unicode_normalization::UnicodeNormalization as _;
 pub struct Username(String);
 
 impl Username {
-    /// The most characters.
+    /// Maximum number of characters.
     pub const MAX_CHARS: usize = 255;
 
     /// The name that a person typed, without outer white space, or all complaints in the order of Django REST
     /// framework.
     ///
-    /// Every character that a reader sees is accepted, as are blanks within: letters of all scripts, `@`, emoji.
-    /// Joiners (U+200C, U+200D) and variation selectors are accepted where scripts and emoji use them, as in `ප්‍රසාද්`.
-    /// Other control, invisible (zero-width, bidirectional, fillers), private-use and unassigned characters are not,
-    /// because two names that look the same must not be two people; the [key](UsernameKey) has no invisible ones at all.
+    /// Every character that a reader sees is accepted, as is whitespace within: letters of all scripts, `@`,
+    /// emoji. Joiners (U+200C, U+200D) and variation selectors are accepted where scripts and emoji use them,
+    /// as in `ප්‍රසාද්`. Other control, invisible (zero-width, bidirectional, fillers), private-use and
+    /// unassigned characters are not, because two names that look the same must not be two people; the
+    /// [key](UsernameKey) has no invisible ones at all.
     ///
     /// ```
     /// use doorwarden_core::identity::{Username, UsernameError};
@@ -78,8 +79,8 @@ impl fmt::Display for Username {
 }
 
 /// The form of a user name in which it is unique and looked up: compatibility-folded and case-folded, without
-/// invisible characters (Unicode's `toNFKC_Casefold`, with Cherokee in lower case). ASCII names are in ASCII lower
-/// case.
+/// invisible characters (Unicode's `toNFKC_Casefold`, with Cherokee in lower case). ASCII names are in ASCII
+/// lower case.
 ///
 /// Letters of different scripts that look alike, such as Latin and Cyrillic `a`, stay different.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -111,7 +112,7 @@ impl UsernameKey {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UsernameError {
-    /// It is empty or white space.
+    /// The username is empty or whitespace.
     #[error("This field may not be blank.")]
     Blank,
     /// It has more than [`Username::MAX_CHARS`] characters.

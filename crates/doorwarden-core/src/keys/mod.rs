@@ -1,8 +1,8 @@
-//! The keys that sign access tokens: which of them signs, which still verify, and what the world is told of them.
+//! The keys that sign access tokens: which of them signs, which still verify, and what is published of them.
 //!
-//! What a key may do at an instant follows from the stored list alone ([`state`]), so that instances on one database agree
-//! without asking each other. Every instance reads the list again when it changes, also by somebody else's hand.
-//! Private keys rest in the database sealed under the secret key.
+//! What a key may do at an instant follows from the stored list alone ([`state`]), so that instances on one
+//! database agree without communicating. Every instance reads the list again when it changes, whoever changed
+//! it. Private keys are stored in the database, sealed under the secret key.
 
 pub mod rotation;
 pub mod state;
@@ -32,7 +32,7 @@ const LARGE_BYTES: usize = 1024;
 
 /// The keys of access tokens, as this instance knows them.
 pub struct KeyRing {
-    /// `None`: the keys are only looked at.
+    /// `None`: the keys are read-only.
     sealer: Option<Sealer>,
     algorithms: Vec<Algorithm>,
     expect: Expect,
@@ -40,8 +40,8 @@ pub struct KeyRing {
     keep: Duration,
     remembered: usize,
     list: Mutex<List>,
-    /// Held from reading the stored keys until they are taken over, so that nothing older replaces something newer. When the last such
-    /// reading began, in uptime.
+    /// Held from reading the stored keys until they are taken over, so that nothing older replaces something
+    /// newer. When the last such reading began, in uptime.
     reading: tokio::sync::Mutex<Option<Duration>>,
     ring: RwLock<Arc<Ring>>,
     large_token_seen: AtomicBool,
@@ -54,7 +54,7 @@ struct List {
     keys: Vec<SigningKey>,
     /// The private keys of those that can still do something.
     pairs: HashMap<String, Arc<KeyPair>>,
-    /// One that is sealed under a secret key that was not given.
+    /// A key that is sealed under a secret key that was not given.
     sealed: Option<String>,
 }
 
@@ -66,7 +66,7 @@ struct Ring {
     set: KeySet,
     jwks: Bytes,
     revoked: Vec<String>,
-    /// Here, so that nothing verified survives a change of the keys.
+    /// Part of the list, so that no verification result survives a change of the keys.
     verified: VerifiedTokens,
 }
 
@@ -88,38 +88,38 @@ pub enum KeysError {
     /// The private key was sealed under a secret key that was not given.
     #[error("the signing key {kid} does not open with this secret key")]
     Sealed {
-        /// Which.
+        /// The `kid` of the key.
         kid: String,
     },
     /// The row is damaged.
     #[error("the signing key {kid} is damaged: {why}")]
     Damaged {
-        /// Which.
+        /// The `kid` of the key.
         kid: String,
-        /// What is wrong with it.
+        /// The damage.
         why: &'static str,
     },
-    /// The key is weak, or is none.
+    /// The key is weak or not valid.
     #[error("the signing key {kid} cannot be used: {error}")]
     Unusable {
-        /// Which.
+        /// The `kid` of the key.
         kid: String,
-        /// Why.
+        /// The error.
         error: KeyError,
     },
-    /// The keys are only looked at.
+    /// The keys are read-only.
     #[error("no secret key was given, so no signing key can be made")]
     NoSecretKey,
-    /// No key could be made.
+    /// No key could be generated.
     #[error(transparent)]
     Generation(#[from] KeyError),
-    /// The database did not do it.
+    /// The database operation failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 impl KeysError {
-    /// What can be done about it.
+    /// Advice on how to fix the problem.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Sealed { .. } => Some(
@@ -135,13 +135,13 @@ impl KeysError {
 }
 
 impl KeyRing {
-    /// Opens the keys that may still sign or verify, and makes what is missing if none signs. If it `looks_after` them, it makes what is
-    /// missing in any case, and seals those anew that an old secret key opened. Of several instances that do so at once the database
-    /// lets one succeed.
+    /// Opens the keys that may still sign or verify, and creates missing keys if none signs. If it
+    /// `looks_after` them, it creates missing keys in any case, and seals the keys again that an old secret
+    /// key opened. Of several concurrent instances the database lets one succeed.
     ///
     /// # Errors
-    /// [`KeysError`] if any key that may still sign or verify cannot be opened, is weak, or is not what its row says; nothing was
-    /// changed then.
+    /// [`KeysError`] if any key that may still sign or verify cannot be opened, is weak, or is not what its
+    /// row says; nothing was changed then.
     pub async fn open(
         store: &dyn Store,
         sealer: Sealer,
@@ -183,10 +183,10 @@ impl KeyRing {
         ))
     }
 
-    /// Only looks at the keys: opens none, makes none, signs and verifies nothing. It can revoke.
+    /// Reads the keys only: opens and creates none, signs and verifies nothing. It can revoke keys.
     ///
     /// # Errors
-    /// [`KeysError::Store`].
+    /// [`KeysError::Store`] if the database operation failed.
     pub async fn closed(store: &dyn Store, settings: &Settings, now: Timestamp) -> Result<Self, KeysError> {
         let stored = store.signing_keys().await?;
         let list = List { read: stored.clone(), keys: stored, pairs: HashMap::new(), sealed: None };
@@ -214,7 +214,7 @@ impl KeyRing {
     /// Signs an access token.
     ///
     /// # Errors
-    /// [`SignError`].
+    /// [`SignError`] if no key can sign, or the token would be too large.
     pub fn sign(&self, claims: &AccessClaims, now: Timestamp) -> Result<String, SignError> {
         let ring = self.at(now);
         let token = access::sign(ring.signing.as_ref().ok_or(SignError::NoKey)?, claims)?;
@@ -230,16 +230,17 @@ impl KeyRing {
     /// Signs a revocation statement.
     ///
     /// # Errors
-    /// [`SignError::NoKey`].
+    /// [`SignError::NoKey`] if no key can sign.
     pub fn sign_statement(&self, statement: &Statement, now: Timestamp) -> Result<String, SignError> {
         let ring = self.at(now);
         Ok(sign_statement(ring.signing.as_ref().ok_or(SignError::NoKey)?, statement))
     }
 
-    /// The claims of an access token of ours that is valid at `now`. What was verified before is only looked up.
+    /// The claims of an access token of this issuer that is valid at `now`. Tokens that were verified before
+    /// are looked up in a cache.
     ///
     /// # Errors
-    /// [`Refusal`].
+    /// [`Refusal`] if the token is not valid.
     pub fn verify(&self, token: &str, now: Timestamp) -> Result<Arc<AccessClaims>, Refusal> {
         if token.len() > Refusal::MAX_TOKEN_BYTES {
             return Err(Refusal::TooLong);
@@ -291,8 +292,8 @@ impl KeyRing {
         self.keep
     }
 
-    /// The keys that can be used, and all that are stored. Whoever adds a key because of what he sees here must name the last of all as
-    /// its predecessor: then he fails if the list was already longer.
+    /// The keys that can be used, and all that are stored. A caller that adds a key because of this list must
+    /// name the last of all as its predecessor: then the write fails if the list is already longer.
     pub(crate) fn look(&self) -> (Vec<SigningKey>, Vec<SigningKey>) {
         let list = self.list.lock();
         (list.keys.clone(), list.read.clone())
@@ -319,7 +320,7 @@ impl KeyRing {
                 keys.push(key.clone());
                 continue;
             };
-            // What was opened once is known, also if it was sealed anew.
+            // A key that was opened once is known, even if it was sealed again.
             let same = |known: &SigningKey| {
                 (&known.kid, &known.algorithm, &known.public_jwk)
                     == (&key.kid, &key.algorithm, &key.public_jwk)

@@ -1,4 +1,4 @@
-//! The chains of keys: what has to be done about them, and doing it.
+//! Maintenance of the chains of keys: planning and execution.
 
 use super::state::{KeyState, starts, states};
 use super::{KeyRing, KeysError};
@@ -12,13 +12,14 @@ use crate::token::key::{Algorithm, KeyError, KeyPair};
 use crate::token::seal::Sealer;
 use std::time::Duration;
 
-/// How often the keys are looked at until nothing is left to be done: a chain begins with two keys, and one may end for it.
+/// Maximum number of rounds until nothing is left to do: a chain begins with two keys, and one may end for
+/// it.
 pub(crate) const ROUNDS: usize = 4;
-/// When a key signs that waits until somebody rotates by hand: at the end of the year 9999.
+/// When a key signs that waits for a manual rotation: at the end of the year 9999.
 pub const NEVER: Timestamp = Timestamp::from_seconds(253_402_300_799);
 
 impl KeyRing {
-    /// Reads the stored keys, unless that was done by somebody else and is not longer ago than `age`.
+    /// Reads the stored keys, unless another task has read them within `age`.
     pub(crate) async fn read_again(
         &self,
         store: &dyn Store,
@@ -36,10 +37,10 @@ impl KeyRing {
     }
 }
 
-/// Something to do about the keys.
+/// A step of the maintenance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// Make a key.
+    /// Create a key.
     Add { algorithm: Algorithm, signs_from: Timestamp },
     /// Change when a key signs.
     Schedule { key: SigningKey, signs_from: Timestamp, signs_until: Option<Timestamp> },
@@ -47,13 +48,15 @@ pub(crate) enum Step {
     Delete(String),
 }
 
-/// What has to be done at this instant, so that each offered algorithm has a key that signs and an announced one, and the others come to
-/// their end. To be asked again when it is done, until nothing is left.
+/// What has to be done at this instant, so that each offered algorithm has a key that signs and an announced
+/// one, and the others come to their end. Called again after each round, until nothing is left.
 ///
-/// - A chain without a key gets one; it signs at once if nothing else does, else after it was announced long enough.
-/// - A chain with one gets the next, which signs after [`KeySettings::rotate_every`]. If that became shorter, it is brought forward.
-/// - A chain that is not offered ends when the first of the offered ones signs, but not at once: another instance may still offer it, or
-///   offer it already, and then it goes on.
+/// - A chain without a key gets one; it signs at once if nothing else does, else after it was announced long
+///   enough.
+/// - A chain with one gets the next, which signs after [`KeySettings::rotate_every`]. If that became shorter,
+///   it is brought forward.
+/// - A chain that is not offered ends when the first of the offered ones signs, but not at once: another
+///   instance may still offer it, or offer it already, and then it goes on.
 /// - What is over is deleted, but for the last of a chain that is offered, because the next one follows it.
 pub(crate) fn plan(keys: &[SigningKey], settings: &KeySettings, keep: Duration, now: Timestamp) -> Vec<Step> {
     let (states, starts) = (states(keys, now, keep), starts(keys));

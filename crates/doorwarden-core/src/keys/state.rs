@@ -8,15 +8,17 @@ use std::time::Duration;
 /// What a key may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyState {
-    /// It is published, so that verifiers have it when it begins to sign.
+    /// The key is published, so that verifiers have it when it begins to sign.
     Announced,
-    /// It signs, if its algorithm is the first that is offered: the one whose turn came last in the chain of its algorithm.
+    /// The key signs, if its algorithm is the first that is offered: the one whose turn came last in the
+    /// chain of its algorithm.
     Signing,
-    /// It only verifies, until the last token that it signed has expired.
+    /// The key only verifies, until the last token that it signed has expired.
     Verifying,
-    /// It does nothing, and verifiers are told so: it was revoked while a token of its could still be valid.
+    /// The key does nothing, and verifiers are notified: the key was revoked while one of its tokens could
+    /// still be valid.
     Revoked,
-    /// It does nothing any more and may be deleted.
+    /// The key does nothing any more and may be deleted.
     Retired,
 }
 
@@ -38,7 +40,8 @@ impl KeyState {
 }
 
 /// When each key begins to sign, beside `keys`, which are sorted as the store lists them. That is
-/// [`signs_from`](SigningKey::signs_from), or before, when the key in whose place it comes was revoked while it signed.
+/// [`signs_from`](SigningKey::signs_from), or before, when the key in whose place it comes was revoked while
+/// it signed.
 pub(super) fn starts(keys: &[SigningKey]) -> Vec<Timestamp> {
     // Since when the place in each chain is empty.
     let mut empty_since: HashMap<&str, Timestamp> = HashMap::new();
@@ -56,8 +59,8 @@ pub(super) fn starts(keys: &[SigningKey]) -> Vec<Timestamp> {
     starts
 }
 
-/// What each key may do at `now`, beside `keys`, which are sorted as the store lists them. A key verifies for `keep` after it has
-/// ceased to sign.
+/// What each key may do at `now`, beside `keys`, which are sorted as the store lists them. A key verifies for
+/// `keep` after it has ceased to sign.
 ///
 /// If nothing signs because no key's turn has come yet (a clock that is behind), the first one does.
 pub fn states(keys: &[SigningKey], now: Timestamp, keep: Duration) -> Vec<KeyState> {

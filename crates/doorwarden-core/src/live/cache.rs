@@ -12,18 +12,18 @@ const SHARDS: usize = 64;
 /// What one look-up in the store found, shared by all that wait for it.
 type Flight<V> = Arc<OnceCell<Result<V, StoreError>>>;
 
-/// A bounded map in front of the store. Concurrent misses of one key cause one read, and a value that was read before an
-/// invalidation is never kept after it.
+/// A bounded map in front of the store. Concurrent misses of one key cause one read, and a value that was
+/// read before an invalidation is never kept after it.
 ///
-/// Each shard holds two generations: what was looked up lately, and what was before. When the young one is full it
-/// becomes the old one, and the old one is forgotten.
+/// Each shard holds two generations: recent look-ups, and older ones. When the young generation is full it
+/// becomes the old one, and the old one is dropped.
 pub(super) struct Cache<K, V> {
     shards: Box<[Shard<K, V>]>,
     hasher: RandomState,
     generation: usize,
     /// Which values may be kept.
     keep: fn(&V) -> bool,
-    /// Whether changes are being heard. While they are not, nothing is kept.
+    /// Whether the change feed is connected. While it is not, nothing is kept.
     up: AtomicBool,
 }
 
@@ -32,8 +32,8 @@ struct Shard<K, V> {
     flights: Mutex<HashMap<K, Flight<V>>>,
 }
 
-/// The ids come out of verified tokens and out of the database: nobody can choose them so that they collide, which is what a slower
-/// hash would guard against.
+/// The ids come from verified tokens and from the database: a client cannot choose them so that they collide,
+/// which is what a slower hash would guard against.
 struct Generations<K, V> {
     young: HashMap<K, V, RandomState>,
     old: HashMap<K, V, RandomState>,
@@ -70,8 +70,8 @@ impl<K: Hash + Eq + Clone, V: Clone> Cache<K, V> {
         Some(value)
     }
 
-    /// What is kept under this key, or else what `load` finds. Unless what is kept is `fresh`, `load` is asked for this caller alone:
-    /// what others are just reading may be old, too.
+    /// What is kept under this key, or else what `load` finds. Unless the kept value is `fresh`, `load` runs
+    /// for this caller alone: a value that others are just reading may be stale too.
     pub(super) async fn get_or_load(
         &self,
         key: K,
@@ -116,7 +116,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Cache<K, V> {
         }
     }
 
-    /// Forgets a key, and what is just being read under it.
+    /// Removes a key, and what is just being read under it.
     pub(super) fn invalidate(&self, key: &K) {
         let shard = self.shard(key);
         let mut flights = shard.flights.lock();
@@ -126,7 +126,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Cache<K, V> {
         entries.old.remove(key);
     }
 
-    /// Forgets the entries that `gone` says, and everything that is just being read.
+    /// Removes the entries that `gone` selects, and everything that is just being read.
     pub(super) fn remove_where(&self, gone: impl Fn(&V) -> bool) {
         for shard in &self.shards {
             let mut flights = shard.flights.lock();
@@ -137,7 +137,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Cache<K, V> {
         }
     }
 
-    /// Forgets everything.
+    /// Removes everything.
     pub(super) fn clear(&self) {
         for shard in &self.shards {
             let mut flights = shard.flights.lock();

@@ -1,28 +1,29 @@
-//! How long memory may be believed without hearing anything.
+//! How long the cache may be used without news from the change feed.
 
 use crate::store::Look;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
-/// For so long after the beginning of a look at the log of changes, memory answers instead of the database.
+/// For this long after the beginning of a read of the change log, the cache is used instead of the database.
 pub const LEASE: Duration = Duration::from_millis(500);
 
-/// Two clocks that were read one after the other on a busy machine differ by less; a clock that was set, or that went on while the other
-/// stood still, by more. In microseconds.
+/// Two clocks that were read one after the other on a busy machine differ by less; a clock that was set, or
+/// that went on while the other stood still, by more. In microseconds.
 const JUMP: u64 = 1_000_000;
 
-/// A process may be stopped for minutes and not know of it: SIGSTOP, a virtual machine that moves, a laptop's lid. What it has in
-/// memory then is as old, and so it is believed only for a moment after the last look that was answered.
+/// A process may be stopped for minutes and not know of it: SIGSTOP, a virtual machine that moves, a laptop's
+/// lid. Its cache is then equally stale, so the cache is used only for a moment after the last successful
+/// read of the change log.
 #[derive(Debug, Default)]
 pub(super) struct Lease {
     /// In microseconds of uptime; 0 while there is none.
     until: AtomicU64,
-    /// [`Look::ahead`] of the look that renewed it.
+    /// [`Look::ahead`] of the read that renewed it.
     ahead: AtomicI64,
 }
 
 impl Lease {
-    /// Everything before `look` was heard; its answer came at `now`.
+    /// Everything before `look` was received; its result came at `now`.
     pub(super) fn renew(&self, look: Look, now: Look) {
         if is_jump(look.ahead(), now.ahead()) {
             return self.end();
@@ -31,12 +32,12 @@ impl Lease {
         self.until.store(micros(look.uptime() + LEASE), Ordering::SeqCst);
     }
 
-    /// Nothing is believed until the next look.
+    /// The cache is not used until the next read of the change log.
     pub(super) fn end(&self) {
         self.until.store(0, Ordering::SeqCst);
     }
 
-    /// Whether memory may answer.
+    /// Whether the cache may be used.
     pub(super) fn is_fresh(&self, now: Look) -> bool {
         let until = self.until.load(Ordering::SeqCst);
         micros(now.uptime()) < until && !is_jump(self.ahead.load(Ordering::SeqCst), now.ahead())

@@ -1,11 +1,13 @@
-//! The live view: who is active, what they may do, which sessions live. In memory, filled on demand, kept true by the
-//! store's change feed, so that a request needs no database read and a revocation needs no second.
+//! The live cache of users, permissions and sessions. Filled on demand and kept current by the store's change
+//! feed, so that a request needs no database read and a revocation takes effect in less than a second.
 //!
-//! - While the feed lives, what is here is what the database holds, at most 100 ms late, whoever changed it.
-//! - While it does not, nothing is kept and every look-up reads the database.
-//! - A process that was stopped for a while does not know what it has missed: memory answers only within [`LEASE`] of the last look at
-//!   the log of changes.
-//! - What this process itself wrote is visible to it at once: flows call [`LiveView::forget`] after their write.
+//! - While the feed is connected, the cache holds what the database holds, at most 100 ms late, whoever
+//!   changed it.
+//! - While the feed is disconnected, nothing is cached and every look-up reads the database.
+//! - A process that was stopped for a while does not know what it has missed: the cache is used only within
+//!   [`LEASE`] of the last read of the change log.
+//! - What this process itself wrote is visible to it at once: flows call [`LiveView::forget`] after their
+//!   write.
 
 mod cache;
 mod lease;
@@ -27,33 +29,34 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// When the generation of a user enters the next span of so many, his sessions are forgotten: half of what [`Owner`] can tell apart.
+/// When the generation of a user enters the next span of this many, the user's sessions are dropped: half of
+/// what [`Owner`] can tell apart.
 const SPAN: i64 = 1024;
 
-/// Of more unwritten sessions than this it is forgotten when they were used, so that memory stays bounded.
+/// Beyond this many unwritten sessions, times of use are dropped, so that memory stays bounded.
 const MOST_SEEN: usize = 100_000;
 
-/// A user as the live view knows him.
+/// A user in the live cache.
 #[derive(Debug)]
 pub struct LiveUser {
-    /// The user, and what he may do.
+    /// The user, with groups and permissions.
     pub account: Account,
-    /// What a face has made of the account (the answer of `GET /me`), so that it is rendered once a change, not once a request.
+    /// The rendered account (the response of `GET /me`), rendered once per change, not once per request.
     pub rendered: OnceLock<bytes::Bytes>,
 }
 
-/// A session as the live view knows it: 16 bytes, because there are many.
+/// A session in the live cache: 16 bytes, because there are many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LiveSession {
     owner: Owner,
-    /// When it ends by itself, in seconds since 1970; 0 if it has ended or never was.
+    /// When the session expires, in seconds since 1970; 0 if it has ended or never was.
     expires: u32,
-    /// When it was last used, in seconds since 1970, at most [`Session::SEEN_RESOLUTION`] late.
+    /// When the session was last used, in seconds since 1970, at most [`Session::SEEN_RESOLUTION`] late.
     last_seen: u32,
 }
 
-/// A user and a generation of his sessions in eight bytes: 53 bits are the id, and 11 the lower bits of the generation.
-/// [`LiveView::user`] sees to it that no session is remembered for so long that the upper ones matter.
+/// A user and a generation of their sessions in eight bytes: 53 bits are the id, and 11 the lower bits of the
+/// generation. [`LiveView::user`] ensures that no session is cached for so long that the upper ones matter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Owner(u64);
 
@@ -73,7 +76,7 @@ fn kept_seconds(seconds: i64) -> u32 {
 }
 
 impl LiveSession {
-    /// One that does not live.
+    /// A session that is not live.
     const ENDED: Self = Self { owner: Owner(0), expires: 0, last_seen: 0 };
 
     fn of(session: Option<&Session>) -> Self {
@@ -83,12 +86,13 @@ impl LiveSession {
         Self { owner, expires: seconds(session.expires_at), last_seen: seconds(session.last_seen_at) }
     }
 
-    /// Whether it belongs to this user, and counts for him as he is here: no end of all of his sessions came since.
+    /// Whether the session belongs to this user and is valid for the cached state of the user: no end of all
+    /// of their sessions came since.
     pub fn counts_for(&self, user: &User) -> bool {
         Owner::of(user.id, user.sessions_generation) == Some(self.owner)
     }
 
-    /// Whether it lives at `now` (seconds since 1970), and was used within `idle`.
+    /// Whether the session is live at `now` (seconds since 1970), and was used within `idle`.
     pub fn is_live(&self, now: i64, idle: Option<Duration>) -> bool {
         let used = i64::from(self.last_seen);
         now < i64::from(self.expires)
@@ -123,16 +127,16 @@ pub struct Counters {
 /// What the view holds, for metrics.
 #[derive(Debug, Clone, Copy)]
 pub struct LiveStats {
-    /// Users in memory.
+    /// Users in the cache.
     pub users: usize,
-    /// Sessions in memory.
+    /// Sessions in the cache.
     pub sessions: usize,
-    /// Whether changes are being heard.
+    /// Whether the change feed is connected.
     pub connected: bool,
 }
 
 impl LiveView {
-    /// A view of this store, which follows its changes from now on until the store is closed.
+    /// A cache of this store, which follows its changes from now on until the store is closed.
     pub fn start(store: &Arc<dyn Store>, clock: Arc<dyn Clock>, settings: LiveSettings) -> Arc<Self> {
         let view = Self::detached(store, clock, settings);
         store.follow(Arc::clone(&view) as Arc<dyn ChangeSink>);
@@ -154,12 +158,12 @@ impl LiveView {
         })
     }
 
-    /// What is in memory, if it may be believed at `now`; to be asked once a request.
+    /// What is in memory, if it may be used at `now`; called once per request.
     pub fn memory(&self, now: Timestamp) -> Option<Memory<'_>> {
         self.lease.is_fresh(Look::at(self.clock.uptime(), now)).then_some(Memory(self))
     }
 
-    /// The user of this id; `None` if there is none.
+    /// The user with this id; `None` if there is no such user.
     pub async fn user(&self, id: UserId) -> Result<Option<Arc<LiveUser>>, StoreError> {
         let fresh = self.memory(self.clock.now()).is_some();
         self.users
@@ -173,20 +177,20 @@ impl LiveView {
             .await
     }
 
-    /// Notes in which span the generation of a user is, and forgets his sessions if it is a new one.
+    /// Records in which span the generation of a user is, and drops the user's sessions if the span is new.
     fn entered(&self, user: UserId, span: i64) {
         if span > 0 && self.spans.lock().insert(user, span) != Some(span) {
             self.sessions.remove_where(|session| session.owner.0 << 11 == user.0.cast_unsigned() << 11);
         }
     }
 
-    /// The session of this id; one that is not live if there is none.
+    /// The session with this id; a session that is not live if there is no such session.
     pub async fn session(&self, id: SessionId) -> Result<LiveSession, StoreError> {
         let fresh = self.memory(self.clock.now()).is_some();
         self.sessions
             .get_or_load(id, fresh, async {
                 let mut session = LiveSession::of(self.store.session(id).await?.as_ref());
-                // What is still to be written counts.
+                // Buffered writes are included.
                 if let Some(at) = self.seen.lock().get(&id) {
                     session.last_seen = session.last_seen.max(*at);
                 }
@@ -195,7 +199,8 @@ impl LiveView {
             .await
     }
 
-    /// Notes that a session is used at `now` (seconds since 1970). Costs nothing within [`Session::SEEN_RESOLUTION`] of the last time.
+    /// Records that a session is used at `now` (seconds since 1970). Costs nothing within
+    /// [`Session::SEEN_RESOLUTION`] of the last time.
     pub fn saw(&self, id: SessionId, session: LiveSession, now: i64) {
         if now - i64::from(session.last_seen) < Session::SEEN_RESOLUTION {
             return;
@@ -214,13 +219,13 @@ impl LiveView {
         seen.into_iter().map(|(id, at)| (id, Timestamp::from_seconds(at.into()))).collect()
     }
 
-    /// Forgets what a change of this process concerns, without waiting for the feed to tell.
+    /// Forgets what a change of this process concerns, without waiting for the change feed.
     pub fn forget(&self, change: Change) {
         self.changed(change);
     }
 
-    /// Forgets what a write is about to change when the write is over, whatever becomes of it: also if its outcome is unknown, if
-    /// somebody else has made the change already, or if nobody waits for the answer any more.
+    /// Forgets what a write is about to change when the write is over, whatever becomes of it: also if the
+    /// outcome is unknown, if the change was already made elsewhere, or if the caller no longer waits.
     pub fn forgetting(&self, change: Change) -> Forgetting<'_> {
         Forgetting { view: self, change }
     }
@@ -231,7 +236,7 @@ impl LiveView {
         self.reread_session(session);
     }
 
-    /// Forgets a session that may not be as it is here.
+    /// Drops a session whose cached state may be stale.
     pub fn reread_session(&self, session: SessionId) {
         self.sessions.invalidate(&session);
     }
@@ -241,7 +246,7 @@ impl LiveView {
         self.changes.subscribe()
     }
 
-    /// Whether changes are being heard.
+    /// Whether the change feed is connected.
     pub fn is_connected(&self) -> bool {
         self.connected.load(Ordering::SeqCst)
     }
@@ -273,17 +278,17 @@ impl Drop for Forgetting<'_> {
     }
 }
 
-/// What is in memory, while it may be believed.
+/// The contents of the cache, while they may be used.
 #[derive(Debug, Clone, Copy)]
 pub struct Memory<'v>(&'v LiveView);
 
 impl Memory<'_> {
-    /// The user of this id if he is in memory.
+    /// The user with this id if they are in the cache.
     pub fn user(self, id: UserId) -> Option<Arc<LiveUser>> {
         self.0.users.get(&id).flatten()
     }
 
-    /// The session of this id if it is in memory.
+    /// The session with this id if it is in the cache.
     pub fn session(self, id: SessionId) -> Option<LiveSession> {
         self.0.sessions.get(&id)
     }

@@ -4,7 +4,7 @@ use crate::user::UserId;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Something changed that a live view may hold. Written by triggers, so that SQL by hand counts too.
+/// Something changed that a live view may hold. Written by triggers, so that changes by SQL are included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Change {
@@ -16,13 +16,13 @@ pub enum Change {
     Session(SessionId),
     /// The signing keys changed.
     Keys,
-    /// Changes may have been missed: forget everything.
+    /// Changes may have been missed: everything cached must be dropped.
     Everything,
 }
 
 impl Change {
-    /// What a row of the change log says, by its kind and the id that goes with it. [`Everything`](Self::Everything) if the row cannot be
-    /// understood, such as one that a newer program has written.
+    /// Reads a row of the change log from its kind and id. [`Everything`](Self::Everything) if the row cannot
+    /// be understood, such as one that a newer program has written.
     pub fn parse(
         kind: &str,
         user: impl FnOnce() -> Option<UserId>,
@@ -38,33 +38,34 @@ impl Change {
     }
 }
 
-/// Who wants to hear of changes: the live view.
+/// Receives the changes: the live view.
 pub trait ChangeSink: Send + Sync + 'static {
     /// A change was committed.
     fn changed(&self, change: Change);
 
-    /// From now on every committed change will be heard, and all earlier ones have been.
+    /// From now on every committed change is received, and all earlier changes have been.
     fn connected(&self);
 
     /// From now on changes may be missed.
     fn disconnected(&self);
 
-    /// A look at the log of changes begins.
+    /// A read of the change log begins.
     fn look(&self) -> Look {
         Look::begin(&SystemClock)
     }
 
-    /// Everything that was committed before this look began has been told.
+    /// Everything that was committed before this read began has been passed to the sink.
     fn heard(&self, look: Look) {
         let _ = look;
     }
 }
 
-/// A feed that is connected, until this is dropped.
+/// A connected feed; dropping the value disconnects the feed.
 pub struct Connected(Arc<dyn ChangeSink>);
 
 impl Connected {
-    /// Says so to the sink, and when it is dropped, that the feed is disconnected.
+    /// Notifies the sink that the feed is connected and, when the value is dropped, that the feed is
+    /// disconnected.
     pub fn tell(sink: Arc<dyn ChangeSink>) -> Self {
         sink.connected();
         Self(sink)
@@ -83,7 +84,7 @@ impl std::fmt::Debug for Connected {
     }
 }
 
-/// When a look at the log of changes began, by the clock of whoever listens.
+/// When a read of the change log began, by the clock of the receiver.
 #[derive(Debug, Clone, Copy)]
 pub struct Look {
     uptime: Duration,
@@ -91,12 +92,12 @@ pub struct Look {
 }
 
 impl Look {
-    /// A look that begins now.
+    /// A read that begins now.
     pub fn begin(clock: &dyn Clock) -> Self {
         Self::at(clock.uptime(), clock.now())
     }
 
-    /// A look that begins when the two clocks show this.
+    /// A read that begins when the two clocks show these values.
     pub const fn at(uptime: Duration, now: Timestamp) -> Self {
         Self { uptime, now }
     }
@@ -106,8 +107,8 @@ impl Look {
         self.uptime
     }
 
-    /// What the wall clock showed beyond the uptime, in microseconds. It changes when somebody sets the clock, and when both stood
-    /// still and only one was put right.
+    /// What the wall clock showed beyond the uptime, in microseconds. It changes when somebody sets the
+    /// clock, and when both stood still and only one was put right.
     pub fn ahead(self) -> i64 {
         self.now.as_micros().saturating_sub_unsigned(micros(self.uptime))
     }
@@ -120,10 +121,12 @@ fn micros(duration: Duration) -> u64 {
 
 /// Announces committed changes, whoever made them: this process, another one, or SQL by hand.
 pub trait ChangeFeed {
-    /// Follows the changes until the store is closed, and tells `sink`: [`connected`](ChangeSink::connected) when the channel
-    /// lives, [`disconnected`](ChangeSink::disconnected) within half a second when it does not (also when the peer vanishes without
-    /// a word), and after a reconnect everything that was missed before the next `connected`. A change is told within
-    /// 100 ms of its commit while the channel lives. Looks at the log several times within [`LEASE`](crate::live::LEASE), and
-    /// says what was [`heard`](ChangeSink::heard) after each look, also if nothing has changed. Called once.
+    /// Follows the changes until the store is closed, and notifies `sink`:
+    /// [`connected`](ChangeSink::connected) when the connection is up,
+    /// [`disconnected`](ChangeSink::disconnected) within half a second when the connection is lost (also when
+    /// it drops silently), and after a reconnect all missed changes before the next `connected`. While the
+    /// connection is up, a change is passed on within 100 ms of its commit. Reads the log several times
+    /// within [`LEASE`](crate::live::LEASE), and calls [`heard`](ChangeSink::heard) after each read, even if
+    /// nothing has changed. Called once.
     fn follow(&self, sink: Arc<dyn ChangeSink>);
 }

@@ -1,23 +1,24 @@
 use crate::time::Timestamp;
 
-/// What a database says of itself, for whoever looks after it.
+/// What a database reports about itself, for its operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreFacts {
-    /// Its program and version: `PostgreSQL 17.2`, `SQLite 3.51.1`.
+    /// The database program and its version: `PostgreSQL 17.2`, `SQLite 3.51.1`.
     pub version: String,
-    /// What its clock says; `None` if it runs in this process and so has the same clock.
+    /// The time by the database's clock; `None` if the database runs in this process and so has the same
+    /// clock.
     pub now: Option<Timestamp>,
-    /// What decides whether everything that was answered survives a crash.
+    /// The settings that decide whether every acknowledged write survives a crash.
     pub durability: Vec<DurabilitySetting>,
 }
 
 /// A setting of the database on which durability depends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DurabilitySetting {
-    /// Its name in the database: `synchronous_commit`.
+    /// The name in the database: `synchronous_commit`.
     pub name: &'static str,
-    /// Its value there.
+    /// The value in the database.
     pub value: String,
-    /// Whether with this value nothing is lost that was answered.
+    /// Whether no acknowledged write is lost with this value.
     pub safe: bool,
 }

@@ -4,12 +4,12 @@ use crate::permission::{Group, Permission, PermissionName};
 use crate::user::UserId;
 use async_trait::async_trait;
 
-/// Permissions and groups in the store. Whatever changes what a user may do reaches every live view through the change
-/// feed, whoever did it.
+/// Permissions and groups in the store. Every change of permissions reaches every live view through the
+/// change feed, whoever made it.
 #[async_trait]
 pub trait GroupStore {
-    /// Makes sure that these permissions exist with these labels. Others stay. Of `effects` those are written that declare a permission
-    /// that is new or has a new label; how many these are.
+    /// Makes sure that these permissions exist with these labels. Other permissions stay. Of `effects`, those
+    /// are written that declare a permission that is new or has a new label. Returns their number.
     async fn declare_permissions(
         &self,
         permissions: &[Permission],
@@ -19,19 +19,19 @@ pub trait GroupStore {
     /// Every permission, sorted by name.
     async fn permissions(&self) -> Result<Vec<Permission>, StoreError>;
 
-    /// Deletes a permission and every grant of it; `false` if there was none.
+    /// Deletes a permission and every grant of it; `false` if there was no such permission.
     async fn delete_permission(&self, name: &PermissionName, effects: Effects) -> Result<bool, StoreError>;
 
-    /// Creates a group; `false` if there is one of this name.
+    /// Creates a group; `false` if a group of this name exists.
     async fn create_group(&self, name: &str, effects: Effects) -> Result<bool, StoreError>;
 
-    /// Deletes a group with its memberships and grants; `false` if there was none.
+    /// Deletes a group with its memberships and grants; `false` if there was no such group.
     async fn delete_group(&self, name: &str, effects: Effects) -> Result<bool, StoreError>;
 
     /// Every group, sorted by name.
     async fn groups(&self) -> Result<Vec<Group>, StoreError>;
 
-    /// Gives a user a permission; `false` if he has it already.
+    /// Grants a user a permission; `false` if the user already has it.
     async fn grant_to_user(
         &self,
         user: UserId,
@@ -39,7 +39,7 @@ pub trait GroupStore {
         effects: Effects,
     ) -> Result<bool, GrantError>;
 
-    /// Takes a direct permission from a user; `false` if he had none.
+    /// Revokes a direct permission of a user; `false` if the user did not have it.
     async fn revoke_from_user(
         &self,
         user: UserId,
@@ -47,7 +47,7 @@ pub trait GroupStore {
         effects: Effects,
     ) -> Result<bool, GrantError>;
 
-    /// Gives a group a permission; `false` if it has it already.
+    /// Grants a group a permission; `false` if the group already has it.
     async fn grant_to_group(
         &self,
         group: &str,
@@ -55,7 +55,7 @@ pub trait GroupStore {
         effects: Effects,
     ) -> Result<bool, GrantError>;
 
-    /// Takes a permission from a group; `false` if it had none.
+    /// Revokes a permission of a group; `false` if the group did not have it.
     async fn revoke_from_group(
         &self,
         group: &str,
@@ -63,10 +63,10 @@ pub trait GroupStore {
         effects: Effects,
     ) -> Result<bool, GrantError>;
 
-    /// Puts a user into a group; `false` if he is in it.
+    /// Adds a user to a group; `false` if the user is already a member.
     async fn add_to_group(&self, user: UserId, group: &str, effects: Effects) -> Result<bool, GrantError>;
 
-    /// Takes a user out of a group; `false` if he was not in it.
+    /// Removes a user from a group; `false` if the user was not a member.
     async fn remove_from_group(
         &self,
         user: UserId,
@@ -88,10 +88,10 @@ pub enum GrantError {
     /// There is no such group.
     #[error("there is no such group")]
     NoSuchGroup,
-    /// There is no such permission: declare it first.
+    /// There is no such permission. A permission must be declared before it is granted.
     #[error("there is no such permission; declare it first")]
     NoSuchPermission,
-    /// The database did not do it.
+    /// The database operation failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }

@@ -7,9 +7,9 @@ use std::fmt::Write as _;
 /// One step. Its number is its place in the store's list, from 1.
 #[derive(Debug, Clone, Copy)]
 pub struct Migration {
-    /// Its name, which begins with the number: `0001_tables`.
+    /// The name, which begins with the number: `0001_tables`.
     pub name: &'static str,
-    /// What it does.
+    /// The SQL of the step.
     pub sql: &'static str,
 }
 
@@ -25,7 +25,7 @@ macro_rules! migrations {
 }
 
 impl Migration {
-    /// SHA-256 of the text in hexadecimal, whatever line ends a checkout has given it.
+    /// SHA-256 of the text in hexadecimal, independent of the line endings of a checkout.
     pub fn hash(&self) -> String {
         let digest = Sha256::digest(self.sql.replace("\r\n", "\n"));
         digest.iter().fold(String::new(), |mut text, byte| {
@@ -34,7 +34,7 @@ impl Migration {
         })
     }
 
-    /// How many of `known` a database has, if what it has is how `known` begins.
+    /// How many of `known` a database has, if the database's migrations are the first of `known`.
     ///
     /// # Errors
     /// [`MigrateError::Newer`] or [`MigrateError::Changed`] otherwise.
@@ -51,7 +51,7 @@ impl Migration {
         Ok(applied.len())
     }
 
-    /// The names of those that are still to be run.
+    /// The names of the pending migrations.
     pub fn pending(known: &[Self], applied: usize) -> Vec<String> {
         known.iter().skip(applied).map(|migration| migration.name.to_owned()).collect()
     }
@@ -60,9 +60,9 @@ impl Migration {
 /// A step that was run, as `doorwarden_migrations` has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AppliedMigration {
-    /// Its place in the list, from 1.
+    /// The place in the list, from 1.
     pub number: i64,
-    /// Its name.
+    /// The name.
     pub name: String,
     /// [`Migration::hash`] when it was run.
     pub hash: String,

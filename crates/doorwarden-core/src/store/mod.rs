@@ -1,8 +1,8 @@
-//! What a store must do. One method is one atomic use case: it happens whole or not at all, and the database decides
-//! uniqueness, single use and counters, so that no caller has to look before it writes.
+//! What a store must do. One method is one atomic use case: it happens entirely or not at all, and the
+//! database decides uniqueness, single use and counters, so that no caller has to look before it writes.
 //!
-//! `doorwarden-sqlite` and `doorwarden-postgres` implement these traits; every sentence here that says what must hold is
-//! a test in `doorwarden-testkit`, run on both.
+//! `doorwarden-sqlite` and `doorwarden-postgres` implement these traits; every sentence here that says what
+//! must hold is a test in `doorwarden-testkit`, run on both.
 
 mod audit;
 mod changes;
@@ -33,7 +33,7 @@ use crate::time::Timestamp;
 use async_trait::async_trait;
 use std::sync::Arc;
 
-/// The memory of Doorwarden.
+/// The storage of Doorwarden.
 #[async_trait]
 pub trait Store:
     UserStore
@@ -48,29 +48,31 @@ pub trait Store:
     + std::fmt::Debug
     + 'static
 {
-    /// Brings the schema to the version of this program. Does nothing on a database that is there already; several
+    /// Brings the schema to the version of this program. Does nothing if the schema is current; several
     /// instances may call it at once. Refuses a database that a newer program has migrated.
     async fn migrate(&self) -> Result<(), MigrateError>;
 
     /// The names of the migrations that [`migrate`](Self::migrate) would run, oldest first.
     async fn pending_migrations(&self) -> Result<Vec<String>, MigrateError>;
 
-    /// Asks the database for a sign of life, in at most one second.
+    /// Checks that the database responds within one second.
     async fn ping(&self) -> Result<(), StoreError>;
 
-    /// Whether requests can be answered: reads from `users`, `doorwarden_sessions` and `doorwarden_keys`, every column of them that a
-    /// request needs, in at most one second.
+    /// Whether requests can be answered: reads from `users`, `doorwarden_sessions` and `doorwarden_keys`,
+    /// every column of them that a request needs, in at most one second.
     async fn ready(&self) -> Result<(), StoreError>;
 
-    /// Asks the database for its version, its clock, and the settings on which durability depends. Works before the first
-    /// migration, too.
+    /// Asks the database for its version, its clock, and the settings on which durability depends. Also works
+    /// before the first migration.
     async fn facts(&self) -> Result<StoreFacts, StoreError>;
 
-    /// What of the database is damaged, in its own words; empty if nothing is known to be. May take long. A server looks after that itself.
+    /// The known damage of the database, in the database's own words; empty if there is none. May take long.
+    /// A server looks after that itself.
     async fn damage(&self) -> Result<Vec<String>, StoreError>;
 
-    /// After a restore, all at once: revokes every signing key, gives no id to anybody that is not `skipped` above all that were given,
-    /// and unless `keep_sessions` ends every session and every token without one. May take long. Live views forget everything.
+    /// Makes a restored database safe, all at once: revokes every signing key, skips `skipped` ids after the
+    /// highest id, and unless `keep_sessions` ends every session and every token without a session. May take
+    /// long. Live views drop their contents.
     async fn restored(
         &self,
         at: Timestamp,
@@ -79,29 +81,32 @@ pub trait Store:
         effects: Effects,
     ) -> Result<Restored, StoreError>;
 
-    /// Finishes what was begun and closes every connection. Later calls fail with [`StoreError::Unavailable`].
+    /// Finishes running operations and closes every connection. Later calls fail with
+    /// [`StoreError::Unavailable`].
     async fn close(&self);
 
     /// `sqlite` or `postgres`.
     fn kind(&self) -> &'static str;
 }
 
-/// What [`Store::restored`] has done.
+/// The result of [`Store::restored`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Restored {
-    /// How many signing keys were revoked: what they have signed since the copy was made nobody knows.
+    /// How many signing keys were revoked: it is not known what they have signed since the copy was made.
     pub keys: u64,
-    /// How many sessions were ended: some of them had ended before.
+    /// How many sessions were ended; some of them may have ended since the copy was made.
     pub sessions: u64,
 }
 
-/// The database did not do what was asked.
+/// The database operation failed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
-    /// It cannot be reached, is closing, or did not answer in time. What was asked may or may not have happened.
+    /// The database cannot be reached, is closing, or did not respond in time. The operation may or may not
+    /// have taken place.
     #[error("the database is not available: {0}")]
     Unavailable(Arc<str>),
-    /// It refused, or holds something that cannot be read. A fault of ours or of the data, not of the caller.
+    /// The database refused the operation, or a stored value cannot be read: a bug, or damaged data, not an
+    /// error of the caller.
     #[error("the database failed: {0}")]
     Failed(Arc<str>),
 }
@@ -127,25 +132,26 @@ pub enum MigrateError {
         "the database was migrated by a newer version (it has {0}); use that version, or restore a backup"
     )]
     Newer(String),
-    /// A migration that was run is not the one that this program knows under the same number.
+    /// A migration that was run differs from the one that this program has under the same number.
     #[error("migration {0} was changed after it had been run on this database")]
     Changed(String),
-    /// Doorwarden was never here, and something of another program has a name that it needs.
+    /// Doorwarden has not used this database before, and another program's table has a name that Doorwarden
+    /// needs.
     #[error("{0} is in this database already and is not Doorwarden's, which needs a place of its own")]
     Taken(String),
     /// The role may not create tables.
     #[error("the database role {role} may not create tables in the schema {schema}")]
     Forbidden {
-        /// Who asks.
+        /// The role.
         role: String,
-        /// Where the tables belong.
+        /// The schema of the tables.
         schema: String,
     },
-    /// The server lets nobody in by what the URL says (the user, the password, or a database that does not exist), which waiting does
-    /// not change.
+    /// The server refuses the connection because of what the URL says (the user, the password, or a database
+    /// that does not exist), so that retrying does not help.
     #[error("the database refused the connection: {0}")]
     Denied(String),
-    /// The database did not do it.
+    /// The database operation failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }

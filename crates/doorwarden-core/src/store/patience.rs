@@ -1,5 +1,5 @@
-//! How long one request waits for the database, all of its calls together. A limit for each call alone would let a request with three of
-//! them wait three times as long as anybody was promised.
+//! How long one request waits for the database, all of its calls together. A limit for each call alone would
+//! let a request with three of them wait three times as long as anybody was promised.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -11,8 +11,8 @@ tokio::task_local! {
     static LEFT: Cell<Duration>;
 }
 
-/// Does `work`, whose calls to a store share one [`REQUEST_LIMIT`]. Inside of work that is limited already, that limit counts. What `work`
-/// spawns is not limited.
+/// Runs `work`, whose calls to a store share one [`REQUEST_LIMIT`]. Within work that is already limited, the
+/// existing limit applies. Tasks that `work` spawns are not limited.
 pub async fn one_request<T>(work: impl Future<Output = T>) -> T {
     match LEFT.try_with(|_| ()) {
         Ok(()) => work.await,
@@ -20,11 +20,12 @@ pub async fn one_request<T>(work: impl Future<Output = T>) -> T {
     }
 }
 
-/// One call of a store, which is given how long it may take: `limit`, or what is left to the request. What it takes is taken from that.
+/// Runs one call of a store with the time that it may take: `limit`, or what remains of the request's limit.
+/// The elapsed time is subtracted from the request's limit.
 pub async fn call<T, F: Future<Output = T>>(limit: Duration, call: impl FnOnce(Duration) -> F) -> T {
     let began = Instant::now();
     let result = call(LEFT.try_with(Cell::get).map_or(limit, |left| left.min(limit))).await;
-    // Not within a request: nothing to take it from.
+    // Not within a request: there is no limit to subtract from.
     let _ = LEFT.try_with(|left| left.set(left.get().saturating_sub(began.elapsed())));
     result
 }

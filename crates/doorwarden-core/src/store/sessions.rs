@@ -10,18 +10,20 @@ use async_trait::async_trait;
 /// Sessions in the store.
 #[async_trait]
 pub trait SessionStore {
-    /// Opens a session and, for a login, records it, all at once. `None` if the user is gone or inactive, or if the
-    /// password that was verified is no longer the stored one: a login that races with a password change or a
-    /// deactivation opens nothing.
+    /// Opens a session and, for a login, records it, all at once. `None` if the user is gone or inactive, or
+    /// if the password that was verified is no longer the stored one: a login that races with a password
+    /// change or a deactivation opens nothing.
     ///
-    /// Of more sessions than [`OpenSession::most`] at most [`Opened::MOST_ENDED`] end with [`EndReason::Limit`] in the same step,
-    /// those that were not used for the longest time. What has ended or expired does not count. When a session was used is
-    /// [written late](Session::last_seen_at), so one that was used after it was opened counts as used 90 seconds later than is written.
-    /// Each of these ends is an event with the cause of `effects`.
+    /// Of more sessions than [`OpenSession::most`] at most [`Opened::MOST_ENDED`] end with
+    /// [`EndReason::Limit`] in the same step, the least recently used. Ended and expired sessions are not
+    /// counted. The time of last use is [written late](Session::last_seen_at), so a session that was used
+    /// after it was opened is taken as used 90 seconds later than is written. Each of these ends is an event
+    /// with the cause of `effects`.
     async fn open_session(&self, open: OpenSession, effects: Effects) -> Result<Option<Opened>, StoreError>;
 
-    /// Ends with [`EndReason::Limit`] at most `limit` of the sessions that a user has beyond `most`, those that were not used for
-    /// the longest time; which. Looks at 10,000 of the user's sessions at most. Each end is an event with the cause of `effects`.
+    /// Ends with [`EndReason::Limit`] at most `limit` of the sessions that a user has beyond `most`, the
+    /// least recently used; returns these. Looks at 10,000 of the user's sessions at most. Each end is an
+    /// event with the cause of `effects`.
     async fn limit_sessions(
         &self,
         user: UserId,
@@ -31,11 +33,12 @@ pub trait SessionStore {
         effects: Effects,
     ) -> Result<Vec<SessionId>, StoreError>;
 
-    /// The session of this id, ended or not; `None` if there is none. One whose [generation](Session::generation) is not that of
-    /// its user has ended.
+    /// The session with this id, ended or not; `None` if there is no such session. A session whose
+    /// [generation](Session::generation) is not that of its user has ended.
     async fn session(&self, id: SessionId) -> Result<Option<Session>, StoreError>;
 
-    /// The sessions of a user that have neither ended nor expired at `now`, newest first, those behind `after` and at most `limit`.
+    /// The sessions of a user that have neither ended nor expired at `now`, newest first, those behind
+    /// `after` and at most `limit`.
     async fn sessions_of(
         &self,
         user: UserId,
@@ -54,9 +57,10 @@ pub trait SessionStore {
         effects: Effects,
     ) -> Result<bool, StoreError>;
 
-    /// Ends the sessions of a user but `except`, in a time that does not depend on how many there are; how many, of more than 1,000
-    /// only that. `None`, and nothing happens, if `except` is given and does not live at `at`, or the user is gone: of two that end
-    /// the others at once, one goes on. Where there are no others, nothing happens either.
+    /// Ends the sessions of a user except `except`, in constant time; returns how many, or only that there
+    /// were more than 1,000. `None`, and nothing happens, if `except` is given and is not live at `at`, or
+    /// the user is gone: of two sessions that end all others at the same time, one stays open. If there are
+    /// no others, nothing happens either.
     async fn end_sessions_of(
         &self,
         user: UserId,
@@ -66,13 +70,15 @@ pub trait SessionStore {
         effects: Effects,
     ) -> Result<Option<u64>, StoreError>;
 
-    /// Takes a refresh token for what it is, as [`refresh::decide`](crate::refresh::decide) says, and stores what follows, all at once:
-    /// of two with the same token one comes first. Concurrent calls are gathered into few commits. A rotation is no event; a late repeat and
-    /// a reuse are ([`Event::of_decision`](crate::event::Event::of_decision)), with the cause of `effects`.
+    /// Rotates a refresh token as [`refresh::decide`](crate::refresh::decide) says and stores the result, all
+    /// at once: of two calls with the same token one comes first. Concurrent calls are gathered into few
+    /// commits. A rotation is no event; a late repeat and a reuse are
+    /// ([`Event::of_decision`](crate::event::Event::of_decision)), with the cause of `effects`.
     async fn rotate_refresh(&self, shown: Presented, effects: Effects) -> Result<Rotation, StoreError>;
 
-    /// Gives a session a refresh token newer than any that it ever gave ([`refresh::renewed`](crate::refresh::renewed)), within the limits
-    /// that are given; it keeps its own where they are narrower. Returns the session as it then is; `None` if it does not live.
+    /// Gives a session a refresh token newer than any that was ever issued for it
+    /// ([`refresh::renewed`](crate::refresh::renewed)), within the given limits; the session keeps its own
+    /// limits where they are narrower. Returns the updated session; `None` if the session is not live.
     async fn renew_refresh(
         &self,
         id: SessionId,
@@ -80,28 +86,29 @@ pub trait SessionStore {
         effects: Effects,
     ) -> Result<Option<Session>, StoreError>;
 
-    /// What was revoked at `since` or later: what the revocation feed says.
+    /// What was revoked at `since` or later, for the revocation feed.
     async fn revocations(&self, since: Timestamp) -> Result<Revocations, StoreError>;
 
-    /// Writes when sessions were last seen; never moves an instant back, and tells no change feed.
+    /// Writes when sessions were last seen; never moves an instant back, and does not notify the change feed.
     async fn touch_sessions(&self, seen: &[(SessionId, Timestamp)]) -> Result<(), StoreError>;
 
-    /// Writes into the rows of sessions that ended with all others of their user at `before` or earlier that they have, into at most
-    /// `limit`; whether there may be more. Tells no change feed. What says that they ended is deleted when the last of them
-    /// would have expired before `before`.
+    /// Marks the rows of at most `limit` sessions as ended that ended together with all others of their user
+    /// at `before` or earlier; returns whether there may be more. Does not notify the change feed. The record
+    /// of the common end is deleted when the last of the sessions would have expired before `before`.
     async fn settle_ends(&self, before: Timestamp, limit: u32) -> Result<bool, StoreError>;
 
-    /// Deletes at most `limit` sessions that ended or expired before `before`; how many. Never what ended or expired within a day by the
-    /// database's clock: an instance whose own is wrong deletes nobody's session.
+    /// Deletes at most `limit` sessions that ended or expired before `before`; returns how many. Sessions
+    /// that ended or expired within the last day by the database's clock are kept, so that an instance with a
+    /// wrong clock deletes no live session.
     async fn purge_sessions(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError>;
 
-    /// Deletes at most `limit` entries of the change log that are older than `before`, and what is remembered of sessions whose rows were
-    /// deleted; how many of what there was most of. Those of the last five minutes stay: a
-    /// follower that was away for a moment must find what it missed.
+    /// Deletes at most `limit` entries of the change log that are older than `before`, and the records of
+    /// sessions whose rows were deleted; returns the larger of the two numbers. Entries of the last five
+    /// minutes stay: a follower that was disconnected for a moment must find what it missed.
     async fn purge_changes(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError>;
 }
 
-/// A session to be opened, for which everything was proved that its purpose needs.
+/// A session to be opened, for which every required factor was verified.
 #[derive(Debug, Clone)]
 pub struct OpenSession {
     session: Session,
@@ -110,8 +117,8 @@ pub struct OpenSession {
 }
 
 impl OpenSession {
-    /// To open `session`, which becomes authenticated as `completed` says and gets its generation from the store. The user may have `most`
-    /// sessions, this one included; `None`: any number.
+    /// To open `session`, which becomes authenticated as `completed` says and gets its generation from the
+    /// store. The user may have at most `most` sessions including this one; `None`: any number.
     pub fn new(session: Session, completed: Completed, most: Option<u32>) -> Self {
         Self { session: Session { auth: completed.auth(), ..session }, completed, most }
     }
@@ -126,12 +133,12 @@ impl OpenSession {
         self.completed.password()
     }
 
-    /// Whether it is a login, which is recorded with the user.
+    /// Whether the session is opened by a login, which is recorded with the user.
     pub fn is_login(&self) -> bool {
         self.completed.purpose() == Purpose::LogIn
     }
 
-    /// How many sessions the user may have, this one included; `None`: any number.
+    /// Maximum number of sessions of the user, including this one; `None`: any number.
     pub fn most(&self) -> Option<u32> {
         self.most
     }
@@ -140,30 +147,33 @@ impl OpenSession {
 /// A session was opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Opened {
-    /// Its generation.
+    /// The session's generation.
     pub generation: i64,
     /// The sessions that ended because there were more than the user may have.
     pub ended: Vec<SessionId>,
 }
 
 impl Opened {
-    /// How many sessions end at most when one is opened. If there are so many in [`ended`](Self::ended), there may be more to end.
+    /// Maximum number of sessions that end when one is opened. If there are that many in
+    /// [`ended`](Self::ended), there may be more to end.
     pub const MOST_ENDED: u32 = 10;
 }
 
 /// What was revoked in a span of time, each list by instant.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Revocations {
-    /// Sessions that ended before their time, when, and whose they were. Only those that have or had refresh tokens: of others there is
-    /// no access token.
+    /// Sessions that ended before they expired, with the time and the user. Only sessions that have or had
+    /// refresh tokens: others have no access tokens.
     pub sessions: Vec<(SessionId, Timestamp, UserId)>,
-    /// Users whose [`tokens_valid_after`](crate::user::User::tokens_valid_after) was set, and to what: it concerns tokens without a session.
+    /// Users whose [`tokens_valid_after`](crate::user::User::tokens_valid_after) was set, and its value,
+    /// which concerns tokens without a session.
     pub users: Vec<(UserId, Timestamp)>,
-    /// Users of whom more than [`ONE_BY_ONE`](Self::ONE_BY_ONE) sessions ended together: no token of theirs that was issued at or before the
-    /// instant counts, but for those of the session that went on. Their sessions are not in the other list.
+    /// Users of whom more than [`ONE_BY_ONE`](Self::ONE_BY_ONE) sessions ended together: their tokens that
+    /// were issued at or before the instant are not valid, except those of the session that stayed open.
+    /// Their sessions are not in the other list.
     pub all_of: Vec<(UserId, Timestamp, Option<SessionId>)>,
-    /// More was revoked than [`MOST`](Self::MOST) entries: no token at all that was issued at or before this instant counts, and the lists
-    /// have what came later.
+    /// More was revoked than [`MOST`](Self::MOST) entries: no token that was issued at or before this instant
+    /// is valid, and the lists have what was revoked later.
     pub before: Option<Timestamp>,
 }
 
@@ -174,7 +184,8 @@ impl Revocations {
     /// How many entries each list has at most.
     pub const MOST: u32 = 100_000;
 
-    /// From lists that begin with the newest and have at most one entry more than [`MOST`](Self::MOST).
+    /// Builds the value from lists that begin with the newest entry and have at most one entry more than
+    /// [`MOST`](Self::MOST).
     pub fn from_newest(
         mut sessions: Vec<(SessionId, Timestamp, UserId)>,
         mut users: Vec<(UserId, Timestamp)>,
@@ -197,7 +208,7 @@ impl Revocations {
         Self { sessions, users, all_of, before }
     }
 
-    /// Also that nobody knows which sessions there were until `at`.
+    /// Adds that it is not known which sessions there were until `at`.
     #[must_use]
     pub fn and_all_until(mut self, at: Option<Timestamp>) -> Self {
         self.before = self.before.max(at);
@@ -213,18 +224,18 @@ impl Revocations {
 /// The limits of a session that is given a refresh token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Renewal {
-    /// When.
+    /// The time of the operation.
     pub at: Timestamp,
-    /// When the session ends at the latest.
+    /// The latest time at which the session ends.
     pub expires_at: Timestamp,
-    /// The longest that it may be idle, in seconds.
+    /// Maximum idle time of the session, in seconds.
     pub idle_seconds: i64,
-    /// Whom its access tokens are for from now on; `None`: as before.
+    /// The audience of the session's access tokens from now on; `None`: unchanged.
     pub audience: Option<String>,
 }
 
 impl Renewal {
-    /// The session as it is to be stored; `None` if it does not live.
+    /// The session as it is to be stored; `None` if the session is not live.
     pub fn of(&self, session: &Session, has_owner: bool) -> Option<Session> {
         let renewed = refresh::renewed(session, has_owner, self.at)?;
         Some(Session {
@@ -238,16 +249,18 @@ impl Renewal {
     }
 }
 
-/// What became of a refresh token.
+/// The result of a refresh.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Rotation {
-    /// It was the newest; the session with its new counter.
+    /// The token was the newest; the session has the new counter.
     Rotated(Session),
-    /// It was the one before the newest (a lost answer, a second tab); the session as it is now, its counter names the newest.
+    /// The token was the one before the newest (a lost response, a second tab); the session is unchanged, and
+    /// its counter names the newest token.
     Repeated(Session, Repeat),
-    /// Somebody has a copy: the session has ended just now.
+    /// The token was reused, so somebody has a copy: the session has been ended.
     Reused(Session),
-    /// The session has ended, expired, was idle too long, belongs to an inactive user, or never had this counter.
+    /// The session has ended, expired or was idle for too long, belongs to an inactive user, or never had
+    /// this counter.
     Refused,
     /// There is no such session.
     Unknown,

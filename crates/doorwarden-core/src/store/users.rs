@@ -14,24 +14,25 @@ pub trait UserStore {
     /// Creates a user and returns it with its id, which is also that of the user in `effects`.
     ///
     /// # Errors
-    /// [`WriteUserError::EmailTaken`] or [`WriteUserError::UsernameTaken`] if another user has the address or the name in its folded
-    /// form, decided by the database's constraints, so that of many simultaneous calls exactly one succeeds;
-    /// [`WriteUserError::MetadataTooLarge`].
+    /// [`WriteUserError::EmailTaken`] or [`WriteUserError::UsernameTaken`] if another user has the email
+    /// address or username in its folded form, decided by the database's constraints, so that of many
+    /// simultaneous calls exactly one succeeds; [`WriteUserError::MetadataTooLarge`] if the metadata exceeds
+    /// its limit.
     async fn create_user(&self, user: NewUser, effects: Effects) -> Result<User, WriteUserError>;
 
-    /// The user of this id; `None` if there is none.
+    /// The user with this id; `None` if there is no such user.
     async fn user(&self, id: UserId) -> Result<Option<User>, StoreError>;
 
-    /// The user whose address folds to this key; `None` if there is none.
+    /// The user whose email address folds to this key; `None` if there is no such user.
     async fn user_by_email(&self, email: &EmailKey) -> Result<Option<User>, StoreError>;
 
-    /// The user whose name folds to this key; `None` if there is none.
+    /// The user whose username folds to this key; `None` if there is no such user.
     async fn user_by_username(&self, username: &UsernameKey) -> Result<Option<User>, StoreError>;
 
-    /// The user with groups and effective permissions, read in one snapshot; `None` if there is none.
+    /// The user with groups and effective permissions, read in one snapshot; `None` if there is no such user.
     async fn account(&self, id: UserId) -> Result<Option<Account>, StoreError>;
 
-    /// Which of these are taken by a user other than `except`. Good for a message; only a write decides.
+    /// Which of these values a user other than `except` has. Suitable for a message only; the write decides.
     async fn taken(
         &self,
         email: Option<&EmailKey>,
@@ -50,11 +51,12 @@ pub trait UserStore {
     /// How many users there are.
     async fn count_users(&self) -> Result<u64, StoreError>;
 
-    /// How many users have each kind of password hash: the text before the first `$` of the encoded hash (`argon2`,
-    /// `pbkdf2_sha256`, ...), `unsalted_md5` and `unsalted_sha1` for what has no salt, `!` for unusable ones.
+    /// How many users have each kind of password hash: the text before the first `$` of the encoded hash
+    /// (`argon2`, `pbkdf2_sha256`, ...), `unsalted_md5` and `unsalted_sha1` for hashes without a salt, `!`
+    /// for unusable passwords.
     async fn count_users_by_algorithm(&self) -> Result<Vec<(String, u64)>, StoreError>;
 
-    /// Changes a user and returns it as it now is; `None` if there is none.
+    /// Changes a user and returns the updated user; `None` if there is no such user.
     ///
     /// # Errors
     /// As [`create_user`](Self::create_user).
@@ -65,8 +67,9 @@ pub trait UserStore {
         effects: Effects,
     ) -> Result<Option<User>, WriteUserError>;
 
-    /// Stores a new password, ends the user's sessions but `keep_session` with [`EndReason::PasswordChanged`] (or the given reason), and sets
-    /// `tokens_valid_after`, all at once. `false` if the user is gone, or the stored hash is no longer `expected`.
+    /// Stores a new password, ends the user's sessions except `keep_session` with
+    /// [`EndReason::PasswordChanged`] (or the given reason), and sets `tokens_valid_after`, all at once.
+    /// `false` if the user is gone, or the stored hash is no longer `expected`.
     async fn change_password(
         &self,
         id: UserId,
@@ -74,8 +77,8 @@ pub trait UserStore {
         effects: Effects,
     ) -> Result<bool, StoreError>;
 
-    /// Ends all sessions of a user and sets `tokens_valid_after`, in a time that does not depend on how many there are; how many it
-    /// ended, of more than 1,000 only that. `None` if there is no such user.
+    /// Ends all sessions of a user and sets `tokens_valid_after`, in constant time; returns how many were
+    /// ended, or only that there were more than 1,000. `None` if there is no such user.
     async fn sign_out_user(
         &self,
         id: UserId,
@@ -84,19 +87,20 @@ pub trait UserStore {
         effects: Effects,
     ) -> Result<Option<u64>, StoreError>;
 
-    /// Gives users whom SQL by hand has written the keys of [`EmailKey`] and [`UsernameKey`]; how many. Of two with the same key the
-    /// older keeps it, and the younger gets one that nothing folds to, so that no login finds them. Whatever looks for a key or
-    /// writes one does this first.
+    /// Gives users who were written by SQL the keys of [`EmailKey`] and [`UsernameKey`]; returns how many. Of
+    /// two users with the same key the older keeps it, and the younger gets a key that nothing folds to, so
+    /// that no login finds the younger one. Every operation that reads or writes a key does this first.
     async fn resolve_keys(&self) -> Result<u64, StoreError>;
 
-    /// Lets the next [`resolve_keys`](Self::resolve_keys) look at every user whose keys may not be those of the core.
+    /// Lets the next [`resolve_keys`](Self::resolve_keys) check every user whose keys may not be those of the
+    /// core.
     async fn doubt_keys(&self) -> Result<(), StoreError>;
 
-    /// The users whose key belongs to an older one.
+    /// The users whose key belongs to an older user.
     async fn key_collisions(&self) -> Result<Vec<KeyCollision>, StoreError>;
 
-    /// [`sign_out_user`](Self::sign_out_user) for at most `limit` users, by id, those after `after`; `None` if
-    /// there are no more.
+    /// [`sign_out_user`](Self::sign_out_user) for at most `limit` users, by id, those after `after`; `None`
+    /// if there are no more.
     async fn sign_out_users(
         &self,
         after: Option<UserId>,
@@ -106,19 +110,20 @@ pub trait UserStore {
         effects: Effects,
     ) -> Result<Option<SignedOut>, StoreError>;
 
-    /// Deletes a user with groups and permissions and ends the sessions with [`EndReason::UserDeleted`] (a trigger, so that
-    /// SQL by hand does it too); `false` if there was none. The id is never used again.
+    /// Deletes a user with groups and permissions and ends the sessions with [`EndReason::UserDeleted`] (a
+    /// trigger, so that SQL by hand does it too); `false` if there was no such user. The id is never used
+    /// again.
     async fn delete_user(&self, id: UserId, effects: Effects) -> Result<bool, StoreError>;
 }
 
-/// Who was signed out.
+/// The users who were signed out.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SignedOut {
     /// The last user.
     pub last: Option<UserId>,
     /// How many users.
     pub users: u64,
-    /// How many sessions ended; those of a user who has more than 1,000 count as so many.
+    /// How many sessions ended; at most 1,000 are counted for each user.
     pub sessions: u64,
 }
 
@@ -127,33 +132,33 @@ pub struct SignedOut {
 pub struct PasswordChange {
     /// The new encoded hash.
     pub password: PasswordHash,
-    /// Only if this hash is still the stored one.
+    /// The hash that must still be the stored one.
     pub expected: Option<PasswordHash>,
-    /// When.
+    /// The time of the operation.
     pub at: Timestamp,
-    /// The session that goes on.
+    /// The session that stays open.
     pub keep_session: Option<SessionId>,
     /// Why the other sessions end.
     pub reason: EndReason,
 }
 
-/// A user whose address or name is in its folded form that of an older one.
+/// A user whose email address or username, in its folded form, is that of an older user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyCollision {
     /// `email`, and no login finds the user; or `username`.
     pub field: &'static str,
     /// The user.
     pub younger: UserId,
-    /// Who has the key; `None` if nobody has it any more.
+    /// The user who has the key; `None` if no user has it any more.
     pub older: Option<UserId>,
 }
 
-/// Which of the asked values another user has.
+/// Which of the values another user has.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Taken {
-    /// The address.
+    /// The email address.
     pub email: bool,
-    /// The user name.
+    /// The username.
     pub username: bool,
 }
 
@@ -166,28 +171,28 @@ pub struct UserFilter {
     pub is_staff: Option<bool>,
     /// Only superusers, or only others.
     pub is_superuser: Option<bool>,
-    /// Only those who have this permission (`app_label.codename`), directly or through a group, as Django's `with_perm`.
-    /// Active superusers have every permission that exists; inactive users have none.
+    /// Only those who have this permission (`app_label.codename`), directly or through a group, as Django's
+    /// `with_perm`. Active superusers have every permission that exists; inactive users have none.
     pub permission: Option<String>,
     /// Only members of the group of this name.
     pub group: Option<String>,
-    /// Only those whose user name or address begins so, without regard to case (ASCII).
+    /// Only users whose username or email address begins with this text, ignoring ASCII case.
     pub starts_with: Option<String>,
 }
 
 /// A user could not be written.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum WriteUserError {
-    /// Another user has the address.
+    /// Another user has the email address.
     #[error("user with this email already exists.")]
     EmailTaken,
-    /// Another user has the name.
+    /// Another user has the username.
     #[error("user with this username already exists.")]
     UsernameTaken,
     /// `metadata` would take more than [`METADATA_MAX_BYTES`](crate::user::METADATA_MAX_BYTES).
     #[error("metadata may take at most 16 KiB of JSON text")]
     MetadataTooLarge,
-    /// The database did not do it.
+    /// The database operation failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -195,7 +200,7 @@ pub enum WriteUserError {
 /// A user's `metadata` as JSON text.
 ///
 /// # Errors
-/// [`WriteUserError::MetadataTooLarge`].
+/// [`WriteUserError::MetadataTooLarge`] if the text exceeds the limit.
 pub fn metadata_text(metadata: &Map<String, Value>) -> Result<String, WriteUserError> {
     let text = serde_json::to_string(metadata).map_err(StoreError::failed)?;
     if text.len() > METADATA_MAX_BYTES { Err(WriteUserError::MetadataTooLarge) } else { Ok(text) }
@@ -204,7 +209,7 @@ pub fn metadata_text(metadata: &Map<String, Value>) -> Result<String, WriteUserE
 /// A user's `metadata` with the members of `patch` set, and without those that are null there.
 ///
 /// # Errors
-/// [`WriteUserError::MetadataTooLarge`].
+/// [`WriteUserError::MetadataTooLarge`] if the text exceeds the limit.
 pub fn merge_metadata(
     mut members: Map<String, Value>,
     patch: &Map<String, Value>,

@@ -23,7 +23,8 @@ fn syntax_is_that_of_django() {
     let vectors: Value = serde_json::from_str(include_str!("../data/django_email_validator.json")).unwrap();
     let mut seen = 0;
     for case in vectors["cases"].as_array().unwrap() {
-        // Django's validator does not cut blanks and sees what is no text; the form field before it does both.
+        // Django's validator does not cut blanks and sees what is no text; the form field before it does
+        // both.
         let Some(value) = case["value"].as_str().filter(|v| v.trim() == *v) else { continue };
         let is_valid = case["valid"].as_bool().unwrap() && !STRICTER_THAN_DJANGO.contains(&value);
         let too_long = value.chars().count() > EmailAddress::MAX_CHARS;

@@ -15,7 +15,8 @@ fn no_module_uses_one_that_uses_it() {
     for (name, used) in &mut uses {
         used.remove(name);
     }
-    // What uses nothing that is left, or is used by nothing that is left, is taken away, until nothing is left.
+    // What uses nothing that is left, or is used by nothing that is left, is taken away, until nothing is
+    // left.
     while !uses.is_empty() {
         let left = uses.clone();
         let is_used = |name: &String| left.values().any(|used: &BTreeSet<String>| used.contains(name));
@@ -25,7 +26,8 @@ fn no_module_uses_one_that_uses_it() {
     }
 }
 
-/// The modules that a file, or those in a folder, use: `crate::MODULE`, except in documentation, which may point anywhere.
+/// The modules that a file, or those in a folder, use: `crate::MODULE`, except in documentation, which may
+/// point anywhere.
 fn used(path: &Path) -> BTreeSet<String> {
     if path.is_dir() {
         return path

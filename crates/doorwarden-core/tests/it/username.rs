@@ -199,7 +199,8 @@ proptest! {
 
     #[test]
     fn case_makes_no_second_name(raw in any_name()) {
-        // The upper case of the dotless i is that of another letter, and a lone U+0345 goes elsewhere in upper case.
+        // The upper case of the dotless i is that of another letter, and a lone U+0345 goes elsewhere in
+        // upper case.
         let is_plain = |name: &Username| !name.as_str().contains(['ı', '\u{345}']);
         if let Some(name) = Username::check(&raw).ok().filter(is_plain) {
             let decomposed: String = name.as_str().nfd().collect();

@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 const FILES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/tls");
 
-/// A server that speaks PostgreSQL until the connection is encrypted, with a certificate for `localhost`; its port.
+/// A server that speaks PostgreSQL until the connection is encrypted, with a certificate for `localhost`; its
+/// port.
 fn server() -> u16 {
     let certificate = CertificateDer::from_pem_file(format!("{FILES}/localhost.pem")).unwrap();
     let key = PrivateKeyDer::from_pem_file(format!("{FILES}/localhost.key")).unwrap();

@@ -100,7 +100,8 @@ async fn pass(
     loop {
         match from.read(&mut buffer).await {
             Ok(length) if length > 0 => {
-                // What is swallowed while the network is silent stays swallowed: the connection never recovers.
+                // What is swallowed while the network is silent stays swallowed: the connection never
+                // recovers.
                 if *state.borrow() == Network::Silent {
                     let _ = state.wait_for(|state| *state == Network::Cut).await;
                     return;

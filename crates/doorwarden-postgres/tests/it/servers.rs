@@ -98,7 +98,8 @@ async fn when_another_server_is_found_the_feed_follows_it_at_once() {
     ear.until(Heard::Change(Change::User(doorwarden_core::user::UserId(1)))).await;
 }
 
-/// A server that says of itself whether it is a standby, as a proxy over which one is reached after a failover.
+/// A server that says of itself whether it is a standby, as a proxy over which one is reached after a
+/// failover.
 #[tokio::test]
 async fn a_server_that_is_a_standby_is_neither_asked_nor_followed() {
     let Some(database) = database().await else { return };

@@ -1,9 +1,10 @@
-//! Takes over the accounts of another system: what becomes of each row.
+//! Import of another system's accounts: decides what becomes of each row.
 //!
-//! Ids and hashes stay what they are, so that tokens go on working and nobody needs a new password. Rows come in the
-//! order of their ids, twice: a [`Survey`] looks at all of them before anything is written and makes a [`Plan`], which
-//! then turns each row into an account. An account comes with its groups and permissions or not at all, and one that
-//! was imported before is left as it is; so an import that was interrupted goes on where it was when it is run again.
+//! Ids and hashes stay what they are, so that tokens stay valid and no user needs a new password. Rows come
+//! in the order of their ids, twice: a [`Survey`] looks at all of them before anything is written and makes a
+//! [`Plan`], which then turns each row into an account. An account comes with its groups and permissions or
+//! not at all, and one that was imported before is left as it is; so an interrupted import continues where it
+//! stopped when it is run again.
 
 mod plan;
 mod rights;
@@ -24,11 +25,11 @@ use std::fmt;
 pub struct SourceAccount {
     /// The primary key.
     pub id: i64,
-    /// The name; empty if there is none.
+    /// The username; empty if there is none.
     pub username: String,
-    /// The address; empty if there is none.
+    /// The email address; empty if there is none.
     pub email: String,
-    /// The encoded hash, whatever it is.
+    /// The encoded hash, in any format.
     pub password: String,
     /// See [`User::is_active`](crate::user::User::is_active).
     pub is_active: bool,
@@ -36,11 +37,11 @@ pub struct SourceAccount {
     pub is_staff: bool,
     /// See [`User::is_superuser`](crate::user::User::is_superuser).
     pub is_superuser: bool,
-    /// `None` if the table does not know: then it is the moment of the import.
+    /// `None` if the table does not know: the time of the import is used.
     pub date_joined: Option<Timestamp>,
     /// The last login, if there was one.
     pub last_login: Option<Timestamp>,
-    /// What the operator wants to keep besides.
+    /// Other columns that the operator wants to keep.
     pub metadata: Map<String, Value>,
     /// The columns whose value is not of a kind that the column should hold.
     pub unreadable: Vec<&'static str>,
@@ -48,52 +49,53 @@ pub struct SourceAccount {
     pub doubtful: Vec<Doubt>,
 }
 
-/// A flag of which nobody can tell whether it is set.
+/// A flag that is neither true nor false.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Doubt {
     /// `table.column`.
     pub column: String,
-    /// What stands there, or its beginning.
+    /// The stored value, or its beginning.
     pub value: String,
 }
 
-/// What to do about rows that cannot come as they are.
+/// How to handle conflicting rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnConflict {
     /// Import nothing at all.
     Stop,
     /// Leave them out. Of two that differ only in case the lower id stays.
     Skip,
-    /// As [`Skip`](Self::Skip), but an account whose name or address is taken comes with another: `NAME-ID`, and
-    /// `user-ID@duplicate.invalid`, or `user-ID@missing.invalid` if it has none. No mail reaches such an address, and its
-    /// owner logs in with it until he is given a better one.
+    /// As [`Skip`](Self::Skip), but an account whose username or email address is taken is imported with
+    /// another one: `NAME-ID`, and `user-ID@duplicate.invalid`, or `user-ID@missing.invalid` if it has no
+    /// email address. No mail reaches such an address, and the user logs in with it until they are given a
+    /// better one.
     Rename,
 }
 
-/// Why a row cannot come as it is.
+/// Why a row cannot be imported unchanged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
-    /// It has no address, and an account needs one to log in.
+    /// The row has no email address, and an account needs one to log in.
     #[error("it has no e-mail address, which is what people log in with")]
     NoEmail,
-    /// Another account has the address but for case.
+    /// Another account has the same email address, ignoring case.
     #[error("its e-mail address is that of user {0}")]
     EmailTaken(UserId),
-    /// Another account has the name but for case.
+    /// Another account has the same username, ignoring case.
     #[error("its user name is that of user {0}")]
     UsernameTaken(UserId),
     /// Another account has both.
     #[error("its user name is that of user {username}, its e-mail address that of user {email}")]
     BothTaken {
-        /// Who has the name.
+        /// The user who has the username.
         username: UserId,
-        /// Who has the address.
+        /// The user who has the email address.
         email: UserId,
     },
-    /// The id is that of an account that was not imported from here.
+    /// The id is that of an account that was not imported from this source.
     #[error("another account has its id here, and ids cannot change because tokens name them")]
     IdTaken,
-    /// While the import ran somebody else took its id, name or address.
+    /// While the import ran, another account took the row's id, username or email address.
     #[error("its id, user name or e-mail address was taken while the import ran")]
     TakenMeanwhile,
     /// A value is longer than can be stored.
@@ -105,22 +107,23 @@ pub enum Problem {
     /// A value is no text, or not of the kind that the column should hold.
     #[error("{0} cannot be read")]
     Unreadable(&'static str),
-    /// A flag is neither true nor false. Nothing is guessed: it decides who may log in and who may do everything.
+    /// A flag is neither true nor false. Nothing is guessed: it decides who may log in and who may do
+    /// everything.
     #[error("{column} is neither true nor false: {value:?}")]
     Doubtful {
         /// `table.column`.
         column: String,
-        /// What stands there, or its beginning.
+        /// The stored value, or its beginning.
         value: String,
     },
     /// The id is not one that an account can have.
     #[error("its id is not between 1 and {}", UserId::MAX)]
     IdOutOfRange,
-    /// A name or an address has characters that a terminal obeys or that change the direction of what follows.
+    /// A username or email address has control characters or characters that change the direction of text.
     #[error("{0} has control characters, or invisible ones that change the direction of text")]
     Control(&'static str),
-    /// No password can match the stored one: nobody can log in until a new one is given. With the name of its format if it
-    /// has one.
+    /// No password can match the stored hash: the user cannot log in until a new password is set. With the
+    /// name of the hash's format if it has one.
     #[error("its password hash{} cannot be verified; doorwarden changepassword gives it another password", named(*.0))]
     Hash(Option<&'static str>),
     /// Verifying the password would cost more than the ceilings of this installation allow.
@@ -141,7 +144,7 @@ pub enum Problem {
     /// The name of a permission has other characters than letters, digits, `_` and `-` in its two parts.
     #[error("it is not named app_label.codename with letters, digits, _ and - alone")]
     PermissionName,
-    /// A group of this name is there already with other permissions.
+    /// A group of this name already exists with other permissions.
     #[error("a group of this name is here already, and keeps the permissions that it has here")]
     OtherPermissions,
     /// Memberships or grants name a group or permission that does not exist, or is left out.
@@ -149,14 +152,14 @@ pub enum Problem {
     Dangling(u64),
 }
 
-/// What becomes of a row that cannot come as it is.
+/// What becomes of a conflicting row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
-    /// It is left out.
+    /// The row is left out.
     Left,
-    /// It comes under another name or address.
+    /// The row is imported with another username or email address.
     Renamed,
-    /// It comes without the value that is named.
+    /// The row is imported without the named value.
     Came,
 }
 
@@ -170,26 +173,26 @@ impl fmt::Display for Action {
     }
 }
 
-/// One row that cannot come as it is, for the operator.
+/// One conflicting row, for the operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// `user`, `group` or `permission`, or who has what.
+    /// The kind of the row: `user`, `group` or `permission`, or an assignment of one to another.
     pub kind: &'static str,
     /// The row's primary key; 0 if it is about more than one row.
     pub id: i64,
     /// The row's name, and for a user the address.
     pub name: String,
-    /// What is wrong.
+    /// The problem of the row.
     pub problem: Problem,
-    /// What becomes of it.
+    /// What becomes of the row.
     pub action: Action,
-    /// What it will be called instead.
+    /// The new name.
     pub renamed: Option<String>,
 }
 
 impl Finding {
-    /// Whether [`OnConflict::Stop`] stops for it: something would be missing, or different, or somebody would have other
-    /// rights than where they come from.
+    /// Whether [`OnConflict::Stop`] stops for it: something would be missing or different, or a user would
+    /// have other permissions than in the source.
     pub fn stops(&self) -> bool {
         self.action != Action::Came || self.problem == Problem::OtherPermissions
     }

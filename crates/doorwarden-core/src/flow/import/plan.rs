@@ -6,7 +6,7 @@ use crate::time::Timestamp;
 use crate::user::{User, UserId};
 use std::collections::{HashMap, HashSet};
 
-/// What becomes of a row that does not simply come as it is.
+/// What becomes of a conflicting row.
 #[derive(Debug)]
 pub(super) enum Decision {
     Leave,
@@ -25,23 +25,24 @@ pub struct Plan {
     pub(super) privileged: Vec<Privileged>,
 }
 
-/// Somebody who will be staff or a superuser.
+/// A user who will be staff or a superuser.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Privileged {
     /// The id.
     pub id: UserId,
-    /// Name and address where they come from.
+    /// Username and email address in the source.
     pub name: String,
-    /// Has every permission, or else only the administration.
+    /// Whether the user is a superuser, not only staff.
     pub is_superuser: bool,
 }
 
-/// How many ids above the highest row are kept free at most: they may have been those of accounts that were deleted, and
-/// there must be enough left for everybody to come.
+/// How many ids above the highest row are kept free at most: they may have been those of accounts that were
+/// deleted, and enough ids must remain for future accounts.
 const KEPT_FREE: i64 = 1_000_000;
 
 impl Plan {
-    /// The rows that cannot come as they are, by id; first those for which [`OnConflict::Stop`](super::OnConflict::Stop) stops.
+    /// The conflicting rows, by id; first those for which [`OnConflict::Stop`](super::OnConflict::Stop)
+    /// stops.
     pub fn findings(&self) -> &[Finding] {
         &self.findings
     }
@@ -51,17 +52,18 @@ impl Plan {
         self.rows
     }
 
-    /// How many of them are in the target already, from an earlier run.
+    /// How many rows are already in the target, from an earlier run.
     pub fn already_here(&self) -> u64 {
         self.already_here
     }
 
-    /// The last id that must not be given to anybody else, if the source says that it has given those up to `last`.
+    /// The last id that must not be given to anybody else, if the source says that it has given those up to
+    /// `last`.
     pub fn last_id(&self, last: i64) -> UserId {
         UserId(last.clamp(self.highest, self.highest.saturating_add(KEPT_FREE))).min(UserId::MAX)
     }
 
-    /// Notes what the source says of its ids.
+    /// Records what the source says about its ids.
     pub fn compare_ids(&mut self, last: i64) {
         let kept = self.last_id(last);
         if last > kept.0 {
@@ -71,13 +73,13 @@ impl Plan {
         }
     }
 
-    /// Who will be staff or a superuser, by id.
+    /// The users who will be staff or superusers, by id.
     pub fn privileged(&self) -> &[Privileged] {
         &self.privileged
     }
 
-    /// The account that a row becomes; `None` if it is left out or there already. `trimmed`: see
-    /// [`User::password_trimmed`]; `now`: when it joined if the row does not say.
+    /// The account that a row becomes; `None` if the row is left out or already imported. `trimmed`: see
+    /// [`User::password_trimmed`]; `now`: the time of joining if the row has none.
     pub fn account(
         &self,
         row: SourceAccount,

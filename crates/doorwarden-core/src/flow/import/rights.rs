@@ -10,12 +10,12 @@ use std::sync::Arc;
 /// The most characters of a group's name.
 const GROUP_MAX: usize = 150;
 
-/// Groups, permissions and who has them, as another system keeps them: rows under numbers.
+/// Groups, permissions and their assignments, as rows with numeric ids in another system.
 #[derive(Debug, Clone, Default)]
 pub struct SourceRights {
     /// Number and name.
     pub groups: Vec<(i64, String)>,
-    /// Number, `app_label.codename`, and what people read.
+    /// Number, `app_label.codename`, and label.
     pub permissions: Vec<(i64, String, String)>,
     /// Group and permission.
     pub group_permissions: Vec<(i64, i64)>,
@@ -25,7 +25,7 @@ pub struct SourceRights {
     pub user_permissions: Vec<(i64, i64)>,
 }
 
-/// Groups, permissions and who will have them.
+/// Groups, permissions and their assignments.
 #[derive(Debug, Default)]
 pub struct Rights {
     permissions: Vec<Permission>,
@@ -36,7 +36,7 @@ pub struct Rights {
 }
 
 impl Rights {
-    /// Finds what can come and what cannot.
+    /// Finds what can be imported and what cannot.
     pub fn plan(source: SourceRights) -> Self {
         let mut rights = Self::default();
         let mut permission_names: HashMap<i64, Arc<str>> = HashMap::new();
@@ -87,10 +87,10 @@ impl Rights {
         rights
     }
 
-    /// Notes the groups that the target has already, with other permissions.
+    /// Records the groups that the target already has with other permissions.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] if the database operation failed.
     pub async fn compare(&mut self, store: &dyn Store) -> Result<(), StoreError> {
         let here = store.groups().await?;
         let here: HashMap<&str, &Group> = here.iter().map(|group| (group.name.as_str(), group)).collect();
@@ -109,7 +109,7 @@ impl Rights {
         Ok(())
     }
 
-    /// What cannot come as it is.
+    /// The conflicting rows.
     pub fn findings(&self) -> &[Finding] {
         &self.findings
     }
@@ -127,7 +127,7 @@ impl Rights {
     /// Creates what the target does not have.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] if the database operation failed.
     pub async fn write(
         &self,
         writer: &mut dyn ImportWriter,
@@ -154,12 +154,12 @@ impl Rights {
     }
 }
 
-/// Who has what, by user.
+/// Assignments by user.
 #[derive(Debug, Default)]
 struct Grants(Vec<(i64, Arc<str>)>);
 
 impl Grants {
-    /// Also how many rows name something that is not there.
+    /// Also counts the rows that name something that does not exist.
     fn new(rows: Vec<(i64, i64)>, names: &HashMap<i64, Arc<str>>) -> (Self, u64) {
         let all = rows.len();
         let mut grants: Vec<(i64, Arc<str>)> =

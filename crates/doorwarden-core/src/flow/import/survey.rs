@@ -11,26 +11,26 @@ use std::hash::{BuildHasher, RandomState};
 /// How many users of the target are read at a time.
 const PAGE: u32 = 5_000;
 
-/// The most bytes of a name, an address and a hash, as PostgreSQL's table checks them.
+/// Maximum bytes of a username, an email address and a hash, as PostgreSQL's table checks them.
 const TEXT_MAX: usize = 1024;
 const PASSWORD_MAX: usize = 2048;
 
-/// The most bytes of a folded form: what fits into an index of PostgreSQL.
+/// Maximum bytes of a folded form: what fits into an index of PostgreSQL.
 const KEY_MAX: usize = 2500;
 
-/// Looks at every row before anything is written, and finds those that cannot come as they are.
+/// Checks every row before anything is written, and finds the conflicting ones.
 ///
-/// Keys are kept as hashes under a random key of 64 bits: among ten million accounts the chance of a false alarm is one
-/// in a hundred thousand, and it would be gone in the next run.
+/// Keys are kept as hashes under a random key of 64 bits: among ten million accounts the chance of a false
+/// alarm is one in a hundred thousand, and it would not recur in the next run.
 #[derive(Debug)]
 pub struct Survey {
     on_conflict: OnConflict,
     passwords: Hasher,
     hasher: RandomState,
-    /// Who has a key: users of the target, and rows that have been looked at.
+    /// The holder of a key: a user of the target, or a row that has been checked.
     emails: HashMap<u64, i64>,
     usernames: HashMap<u64, i64>,
-    /// The keys of address and name of each user of the target.
+    /// The keys of email address and username of each user of the target.
     here: HashMap<i64, (u64, u64)>,
     decisions: HashMap<i64, Decision>,
     /// Rows to be renamed, which is done when every name is known.
@@ -43,10 +43,10 @@ pub struct Survey {
 }
 
 impl Survey {
-    /// Begins with the users whom the target has already. `passwords` says which hashes can be verified.
+    /// Begins with the users that the target already has. `passwords` says which hashes can be verified.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] if the database operation failed.
     pub async fn of(
         store: &dyn Store,
         on_conflict: OnConflict,
@@ -88,12 +88,13 @@ impl Survey {
         }
     }
 
-    /// How many rows it has looked at.
+    /// How many rows have been checked.
     pub fn rows(&self) -> u64 {
         self.rows
     }
 
-    /// Looks at the next row. Rows come by id, so that of two that cannot both stay the lower id does.
+    /// Checks the next row. Rows are passed in the order of their ids, so that of two conflicting rows the
+    /// one with the lower id stays.
     pub fn look(&mut self, row: &SourceAccount) {
         self.rows += 1;
         if !(1..=UserId::MAX.0).contains(&row.id) {
@@ -135,7 +136,7 @@ impl Survey {
         }
     }
 
-    /// Decides about everything that was left open, when every row has been looked at.
+    /// Decides everything that was left open, when every row has been checked.
     pub fn finish(mut self) -> Plan {
         for (row, problem) in std::mem::take(&mut self.rename) {
             let (email_key, username_key) = self.keys(&row.email, &row.username);
@@ -163,7 +164,7 @@ impl Survey {
         }
     }
 
-    /// Whether a user of the target is the one of this row: imported before, and not changed beyond recognition since.
+    /// Whether a user of the target was imported from this row before, and is still recognizable.
     fn is_same(&self, row: &SourceAccount, here: (u64, u64), keys: (u64, u64)) -> bool {
         if !row.email.is_empty() && here.0 == keys.0 || here.1 == keys.1 {
             return true;
@@ -174,7 +175,7 @@ impl Survey {
         here.1 == renamed || placeholders.contains(&here.0)
     }
 
-    /// Notes what is to be known of a row that comes.
+    /// Records the findings about a row that is imported.
     fn comes(&mut self, row: &SourceAccount) {
         let unreadable = row.unreadable.iter().map(|column| Problem::Unreadable(column));
         for problem in unreadable.chain(self.without_password(row)) {
@@ -186,7 +187,7 @@ impl Survey {
         }
     }
 
-    /// Why no password will match the stored one, if its owner expects one to.
+    /// Why no password will match the stored one, if the user expects one to.
     fn without_password(&self, row: &SourceAccount) -> Option<Problem> {
         let hash = PasswordHash::from_stored(row.password.clone());
         match self.passwords.can_verify(&hash).err()? {
@@ -202,7 +203,7 @@ impl Survey {
         self.decisions.insert(row.id, Decision::Leave);
     }
 
-    /// A name that nobody has.
+    /// A username that no account has.
     fn free_name(&self, row: &SourceAccount) -> String {
         let mut name = numbered(row);
         while self.usernames.contains_key(&self.hasher.hash_one(UsernameKey::of(&name).as_str())) {
@@ -227,7 +228,7 @@ fn named(row: &SourceAccount) -> String {
     format!("{} <{}>", row.username, row.email)
 }
 
-/// What keeps a row from being stored at all.
+/// What prevents a row from being stored.
 fn unfit(row: &SourceAccount) -> Option<Problem> {
     if let Some(Doubt { column, value }) = row.doubtful.first().cloned() {
         return Some(Problem::Doubtful { column, value });
@@ -271,7 +272,7 @@ fn numbered(row: &SourceAccount) -> String {
     format!("{}-{}", row.username, row.id)
 }
 
-/// An address that no mail system delivers to (RFC 2606) and that no other account has.
+/// An email address that no mail system delivers to (RFC 2606) and that no other account has.
 fn placeholder(id: i64, missing: bool) -> String {
     format!("user-{id}@{}.invalid", if missing { "missing" } else { "duplicate" })
 }
