@@ -30,7 +30,8 @@ impl Doorwarden {
         self.auth().router()
     }
 
-    /// The endpoints with the middleware, for a server that serves nothing else. See [`Auth::service`](crate::Auth::service).
+    /// The endpoints with the middleware, for a server that serves nothing else. See
+    /// [`Auth::service`](crate::Auth::service).
     pub fn service(
         &self,
     ) -> impl Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync + use<>
@@ -38,13 +39,14 @@ impl Doorwarden {
         self.auth().service()
     }
 
-    /// The outermost middleware: request ids, security headers, limits, metrics, panic handling, errors as JSON. See
-    /// [`Auth::layer`](crate::Auth::layer).
+    /// The outermost middleware: request ids, security headers, limits, metrics, panic handling, errors as
+    /// JSON. See [`Auth::layer`](crate::Auth::layer).
     pub fn layer(&self) -> MiddlewareLayer {
         self.auth().layer()
     }
 
-    /// Requires a user for the routes that `router` has so far, and for its fallback. See [`Auth::protect`](crate::Auth::protect).
+    /// Requires a user for the routes that `router` has so far, and for its fallback. See
+    /// [`Auth::protect`](crate::Auth::protect).
     pub fn protect<S: Clone + Send + Sync + 'static>(&self, router: Router<S>) -> Router<S> {
         self.auth().protect(router)
     }
@@ -65,8 +67,8 @@ impl Doorwarden {
         self.auth().require_staff()
     }
 
-    /// A layer that requires a permission, as Django's `has_perm` defines it: 401 without a user, 403 for others. See
-    /// [`Auth::require_perm`](crate::Auth::require_perm).
+    /// A layer that requires a permission, as Django's `has_perm` defines it: 401 without a user, 403 for
+    /// others. See [`Auth::require_perm`](crate::Auth::require_perm).
     ///
     /// # Panics
     /// If the name is not `app_label.codename`.
@@ -77,7 +79,8 @@ impl Doorwarden {
     /// The user of the bearer token in these headers. See [`Auth::authenticate`](crate::Auth::authenticate).
     ///
     /// # Errors
-    /// 401 if there is no bearer token, or if the token is refused; 503 if the database would have to be read and does not respond.
+    /// 401 if there is no bearer token, or if the token is refused; 503 if the database would have to be read
+    /// and does not respond.
     pub async fn authenticate(&self, headers: &HeaderMap) -> Result<CurrentUser, ApiError> {
         self.auth().authenticate(headers).await
     }
@@ -93,20 +96,23 @@ impl Doorwarden {
 
 /// # Server-rendered pages
 ///
-/// The session token in a cookie. [The library guide](https://github.com/doorwarden/doorwarden/blob/main/docs/library.md) has a
-/// complete example.
+/// The session token in a cookie. [The library
+/// guide](https://github.com/doorwarden/doorwarden/blob/main/docs/library.md) has a complete example.
 impl Doorwarden {
-    /// A layer that reads the session token from a cookie. See [`Auth::session_cookie`](crate::Auth::session_cookie).
+    /// A layer that reads the session token from a cookie. See
+    /// [`Auth::session_cookie`](crate::Auth::session_cookie).
     pub fn session_cookie(&self) -> SessionCookieLayer {
         self.auth().session_cookie()
     }
 
-    /// A layer that redirects anonymous requests to the login page. See [`Auth::login_required`](crate::Auth::login_required).
+    /// A layer that redirects anonymous requests to the login page. See
+    /// [`Auth::login_required`](crate::Auth::login_required).
     pub fn login_required(&self, login_page: impl Into<Arc<str>>) -> LoginRequiredLayer {
         self.auth().login_required(login_page)
     }
 
-    /// The value of `Set-Cookie` that stores a session token. See [`Auth::set_session_cookie`](crate::Auth::set_session_cookie).
+    /// The value of `Set-Cookie` that stores a session token. See
+    /// [`Auth::set_session_cookie`](crate::Auth::set_session_cookie).
     ///
     /// # Panics
     /// If the text is not a token that this instance issued.
@@ -142,7 +148,8 @@ impl Doorwarden {
         self.auth().openapi()
     }
 
-    /// Ends the streams of the revocation feed. Call it when the server begins to stop, before it waits for open requests.
+    /// Ends the streams of the revocation feed. Call it when the server begins to stop, before it waits for
+    /// open requests.
     pub fn end_streams(&self) {
         self.auth().end_streams();
     }
