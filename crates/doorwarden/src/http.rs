@@ -20,7 +20,8 @@ use tower_service::Service;
 /// use doorwarden::Doorwarden;
 ///
 /// fn app(auth: &Doorwarden) -> Router {
-///     let reports = Router::new().route("/reports", get(async || "sales")).route_layer(auth.require_staff());
+///     let reports = Router::new().route("/reports", get(async || "sales"));
+///     let reports = reports.route_layer(auth.require_staff());
 ///     auth.protect(reports).merge(auth.router()).layer(auth.layer())
 /// }
 /// ```
