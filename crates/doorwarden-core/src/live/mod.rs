@@ -25,7 +25,7 @@ use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -136,10 +136,11 @@ pub struct LiveStats {
 }
 
 impl LiveView {
-    /// A cache of this store, which follows its changes from now on until the store is closed.
+    /// A cache of this store, which follows its changes from now on until the store is closed or the cache
+    /// is dropped.
     pub fn start(store: &Arc<dyn Store>, clock: Arc<dyn Clock>, settings: LiveSettings) -> Arc<Self> {
-        let view = Self::detached(store, clock, settings);
-        store.follow(Arc::clone(&view) as Arc<dyn ChangeSink>);
+        let view = Self::detached(store, Arc::clone(&clock), settings);
+        store.follow(Arc::new(Following { view: Arc::downgrade(&view), clock }));
         view
     }
 
@@ -291,6 +292,43 @@ impl Memory<'_> {
     /// The session with this id if it is in the cache.
     pub fn session(self, id: SessionId) -> Option<LiveSession> {
         self.0.sessions.get(&id)
+    }
+}
+
+/// What the store's feed notifies. The view keeps the store; if the feed kept the view, a store that nobody
+/// uses any more would never be closed.
+struct Following {
+    view: Weak<LiveView>,
+    clock: Arc<dyn Clock>,
+}
+
+impl ChangeSink for Following {
+    fn changed(&self, change: Change) {
+        self.tell(|view| view.changed(change));
+    }
+
+    fn connected(&self) {
+        self.tell(LiveView::connected);
+    }
+
+    fn disconnected(&self) {
+        self.tell(LiveView::disconnected);
+    }
+
+    fn look(&self) -> Look {
+        Look::begin(self.clock.as_ref())
+    }
+
+    fn heard(&self, look: Look) {
+        self.tell(|view| view.heard(look));
+    }
+}
+
+impl Following {
+    fn tell(&self, what: impl FnOnce(&LiveView)) {
+        if let Some(view) = self.view.upgrade() {
+            what(&view);
+        }
     }
 }
 

@@ -81,6 +81,19 @@ impl Database {
         Some(Self { url, sql, _guard: Box::new(database) })
     }
 
+    /// Whether this process has a file of the database open, or the server a connection besides the one that asks.
+    pub(crate) async fn is_open(&self) -> bool {
+        let Some(path) = self.url.strip_prefix("sqlite://") else {
+            let others = "pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
+            let refuse =
+                format!("DO $$ BEGIN IF EXISTS (SELECT FROM {others}) THEN RAISE 'open'; END IF; END $$");
+            return self.sql.execute(&refuse).await.is_err();
+        };
+        let files = std::fs::read_dir("/proc/self/fd").unwrap();
+        let mut files = files.filter_map(|file| std::fs::read_link(file.ok()?.path()).ok());
+        files.any(|file| file.to_string_lossy().starts_with(path))
+    }
+
     /// An application with the endpoints alone.
     pub(crate) async fn app(&self) -> App {
         self.app_with(|builder| builder).await

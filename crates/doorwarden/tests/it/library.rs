@@ -16,6 +16,8 @@ use http::header::{ACCEPT, ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, CONTENT
 use http::{HeaderValue, Method, Request, StatusCode, Uri};
 use serde_json::json;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tokio::time::sleep;
 use tower::ServiceExt;
 
 on_both! {
@@ -31,6 +33,7 @@ on_both! {
     the_page_finds_its_way_without_a_slash_at_the_beginning
     the_service_answers_as_the_router_in_the_layer_does
     the_service_serves_other_origins_as_the_router_does
+    a_dropped_handle_closes_its_database
 }
 
 fn blog(auth: &Doorwarden) -> Router {
@@ -432,5 +435,18 @@ async fn the_service_serves_other_origins_as_the_router_does(database: Database)
         })
         .await;
         assert_eq!(answer.header("access-control-allow-origin"), "https://app.example.com", "{answer:?}");
+    }
+}
+
+async fn a_dropped_handle_closes_its_database(database: Database) {
+    let app = database.app().await;
+    let token = app.register("jane").await;
+    assert_eq!(app.get("/me", &token).await.status, 200);
+    assert!(database.is_open().await);
+    drop(app);
+    let limit = Instant::now() + Duration::from_secs(5);
+    while database.is_open().await {
+        assert!(Instant::now() < limit, "the database is still open");
+        sleep(Duration::from_millis(10)).await;
     }
 }
