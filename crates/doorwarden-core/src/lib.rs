@@ -19,6 +19,7 @@ pub mod hook;
 pub mod identity;
 pub mod keys;
 pub mod live;
+pub mod mail;
 pub mod permission;
 pub mod random;
 pub mod refresh;

@@ -100,6 +100,13 @@ impl serde::Serialize for Timestamp {
     }
 }
 
+impl<'de> serde::Deserialize<'de> for Timestamp {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 /// Tells what time it is. A parameter everywhere, so that tests of expiry take no time.
 pub trait Clock: Send + Sync + fmt::Debug + 'static {
     /// The present instant.

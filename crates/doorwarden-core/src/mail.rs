@@ -1,0 +1,248 @@
+//! Mails to users: what they say, and the trait of whoever delivers them. A mail is queued in the transaction
+//! that causes it, and delivered in the background.
+
+use crate::time::Timestamp;
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use uuid::Uuid;
+
+/// The id of a mail: a UUID of version 7. It is also the left part of its `Message-ID`, so that a mail that is
+/// sent twice can be recognized.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct MailId(pub Uuid);
+
+impl MailId {
+    /// An id of this instant.
+    pub fn new(now: Timestamp, random: [u8; 10]) -> Self {
+        Self(crate::session::SessionId::new(now, random).0)
+    }
+}
+
+impl fmt::Display for MailId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.hyphenated().fmt(f)
+    }
+}
+
+/// What a mail is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum MailKind {
+    /// To confirm an email address.
+    VerifyEmail,
+    /// Somebody registered with an email address that has an account.
+    AccountExists,
+    /// To choose a new password.
+    ResetPassword,
+    /// To log in.
+    LogIn,
+    /// An invitation.
+    Invitation,
+    /// To the new address: confirm the change.
+    EmailChange,
+    /// To the old address: a change was requested.
+    EmailChangeRequested,
+    /// To the old address: it was changed, and how to revert the change.
+    EmailChanged,
+    /// The password was changed.
+    PasswordChanged,
+    /// The account will be deleted, and how to keep it.
+    DeletionPlanned,
+    /// The account was deleted.
+    AccountDeleted,
+    /// To confirm that it is the user who asks.
+    Reauthenticate,
+    /// A test by an operator.
+    Test,
+}
+
+impl MailKind {
+    /// Every kind.
+    pub const ALL: [Self; 13] = [
+        Self::VerifyEmail,
+        Self::AccountExists,
+        Self::ResetPassword,
+        Self::LogIn,
+        Self::Invitation,
+        Self::EmailChange,
+        Self::EmailChangeRequested,
+        Self::EmailChanged,
+        Self::PasswordChanged,
+        Self::DeletionPlanned,
+        Self::AccountDeleted,
+        Self::Reauthenticate,
+        Self::Test,
+    ];
+
+    /// The stored word, which is also the name of the mail's template.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::VerifyEmail => "verify_email",
+            Self::AccountExists => "account_exists",
+            Self::ResetPassword => "reset_password",
+            Self::LogIn => "log_in",
+            Self::Invitation => "invitation",
+            Self::EmailChange => "email_change",
+            Self::EmailChangeRequested => "email_change_requested",
+            Self::EmailChanged => "email_changed",
+            Self::PasswordChanged => "password_changed",
+            Self::DeletionPlanned => "deletion_planned",
+            Self::AccountDeleted => "account_deleted",
+            Self::Reauthenticate => "reauthenticate",
+            Self::Test => "test",
+        }
+    }
+
+    /// The kind that is stored as this word, if it is one.
+    pub fn from_stored(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
+}
+
+/// A language in which mails and pages are written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Locale {
+    /// English.
+    #[default]
+    #[serde(rename = "en")]
+    English,
+    /// German.
+    #[serde(rename = "de")]
+    German,
+}
+
+impl Locale {
+    /// Every language.
+    pub const ALL: [Self; 2] = [Self::English, Self::German];
+
+    /// The tag of BCP 47.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::English => "en",
+            Self::German => "de",
+        }
+    }
+
+    /// The language of a tag (`de`, `de-AT`, `DE_ch`), if it is one of these.
+    pub fn of_tag(tag: &str) -> Option<Self> {
+        let primary = tag.trim().split(['-', '_']).next()?;
+        Self::ALL.into_iter().find(|locale| locale.as_str().eq_ignore_ascii_case(primary))
+    }
+
+    /// The language that a client prefers, by its `Accept-Language` (RFC 9110, section 12.5.4); `None` if it
+    /// names none of these.
+    ///
+    /// ```
+    /// use doorwarden_core::mail::Locale;
+    /// assert_eq!(Locale::accepted("fr, en;q=0.3, de-CH;q=0.7"), Some(Locale::German));
+    /// assert_eq!(Locale::accepted("fr, de;q=0"), None);
+    /// ```
+    pub fn accepted(header: &str) -> Option<Self> {
+        let mut best = None;
+        for range in header.split(',').take(32) {
+            let (tag, parameters) = range.split_once(';').unwrap_or((range, ""));
+            let weight = parameters.split(';').find_map(|p| p.trim().strip_prefix("q=")?.parse::<f32>().ok());
+            let weight = weight.unwrap_or(1.0);
+            let locale = Self::of_tag(tag).filter(|_| weight > 0.0);
+            if let Some(locale) = locale
+                && best.is_none_or(|(_, before)| weight > before)
+            {
+                best = Some((locale, weight));
+            }
+        }
+        best.map(|(locale, _)| locale)
+    }
+}
+
+impl fmt::Display for Locale {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What a mail says beside its fixed text. Sealed while the mail is queued, because a link logs in.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct MailContent {
+    /// The link of the button.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
+    /// The code to type, as it is shown: `WDJB-MJHT`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// Until when link and code can be used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+    /// The username of the account.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// Another email address that the mail names: the new one of a change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub other_email: Option<String>,
+    /// When it happened.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<Timestamp>,
+    /// From which address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// With which browser or program, as shown to people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
+}
+
+impl fmt::Debug for MailContent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MailContent(..)")
+    }
+}
+
+/// A mail to be delivered.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Mail {
+    /// The id.
+    pub id: MailId,
+    /// What it is about.
+    pub kind: MailKind,
+    /// The only recipient.
+    pub to: String,
+    /// The language.
+    pub locale: Locale,
+    /// What it says.
+    pub content: MailContent,
+    /// When it was queued: its `Date`.
+    pub created_at: Timestamp,
+}
+
+impl Mail {
+    /// A mail to this address.
+    pub fn new(id: MailId, kind: MailKind, to: impl Into<String>, locale: Locale, at: Timestamp) -> Self {
+        Self { id, kind, to: to.into(), locale, content: MailContent::default(), created_at: at }
+    }
+}
+
+/// Delivers mails. `doorwarden-mail` implements the trait with templates and SMTP.
+#[async_trait]
+pub trait Mailer: fmt::Debug + Send + Sync + 'static {
+    /// Writes the mail and hands it over. Called again with the same mail after a temporary error, and, after a
+    /// crash in between, after it was delivered: then the `Message-ID` must be the same.
+    ///
+    /// # Errors
+    /// [`SendError`], which says whether a later attempt may succeed. The text is shown to operators, and must
+    /// not contain what the mail says.
+    async fn send(&self, mail: &Mail) -> Result<(), SendError>;
+}
+
+/// A mail was not delivered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// A later attempt may succeed: the server cannot be reached, or answers 4xx.
+    #[error("{0}")]
+    Temporary(String),
+    /// No attempt will succeed: the server refuses the recipient or the mail, or the mail cannot be written.
+    #[error("{0}")]
+    Permanent(String),
+}
