@@ -52,13 +52,16 @@ use std::sync::Arc;
 /// # Defaults
 ///
 /// - Database: `sqlite://doorwarden.db`, created and migrated by [`build`](Self::build).
-/// - Secret key: a file beside the SQLite database, created if it is missing. PostgreSQL needs [`secret_key`](Self::secret_key).
+/// - Secret key: a file beside the SQLite database, created if it is missing. PostgreSQL needs
+///   [`secret_key`](Self::secret_key).
 /// - Sessions: 60 days, at most 100 for each user ([`SessionSettings`]).
-/// - Token pairs: access tokens of 5 minutes, signed with ES256; refresh tokens that are refused after 14 days without use, in
-///   sessions of 30 days ([`AccessSettings`], [`KeySettings`](crate::KeySettings)).
-/// - Passwords: Argon2id with 19,456 KiB and two passes ([`HashSettings`]); at least 8 characters, and Django's other validators
-///   ([`PasswordPolicy`](crate::PasswordPolicy)); one hashing thread for each core ([`PoolSettings`]).
-/// - HTTP: every endpoint at its [default path](Endpoint::default_path), no CORS, no trusted proxies ([`HttpSettings`]).
+/// - Token pairs: access tokens of 5 minutes, signed with ES256; refresh tokens that are refused after 14
+///   days without use, in sessions of 30 days ([`AccessSettings`], [`KeySettings`](crate::KeySettings)).
+/// - Passwords: Argon2id with 19,456 KiB and two passes ([`HashSettings`]); at least 8 characters, and
+///   Django's other validators ([`PasswordPolicy`](crate::PasswordPolicy)); one hashing thread for each core
+///   ([`PoolSettings`]).
+/// - HTTP: every endpoint at its [default path](Endpoint::default_path), no CORS, no trusted proxies
+///   ([`HttpSettings`]).
 #[derive(Debug)]
 pub struct Builder {
     database_url: String,
@@ -106,24 +109,24 @@ impl Default for Builder {
 
 /// # Database
 impl Builder {
-    /// The database: `sqlite://PATH`, which is created if it is missing, or `postgres://USER:PASSWORD@HOST/DATABASE`; see
-    /// [`DatabaseUrl`]. By default `sqlite://doorwarden.db`.
+    /// The database: `sqlite://PATH`, which is created if it is missing, or
+    /// `postgres://USER:PASSWORD@HOST/DATABASE`; see [`DatabaseUrl`]. By default `sqlite://doorwarden.db`.
     #[must_use]
     pub fn database_url(mut self, url: impl Into<String>) -> Self {
         self.database_url = url.into();
         self
     }
 
-    /// Whether [`build`](Self::build) migrates the schema. By default it does; otherwise a database that is not up to date is
-    /// [`BuildError::Pending`].
+    /// Whether [`build`](Self::build) applies pending migrations; by default `true`. If `false`, pending
+    /// migrations are [`BuildError::Pending`].
     #[must_use]
     pub fn migrate(mut self, migrate: bool) -> Self {
         self.migrate = migrate;
         self
     }
 
-    /// The database alone, without migrations and background tasks, for programs that administer it. An SQLite file is created if
-    /// it is missing.
+    /// The database alone, without migrations and background tasks, for programs that administer it. An
+    /// SQLite file is created if it is missing.
     ///
     /// # Errors
     /// The URL is not valid, or the database cannot be opened.
@@ -134,16 +137,17 @@ impl Builder {
 
 /// # Secret key
 impl Builder {
-    /// The secret key, at least 32 bytes. HS256 uses it as it is, so that it can be Django's `SECRET_KEY`; everything else
-    /// derives a key of its own from it. With SQLite it is created beside the database if it is not given; PostgreSQL needs one.
+    /// The secret key, at least 32 bytes. HS256 uses it as it is, so that it can be Django's `SECRET_KEY`;
+    /// everything else derives a key of its own from it. With SQLite it is created beside the database if it
+    /// is not given; PostgreSQL needs one.
     #[must_use]
     pub fn secret_key(mut self, key: impl Into<String>) -> Self {
         self.secret_key = Some(key.into());
         self
     }
 
-    /// Previous secret keys whose tokens are still accepted: Django's `SECRET_KEY_FALLBACKS`. They also open signing keys that were
-    /// sealed under them, which are then sealed again under the secret key.
+    /// Previous secret keys whose tokens are still accepted: Django's `SECRET_KEY_FALLBACKS`. They also open
+    /// signing keys that were sealed under them, which are then sealed again under the secret key.
     #[must_use]
     pub fn old_secret_keys(mut self, keys: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.old_secret_keys = keys.into_iter().map(|key| (key.into(), OldSecretKey::Everything)).collect();
@@ -157,8 +161,9 @@ impl Builder {
         self
     }
 
-    /// For programs that neither issue nor verify tokens, such as one that lists users: no secret key is needed, read or created,
-    /// and the signing keys are only read. A token that is issued nevertheless is accepted nowhere.
+    /// For programs that neither issue nor verify tokens, such as one that lists users: no secret key is
+    /// needed, read or created, and the signing keys are only read. A token that is issued nevertheless is
+    /// accepted nowhere.
     #[must_use]
     pub fn without_keys(mut self) -> Self {
         self.without_keys = true;
@@ -182,14 +187,15 @@ impl Builder {
         self
     }
 
-    /// Declares a permission (`app_label.codename`) with a label for people. [`build`](Self::build) writes it to the database.
+    /// Declares a permission (`app_label.codename`) with a label for people. [`build`](Self::build) writes it
+    /// to the database.
     #[must_use]
     pub fn permission(mut self, name: impl Into<String>, label: impl Into<String>) -> Self {
         self.permissions.push((name.into(), label.into()));
         self
     }
 
-    /// Adds hooks of the application. Several run in the order in which they were added.
+    /// Adds hooks of the application. They run in the order in which they were added.
     #[must_use]
     pub fn hook(mut self, hook: impl Hooks) -> Self {
         self.hooks.push(Arc::new(hook));
@@ -230,7 +236,8 @@ impl Builder {
         self
     }
 
-    /// Moves an endpoint to a path, such as `/api/login`. [`build`](Self::build) refuses a path that cannot be served.
+    /// Moves an endpoint to a path, such as `/api/login`. [`build`](Self::build) refuses a path that cannot
+    /// be served.
     #[must_use]
     pub fn endpoint_at(mut self, endpoint: Endpoint, path: impl Into<String>) -> Self {
         self.http.endpoints.insert(endpoint, Some(path.into()));
@@ -254,16 +261,17 @@ impl Builder {
 
 /// # Environment
 impl Builder {
-    /// Whether background tasks run: the change feed, without which every lookup reads the database; the janitor; the rotation of
-    /// signing keys. By default they do. Disable them for programs that do one thing and end.
+    /// Whether background tasks run; by default `true`. They follow the change feed, without which every
+    /// lookup reads the database, delete expired rows, and rotate signing keys. Disable them in programs that
+    /// do one thing and exit.
     #[must_use]
     pub fn background(mut self, background: bool) -> Self {
         self.background = background;
         self
     }
 
-    /// The actor to whom the audit log attributes changes that the program itself makes. By default [`Actor::Application`]. See
-    /// [`Doorwarden::acting_as`].
+    /// The actor to whom the audit log attributes changes that the program itself makes. By default
+    /// [`Actor::Application`]. See [`Doorwarden::acting_as`].
     #[must_use]
     pub fn acting_as(mut self, origin: impl Into<Origin>) -> Self {
         self.origin = origin.into();
@@ -287,10 +295,12 @@ impl Builder {
 
 /// # Build
 impl Builder {
-    /// Opens the database, creates the first signing key if there is none, and starts the hashing pool and the background tasks.
+    /// Opens the database, creates the first signing key if there is none, and starts the hashing pool and
+    /// the background tasks.
     ///
     /// # Errors
-    /// A setting is not valid, or the database, the secret key file or the signing keys cannot be used. Nothing keeps running then.
+    /// A setting is not valid, or the database, the secret key file or the signing keys cannot be used. In
+    /// that case no thread or task keeps running.
     pub async fn build(self) -> Result<Doorwarden, BuildError> {
         let fields = Fields::new(self.fields)?;
         let permissions = self
@@ -371,12 +381,13 @@ impl Builder {
         Ok(Doorwarden { auth: Auth::new(context, self.http), origin: self.origin })
     }
 
-    /// Ends everything that came of a secret key that has leaked or is lost: revokes every signing key, without opening any, and ends all
-    /// sessions and tokens. Then makes new signing keys under the secret key that is given now, which must be another one; on SQLite
-    /// without one it makes a new one in place of the file.
+    /// Revokes everything that depends on a leaked or lost secret key: all signing keys, sessions and tokens.
+    /// Then creates signing keys under [`secret_key`](Self::secret_key), which must be a new one. If none is
+    /// given, the secret key file beside the SQLite database is replaced by a new one.
     ///
     /// # Errors
-    /// [`BuildError`]. What was ended before stays so; it can be done again.
+    /// [`BuildError`], as for [`build`](Self::build). Some keys and sessions may have been revoked already;
+    /// the call can be repeated.
     pub async fn revoke_secret_key(self) -> Result<SecretKeyRevoked, BuildError> {
         let url: DatabaseUrl = self.database_url.parse()?;
         let file = match (&self.secret_key, url.sqlite_path()) {
@@ -406,7 +417,7 @@ impl Builder {
     }
 }
 
-/// What was ended because a secret key has leaked or is lost.
+/// What [`Builder::revoke_secret_key`] revoked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SecretKeyRevoked {
@@ -414,18 +425,18 @@ pub struct SecretKeyRevoked {
     pub keys: u64,
     /// How many users were signed out.
     pub users: u64,
-    /// The file with the new secret key, if one was made.
+    /// The file with the new secret key, if it was created.
     pub file: Option<PathBuf>,
 }
 
-/// What a secret key of before is still good for.
+/// What a previous secret key may still be used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OldSecretKey {
-    /// Tokens that it signed are accepted, and it opens signing keys that were sealed under it.
+    /// It verifies tokens and opens signing keys.
     Everything,
-    /// It opens signing keys that were sealed under it; tokens that it signed are refused.
+    /// It opens signing keys; tokens that it signed are refused.
     OpensKeys,
-    /// Tokens that it signed are accepted; it opens no signing key.
+    /// It verifies tokens; it does not open signing keys.
     VerifiesTokens,
 }
 
@@ -454,58 +465,58 @@ impl OldSecretKeys {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// The address of the database cannot be used.
+    /// The database URL is not valid.
     #[error(transparent)]
     DatabaseUrl(#[from] DatabaseUrlError),
-    /// The address of the PostgreSQL database cannot be understood.
+    /// The options in the PostgreSQL URL are not valid.
     #[error(transparent)]
     Postgres(#[from] OptionsError),
     /// PostgreSQL without a secret key.
-    #[error("with PostgreSQL a secret key must be given, because several instances must share it")]
+    #[error("PostgreSQL needs a secret key, which all instances must share")]
     NoSecretKey,
     /// The secret key is too short.
     #[error(transparent)]
     SecretKeyTooShort(#[from] KeyTooShort),
-    /// The file with the secret key cannot be used.
+    /// The secret key file cannot be used.
     #[error(transparent)]
     SecretKey(#[from] SecretKeyError),
     /// The signing keys cannot be used.
     #[error("{error}{}", .0.hint().map(|hint| format!(". hint: {hint}")).unwrap_or_default(), error = .0)]
     Keys(#[from] KeysError),
-    /// No algorithm for signing keys is offered.
-    #[error("at least one algorithm of signing keys must be offered")]
+    /// No algorithm for signing keys was given.
+    #[error("signing keys need at least one algorithm")]
     NoAlgorithm,
-    /// Access tokens would live longer than is safe.
-    #[error("access tokens may live at most {} s", AccessSettings::MAX_LIFETIME.as_secs())]
+    /// The lifetime of access tokens is too long.
+    #[error("the lifetime of access tokens must be at most {} s", AccessSettings::MAX_LIFETIME.as_secs())]
     AccessLifetime,
-    /// An audience is empty or has a blank in it.
-    #[error("the issuer, an audience and a resource are names without blanks")]
+    /// The issuer, an audience or a resource is empty or contains whitespace.
+    #[error("issuer, audiences and resources must not be empty or contain whitespace")]
     Audience,
-    /// Sessions that are in use would end.
+    /// The idle time of sessions is so short that sessions in use would end.
     #[error("the idle time of a session must be at least {} s", SessionSettings::MIN_IDLE.as_secs())]
     Idle,
     /// The database cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The schema cannot be brought up to date.
+    /// A migration failed.
     #[error(transparent)]
     Migrate(#[from] MigrateError),
-    /// The schema is not up to date, and was not to be brought there.
-    #[error("the database is not up to date (migrations to be run: {0})")]
+    /// Migrations are pending, and [`Builder::migrate`] is `false`.
+    #[error("the database is not up to date: {0} migrations are pending")]
     Pending(usize),
-    /// A field is declared under a name that it cannot have.
+    /// The name of a field is not valid.
     #[error(transparent)]
     FieldName(#[from] FieldNameError),
-    /// An endpoint cannot be served where it was moved to.
+    /// The path of an endpoint is not valid.
     #[error(transparent)]
     EndpointPath(#[from] EndpointPathError),
-    /// A permission is not named `app_label.codename`.
+    /// The name of a permission is not `app_label.codename`.
     #[error(transparent)]
     PermissionName(#[from] PermissionNameError),
-    /// The cost of hashing is below the floors, or above the ceilings.
+    /// The cost of new password hashes is too low, or higher than the ceilings.
     #[error(transparent)]
     Hashing(#[from] HashSettingsError),
-    /// The system gives no threads.
+    /// The hashing threads could not be started.
     #[error("the hashing threads could not be started: {0}")]
     Threads(#[from] std::io::Error),
 }

@@ -33,7 +33,8 @@ impl Keys {
     /// keys, in the order in which the algorithms are offered.
     ///
     /// # Errors
-    /// [`KeysError`] if a key could not be opened or created, or the database operation failed.
+    /// [`KeysError`] if a key could not be opened or created, or the database operation failed;
+    /// [`KeysError::NoSecretKey`] if the handle was built without keys.
     pub async fn rotate(&self) -> Result<Vec<String>, KeysError> {
         signing_keys::rotate(&self.context, &self.origin).await
     }
@@ -43,14 +44,15 @@ impl Keys {
     /// key, or it was revoked before.
     ///
     /// # Errors
-    /// [`KeysError`] if a key could not be opened or created, or the database operation failed.
+    /// [`KeysError::Store`] if the database operation failed. A failure to announce another key is logged
+    /// only.
     pub async fn revoke(&self, kid: &str) -> Result<bool, KeysError> {
         signing_keys::revoke(&self.context, kid, &self.origin).await
     }
 
-    /// Revokes every signing key without opening any, because the secret key that sealed them has leaked or
-    /// is lost, and returns how many were revoked. The next instance that can creates new keys, which sign at
-    /// once.
+    /// Revokes every signing key, because the secret key that sealed them has leaked or is lost, and returns
+    /// how many were revoked. New keys are created as soon as an instance with a secret key runs, and sign
+    /// immediately.
     ///
     /// # Errors
     /// [`KeysError::Store`] if the database operation failed.
@@ -62,7 +64,8 @@ impl Keys {
     /// does so automatically once a minute.
     ///
     /// # Errors
-    /// [`KeysError`] if a key could not be opened or created, or the database operation failed.
+    /// [`KeysError`] if a key could not be opened or created, or the database operation failed;
+    /// [`KeysError::NoSecretKey`] if the handle was built without keys.
     pub async fn maintain(&self) -> Result<(), KeysError> {
         signing_keys::maintain(&self.context).await
     }

@@ -1,6 +1,6 @@
 //! User accounts and JSON Web Tokens for axum applications, on SQLite or PostgreSQL.
 //!
-//! # Mount it
+//! # Mounting
 //!
 //! ```no_run
 //! use axum::{Router, routing::get};
@@ -23,10 +23,11 @@
 //! [`Doorwarden::router`] serves `/registration`, `/login`, `/me` and the other [endpoints](Endpoint);
 //! [`Doorwarden::layer`] is the outermost middleware.
 //!
-//! # Protect a route
+//! # Protecting routes
 //!
-//! [`Doorwarden::protect`] requires a user for everything that a router has so far, [`Doorwarden::require_perm`] and
-//! [`Doorwarden::require_staff`] for single routes. [`CurrentUser`] and [`Claims`] are extractors for handlers.
+//! [`Doorwarden::protect`] requires a user for everything that a router has so far,
+//! [`Doorwarden::require_perm`] and [`Doorwarden::require_staff`] for single routes. [`CurrentUser`] and
+//! [`Claims`] are extractors for handlers.
 //!
 //! ```no_run
 //! use axum::{Router, routing::post};
@@ -55,11 +56,12 @@
 //!
 //! # Tokens
 //!
-//! [`Doorwarden::tokens`] issues tokens without a password and verifies tokens that did not come in a request header.
-//! [`Doorwarden::keys`] lists, rotates and revokes the signing keys of access tokens.
+//! [`Doorwarden::tokens`] issues tokens without a password and verifies tokens that did not come in a request
+//! header. [`Doorwarden::keys`] lists, rotates and revokes the signing keys of access tokens.
 //!
 //! ```no_run
-//! # async fn run(auth: doorwarden::Doorwarden, jane: doorwarden::UserId) -> Result<(), Box<dyn std::error::Error>> {
+//! # use doorwarden::{Doorwarden, UserId};
+//! # async fn run(auth: Doorwarden, jane: UserId) -> Result<(), Box<dyn std::error::Error>> {
 //! let token = auth.tokens().issue(jane).await?.token;
 //! let authenticated = auth.tokens().verify(&token).await?;
 //! assert_eq!(authenticated.id(), jane);
@@ -70,8 +72,8 @@
 //!
 //! # Sessions
 //!
-//! A login opens a [`Session`], and its tokens are refused as soon as the session has ended. What the endpoints do is also
-//! available as functions, in [`core::flow`].
+//! A login opens a [`Session`], and its tokens are refused as soon as the session has ended. What the
+//! endpoints do is also available as functions, in [`core::flow`].
 //!
 //! ```no_run
 //! use doorwarden::core::flow::log_out::{LogoutScope, log_out};
@@ -88,8 +90,8 @@
 //!
 //! # Custom fields and hooks
 //!
-//! [`Builder::field`] declares fields of registration and profile; [`Builder::hook`] adds code that runs at registration and
-//! login, adds claims to access tokens, or receives every [`Event`].
+//! [`Builder::field`] declares fields of registration and profile; [`Builder::hook`] adds code that runs at
+//! registration and login, adds claims to access tokens, or receives every [`Event`].
 //!
 //! ```
 //! use doorwarden::{Doorwarden, Event, Field, Hooks, async_trait};
@@ -111,7 +113,8 @@
 //!
 //! # Defaults
 //!
-//! [`Builder`] lists them. Settings are changed in place, so that a setting added later does not break the code:
+//! [`Builder`] lists them. Settings are changed in place, so that a setting added later does not break the
+//! code:
 //!
 //! ```
 //! use doorwarden::{Doorwarden, PasswordChangeEnds};
@@ -125,9 +128,9 @@
 //!
 //! # Errors
 //!
-//! Errors on which an application has to decide, such as [`CreateUserError`] or [`AuthenticateError`], are enums without
-//! hidden variants, so that a `match` is complete. Reasons and events, which are read rather than decided on, and
-//! [`BuildError`] may get further variants and are `#[non_exhaustive]`.
+//! Errors on which an application has to decide, such as [`CreateUserError`] or [`AuthenticateError`], are
+//! enums without hidden variants, so that a `match` is complete. Reasons and events, which are read rather
+//! than decided on, and [`BuildError`] may get further variants and are `#[non_exhaustive]`.
 
 mod builder;
 mod database_url;
@@ -199,7 +202,8 @@ mod documents {
     struct Library;
 }
 
-/// Accounts and tokens: the handle that an application holds. Cheap to clone; two instances in one process are independent.
+/// The handle on accounts and tokens. Cheap to clone; two instances in one process
+/// are independent.
 ///
 /// ```no_run
 /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {

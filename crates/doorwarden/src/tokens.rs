@@ -33,7 +33,8 @@ impl Tokens {
     /// application's own ways to log in.
     ///
     /// # Errors
-    /// [`IssueError`] if the user does not exist or may not log in, or the session could not be opened.
+    /// [`IssueError::NoActiveUser`] if the user does not exist or is inactive, [`IssueError::Store`] if the
+    /// database operation failed.
     pub async fn issue(&self, user: UserId) -> Result<IssuedToken, IssueError> {
         issue_token(&self.context, user, &self.origin).await
     }
@@ -41,7 +42,8 @@ impl Tokens {
     /// Opens a session for a user and issues its token pair without asking for a password.
     ///
     /// # Errors
-    /// [`IssueError`] if the user does not exist or may not log in, or the session could not be opened.
+    /// [`IssueError::NoActiveUser`] if the user does not exist or is inactive, [`IssueError::Sign`] if the
+    /// access token could not be signed, [`IssueError::Store`] if the database operation failed.
     pub async fn issue_pair(&self, user: UserId) -> Result<TokenPair, IssueError> {
         issue_pair(&self.context, user, &self.origin).await
     }
@@ -50,7 +52,8 @@ impl Tokens {
     /// [`CurrentUser`](crate::CurrentUser). The audience of an access token must name the application.
     ///
     /// # Errors
-    /// [`AuthenticateError::Refused`] with the reason if the token is not valid.
+    /// [`AuthenticateError::Refused`] with the reason if the token is not valid, [`AuthenticateError::Store`]
+    /// if the database operation failed.
     pub async fn verify(&self, token: &str) -> Result<Authenticated, AuthenticateError> {
         authenticate(&self.context, token, ShownTo::Application).await
     }

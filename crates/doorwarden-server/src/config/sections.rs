@@ -1,5 +1,5 @@
-//! The sections of the file. A key is one row: what it is for, how it is written, and the place in [`Config`] that it sets. Defaults are
-//! those of that place.
+//! The sections of the file. A key is one row: what it is for, how it is written, and the place in [`Config`]
+//! that it sets. Defaults are those of that place.
 
 use super::Config;
 use super::declared::Fields;
@@ -50,12 +50,12 @@ section! {
         database_url: Url = database_url,
         /// Address and port of the service.
         listen: Address = listen,
-        /// The secret key, at least 32 bytes; can be Django's `SECRET_KEY`. With SQLite, a random one is stored beside the database if
-        /// none is given.
+        /// The secret key, at least 32 bytes; can be Django's `SECRET_KEY`. With SQLite, a random one is
+        /// stored beside the database if none is given.
         secret_key: Secret = secret_key,
-        /// Previous secret keys: they still verify tokens (Django's `SECRET_KEY_FALLBACKS`) and open signing keys. For only one of these
-        /// purposes: `[old_secret_keys]` with the lists `opens_keys` and `verifies_tokens`, or `opens_keys=KEY` and
-        /// `verifies_tokens=KEY`, comma-separated.
+        /// Previous secret keys: they still verify tokens (Django's `SECRET_KEY_FALLBACKS`) and open signing
+        /// keys. For only one of these purposes: `[old_secret_keys]` with the lists `opens_keys` and
+        /// `verifies_tokens`, or `opens_keys=KEY` and `verifies_tokens=KEY`, comma-separated.
         old_secret_keys: OldSecretKeys = old_secret_keys,
         /// Whether `serve` applies pending migrations.
         migrate: Flag = migrate,
@@ -113,14 +113,17 @@ section! {
         lifetime: Duration = settings.session.lifetime,
         /// How long a session may go without a request before it ends, or `never`; at least `60s`.
         idle: Either<Never, Duration<MIN_IDLE>> = settings.session.idle,
-        /// Whether tokens without a session, such as Django's, are accepted: `false`, `true`, or until a date and time.
+        /// Whether tokens without a session, such as Django's, are accepted: `false`, `true`, or until a date
+        /// and time.
         accept_without_session: WithoutSession = settings.session.without_session,
-        /// `iss` of access tokens: the URL under which other services reach this one. By default `http://` and `listen`.
+        /// `iss` of access tokens: the URL under which other services reach this one. By default `http://`
+        /// and `listen`.
         issuer: Optional = issuer,
-        /// `aud` of access tokens. By default the issuer, which must be in the list if the tokens are to be accepted at `/me` and the
-        /// other endpoints of this service.
+        /// `aud` of access tokens. By default the issuer, which must be in the list if the tokens are to be
+        /// accepted at `/me` and the other endpoints of this service.
         audience: List<String> = settings.access.audience,
-        /// What `resource` at `/token` may name (RFC 8707): audiences that a client may ask for instead of `tokens.audience`.
+        /// What `resource` at `/token` may name (RFC 8707): audiences that a client may ask for instead of
+        /// `tokens.audience`.
         resources: List<String> = settings.access.resources,
         /// `client_id` of access tokens issued for a login with a password.
         client_id: String = settings.access.client_id,
@@ -130,7 +133,8 @@ section! {
         refresh_lifetime: Duration = settings.access.refresh_lifetime,
         /// How long a refresh token may go unused before it is refused.
         refresh_idle: Duration = settings.access.refresh_idle,
-        /// How long after a refresh the previous refresh token is still accepted, for lost responses and parallel tabs.
+        /// How long after a refresh the previous refresh token is still accepted, for lost responses and
+        /// parallel tabs.
         refresh_grace: Duration<0, { 10 * MINUTE }> = settings.access.refresh_grace,
         /// Whether access tokens contain the user's permissions.
         permissions: Flag = settings.access.include_permissions,
@@ -150,12 +154,13 @@ section! {
 section! {
     /// Signing keys.
     Keys {
-        /// The algorithms of signing keys: `ES256`, `EdDSA`, `RS256`. The first one signs; keys of the others are published as well.
+        /// The algorithms of signing keys: `ES256`, `EdDSA`, `RS256`. The first one signs; keys of the others
+        /// are published as well.
         algorithm: List<Algorithm> = settings.keys.algorithms,
         /// How long a key signs before it is rotated, or `never`.
         rotate_every: Either<Never, Duration<HOUR, { 3650 * DAY }>> = settings.keys.rotate_every,
-        /// How long verifiers may cache the key set. A new key is published for twice as long before it signs, and for at least five
-        /// minutes.
+        /// How long verifiers may cache the key set. A new key is published for twice as long before it
+        /// signs, and for at least five minutes.
         cache: Duration<1, DAY> = settings.keys.cache,
     }
 }
@@ -163,10 +168,11 @@ section! {
 section! {
     /// Other services.
     Oauth {
-        /// Services that may call `/oauth/introspect` and `/oauth/revoke`: `[oauth.clients]` with `ID = "SHA-256 of the secret"`, or
-        /// `ID=SHA-256`, comma-separated.
+        /// Services that may call `/oauth/introspect` and `/oauth/revoke`: `[oauth.clients]` with `ID =
+        /// "SHA-256 of the secret"`, or `ID=SHA-256`, comma-separated.
         clients: Clients = http.oauth_clients,
-        /// How far in the future `exp` of a response of `/oauth/introspect` is at most: how long services may cache it.
+        /// How far in the future `exp` of a response of `/oauth/introspect` is at most: how long services may
+        /// cache it.
         introspection_lifetime: Duration<1, DAY> = http.introspection_lifetime,
     }
 }

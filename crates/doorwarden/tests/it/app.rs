@@ -81,7 +81,7 @@ impl Database {
         Some(Self { url, sql, _guard: Box::new(database) })
     }
 
-    /// Whether this process has a file of the database open, or the server a connection besides the one that asks.
+    /// Whether this process has a file of the SQLite database open, or PostgreSQL another connection.
     pub(crate) async fn is_open(&self) -> bool {
         let Some(path) = self.url.strip_prefix("sqlite://") else {
             let others = "pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";

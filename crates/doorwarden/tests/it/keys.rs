@@ -629,5 +629,5 @@ async fn a_running_instance_goes_on_when_its_keys_are_sealed_anew(database: Data
 async fn a_lifetime_beyond_fifteen_minutes_is_refused(database: Database) {
     let builder = Doorwarden::builder().database_url(&database.url).secret_key(SECRET);
     let error = builder.settings(|s| s.access.lifetime = Duration::from_secs(901)).build().await.unwrap_err();
-    assert_eq!(error.to_string(), "access tokens may live at most 900 s");
+    assert_eq!(error.to_string(), "the lifetime of access tokens must be at most 900 s");
 }
