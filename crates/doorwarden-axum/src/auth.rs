@@ -26,7 +26,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use tower_service::Service;
 
-/// Accounts and tokens for an axum application. Cheap to clone; several of them in one process do not disturb each other.
+/// Accounts and tokens for an axum application. Cheap to clone; two instances in one process are independent.
 #[derive(Clone)]
 pub struct Auth(Arc<Inner>);
 
@@ -41,7 +41,7 @@ struct Inner {
 }
 
 impl Auth {
-    /// A handle on these parts.
+    /// A handle on the accounts of `context`.
     pub fn new(context: Arc<Context>, settings: HttpSettings) -> Self {
         Self(Arc::new(Inner {
             context,
@@ -59,32 +59,33 @@ impl Auth {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// The parts that flows work with.
+    /// What the flows of the core take as their first argument.
     pub fn context(&self) -> &Arc<Context> {
         &self.0.context
     }
 
-    /// Whether the database can be worked with.
+    /// The cached readiness of the database.
     pub(crate) fn readiness(&self) -> &Readiness {
         &self.0.readiness
     }
 
-    /// The decisions about the HTTP interface.
+    /// The settings of the HTTP interface.
     pub fn settings(&self) -> &HttpSettings {
         &self.0.settings
     }
 
-    /// What was counted.
+    /// The counters of requests.
     pub fn metrics(&self) -> &Metrics {
         &self.0.metrics
     }
 
-    /// The metrics in Prometheus' text format. Not a route of [`router`](Self::router): serve it where only you can read it.
+    /// The metrics in Prometheus' text format. [`router`](Self::router) does not serve them: serve them where
+    /// only the operator can read them.
     pub fn render_metrics(&self) -> String {
         self.metrics().render(self.context())
     }
 
-    /// Logs what clients do wrong, each mistake at most once a minute.
+    /// Logs mistakes of clients, each kind at most once a minute.
     pub(crate) fn note(&self, error: &ApiError) {
         let Some(hint) = error.hint() else { return };
         if self.0.said.is_due(hint, self.context().now().as_seconds()) {
@@ -97,8 +98,8 @@ impl Auth {
         &self.0.streams
     }
 
-    /// Ends the streams of the revocation feed, which otherwise go on until the client leaves. To be called when the server begins to
-    /// stop, before it waits for what has begun.
+    /// Ends the streams of the revocation feed, which otherwise last until the client disconnects. Call it
+    /// when the server begins to stop, before it waits for requests in progress.
     pub fn end_streams(&self) {
         self.0.streams.end();
     }
@@ -108,8 +109,9 @@ impl Auth {
         self.0.openapi.get_or_init(|| openapi::document(self.context(), self.settings())).clone()
     }
 
-    /// All endpoints that are not left out, each with and without a slash at the end. To be merged into an application's router, which
-    /// panics, as axum does, if both have the same path and method.
+    /// All endpoints that are not left out, each with and without a trailing slash. Merge it into the router
+    /// of the application; as axum does, `merge` panics if both have the same path
+    /// and method.
     ///
     /// ```
     /// fn app(auth: &doorwarden_axum::Auth) -> axum::Router {
@@ -120,15 +122,18 @@ impl Auth {
         endpoint::router(self)
     }
 
-    /// All endpoints inside the [`layer`](Self::layer), for a server that serves nothing else. It answers as `layer` around
-    /// [`router`](Self::router) does, and faster, because most paths need no router.
+    /// All endpoints inside the [`layer`](Self::layer), for a server that serves nothing else. It responds as
+    /// `layer` around [`router`](Self::router) does, and faster, because most paths need no router.
     ///
     /// ```
     /// use axum::ServiceExt;
     /// use axum::extract::Request;
+    /// use doorwarden_axum::Auth;
+    /// use tokio::net::TcpListener;
     ///
-    /// async fn serve(auth: &doorwarden_axum::Auth, listener: tokio::net::TcpListener) -> std::io::Result<()> {
-    ///     axum::serve(listener, ServiceExt::<Request>::into_make_service(auth.service())).await
+    /// async fn serve(auth: &Auth, listener: TcpListener) -> std::io::Result<()> {
+    ///     let service = ServiceExt::<Request>::into_make_service(auth.service());
+    ///     axum::serve(listener, service).await
     /// }
     /// ```
     pub fn service(
@@ -138,12 +143,14 @@ impl Auth {
         self.layer().around(EndpointService::new(self))
     }
 
-    /// Whatever `router` has so far needs a user: its routes, what is nested in it, and its fallback, so that an unknown path is 401
-    /// before it is 404. What is added or merged afterwards stays public.
+    /// Requires a user for everything that `router` has so far: its routes, the routers nested in it, and its
+    /// fallback, so that the response to an unknown path without a user is 401, not 404. Routes that are
+    /// added or merged afterwards stay public.
     ///
-    /// A fallback of the router's own stays protected wherever the router is merged or nested. axum's default fallback is that of the
-    /// outer router after `nest`, and that of the argument after `merge`: `auth.protect(app).merge(auth.router())` answers 404 for an
-    /// unknown path, `auth.router().merge(auth.protect(app))` 401. A CORS preflight has no token: a `CorsLayer` goes around,
+    /// A fallback of the router's own stays protected wherever the router is merged or nested. axum's default
+    /// fallback is that of the outer router after `nest`, and that of the argument after `merge`: an unknown
+    /// path is 404 with `auth.protect(app).merge(auth.router())`, and 401 with
+    /// `auth.router().merge(auth.protect(app))`. A CORS preflight has no token, so a `CorsLayer` goes around:
     /// `auth.protect(app).layer(cors)`.
     ///
     /// ```
@@ -151,35 +158,38 @@ impl Auth {
     /// use doorwarden_axum::{Auth, CurrentUser};
     ///
     /// fn app(auth: &Auth) -> Router {
-    ///     let personal = Router::new().route("/feed", get(async |user: CurrentUser| format!("Hello {}", user.username())));
-    ///     auth.protect(personal).route("/about", get("for everybody"))
+    ///     let feed = get(async |user: CurrentUser| format!("Hello {}", user.username()));
+    ///     auth.protect(Router::new().route("/feed", feed)).route("/about", get("for everybody"))
     /// }
     /// ```
     pub fn protect<S: Clone + Send + Sync + 'static>(&self, router: Router<S>) -> Router<S> {
         router.layer(self.require_user())
     }
 
-    /// As [`protect`](Self::protect), but of the routes alone: the fallback, also one of the router's own, stays public. A router
-    /// without routes panics, as axum's `route_layer` does.
+    /// As [`protect`](Self::protect), but for the routes alone: the fallback stays public, including one of
+    /// the router's own.
+    ///
+    /// # Panics
+    /// If the router has no routes, as axum's `route_layer`.
     pub fn protect_routes<S: Clone + Send + Sync + 'static>(&self, router: Router<S>) -> Router<S> {
         router.route_layer(self.require_user())
     }
 
-    /// A layer that lets only users through: 401 for anybody else.
+    /// A layer that admits only users: 401 without a user.
     pub fn require_user(&self) -> RequireLayer {
         RequireLayer::new(self.clone(), Requirement::User)
     }
 
-    /// A layer that lets only staff through (`is_staff`): 401 without a user, 403 for others.
+    /// A layer that admits only staff (`is_staff`): 401 without a user, 403 for other users.
     pub fn require_staff(&self) -> RequireLayer {
         RequireLayer::new(self.clone(), Requirement::Staff)
     }
 
-    /// A layer that lets only those through who have this permission, as Django's `has_perm` defines it: 401 without a user, 403 for others.
-    /// A name that was never declared is nobody's but the superusers'.
+    /// A layer that admits only users who have this permission, as Django's `has_perm` defines it: 401
+    /// without a user, 403 for other users. A permission that was never declared belongs to superusers only.
     ///
     /// # Panics
-    /// If the name is not `app_label.codename`: nobody could ever have it.
+    /// If the name is not `app_label.codename`, because no user could ever have it.
     ///
     /// ```
     /// use axum::{Router, routing::post};
@@ -187,7 +197,7 @@ impl Auth {
     ///
     /// fn app(auth: &Auth) -> Router {
     ///     let publish = post(async || "published").route_layer(auth.require_perm("blog.add_post"));
-    ///     // What is added after the layer is for everybody.
+    ///     // Methods that are added after the layer are public.
     ///     Router::new().route("/posts", publish.get(async || "the posts"))
     /// }
     /// ```
@@ -200,11 +210,12 @@ impl Auth {
         RequireLayer::new(self.clone(), Requirement::Permission(permission))
     }
 
-    /// The outermost layer of an application: request ids, security headers, limits, metrics, safety from panics, errors as
-    /// JSON, and the extractors of [`CurrentUser`] on every route.
+    /// The outermost layer of an application: request ids, security headers, limits, metrics, 500 when a
+    /// handler panics, errors as JSON, and the extractor [`CurrentUser`] on every route.
     ///
-    /// It refuses a target over 8 KiB with 414, and more than 100 header fields or 16 KiB of them with 431. A header that a handler set
-    /// itself stays. Around the router instead of inside it, it costs one allocation less: `auth.layer().layer(router)`.
+    /// It refuses a request target over 8 KiB with 414, and more than 100 header fields or more than 16 KiB
+    /// of them with 431. A header that a handler sets itself is kept. Around the router instead of inside it,
+    /// the layer costs one allocation less: `auth.layer().layer(router)`.
     ///
     /// ```
     /// use axum::{Router, routing::get};
@@ -220,11 +231,13 @@ impl Auth {
         MiddlewareLayer::new(self.clone())
     }
 
-    /// Who makes a request, by its `Authorization` header. An access token must be for the application: its audience contains the issuer,
-    /// or one of [`AccessSettings::audience`](doorwarden_core::settings::AccessSettings::audience).
+    /// The user of a request, by its `Authorization` header. An access token must be for the application: its
+    /// audience contains the issuer or one of
+    /// [`AccessSettings::audience`](doorwarden_core::settings::AccessSettings::audience).
     ///
     /// # Errors
-    /// 401 if there is no bearer token, or if it is refused; 503 if the database would have to be asked and does not answer.
+    /// 400 if the request has more than one token; 401 if it has no bearer token or the token is refused; 503
+    /// if the database is needed and not available.
     pub async fn authenticate(&self, headers: &HeaderMap) -> Result<CurrentUser, ApiError> {
         self.authenticate_for(ShownTo::Application, headers).await
     }
@@ -245,7 +258,7 @@ impl Auth {
     /// As [`authenticate`](Self::authenticate), but `None` if no bearer token was sent.
     ///
     /// # Errors
-    /// A token that was sent and is refused is an error here, too.
+    /// As [`authenticate`](Self::authenticate) if a bearer token was sent.
     pub async fn authenticate_optional(&self, headers: &HeaderMap) -> Result<Option<CurrentUser>, ApiError> {
         match bearer(headers) {
             Ok(token) => self.user_of_token(ShownTo::Application, token).await.map(Some),

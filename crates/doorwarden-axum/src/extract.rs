@@ -1,4 +1,4 @@
-//! Extractors: who makes the request.
+//! Extractors for the current user and the claims of the token.
 
 use crate::auth::Auth;
 use crate::error::ApiError;
@@ -14,9 +14,10 @@ use std::sync::Arc;
 
 /// The user who makes the request: their current state, not a snapshot from when the token was issued.
 ///
-/// As an argument it needs a user, and answers 401 without one; `Option<CurrentUser>` is `None` without a token, but a token that is
-/// refused is 401 there, too. 503 if the database would have to be asked and does not answer. Works on every route under
-/// [`Auth::layer`], [`Auth::protect`] or a layer of [`Auth::require_perm`] and its like; under several instances it is the user of the
+/// As an argument of a handler it requires a user: the response without one is 401. `Option<CurrentUser>` is
+/// `None` without a token, and also responds with 401 to a token that is refused. The response is 503 if the
+/// database is needed and not available. The extractor works on every route under [`Auth::layer`],
+/// [`Auth::protect`] or a layer such as [`Auth::require_perm`]; under several instances it is the user of the
 /// innermost.
 ///
 /// ```
@@ -32,7 +33,8 @@ use std::sync::Arc;
 /// async fn home(user: Option<CurrentUser>) -> &'static str {
 ///     if user.is_some() { "Welcome back" } else { "Hello, stranger" }
 /// }
-/// # let _: axum::Router = axum::Router::new().route("/", axum::routing::get(home)).route("/greet", axum::routing::get(greet));
+/// # use axum::routing::get;
+/// # let _: axum::Router = axum::Router::new().route("/", get(home)).route("/greet", get(greet));
 /// ```
 #[derive(Debug, Clone)]
 pub struct CurrentUser(Arc<Verified>);
@@ -40,7 +42,7 @@ pub struct CurrentUser(Arc<Verified>);
 #[derive(Debug)]
 struct Verified {
     who: Authenticated,
-    /// Whose user it is. To other instances in the process the user is nobody.
+    /// The instance that authenticated the user. Other instances in the process do not accept the user.
     by: Auth,
 }
 
@@ -49,7 +51,7 @@ impl CurrentUser {
         Self(Arc::new(Verified { who, by }))
     }
 
-    /// The user whom this instance found in the request before, if it did.
+    /// The user whom this instance has already authenticated in this request, if any.
     pub(crate) fn found(extensions: &Extensions, by: &Auth) -> Option<Self> {
         extensions.get::<Self>().filter(|user| user.0.by.is_same(by)).cloned()
     }
@@ -114,7 +116,7 @@ impl CurrentUser {
         self.account().has_module_perms(app_label)
     }
 
-    /// The session of the token; `None` if the token names none.
+    /// The session of the token; `None` if the token has none.
     pub fn session(&self) -> Option<SessionId> {
         self.0.who.session()
     }
@@ -134,10 +136,10 @@ impl CurrentUser {
         &self.0.who
     }
 
-    /// The user's metadata as a type of the application's own.
+    /// The user's metadata as a type of the application.
     ///
     /// # Errors
-    /// If the members do not fit the type.
+    /// If the metadata does not fit the type.
     ///
     /// ```
     /// #[derive(serde::Deserialize)]
@@ -146,7 +148,8 @@ impl CurrentUser {
     /// }
     ///
     /// fn shown(user: &doorwarden_axum::CurrentUser) -> String {
-    ///     user.metadata::<Profile>().map_or_else(|_| user.username().to_owned(), |profile| profile.display_name)
+    ///     let profile = user.metadata::<Profile>();
+    ///     profile.map_or_else(|_| user.username().to_owned(), |profile| profile.display_name)
     /// }
     /// ```
     pub fn metadata<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
@@ -184,7 +187,7 @@ fn refuse(parts: &Parts, error: ApiError) -> Response {
     error.render(&parts.headers)
 }
 
-/// Finds the user once per request.
+/// The user of the request, who is authenticated once per request; `None` without a token.
 pub(crate) async fn current(parts: &mut Parts) -> Result<Option<CurrentUser>, ApiError> {
     let Some(auth) = parts.extensions.get::<Auth>().cloned() else {
         tracing::error!(
@@ -202,8 +205,8 @@ pub(crate) async fn current(parts: &mut Parts) -> Result<Option<CurrentUser>, Ap
     Ok(user)
 }
 
-/// The verified claims of the token that came with the request. Like [`CurrentUser`], which it looks for first, it answers 401 or 503
-/// if there is none.
+/// The verified claims of the token of the request. The response without them is 401 or 503, as of
+/// [`CurrentUser`].
 ///
 /// ```
 /// use doorwarden_axum::Claims;
