@@ -45,8 +45,8 @@ pub(crate) enum Subcommands {
     },
 }
 
-pub(super) async fn run(accounts: &Doorwarden, command: Subcommands, out: Output) -> Result<(), Failure> {
-    let users = accounts.users();
+pub(super) async fn run(auth: &Doorwarden, command: Subcommands, out: Output) -> Result<(), Failure> {
+    let users = auth.users();
     match command {
         Subcommands::List => {
             let mut list = List::new(out, &["GROUP", "MEMBERS", "PERMISSIONS"]);

@@ -25,8 +25,8 @@ pub(crate) enum Subcommands {
     },
 }
 
-pub(super) async fn run(accounts: &Doorwarden, command: Subcommands, out: Output) -> Result<(), Failure> {
-    let keys = accounts.keys();
+pub(super) async fn run(auth: &Doorwarden, command: Subcommands, out: Output) -> Result<(), Failure> {
+    let keys = auth.keys();
     match command {
         Subcommands::List => {
             let mut list = List::new(out, &["KID", "ALGORITHM", "STATE", "SIGNS FROM"]);

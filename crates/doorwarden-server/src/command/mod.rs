@@ -55,26 +55,26 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
 }
 
 async fn run_on_accounts(config: &Config, command: AccountsCommand, out: Output) -> Result<(), Failure> {
-    let accounts = match command {
+    let auth = match command {
         AccountsCommand::Token(_) | AccountsCommand::Key(key::Subcommands::Rotate) => {
             open_with_keys(config).await?
         }
         // A key can be revoked even by somebody who cannot make the next one.
         AccountsCommand::Key(key::Subcommands::Revoke { .. }) => match open_with_keys(config).await {
-            Ok(accounts) => accounts,
+            Ok(auth) => auth,
             Err(_) => open(config).await?,
         },
         _ => open(config).await?,
     };
     let result = match command {
-        AccountsCommand::Changepassword(arguments) => password::run(&accounts, &arguments, out).await,
-        AccountsCommand::User(command) => user::run(&accounts, command, out).await,
-        AccountsCommand::Group(command) => group::run(&accounts, command, out).await,
-        AccountsCommand::Permission(command) => permission::run(&accounts, command, out).await,
-        AccountsCommand::Key(command) => key::run(&accounts, command, out).await,
-        AccountsCommand::Token(command) => token::run(&accounts, command, out).await,
+        AccountsCommand::Changepassword(arguments) => password::run(&auth, &arguments, out).await,
+        AccountsCommand::User(command) => user::run(&auth, command, out).await,
+        AccountsCommand::Group(command) => group::run(&auth, command, out).await,
+        AccountsCommand::Permission(command) => permission::run(&auth, command, out).await,
+        AccountsCommand::Key(command) => key::run(&auth, command, out).await,
+        AccountsCommand::Token(command) => token::run(&auth, command, out).await,
     };
-    accounts.close().await;
+    auth.close().await;
     result
 }
 
@@ -135,8 +135,8 @@ async fn build(builder: Builder) -> Result<Doorwarden, Failure> {
 }
 
 /// The user whom somebody means: an e-mail address, or an id.
-async fn user(accounts: &Doorwarden, named: &str) -> Result<User, Failure> {
-    let users = accounts.users();
+async fn user(auth: &Doorwarden, named: &str) -> Result<User, Failure> {
+    let users = auth.users();
     let (found, kind) = match named.parse() {
         Ok(id) => (users.get(UserId(id)).await?, "id"),
         Err(_) => (users.get_by_email(named).await?, "email"),

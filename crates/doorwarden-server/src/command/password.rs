@@ -18,14 +18,14 @@ pub(crate) struct Arguments {
 }
 
 /// Gives a user a new password, which must be strong enough, and ends the user's sessions.
-pub(super) async fn run(accounts: &Doorwarden, arguments: &Arguments, out: Output) -> Result<(), Failure> {
-    let user = super::user(accounts, &arguments.user).await?;
+pub(super) async fn run(auth: &Doorwarden, arguments: &Arguments, out: Output) -> Result<(), Failure> {
+    let user = super::user(auth, &arguments.user).await?;
     let (username, email) = (user.username.as_str(), user.email.as_str());
     if !arguments.password_stdin {
         tell(&format!("Changing password for user '{}'", clean_line(email)));
     }
-    let password = strong(accounts, username, email, arguments.password_stdin)?;
-    accounts.users().set_password(user.id, Some(password.expose())).await?;
+    let password = strong(auth, username, email, arguments.password_stdin)?;
+    auth.users().set_password(user.id, Some(password.expose())).await?;
     out.done(
         &format!("Password changed successfully for user '{email}', and all sessions ended"),
         &json!({"id": user.id, "email": email, "password_changed": true}),
@@ -35,7 +35,7 @@ pub(super) async fn run(accounts: &Doorwarden, arguments: &Arguments, out: Outpu
 /// A password that is strong enough for somebody of this name and address: a line of standard input, or asked
 /// for.
 pub(super) fn strong(
-    accounts: &Doorwarden,
+    auth: &Doorwarden,
     username: &str,
     email: &str,
     from_stdin: bool,
@@ -45,7 +45,7 @@ pub(super) fn strong(
         if prompt::is_blank(&password) {
             return Err(Failure::no("Blank passwords aren't allowed."));
         }
-        return match prompt::weaknesses(accounts, &password, username, email) {
+        return match prompt::weaknesses(auth, &password, username, email) {
             none if none.is_empty() => Ok(password),
             found => Err(Failure::no(found.join("\n"))),
         };
@@ -56,7 +56,7 @@ pub(super) fn strong(
     for _ in 0..TRIES {
         let typed = prompt::password("Passwords do not match. Please try again.")?;
         let Some(password) = typed else { continue };
-        let found = prompt::weaknesses(accounts, &password, username, email);
+        let found = prompt::weaknesses(auth, &password, username, email);
         if found.is_empty() {
             return Ok(password);
         }

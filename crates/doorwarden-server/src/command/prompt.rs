@@ -142,13 +142,8 @@ pub(super) fn is_blank(password: &Password) -> bool {
 }
 
 /// What is wrong with a password for somebody of this name and address, in Django's words.
-pub(super) fn weaknesses(
-    accounts: &Doorwarden,
-    password: &Password,
-    username: &str,
-    email: &str,
-) -> Vec<String> {
-    let policy: &PasswordPolicy = &accounts.context().settings.password_policy;
+pub(super) fn weaknesses(auth: &Doorwarden, password: &Password, username: &str, email: &str) -> Vec<String> {
+    let policy: &PasswordPolicy = &auth.context().settings.password_policy;
     let found = policy.check(password, &[("username", username), ("email", email)]);
     found.err().unwrap_or_default().iter().map(Weakness::to_string).collect()
 }

@@ -38,9 +38,9 @@ pub(super) async fn run(
              `DOORWARDEN_SUPERUSER_PASSWORD`",
         ));
     }
-    let accounts = open(config).await?;
-    let result = create(&accounts, arguments, environment, out).await;
-    accounts.close().await;
+    let auth = open(config).await?;
+    let result = create(&auth, arguments, environment, out).await;
+    auth.close().await;
     result
 }
 
@@ -56,24 +56,20 @@ async fn open(config: &Config) -> Result<Doorwarden, Failure> {
 }
 
 async fn create(
-    accounts: &Doorwarden,
+    auth: &Doorwarden,
     arguments: Arguments,
     environment: &Environment,
     out: Output,
 ) -> Result<(), Failure> {
     let account = match arguments.no_input {
-        true => given(accounts, arguments, environment)?,
-        false => asked(accounts, arguments).await?,
+        true => given(auth, arguments, environment)?,
+        false => asked(auth, arguments).await?,
     };
-    let user = manage::create_superuser(accounts.context(), account, accounts.origin()).await?;
+    let user = manage::create_superuser(auth.context(), account, auth.origin()).await?;
     out.done("Superuser created successfully.", &super::user::value(&user))
 }
 
-fn given(
-    accounts: &Doorwarden,
-    arguments: Arguments,
-    environment: &Environment,
-) -> Result<NewAccount, Failure> {
+fn given(auth: &Doorwarden, arguments: Arguments, environment: &Environment) -> Result<NewAccount, Failure> {
     let take = |option: Option<String>, name: &str| {
         let variable = format!("DOORWARDEN_SUPERUSER_{}", name.to_uppercase());
         let value = option.or_else(|| environment.get(&variable).map(str::to_owned));
@@ -97,18 +93,18 @@ fn given(
         }
     };
     // As in Django it is taken nevertheless.
-    for weakness in password.iter().flat_map(|p| prompt::weaknesses(accounts, p, &username, &email)) {
+    for weakness in password.iter().flat_map(|p| prompt::weaknesses(auth, p, &username, &email)) {
         tell(&format!("warning: {weakness}"));
     }
     Ok(NewAccount { username, email, password, ..NewAccount::default() })
 }
 
-async fn asked(accounts: &Doorwarden, arguments: Arguments) -> Result<NewAccount, Failure> {
-    let email = ask(accounts, "email", arguments.email).await?;
-    let username = ask(accounts, "username", arguments.username).await?;
+async fn asked(auth: &Doorwarden, arguments: Arguments) -> Result<NewAccount, Failure> {
+    let email = ask(auth, "email", arguments.email).await?;
+    let username = ask(auth, "username", arguments.username).await?;
     let password = loop {
         let Some(password) = prompt::password("Error: Your passwords didn't match.")? else { continue };
-        let found = prompt::weaknesses(accounts, &password, &username, &email);
+        let found = prompt::weaknesses(auth, &password, &username, &email);
         if found.is_empty() {
             break password;
         }
@@ -122,7 +118,7 @@ async fn asked(accounts: &Doorwarden, arguments: Arguments) -> Result<NewAccount
 }
 
 /// Asks until there is a valid answer that nobody else has.
-async fn ask(accounts: &Doorwarden, field: &str, option: Option<String>) -> Result<String, Failure> {
+async fn ask(auth: &Doorwarden, field: &str, option: Option<String>) -> Result<String, Failure> {
     let mut option = option;
     let question = if field == "email" { "Email: " } else { "Username: " };
     loop {
@@ -130,7 +126,7 @@ async fn ask(accounts: &Doorwarden, field: &str, option: Option<String>) -> Resu
             Some(text) => text,
             None => prompt::line(question)?,
         };
-        let complaint = complaint(accounts, field, &text).await?;
+        let complaint = complaint(auth, field, &text).await?;
         match complaint {
             None => return Ok(text),
             Some(complaint) => tell(&format!("Error: {complaint}")),
@@ -138,11 +134,11 @@ async fn ask(accounts: &Doorwarden, field: &str, option: Option<String>) -> Resu
     }
 }
 
-async fn complaint(accounts: &Doorwarden, field: &str, text: &str) -> Result<Option<String>, Failure> {
+async fn complaint(auth: &Doorwarden, field: &str, text: &str) -> Result<Option<String>, Failure> {
     if text.trim().is_empty() {
         return Ok(Some("This field cannot be blank.".to_owned()));
     }
-    let store = &accounts.context().store;
+    let store = &auth.context().store;
     let (valid, taken) = if field == "email" {
         match EmailAddress::check(text) {
             Ok(email) => (Ok(()), store.taken(Some(&email.key()), None, None).await?.email),

@@ -94,7 +94,7 @@ impl Default for Config {
 impl Config {
     /// The library's builder for the service: all of this.
     pub(crate) fn builder(&self) -> Result<Builder, Failure> {
-        let builder = self.accounts()?.hashing_pool(self.pool).migrate(self.migrate);
+        let builder = self.common_builder()?.hashing_pool(self.pool).migrate(self.migrate);
         let declare = |builder: Builder, (name, label): &(String, String)| builder.permission(name, label);
         Ok(self.permissions.iter().fold(builder, declare))
     }
@@ -105,7 +105,7 @@ impl Config {
         let mut pool = self.pool;
         pool.threads = 1;
         Ok(self
-            .accounts()?
+            .common_builder()?
             .hashing_pool(pool)
             .settings(|settings| {
                 let live = &mut settings.live;
@@ -127,7 +127,7 @@ impl Config {
             .map_err(|error| Failure::config(error.to_string()))
     }
 
-    fn accounts(&self) -> Result<Builder, Failure> {
+    fn common_builder(&self) -> Result<Builder, Failure> {
         let hashing = self.hashing()?;
         let mut settings = self.settings.clone();
         settings.access.issuer = self.issuer.clone().unwrap_or_else(|| self.default_issuer());

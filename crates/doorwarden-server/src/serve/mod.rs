@@ -51,8 +51,8 @@ pub(crate) async fn run(config: Config) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
     let max_connections = files::connections(config.max_connections);
     let socket = bind(&config.listen).await?;
-    let accounts = tokio::select! {
-        accounts = build(&config) => accounts?,
+    let auth = tokio::select! {
+        auth = build(&config) => auth?,
         () = signals.next() => return Ok(()),
     };
     let listener = socket.listen(BACKLOG)?;
@@ -61,7 +61,7 @@ pub(crate) async fn run(config: Config) -> Result<(), Failure> {
     if let Some(address) = &config.metrics_listen {
         match TcpListener::bind(address).await {
             Ok(listener) => {
-                drop(tokio::spawn(metrics(listener, accounts.clone(), log.lost(), stopped.clone())));
+                drop(tokio::spawn(metrics(listener, auth.clone(), log.lost(), stopped.clone())));
             }
             Err(error) => {
                 tracing::warn!(%address, %error, "metrics are not served: cannot listen on the address");
@@ -69,19 +69,19 @@ pub(crate) async fn run(config: Config) -> Result<(), Failure> {
         }
     }
     let address = listener.local_addr()?;
-    greet(&config, &address.to_string(), &accounts).await;
+    greet(&config, &address.to_string(), &auth).await;
 
     let acceptor = Acceptor { max_connections, keep_alive: config.keep_alive, drain: DRAIN };
-    let serving = tokio::spawn(acceptor.run(listener, accounts.service(), stopped));
+    let serving = tokio::spawn(acceptor.run(listener, auth.service(), stopped));
     signals.next().await;
     tracing::info!("stopping; finishing open requests");
     let _ = stop.send(true);
-    accounts.end_streams();
+    auth.end_streams();
     let ending = async {
         if serving.await.is_err() {
             tracing::error!("the accept loop panicked");
         }
-        if tokio::time::timeout(CLOSE, accounts.close()).await.is_err() {
+        if tokio::time::timeout(CLOSE, auth.close()).await.is_err() {
             tracing::warn!("the database did not close in time");
         }
     };
@@ -98,7 +98,7 @@ async fn build(config: &Config) -> Result<Doorwarden, Failure> {
     let mut pause = Duration::from_millis(250);
     loop {
         let error = match config.builder()?.build().await {
-            Ok(accounts) => return with_the_right_time(accounts).await,
+            Ok(auth) => return with_the_right_time(auth).await,
             Err(error) => error,
         };
         let is_denied = matches!(error, BuildError::Migrate(MigrateError::Denied(_)));
@@ -122,12 +122,12 @@ async fn build(config: &Config) -> Result<Doorwarden, Failure> {
 
 /// The service, unless this machine's clock is so wrong that it would take what lives for dead and the other
 /// way round.
-async fn with_the_right_time(accounts: Doorwarden) -> Result<Doorwarden, Failure> {
-    let skew = skew(accounts.context().store.as_ref(), &SystemClock).await?;
+async fn with_the_right_time(auth: Doorwarden) -> Result<Doorwarden, Failure> {
+    let skew = skew(auth.context().store.as_ref(), &SystemClock).await?;
     if skew <= TOLERATED {
-        return Ok(accounts);
+        return Ok(auth);
     }
-    accounts.close().await;
+    auth.close().await;
     Err(Failure::config(format!("this machine's clock differs from the database's by {} s", skew.as_secs()))
         .hint("synchronize both with a time server"))
 }
@@ -194,14 +194,14 @@ fn bind_one(address: SocketAddr) -> std::io::Result<TcpSocket> {
 }
 
 /// Serves `/metrics` on a listener of its own.
-async fn metrics(listener: TcpListener, accounts: Doorwarden, lost: Lost, stopped: watch::Receiver<bool>) {
+async fn metrics(listener: TcpListener, auth: Doorwarden, lost: Lost, stopped: watch::Receiver<bool>) {
     let answer = move |request: Request| {
-        let (accounts, lost) = (accounts.clone(), lost.clone());
+        let (auth, lost) = (auth.clone(), lost.clone());
         async move {
             if request.uri().path() != "/metrics" {
                 return (StatusCode::NOT_FOUND, [(CONTENT_TYPE, "text/plain")], "Try /metrics\n".to_owned());
             }
-            let text = accounts.render_metrics() + &lost.metric();
+            let text = auth.render_metrics() + &lost.metric();
             (StatusCode::OK, [(CONTENT_TYPE, "text/plain; version=0.0.4")], text)
         }
     };
@@ -236,9 +236,9 @@ impl Signals {
 }
 
 /// Says where the service listens, where its data lies, and what to try first.
-async fn greet(config: &Config, address: &str, accounts: &Doorwarden) {
-    tracing::info!(%address, database = accounts.context().store.kind(), "listening");
-    let first = accounts.context().store.count_users().await.is_ok_and(|count| count == 0);
+async fn greet(config: &Config, address: &str, auth: &Doorwarden) {
+    tracing::info!(%address, database = auth.context().store.kind(), "listening");
+    let first = auth.context().store.count_users().await.is_ok_and(|count| count == 0);
     // Who has no account yet is a person trying it out, wherever the output goes.
     if !first && !std::io::stdout().is_terminal() {
         return;

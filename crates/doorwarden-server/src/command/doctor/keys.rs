@@ -27,9 +27,9 @@ pub(super) async fn check(config: &Config, store: &dyn Store, report: &mut Repor
     }
     let Ok(builder) = config.command_builder() else { return Ok(()) };
     match builder.build().await {
-        Ok(accounts) => {
+        Ok(auth) => {
             report.ok(CHECK, format!("the signing keys in the database ({stored}) open with the secret key"));
-            accounts.close().await;
+            auth.close().await;
         }
         Err(error) => report.failure(CHECK, &error.into()),
     }

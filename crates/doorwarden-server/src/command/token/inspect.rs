@@ -14,15 +14,15 @@ use doorwarden::{Doorwarden, User, UserId};
 use serde_json::{Value, json};
 
 /// Decodes a token, verifies it as a request would, and looks at what it names in the database.
-pub(super) async fn run(accounts: &Doorwarden, token: Option<String>, out: Output) -> Result<(), Failure> {
+pub(super) async fn run(auth: &Doorwarden, token: Option<String>, out: Output) -> Result<(), Failure> {
     let text = match token.filter(|text| text != "-") {
         Some(text) => text,
         None => prompt::read_line()?,
     };
-    let token = Looked::at(accounts, bare(&text)).await?;
-    let reason = refused(accounts, bare(&text), &token).await?;
+    let token = Looked::at(auth, bare(&text)).await?;
+    let reason = refused(auth, bare(&text), &token).await?;
     // To look at a token is not to use its session.
-    drop(accounts.context().live.take_seen());
+    drop(auth.context().live.take_seen());
     match out.is_json() {
         true => report(&token, reason.as_ref())?,
         false => print(out, &token, reason.as_ref())?,
@@ -89,8 +89,8 @@ pub(super) struct Looked {
 }
 
 impl Looked {
-    async fn at(accounts: &Doorwarden, text: &str) -> Result<Self, Failure> {
-        let context = accounts.context();
+    async fn at(auth: &Doorwarden, text: &str) -> Result<Self, Failure> {
+        let context = auth.context();
         let jwt = inspect(text).ok();
         let kind = Kind::of(text, jwt.as_ref());
         let claim = |name: &str| jwt.as_ref().and_then(|jwt| jwt.claims.get(name));
@@ -106,7 +106,7 @@ impl Looked {
         };
         user = user.or(session.as_ref().map(|session| session.user));
         let user = match user {
-            Some(id) => accounts.users().get(id).await?,
+            Some(id) => auth.users().get(id).await?,
             None => None,
         };
         let counter = refresh.map(|parsed| parsed.map(|(_, counter)| counter));
@@ -115,14 +115,14 @@ impl Looked {
 }
 
 /// Why a token is refused, if it is: decided by the flows, explained by what is known.
-async fn refused(accounts: &Doorwarden, text: &str, token: &Looked) -> Result<Option<Reason>, Failure> {
+async fn refused(auth: &Doorwarden, text: &str, token: &Looked) -> Result<Option<Reason>, Failure> {
     if let Some(counter) = token.counter {
-        let is_accepted = introspect(accounts.context(), text).await?.is_some();
-        return Ok((!is_accepted).then(|| Reason::of_refresh(accounts, counter, token)));
+        let is_accepted = introspect(auth.context(), text).await?.is_some();
+        return Ok((!is_accepted).then(|| Reason::of_refresh(auth, counter, token)));
     }
-    match accounts.tokens().verify(text).await {
+    match auth.tokens().verify(text).await {
         Ok(_) => Ok(None),
-        Err(AuthenticateError::Refused(refused)) => Ok(Some(Reason::of_bearer(accounts, &refused, token))),
+        Err(AuthenticateError::Refused(refused)) => Ok(Some(Reason::of_bearer(auth, &refused, token))),
         Err(AuthenticateError::Store(error)) => Err(error.into()),
     }
 }

@@ -33,17 +33,17 @@ pub(crate) enum Subcommands {
     },
 }
 
-pub(super) async fn run(accounts: &Doorwarden, command: Subcommands, out: Output) -> Result<(), Failure> {
+pub(super) async fn run(auth: &Doorwarden, command: Subcommands, out: Output) -> Result<(), Failure> {
     match command {
-        Subcommands::Issue { user, pair: true, .. } => issue_pair(accounts, &user, out).await,
-        Subcommands::Issue { user, raw, .. } => issue(accounts, &user, raw, out).await,
-        Subcommands::Inspect { token } => inspect::run(accounts, token, out).await,
+        Subcommands::Issue { user, pair: true, .. } => issue_pair(auth, &user, out).await,
+        Subcommands::Issue { user, raw, .. } => issue(auth, &user, raw, out).await,
+        Subcommands::Inspect { token } => inspect::run(auth, token, out).await,
     }
 }
 
-async fn issue(accounts: &Doorwarden, named: &str, raw: bool, out: Output) -> Result<(), Failure> {
-    let user = super::user(accounts, named).await?;
-    let issued = accounts.tokens().issue(user.id).await.map_err(|error| refused(error, &user))?;
+async fn issue(auth: &Doorwarden, named: &str, raw: bool, out: Output) -> Result<(), Failure> {
+    let user = super::user(auth, named).await?;
+    let issued = auth.tokens().issue(user.id).await.map_err(|error| refused(error, &user))?;
     if raw {
         return line(&issued.token);
     }
@@ -58,9 +58,9 @@ async fn issue(accounts: &Doorwarden, named: &str, raw: bool, out: Output) -> Re
     out.done(&issued.token, &value)
 }
 
-async fn issue_pair(accounts: &Doorwarden, named: &str, out: Output) -> Result<(), Failure> {
-    let user = super::user(accounts, named).await?;
-    let pair = accounts.tokens().issue_pair(user.id).await.map_err(|error| refused(error, &user))?;
+async fn issue_pair(auth: &Doorwarden, named: &str, out: Output) -> Result<(), Failure> {
+    let user = super::user(auth, named).await?;
+    let pair = auth.tokens().issue_pair(user.id).await.map_err(|error| refused(error, &user))?;
     if !out.is_json() {
         return out.facts(&[
             ("access", pair.access),

@@ -30,8 +30,8 @@ impl Reason {
     }
 
     /// Of a token that a request shows.
-    pub(super) fn of_bearer(accounts: &Doorwarden, refused: &TokenRefused, token: &Looked) -> Self {
-        let now = accounts.context().now();
+    pub(super) fn of_bearer(auth: &Doorwarden, refused: &TokenRefused, token: &Looked) -> Self {
+        let now = auth.context().now();
         let claim = |name: &str| token.jwt.as_ref().and_then(|jwt| jwt.claims.get(name));
         let instant = |name: &str| claim(name).and_then(Value::as_i64).map(Timestamp::from_seconds);
         let told = |text: String| Self::new(refused.code(), text);
@@ -47,7 +47,7 @@ impl Reason {
                     Some(at) => format!("{refusal}: at {at}, and it is {now}"),
                     None => refusal.to_string(),
                 });
-                advise(accounts, reason, *refusal, token.kind)
+                advise(auth, reason, *refusal, token.kind)
             }
             TokenRefused::NoUser => told(match claim("id") {
                 Some(id) => format!("{refused}: there is no user with id {id}"),
@@ -82,16 +82,16 @@ impl Reason {
     }
 
     /// Of a refresh token: with this counter, or not ours at all.
-    pub(super) fn of_refresh(accounts: &Doorwarden, counter: Result<i64, Refusal>, token: &Looked) -> Self {
+    pub(super) fn of_refresh(auth: &Doorwarden, counter: Result<i64, Refusal>, token: &Looked) -> Self {
         let counter = match counter {
             Ok(counter) => counter,
             Err(refusal) => {
-                return advise(accounts, Self::new(refusal.code(), refusal.to_string()), refusal, token.kind);
+                return advise(auth, Self::new(refusal.code(), refusal.to_string()), refusal, token.kind);
             }
         };
         let ended = |text: String| Self::new(TokenRefused::SessionEnded.code(), text);
         let Some(session) = &token.session else { return ended(UNKNOWN_SESSION.to_owned()) };
-        if let Some(text) = over(session, accounts.context().now()) {
+        if let Some(text) = over(session, auth.context().now()) {
             return ended(text);
         }
         match (session.refresh_counter, &token.user) {
@@ -126,8 +126,8 @@ fn over(session: &Session, now: Timestamp) -> Option<String> {
     }
 }
 
-fn advise(accounts: &Doorwarden, reason: Reason, refusal: Refusal, kind: Kind) -> Reason {
-    let settings = &accounts.context().settings.access;
+fn advise(auth: &Doorwarden, reason: Reason, refusal: Refusal, kind: Kind) -> Reason {
+    let settings = &auth.context().settings.access;
     match (refusal, kind) {
         (Refusal::BadSignature, Kind::Access) => reason.hint("it was altered in transit, or forged"),
         (Refusal::BadSignature, _) => reason.hint(

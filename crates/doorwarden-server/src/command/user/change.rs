@@ -39,8 +39,8 @@ pub(super) fn metadata(text: &str) -> Result<Value, String> {
     }
 }
 
-pub(super) async fn update(accounts: &Doorwarden, update: Update, out: Output) -> Result<(), Failure> {
-    let found = user(accounts, &update.user).await?;
+pub(super) async fn update(auth: &Doorwarden, update: Update, out: Output) -> Result<(), Failure> {
+    let found = user(auth, &update.user).await?;
     let mut errors = FieldErrors::new();
     // What is stored may be of older rules than these.
     let username = update.username.filter(|name| name != found.username.as_str());
@@ -58,7 +58,7 @@ pub(super) async fn update(accounts: &Doorwarden, update: Update, out: Output) -
         is_superuser: update.superuser,
         metadata: update.metadata.as_ref().and_then(|object| object.as_object().cloned()).unwrap_or_default(),
     };
-    let changed = accounts.users().update(found.id, change).await?;
+    let changed = auth.users().update(found.id, change).await?;
     out.done(&format!("Updated user `{}`", changed.email), &value(&changed))
 }
 
@@ -73,14 +73,14 @@ fn checked<T, E: Into<FieldError>>(
 }
 
 pub(super) async fn activate(
-    accounts: &Doorwarden,
+    auth: &Doorwarden,
     named: &str,
     is_active: bool,
     out: Output,
 ) -> Result<(), Failure> {
-    let found = user(accounts, named).await?;
+    let found = user(auth, named).await?;
     let change = UserChange { is_active: Some(is_active), ..UserChange::default() };
-    let changed = accounts.users().update(found.id, change).await?;
+    let changed = auth.users().update(found.id, change).await?;
     let sentence = match is_active {
         true => format!("Reactivated user `{}`", changed.email),
         false => format!("Deactivated user `{}` and ended all of their sessions", changed.email),
@@ -88,32 +88,27 @@ pub(super) async fn activate(
     out.done(&sentence, &value(&changed))
 }
 
-pub(super) async fn delete(
-    accounts: &Doorwarden,
-    named: &str,
-    yes: bool,
-    out: Output,
-) -> Result<(), Failure> {
-    let found = user(accounts, named).await?;
+pub(super) async fn delete(auth: &Doorwarden, named: &str, yes: bool, out: Output) -> Result<(), Failure> {
+    let found = user(auth, named).await?;
     let question = format!("Permanently delete {} ({}, id {})?", found.email, found.username, found.id);
     prompt::confirm(yes, &question)?;
-    accounts.users().delete(found.id).await?;
+    auth.users().delete(found.id).await?;
     let deleted = json!({"id": found.id, "email": found.email.as_str(), "deleted": true});
     out.done(&format!("Deleted user `{}`", found.email), &deleted)
 }
 
-pub(super) async fn sign_out(accounts: &Doorwarden, named: &str, out: Output) -> Result<(), Failure> {
-    let found = user(accounts, named).await?;
-    let ended = accounts.users().sign_out(found.id).await?;
+pub(super) async fn sign_out(auth: &Doorwarden, named: &str, out: Output) -> Result<(), Failure> {
+    let found = user(auth, named).await?;
+    let ended = auth.users().sign_out(found.id).await?;
     let sentence = format!("Signed out user `{}`: {} ended", found.email, count(ended, "session"));
     out.done(&sentence, &json!({"id": found.id, "email": found.email.as_str(), "sessions_ended": ended}))
 }
 
-pub(super) async fn sign_out_everybody(accounts: &Doorwarden, yes: bool, out: Output) -> Result<(), Failure> {
-    let users = accounts.context().store.count_users().await?;
+pub(super) async fn sign_out_everybody(auth: &Doorwarden, yes: bool, out: Output) -> Result<(), Failure> {
+    let users = auth.context().store.count_users().await?;
     let question = format!("End all sessions and tokens of {}?", count(users, "user"));
     prompt::confirm(yes, &question)?;
-    let SignedOut { users, sessions, .. } = accounts.users().sign_out_everybody().await?;
+    let SignedOut { users, sessions, .. } = auth.users().sign_out_everybody().await?;
     let sentence = format!("Signed out {}: {} ended", count(users, "user"), count(sessions, "session"));
     out.done(&sentence, &json!({"users": users, "sessions_ended": sessions}))
 }

@@ -35,11 +35,11 @@ pub(crate) struct Arguments {
     metadata: Option<serde_json::Value>,
 }
 
-pub(super) async fn run(accounts: &Doorwarden, arguments: Arguments, out: Output) -> Result<(), Failure> {
+pub(super) async fn run(auth: &Doorwarden, arguments: Arguments, out: Output) -> Result<(), Failure> {
     let Arguments { email, username, .. } = arguments;
     let password = match arguments.no_password {
         true => None,
-        false => Some(strong(accounts, &username, &email, arguments.password_stdin)?),
+        false => Some(strong(auth, &username, &email, arguments.password_stdin)?),
     };
     let metadata = arguments.metadata.as_ref().and_then(|object| object.as_object().cloned());
     let account = NewAccount {
@@ -52,8 +52,8 @@ pub(super) async fn run(accounts: &Doorwarden, arguments: Arguments, out: Output
         metadata: metadata.unwrap_or_default(),
     };
     let user = match arguments.superuser {
-        true => manage::create_superuser(accounts.context(), account, accounts.origin()).await?,
-        false => manage::create_user(accounts.context(), account, accounts.origin()).await?,
+        true => manage::create_superuser(auth.context(), account, auth.origin()).await?,
+        false => manage::create_user(auth.context(), account, auth.origin()).await?,
     };
     out.done(&format!("Created user `{}` with id {}", user.email, user.id), &value(&user))
 }

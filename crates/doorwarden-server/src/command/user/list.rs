@@ -35,7 +35,7 @@ pub(crate) struct Arguments {
 
 /// Prints the users page by page, each read after the one before was written: memory does not grow with their
 /// number.
-pub(super) async fn run(accounts: &Doorwarden, arguments: Arguments, out: Output) -> Result<(), Failure> {
+pub(super) async fn run(auth: &Doorwarden, arguments: Arguments, out: Output) -> Result<(), Failure> {
     let filter = UserFilter {
         is_active: arguments.active,
         is_staff: arguments.staff,
@@ -48,7 +48,7 @@ pub(super) async fn run(accounts: &Doorwarden, arguments: Arguments, out: Output
     let (mut after, mut left) = (None, arguments.limit.unwrap_or(u64::MAX));
     loop {
         let size = u32::try_from(left).unwrap_or(PAGE).min(PAGE);
-        let page = accounts.users().list(&filter, after, size).await?;
+        let page = auth.users().list(&filter, after, size).await?;
         let day = |instant: String| instant.get(..10).map_or(instant.clone(), str::to_owned);
         let rows: Vec<_> = page
             .iter()

@@ -89,20 +89,20 @@ pub(crate) enum Subcommands {
     },
 }
 
-pub(super) async fn run(accounts: &Doorwarden, command: Subcommands, out: Output) -> Result<(), Failure> {
+pub(super) async fn run(auth: &Doorwarden, command: Subcommands, out: Output) -> Result<(), Failure> {
     match command {
-        Subcommands::List(arguments) => list::run(accounts, arguments, out).await,
-        Subcommands::Show { user } => show::run(accounts, &user, out).await,
-        Subcommands::Create(arguments) => create::run(accounts, arguments, out).await,
-        Subcommands::Update(update) => change::update(accounts, update, out).await,
-        Subcommands::Activate { user } => change::activate(accounts, &user, true, out).await,
-        Subcommands::Deactivate { user } => change::activate(accounts, &user, false, out).await,
-        Subcommands::Delete { user, yes } => change::delete(accounts, &user, yes, out).await,
-        Subcommands::SignOut { user: Some(user), .. } => change::sign_out(accounts, &user, out).await,
-        Subcommands::SignOut { user: None, yes, .. } => change::sign_out_everybody(accounts, yes, out).await,
-        Subcommands::Grant { user, permissions } => rights::grant(accounts, &user, &permissions, out).await,
-        Subcommands::Revoke { user, permissions } => rights::revoke(accounts, &user, &permissions, out).await,
-        Subcommands::AddToGroup { user, group } => rights::join(accounts, &user, &group, out).await,
-        Subcommands::RemoveFromGroup { user, group } => rights::leave(accounts, &user, &group, out).await,
+        Subcommands::List(arguments) => list::run(auth, arguments, out).await,
+        Subcommands::Show { user } => show::run(auth, &user, out).await,
+        Subcommands::Create(arguments) => create::run(auth, arguments, out).await,
+        Subcommands::Update(update) => change::update(auth, update, out).await,
+        Subcommands::Activate { user } => change::activate(auth, &user, true, out).await,
+        Subcommands::Deactivate { user } => change::activate(auth, &user, false, out).await,
+        Subcommands::Delete { user, yes } => change::delete(auth, &user, yes, out).await,
+        Subcommands::SignOut { user: Some(user), .. } => change::sign_out(auth, &user, out).await,
+        Subcommands::SignOut { user: None, yes, .. } => change::sign_out_everybody(auth, yes, out).await,
+        Subcommands::Grant { user, permissions } => rights::grant(auth, &user, &permissions, out).await,
+        Subcommands::Revoke { user, permissions } => rights::revoke(auth, &user, &permissions, out).await,
+        Subcommands::AddToGroup { user, group } => rights::join(auth, &user, &group, out).await,
+        Subcommands::RemoveFromGroup { user, group } => rights::leave(auth, &user, &group, out).await,
     }
 }

@@ -6,15 +6,15 @@ use doorwarden::{Doorwarden, User};
 use serde_json::{Value, json};
 
 pub(super) async fn grant(
-    accounts: &Doorwarden,
+    auth: &Doorwarden,
     named: &str,
     permissions: &[String],
     out: Output,
 ) -> Result<(), Failure> {
-    let (permissions, user) = (names(permissions)?, user(accounts, named).await?);
+    let (permissions, user) = (names(permissions)?, user(auth, named).await?);
     let mut tally = Tally::default();
     for permission in &permissions {
-        let given = accounts.users().grant(user.id, permission).await;
+        let given = auth.users().grant(user.id, permission).await;
         let changed = granted(given, permission)?;
         let sentence = match changed {
             true => format!("Granted `{permission}` to user `{}`", user.email),
@@ -26,15 +26,15 @@ pub(super) async fn grant(
 }
 
 pub(super) async fn revoke(
-    accounts: &Doorwarden,
+    auth: &Doorwarden,
     named: &str,
     permissions: &[String],
     out: Output,
 ) -> Result<(), Failure> {
-    let (permissions, user) = (names(permissions)?, user(accounts, named).await?);
+    let (permissions, user) = (names(permissions)?, user(auth, named).await?);
     let mut tally = Tally::default();
     for permission in &permissions {
-        let changed = accounts.users().revoke(user.id, permission).await?;
+        let changed = auth.users().revoke(user.id, permission).await?;
         let sentence = match changed {
             true => format!("Revoked `{permission}` from user `{}`", user.email),
             false => format!("User `{}` did not have `{permission}` directly", user.email),
@@ -44,14 +44,9 @@ pub(super) async fn revoke(
     tally.say(out, about(&user))
 }
 
-pub(super) async fn join(
-    accounts: &Doorwarden,
-    named: &str,
-    group: &str,
-    out: Output,
-) -> Result<(), Failure> {
-    let user = user(accounts, named).await?;
-    let changed = accounts.users().add_to_group(user.id, group).await?;
+pub(super) async fn join(auth: &Doorwarden, named: &str, group: &str, out: Output) -> Result<(), Failure> {
+    let user = user(auth, named).await?;
+    let changed = auth.users().add_to_group(user.id, group).await?;
     let sentence = match changed {
         true => format!("Added user `{}` to group `{group}`", user.email),
         false => format!("User `{}` is already in group `{group}`", user.email),
@@ -59,14 +54,9 @@ pub(super) async fn join(
     out.done(&sentence, &membership(&user, group, changed))
 }
 
-pub(super) async fn leave(
-    accounts: &Doorwarden,
-    named: &str,
-    group: &str,
-    out: Output,
-) -> Result<(), Failure> {
-    let user = user(accounts, named).await?;
-    let changed = accounts.users().remove_from_group(user.id, group).await?;
+pub(super) async fn leave(auth: &Doorwarden, named: &str, group: &str, out: Output) -> Result<(), Failure> {
+    let user = user(auth, named).await?;
+    let changed = auth.users().remove_from_group(user.id, group).await?;
     let sentence = match changed {
         true => format!("Removed user `{}` from group `{group}`", user.email),
         false => format!("User `{}` was not in group `{group}`", user.email),

@@ -21,13 +21,13 @@ pub(super) fn flags(user: &User) -> String {
     if flags.is_empty() { "-".to_owned() } else { flags.join(",") }
 }
 
-pub(super) async fn run(accounts: &Doorwarden, named: &str, out: Output) -> Result<(), Failure> {
-    let user = super::super::user(accounts, named).await?;
-    let direct = accounts.users().direct_permissions(user.id).await?;
-    let context = accounts.context();
+pub(super) async fn run(auth: &Doorwarden, named: &str, out: Output) -> Result<(), Failure> {
+    let user = super::super::user(auth, named).await?;
+    let direct = auth.users().direct_permissions(user.id).await?;
+    let context = auth.context();
     let SessionPage { sessions, next } = sessions_of(context, user.id, None).await?;
     // Gone since the look-up before.
-    let account = accounts.users().account(user.id).await?;
+    let account = auth.users().account(user.id).await?;
     let account = account.ok_or_else(|| Failure::not_found("user not found"))?;
 
     if out.is_json() {
