@@ -114,6 +114,27 @@ class Docs(unittest.TestCase):
         markers = "return [...document.querySelectorAll('summary')].every((s) => getComputedStyle(s).display === 'list-item')"
         self.assertTrue(self.browser.execute_script(markers), "what can be opened shows it")
 
+    def test_descriptions_show_code_as_code(self):
+        self.open(self.url + "/docs")
+        # The text of closed operations, too, which `text` would leave out.
+        literal = "return ['description', 'operations'].flatMap((id) => document.getElementById(id).textContent.match(/`[^`]*`?/g) ?? [])"
+        self.assertEqual(self.browser.execute_script(literal), [])
+        codes = "return [...document.querySelectorAll(arguments[0])].map((one) => one.textContent)"
+        self.assertIn("token_expired", self.browser.execute_script(codes, "#read_me td code"))
+        self.assertIn("Link", self.browser.execute_script(codes, "#list_sessions summary span code"))
+        self.assertEqual(self.browser.execute_script(codes, "#description code"), ["Accept: application/problem+json"])
+        self.assert_quiet()
+
+    def test_text_between_backticks_is_not_html(self):
+        self.open(self.url + "/docs")
+        made = "const p = document.createElement('p'); p.append(...prose(arguments[0])); return p.innerHTML"
+        for text, html in (
+            ("`a`: <b>, `c`", "<code>a</code>: &lt;b&gt;, <code>c</code>"),
+            ("`<img src=x onerror=alert(1)>`", "<code>&lt;img src=x onerror=alert(1)&gt;</code>"),
+            ("one ` alone", "one ` alone"),
+        ):
+            self.assertEqual(self.browser.execute_script(made, text), html)
+
     def test_it_works_behind_a_proxy_that_takes_a_prefix_away(self):
         with stripping_proxy(self.url, "/auth") as proxied:
             for page in ("/docs/", "/docs"):
