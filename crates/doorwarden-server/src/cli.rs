@@ -1,4 +1,4 @@
-//! The command line. What a command takes stands beside its code in [`crate::command`].
+//! The command line. The arguments of a command are beside its code in [`crate::command`].
 
 use crate::command::{
     backup, doctor, group, import, key, password, permission, secret, superuser, token, user,
@@ -16,7 +16,7 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
-/// What every command takes.
+/// Arguments of every command.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
@@ -34,7 +34,7 @@ pub(crate) struct Global {
     pub(crate) json: bool,
 }
 
-/// What can be done.
+/// Commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Start the service
@@ -83,7 +83,7 @@ pub(crate) enum Command {
     },
 }
 
-/// What can be done with the accounts of a database that exists and is up to date.
+/// Commands on a database that exists and is up to date.
 #[derive(Debug, Subcommand)]
 pub(crate) enum AccountsCommand {
     /// Change a user's password, and end all of the user's sessions

@@ -1,4 +1,4 @@
-//! How a command ends that did not do what was asked: a sentence for people, an exit code for scripts.
+//! Failures of commands: a message for people and an exit status for scripts.
 
 use doorwarden::core::flow::groups::CreateGroupError;
 use doorwarden::core::flow::manage::{SetPasswordError, UpdateUserError, UserError};
@@ -27,14 +27,14 @@ impl fmt::Display for Hint {
 }
 
 impl Hint {
-    /// Without the word that introduces it.
+    /// The advice without the word `hint`.
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 }
 
 impl Message {
-    /// What is the matter. The libraries' errors bring their hint with them, after `hint: `.
+    /// The message. Errors of the libraries contain their hint, after `hint: `.
     pub(crate) fn new(text: impl Into<String>) -> Self {
         let text = text.into();
         match text.split_once("hint: ") {
@@ -44,17 +44,17 @@ impl Message {
         }
     }
 
-    /// What can be done about it.
+    /// Advice on how to fix the problem.
     pub(crate) fn hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(Hint(hint.into())), ..self }
     }
 
-    /// What is the matter.
+    /// The message.
     pub(crate) fn text(&self) -> &str {
         &self.text
     }
 
-    /// What can be done about it.
+    /// Advice on how to fix the problem.
     pub(crate) fn advice(&self) -> Option<&Hint> {
         self.hint.as_ref()
     }
@@ -67,7 +67,7 @@ impl fmt::Display for Message {
     }
 }
 
-/// A command failed. Exit codes as in `sysexits.h` where they fit.
+/// A command failed. Exit statuses follow `sysexits.h` where they apply.
 #[derive(Debug)]
 pub(crate) struct Failure {
     code: u8,
@@ -79,22 +79,22 @@ impl Failure {
         Self { code, message: Message::new(text) }
     }
 
-    /// What can be done about it.
+    /// Advice on how to fix the problem.
     pub(crate) fn hint(self, hint: impl Into<String>) -> Self {
         Self { message: self.message.hint(hint), ..self }
     }
 
-    /// 1: the answer is no (something is wrong that the command was to find, or a rule was broken).
+    /// 1: the command found a problem, or a rule was violated.
     pub(crate) fn no(text: impl Into<String>) -> Self {
         Self::new(1, text)
     }
 
-    /// 2: the command line is wrong.
+    /// 2: the command line is not valid.
     pub(crate) fn usage(text: impl Into<String>) -> Self {
         Self::new(2, text)
     }
 
-    /// 3: there is no such user, group or permission.
+    /// 3: the user, group or permission was not found.
     pub(crate) fn not_found(text: impl Into<String>) -> Self {
         Self::new(3, text)
     }
@@ -114,7 +114,7 @@ impl Failure {
         Self::new(74, text)
     }
 
-    /// 78: the configuration is wrong.
+    /// 78: the configuration is not valid.
     pub(crate) fn config(text: impl Into<String>) -> Self {
         Self::new(78, text)
     }
@@ -124,17 +124,17 @@ impl Failure {
         Self::new(130, "Operation cancelled.")
     }
 
-    /// Whether it may be different in a moment: the database cannot be reached.
+    /// Whether a retry may succeed: the database cannot be reached.
     pub(crate) fn may_pass(&self) -> bool {
         self.code == 69
     }
 
-    /// What is told to people.
+    /// The message.
     pub(crate) fn message(&self) -> &Message {
         &self.message
     }
 
-    /// Tells people, and gives the exit code.
+    /// Prints the failure, and returns the exit status.
     pub(crate) fn report(&self) -> ExitCode {
         if !self.message.text.is_empty() {
             crate::output::tell(&format!("error: {}", self.message));
@@ -147,7 +147,7 @@ impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
         match error.kind() {
             std::io::ErrorKind::Interrupted => Self::interrupted(),
-            // Nobody reads on, as in `doorwarden user list | head`: that is no failure.
+            // A closed pipe, as in `doorwarden user list | head`, is not a failure.
             std::io::ErrorKind::BrokenPipe => Self::new(0, ""),
             _ => Self::io(error.to_string()),
         }

@@ -1,7 +1,7 @@
-//! The program: the service and its command line. Nothing here decides anything about accounts: every command
-//! calls the flows that HTTP calls.
+//! The program: the service and its command line. It has no business rules: commands call the same flows as
+//! the HTTP API.
 
-// `output::tell` is the one way to people: it lets nothing through that a terminal would obey.
+// `output::tell` is the only way to print: it replaces control characters.
 #![deny(clippy::print_stderr)]
 
 mod cli;
@@ -15,7 +15,7 @@ use clap::Parser;
 use std::process::ExitCode;
 use std::time::Duration;
 
-// musl's allocator is slow, and glibc's keeps what it was given.
+// musl's allocator is slow, and glibc's does not return memory to the system.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -28,7 +28,7 @@ fn main() -> ExitCode {
         }
     };
     let done = runtime.block_on(command::run(cli));
-    // What still hangs then, hangs for good.
+    // A task that has not finished by then never will.
     runtime.shutdown_timeout(Duration::from_millis(500));
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,5 +1,5 @@
-//! What commands say: on standard output sentences and tables for people on a terminal, or JSON for programs;
-//! on standard error what is beside it.
+//! The output of commands: on standard output text and tables on a terminal, otherwise JSON; on standard
+//! error everything that is not the result.
 
 use crate::failure::Failure;
 use doorwarden::core::identity::text::is_control;
@@ -7,14 +7,14 @@ use serde_json::Value;
 use std::borrow::Cow;
 use std::io::{BufWriter, IsTerminal, Write};
 
-/// How this command prints its results.
+/// The format of a command's results.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Output {
     json: bool,
     colour: bool,
 }
 
-/// A colour or another emphasis of a terminal. Nothing is said by it alone.
+/// A terminal's colour or emphasis. It never carries information alone.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Style {
     Bold,
@@ -24,8 +24,8 @@ pub(crate) enum Style {
 }
 
 impl Output {
-    /// JSON when asked for, or when nobody is looking. Colour on a terminal, unless `NO_COLOR` is set
-    /// (no-color.org).
+    /// JSON with `--json`, or if standard output is no terminal. Colour on a terminal, unless `NO_COLOR` is
+    /// set (no-color.org).
     pub(crate) fn new(json: bool) -> Self {
         let terminal = std::io::stdout().is_terminal();
         let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
@@ -33,7 +33,7 @@ impl Output {
         Self { json: json || !terminal, colour: terminal && !set("NO_COLOR") && !dumb }
     }
 
-    /// Whether programs read this.
+    /// Whether results are JSON.
     pub(crate) fn is_json(self) -> bool {
         self.json
     }
@@ -43,7 +43,7 @@ impl Output {
         self.done_each(&[sentence], value)
     }
 
-    /// Says what was done, in several sentences, a line each.
+    /// Prints a result of several sentences, one per line.
     pub(crate) fn done_each(self, sentences: &[impl AsRef<str>], value: &Value) -> Result<(), Failure> {
         if self.json {
             return json(value);
@@ -51,7 +51,7 @@ impl Output {
         sentences.iter().try_for_each(|sentence| line(&clean_line(sentence.as_ref())))
     }
 
-    /// Prints names and what they stand for, one a line.
+    /// Prints names and values, one pair per line.
     pub(crate) fn facts(self, facts: &[(&str, String)]) -> Result<(), Failure> {
         let width = facts.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
         for (name, fact) in facts {
@@ -60,7 +60,7 @@ impl Output {
         Ok(())
     }
 
-    /// The text in this style, where styles can be seen.
+    /// The text in this style, if styles are on.
     pub(crate) fn paint(self, style: Style, text: &str) -> String {
         let code = match style {
             Style::Bold => "1",
@@ -72,8 +72,8 @@ impl Output {
     }
 }
 
-/// A list, written as it comes: a table whose columns are as wide as its first page needs, or a JSON array
-/// with one element a line.
+/// A list, written page by page: a table whose column widths fit its first page, or a JSON array with one
+/// element per line.
 pub(crate) struct List {
     out: Output,
     heading: &'static [&'static str],
@@ -88,7 +88,7 @@ impl List {
         Self { out, heading, widths: Vec::new(), begun: false, writer: BufWriter::new(std::io::stdout()) }
     }
 
-    /// Writes some rows: what programs and what people read of each.
+    /// Writes rows, each as JSON and as cells of the table.
     pub(crate) fn page(&mut self, rows: &[(Value, Vec<String>)]) -> Result<(), Failure> {
         if self.out.json {
             for (value, _) in rows {
@@ -117,7 +117,7 @@ impl List {
         Ok(self.writer.flush()?)
     }
 
-    /// Writes the end. `none` is what people read if there was nothing.
+    /// Writes the end. `none` is the text for an empty list.
     pub(crate) fn end(mut self, none: &str) -> Result<(), Failure> {
         match (self.out.json, self.begun) {
             (true, true) => writeln!(self.writer, "\n]")?,
@@ -144,18 +144,18 @@ pub(crate) fn json(value: &Value) -> Result<(), Failure> {
     line(&escaped(format!("{value:#}")))
 }
 
-/// Writes to standard error what people should know. Where nobody takes it, it is lost: nothing depends on
-/// it.
+/// Writes a message to standard error. Write errors are ignored: nothing depends on the message.
 pub(crate) fn tell(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{}", clean(text));
 }
 
-/// Text of ours that may hold text of others, without what a terminal would obey.
+/// Replaces control characters in a message that may contain foreign text.
 pub(crate) fn clean(text: &str) -> Cow<'_, str> {
     without(text, |c| is_control(c) && c != '\n' && c != '\t')
 }
 
-/// Text from the database or a stranger, which must not look like a line of ours either.
+/// Replaces control characters and line breaks in foreign text, so that it cannot look like a line of our
+/// output.
 pub(crate) fn clean_line(text: &str) -> Cow<'_, str> {
     without(text, is_control)
 }
@@ -164,7 +164,7 @@ fn without(text: &str, bad: impl Fn(char) -> bool + Copy) -> Cow<'_, str> {
     if text.contains(bad) { text.replace(bad, "\u{fffd}").into() } else { text.into() }
 }
 
-/// JSON in which such characters are escaped, those that JSON itself leaves as they are.
+/// JSON in which control characters that JSON permits are escaped.
 fn escaped(json: String) -> String {
     let bad = |c| is_control(c) && c != '\n';
     if !json.contains(bad) {

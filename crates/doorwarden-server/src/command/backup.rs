@@ -1,5 +1,5 @@
-//! `doorwarden backup`, `restore` and `restored`: copies of the accounts, and what must follow when one is
-//! used.
+//! `doorwarden backup`, `restore` and `restored`: copies of the database, and the steps that must follow a
+//! restore.
 
 use super::migrate::open_store;
 use super::prompt;
@@ -15,14 +15,14 @@ use rusqlite::{Connection, OpenFlags};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
-/// What `backup` takes.
+/// Arguments of `backup`.
 #[derive(Debug, Args)]
 pub(crate) struct Backup {
     /// File to write; it must not exist yet
     file: PathBuf,
 }
 
-/// What `restore` takes.
+/// Arguments of `restore`.
 #[derive(Debug, Args)]
 pub(crate) struct Restore {
     /// The copy, made by `doorwarden backup` or another complete copy of the database
@@ -35,7 +35,7 @@ pub(crate) struct Restore {
     yes: bool,
 }
 
-/// What `restored` takes.
+/// Arguments of `restored`.
 #[derive(Debug, Args)]
 pub(crate) struct AfterRestore {
     /// Keep the sessions of the copy: users who have logged out since are logged in again
@@ -63,7 +63,7 @@ pub(super) fn backup(config: &Config, arguments: &Backup, out: Output) -> Result
     out.done(&format!("Backed up the accounts to `{file}`{secret}"), &json!({ "file": file }))
 }
 
-/// Puts a copy in the place of a SQLite database that nobody uses.
+/// Replaces a SQLite database, which no process may be using, with a copy.
 pub(super) async fn restore(config: &Config, arguments: &Restore, out: Output) -> Result<(), Failure> {
     let database =
         sqlite(config, "restore a PostgreSQL database with `pg_restore`, then run `doorwarden restored`")?;
@@ -82,7 +82,7 @@ pub(super) async fn restore(config: &Config, arguments: &Restore, out: Output) -
         Err(_) => Ok(None),
     };
     for suffix in ["", "-wal", "-shm"] {
-        // It is there only if something went wrong.
+        // The temporary file exists only after a failure.
         let _ = std::fs::remove_file(doorwarden_sqlite::beside(&draft, suffix));
     }
     let (done, kept) = (prepared?, replaced?);
@@ -94,7 +94,7 @@ pub(super) async fn restore(config: &Config, arguments: &Restore, out: Output) -
     out.done(&text, &json!({"revoked_keys": done.keys, "ended_sessions": done.sessions, "kept": kept}))
 }
 
-/// Makes of the copy, beside the database, what will take its place.
+/// Prepares the replacement in a file beside the database.
 async fn prepare(config: &Config, arguments: &Restore, draft: &Path) -> Result<Restored, Failure> {
     doorwarden_sqlite::backup(&arguments.file, draft)?;
     let unusable =
@@ -117,7 +117,7 @@ async fn prepare(config: &Config, arguments: &Restore, draft: &Path) -> Result<R
     done
 }
 
-/// What `pg_restore` leaves to do; on SQLite what a copy by hand does.
+/// The steps that must follow `pg_restore`, or a SQLite database copied by hand.
 pub(super) async fn after_restore(
     config: &Config,
     arguments: &AfterRestore,

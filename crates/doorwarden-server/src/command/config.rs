@@ -3,7 +3,7 @@ use crate::failure::Failure;
 use crate::output::{self, List, Output, line};
 use serde_json::{Map, Value, json};
 
-/// Prints each value and where it came from; secrets only as set or not set.
+/// Prints each value and its source; of secrets only whether they are set.
 pub(super) fn show(loaded: &Loaded, out: Output) -> Result<(), Failure> {
     if out.is_json() {
         let values = loaded
@@ -19,7 +19,7 @@ pub(super) fn show(loaded: &Loaded, out: Output) -> Result<(), Failure> {
     list.end("")
 }
 
-/// Prints every key with its default and what it is for.
+/// Prints every key with its default and description.
 pub(super) fn reference() -> Result<(), Failure> {
     line("| Key | Environment variable | Default | Description |\n|---|---|---|---|")?;
     for key in config::keys() {

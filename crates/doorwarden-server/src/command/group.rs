@@ -9,7 +9,7 @@ use doorwarden::Doorwarden;
 use doorwarden::core::permission::Group;
 use serde_json::json;
 
-/// What can be done with groups.
+/// Subcommands of `group`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Subcommands {
     /// List the groups with their permissions

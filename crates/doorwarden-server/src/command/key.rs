@@ -1,4 +1,4 @@
-//! `doorwarden key`: the keys that sign access tokens. They rotate by themselves.
+//! `doorwarden key`: the keys that sign access tokens. They rotate automatically.
 
 use super::prompt;
 use crate::failure::Failure;
@@ -7,7 +7,7 @@ use clap::Subcommand;
 use doorwarden::Doorwarden;
 use serde_json::json;
 
-/// What can be done with signing keys.
+/// Subcommands of `key`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Subcommands {
     /// List the keys and their states

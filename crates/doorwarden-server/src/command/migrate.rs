@@ -8,8 +8,7 @@ use doorwarden::{Actor, BuildError};
 use serde_json::json;
 use std::sync::Arc;
 
-/// Brings the schema up to date and declares the configured permissions, or with `check` says what there
-/// would be to do.
+/// Applies pending migrations and declares the configured permissions; with `check` only lists them.
 pub(super) async fn run(config: &Config, check: bool, out: Output) -> Result<(), Failure> {
     if let (true, Some(path)) = (check, config.sqlite_path().filter(|path| !path.exists())) {
         return Err(
@@ -37,7 +36,7 @@ pub(super) async fn run(config: &Config, check: bool, out: Output) -> Result<(),
     report(out, "applied", &pending)
 }
 
-/// Migrates the database only.
+/// Applies pending migrations only.
 pub(super) fn open_store(config: &Config) -> Result<Arc<dyn Store>, BuildError> {
     doorwarden::Doorwarden::builder().database_url(config.database_url.as_str()).open_store()
 }

@@ -1,4 +1,4 @@
-//! The commands, one file each.
+//! The commands, one file or directory each.
 
 pub(crate) mod backup;
 mod config;
@@ -28,7 +28,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
     let Cli { mut global, command } = cli;
     let out = Output::new(global.json);
     match command {
-        // These help to find the way back from a wrong configuration, so they read none.
+        // These commands help to repair a configuration, so they do not read it.
         Command::Config { reference: true, .. } => config::reference(),
         Command::Config { schema: true, .. } => config::schema(),
         Command::Completions { shell } => completions(shell),
@@ -59,7 +59,7 @@ async fn run_on_accounts(config: &Config, command: AccountsCommand, out: Output)
         AccountsCommand::Token(_) | AccountsCommand::Key(key::Subcommands::Rotate) => {
             open_with_keys(config).await?
         }
-        // A key can be revoked even by somebody who cannot make the next one.
+        // Revoking a key must work without the secret key that creating the next one needs.
         AccountsCommand::Key(key::Subcommands::Revoke { .. }) => match open_with_keys(config).await {
             Ok(auth) => auth,
             Err(_) => open(config).await?,
@@ -86,7 +86,7 @@ fn load(global: &Global) -> Result<Loaded, Failure> {
     Loaded::read(global, &environment()?)
 }
 
-/// The configuration of a command that ends by itself, which tells at once what is probably a mistake.
+/// Loads the configuration of a command other than `serve`, and prints its warnings.
 fn begin(global: &Global) -> Result<Loaded, Failure> {
     let loaded = load(global)?;
     log();
@@ -96,7 +96,7 @@ fn begin(global: &Global) -> Result<Loaded, Failure> {
     Ok(loaded)
 }
 
-/// What the library logs while a command runs: only what is wrong.
+/// While a command runs, only warnings and errors of the library are logged.
 fn log() {
     tracing_subscriber::fmt()
         .with_max_level(LevelFilter::WARN)
@@ -107,14 +107,14 @@ fn log() {
         .init();
 }
 
-/// The accounts, for a command that works on a database that is there and up to date. It can neither make nor
-/// judge tokens, so it works also when the secret key is lost.
+/// The library, for a command on a database that exists and is up to date. It can neither issue nor verify
+/// tokens, so it works even if the secret key is lost.
 async fn open(config: &Config) -> Result<Doorwarden, Failure> {
     is_there(config)?;
     build(config.command_builder()?.without_keys()).await
 }
 
-/// The same for a command about tokens.
+/// As [`open`], for a command that issues or verifies tokens.
 async fn open_with_keys(config: &Config) -> Result<Doorwarden, Failure> {
     is_there(config)?;
     build(config.command_builder()?).await
@@ -134,7 +134,7 @@ async fn build(builder: Builder) -> Result<Doorwarden, Failure> {
     Ok(builder.build().await?)
 }
 
-/// The user whom somebody means: an e-mail address, or an id.
+/// The user with this email address or id.
 async fn user(auth: &Doorwarden, named: &str) -> Result<User, Failure> {
     let users = auth.users();
     let (found, kind) = match named.parse() {

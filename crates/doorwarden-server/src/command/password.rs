@@ -5,7 +5,7 @@ use clap::Args;
 use doorwarden::{Doorwarden, Password};
 use serde_json::json;
 
-/// How often somebody may try, as in Django's `changepassword`.
+/// The maximum number of attempts, as in Django's `changepassword`.
 const TRIES: u32 = 3;
 
 #[derive(Debug, Args)]
@@ -17,7 +17,7 @@ pub(crate) struct Arguments {
     password_stdin: bool,
 }
 
-/// Gives a user a new password, which must be strong enough, and ends the user's sessions.
+/// Sets a user's password, which must pass the validators, and ends the user's sessions.
 pub(super) async fn run(auth: &Doorwarden, arguments: &Arguments, out: Output) -> Result<(), Failure> {
     let user = super::user(auth, &arguments.user).await?;
     let (username, email) = (user.username.as_str(), user.email.as_str());
@@ -32,8 +32,8 @@ pub(super) async fn run(auth: &Doorwarden, arguments: &Arguments, out: Output) -
     )
 }
 
-/// A password that is strong enough for somebody of this name and address: a line of standard input, or asked
-/// for.
+/// A password that passes the validators for this username and email address, from standard input or a
+/// prompt.
 pub(super) fn strong(
     auth: &Doorwarden,
     username: &str,

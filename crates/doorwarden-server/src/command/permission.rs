@@ -9,7 +9,7 @@ use doorwarden::core::permission::{Permission, PermissionName};
 use doorwarden::core::store::GrantError;
 use serde_json::{Value, json};
 
-/// What can be done with permissions.
+/// Subcommands of `permission`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Subcommands {
     /// List the permissions
@@ -67,7 +67,7 @@ pub(super) async fn run(auth: &Doorwarden, command: Subcommands, out: Output) ->
     }
 }
 
-/// Every one of these texts as the name of a permission.
+/// Parses the names of permissions.
 pub(super) fn names(texts: &[String]) -> Result<Vec<PermissionName>, Failure> {
     texts.iter().map(|text| name(text)).collect()
 }
@@ -76,7 +76,7 @@ fn name(text: &str) -> Result<PermissionName, Failure> {
     text.parse().map_err(|error| Failure::usage(format!("`{text}`: {error}")))
 }
 
-/// What became of several permissions.
+/// The results of granting or revoking several permissions.
 #[derive(Default)]
 pub(super) struct Tally {
     sentences: Vec<String>,
@@ -85,14 +85,14 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    /// Notes whether anything changed, and how people are told.
+    /// Records a result and its message.
     pub(super) fn note(&mut self, permission: &PermissionName, changed: bool, sentence: String) {
         let list = if changed { &mut self.changed } else { &mut self.unchanged };
         list.push(permission.to_string());
         self.sentences.push(sentence);
     }
 
-    /// Says it all; `about` says whose permissions they are.
+    /// Prints the results; `about` describes whose permissions they are.
     pub(super) fn say(self, out: Output, mut about: Value) -> Result<(), Failure> {
         about["changed"] = json!(self.changed);
         about["unchanged"] = json!(self.unchanged);
@@ -100,7 +100,7 @@ impl Tally {
     }
 }
 
-/// Whether a grant changed anything; if there is no such permission, how to make one.
+/// Whether a grant changed anything. An unknown permission is an error with a hint.
 pub(super) fn granted(
     result: Result<bool, GrantError>,
     permission: &PermissionName,

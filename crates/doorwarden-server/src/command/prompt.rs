@@ -1,4 +1,4 @@
-//! Questions to people, on standard error and the terminal.
+//! Prompts, on standard error and the terminal.
 
 use crate::failure::Failure;
 use crate::output::{clean_line, tell};
@@ -17,10 +17,10 @@ pub(super) fn is_possible() -> bool {
     std::io::stdin().is_terminal()
 }
 
-/// Asks for a line.
+/// Prompts for a line.
 pub(super) fn line(question: &str) -> Result<String, Failure> {
     end_on_signals()?;
-    // Not locked any longer than this: a signal has to be told, too.
+    // Standard error is locked only here, so that a signal handler can write to it.
     write!(std::io::stderr(), "{}", clean_line(question))?;
     read_line()
 }
@@ -40,7 +40,7 @@ fn line_of(input: &mut impl BufRead) -> Result<String, Failure> {
     Ok(line)
 }
 
-/// Continues only after a confirmation, from `--yes` or from the terminal.
+/// Asks for confirmation, unless `--yes` was given.
 pub(super) fn confirm(yes: bool, question: &str) -> Result<(), Failure> {
     if yes {
         return Ok(());
@@ -55,15 +55,15 @@ pub(super) fn confirm(yes: bool, question: &str) -> Result<(), Failure> {
     }
 }
 
-/// The terminal whose echo is off, and how it was before.
+/// The terminal whose echo is disabled, and its previous state.
 static HIDDEN: Mutex<Option<(Arc<File>, Termios)>> = Mutex::new(None);
 
-/// Does not echo what is typed, until it is dropped.
+/// Disables the terminal's echo until it is dropped.
 struct Hidden;
 
 impl Hidden {
     fn on(terminal: &Arc<File>) -> Result<Self, Failure> {
-        // Held until the change is made: a signal in between restores what was there before.
+        // Held until the change is made, so that a signal in between restores the previous state.
         let mut hidden = HIDDEN.lock();
         let before = tcgetattr(terminal).map_err(std::io::Error::from)?;
         let mut modes = before.clone();
@@ -83,13 +83,13 @@ impl Drop for Hidden {
 
 fn show_again() {
     if let Some((terminal, before)) = HIDDEN.lock().take() {
-        // Nothing is left to do if the terminal is gone.
+        // If the terminal is gone, there is nothing to restore.
         let _ = tcsetattr(terminal, OptionalActions::Now, &before);
     }
 }
 
-/// From the first question on, a signal ends the program at once, also while it waits for an answer, and
-/// leaves the terminal as it was.
+/// From the first prompt on, a signal ends the program immediately, even while it waits for input, and
+/// restores the terminal.
 fn end_on_signals() -> Result<(), Failure> {
     static ARMED: OnceLock<()> = OnceLock::new();
     if ARMED.set(()).is_err() {
@@ -113,7 +113,7 @@ fn end_on_signals() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Asks for a line that is not shown, on the terminal, wherever the streams lead.
+/// Prompts for a hidden line on the terminal, even if standard streams are redirected.
 fn hidden_line(question: &str) -> Result<Password, Failure> {
     let terminal = Arc::new(File::options().read(true).write(true).open("/dev/tty")?);
     write!(&mut &*terminal, "{}", clean_line(question))?;
@@ -121,7 +121,7 @@ fn hidden_line(question: &str) -> Result<Password, Failure> {
     line_of(&mut BufReader::new(&*terminal)).map(Password::new)
 }
 
-/// Asks twice for a password, hidden; `None` if the answers differ or are blank, which is said.
+/// Prompts twice for a hidden password; `None`, with a message, if the two differ or are blank.
 pub(super) fn password(differ: &str) -> Result<Option<Password>, Failure> {
     end_on_signals()?;
     let first = hidden_line("Password: ")?;
@@ -136,12 +136,12 @@ pub(super) fn password(differ: &str) -> Result<Option<Password>, Failure> {
     Ok(None)
 }
 
-/// Whether it is nothing but whitespace.
+/// Whether a text is empty or whitespace.
 pub(super) fn is_blank(password: &Password) -> bool {
     python_strip(password.expose()).is_empty()
 }
 
-/// What is wrong with a password for somebody of this name and address, in Django's words.
+/// Django's messages about a password for this username and email address.
 pub(super) fn weaknesses(auth: &Doorwarden, password: &Password, username: &str, email: &str) -> Vec<String> {
     let policy: &PasswordPolicy = &auth.context().settings.password_policy;
     let found = policy.check(password, &[("username", username), ("email", email)]);

@@ -1,4 +1,4 @@
-//! `doorwarden secret`: what to do when the secret key has leaked, or is lost.
+//! `doorwarden secret`: responds to a leaked or lost secret key.
 
 use super::prompt;
 use crate::config::Config;
@@ -8,7 +8,7 @@ use clap::Subcommand;
 use doorwarden::OldSecretKey;
 use serde_json::json;
 
-/// What can be done about the secret key.
+/// Subcommands of `secret`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Subcommands {
     /// Invalidate everything derived from a leaked or lost secret key: all signing keys are revoked and

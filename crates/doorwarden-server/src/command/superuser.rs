@@ -1,4 +1,4 @@
-//! `createsuperuser`: Django's questions and Django's words.
+//! `createsuperuser`: Django's prompts and messages.
 
 use super::prompt;
 use crate::config::{Config, Environment, secret_in};
@@ -44,7 +44,7 @@ pub(super) async fn run(
     result
 }
 
-/// The first command of a new installation: where there is no SQLite database yet, it makes one.
+/// The first command of a new installation: it creates the SQLite database if there is none.
 async fn open(config: &Config) -> Result<Doorwarden, Failure> {
     match config.sqlite_path().filter(|path| !path.exists()) {
         Some(path) => {
@@ -92,7 +92,7 @@ fn given(auth: &Doorwarden, arguments: Arguments, environment: &Environment) -> 
             Some(Password::new(secret_in(Path::new(file)).map_err(fail)?))
         }
     };
-    // As in Django it is taken nevertheless.
+    // As in Django, the password is accepted nevertheless.
     for weakness in password.iter().flat_map(|p| prompt::weaknesses(auth, p, &username, &email)) {
         tell(&format!("warning: {weakness}"));
     }
@@ -117,7 +117,7 @@ async fn asked(auth: &Doorwarden, arguments: Arguments) -> Result<NewAccount, Fa
     Ok(NewAccount { username, email, password: Some(password), ..NewAccount::default() })
 }
 
-/// Asks until there is a valid answer that nobody else has.
+/// Prompts until the value is valid and not taken.
 async fn ask(auth: &Doorwarden, field: &str, option: Option<String>) -> Result<String, Failure> {
     let mut option = option;
     let question = if field == "email" { "Email: " } else { "Username: " };

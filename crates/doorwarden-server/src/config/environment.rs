@@ -1,4 +1,4 @@
-//! The environment variables that concern us.
+//! The environment variables of Doorwarden.
 
 use super::keys::{Key, keys, nearest};
 use super::load::{Layer, Source};
@@ -20,11 +20,11 @@ const OTHERS: [&str; 5] = [
     "DOORWARDEN_SUPERUSER_PASSWORD_FILE",
 ];
 
-/// Variables that somebody else sets: our tests, and Kubernetes for a service called `doorwarden`.
+/// Variables that are set by others: by the tests, and by Kubernetes for a service called `doorwarden`.
 const FOREIGN: [&str; 5] =
     ["DOORWARDEN_TEST_", "DOORWARDEN_SKIPPED", "DOORWARDEN_DRILL", "DOORWARDEN_SERVICE_", "DOORWARDEN_PORT"];
 
-/// Every variable that begins with `DOORWARDEN_`.
+/// Every variable whose name begins with `DOORWARDEN_`.
 pub(crate) struct Environment(BTreeMap<String, String>);
 
 impl Environment {
@@ -56,7 +56,7 @@ impl Environment {
         set.collect()
     }
 
-    /// A warning for each variable that nobody reads: a misspelt name would otherwise go unnoticed.
+    /// A warning for each unknown variable: a misspelt name would otherwise go unnoticed.
     pub(super) fn warnings(&self) -> Vec<Message> {
         let is_read = |name: &str| OTHERS.contains(&name) || Key::path_of(name).is_some();
         let unread = self

@@ -1,5 +1,4 @@
-//! The keys, as the schema of the file says: their names, their variables, their defaults, and what they are
-//! for.
+//! The configuration keys, from the schema of the file: names, variables, defaults and descriptions.
 
 use super::sections::Root;
 use schemars::SchemaGenerator;
@@ -8,7 +7,7 @@ use serde_json::{Map, Value, json};
 use std::sync::LazyLock;
 use strsim::levenshtein;
 
-/// Stands in a key for a name that the file chooses.
+/// The placeholder in a key for a name that the file chooses.
 const NAME: &str = "NAME";
 
 /// A key of the configuration.
@@ -19,11 +18,11 @@ pub(crate) struct Key {
     pub(crate) default: String,
     /// The description of the key.
     pub(crate) help: String,
-    /// Whether its value must never be shown.
+    /// Whether the value must never be shown.
     pub(crate) secret: bool,
-    /// Whether its value is text, and no list or table.
+    /// Whether the value is text, neither a list nor a table.
     pub(super) is_text: bool,
-    /// Whether its value may be a table.
+    /// Whether the value may be a table.
     pub(super) is_table: bool,
 }
 
@@ -85,14 +84,14 @@ impl Key {
         keys().iter().find_map(path)
     }
 
-    /// The secret key that a key names a file for.
+    /// The secret for which a key names a file.
     pub(super) fn secret_of(path: &[String]) -> Option<(Vec<String>, &'static Self)> {
         let (last, before) = path.split_last()?;
         let path = [before, &[last.strip_suffix("_file")?.to_owned()]].concat();
         Self::at(&path).filter(|key| key.secret).map(|key| (path, key))
     }
 
-    /// The key that somebody probably meant.
+    /// The key that was probably meant.
     pub(super) fn nearest(path: &[String]) -> String {
         let named = |key: &Key| {
             let mut given = path.iter();
@@ -110,8 +109,8 @@ fn matches<'a>(pattern: impl Iterator<Item = &'a str>, path: &[String]) -> bool 
     pattern.zip(path).all(|(part, name)| part == NAME || part == name)
 }
 
-/// The candidate that takes the fewest letters to change. A name with a dot is also compared by what follows
-/// the dot, so that `memory_kib` finds `argon2.memory_kib`.
+/// The candidate with the smallest edit distance. A name with a dot is also compared by what follows the dot,
+/// so that `memory_kib` finds `argon2.memory_kib`.
 pub(super) fn nearest(name: &str, candidates: impl IntoIterator<Item = String>) -> String {
     let cost = |known: &String| {
         let short = known.rsplit_once('.').map_or(usize::MAX, |(_, last)| levenshtein(name, last) + 1);
@@ -128,7 +127,7 @@ pub(crate) fn schema() -> schemars::Schema {
     schema
 }
 
-/// Adds the key `…_file` of each secret, and takes out what says nothing in TOML: empty defaults, and `null`.
+/// Adds the key `…_file` of each secret, and removes what TOML does not have: empty defaults and `null`.
 fn complete(schema: Option<&mut Map<String, Value>>) {
     let Some(schema) = schema else { return };
     complete(schema.get_mut("additionalProperties").and_then(Value::as_object_mut));
@@ -168,13 +167,13 @@ fn complete_property(about: &mut Value) {
     complete(Some(about));
 }
 
-/// Whether a value of this schema is of this kind, or may be.
+/// Whether a value of this schema may be of this type.
 fn may_be(schema: &Value, kind: &str) -> bool {
     let forms = schema["anyOf"].as_array().into_iter().flatten();
     schema["type"] == kind || forms.into_iter().any(|form| form["type"] == kind)
 }
 
-/// Whether a value of this schema is no list and no table.
+/// Whether a value of this schema is neither a list nor a table.
 fn is_text(schema: &Value) -> bool {
     !may_be(schema, "array") && !may_be(schema, "object")
 }
@@ -198,7 +197,7 @@ fn collect(schema: &Value, path: &[&str], keys: &mut Vec<Key>) {
     }
 }
 
-/// A value as the environment would hold it.
+/// A value as an environment variable has it.
 fn text(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),

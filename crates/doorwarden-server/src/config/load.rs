@@ -1,4 +1,4 @@
-//! The layers, one over the other: file, environment, flags.
+//! The layers, each overriding the one before: file, environment, flags.
 
 use super::environment::Environment;
 use super::keys::{Key, keys};
@@ -23,7 +23,7 @@ pub(crate) enum Source {
     File(PathBuf),
     Environment(String),
     Flag,
-    /// A file that holds only this secret, and what named that file.
+    /// A file that contains only this secret, and the source that named the file.
     Secret(PathBuf, Box<Source>),
 }
 
@@ -39,23 +39,23 @@ impl fmt::Display for Source {
     }
 }
 
-/// The configuration, and what can be shown of it.
+/// The configuration, and the source of each value.
 pub(crate) struct Loaded {
     pub(crate) config: Config,
-    /// What was set, beside the keys that set it.
+    /// The values that were set, with their sources.
     set: Layer,
     /// The file that was read.
     pub(crate) file: Option<PathBuf>,
 }
 
-/// Values and where they came from, by their paths.
+/// Values and their sources, by path.
 pub(super) type Layer = BTreeMap<Vec<String>, (Value, Source)>;
 
 impl Loaded {
     /// Reads the file, the environment and the flags.
     ///
     /// # Errors
-    /// If a key is unknown or its value cannot be used.
+    /// A key is unknown, or its value is not valid.
     pub(crate) fn read(global: &Global, environment: &Environment) -> Result<Self, Failure> {
         let file = file(global, environment);
         let layers =
@@ -69,7 +69,7 @@ impl Loaded {
         Ok(Self { config, set, file })
     }
 
-    /// Every key with its value, as it may be shown, and where that came from.
+    /// Every key with its value, as it may be shown, and its source.
     pub(crate) fn values(&self) -> impl Iterator<Item = (String, String, Source)> {
         let default = keys().iter().filter(|key| self.is_default(key));
         let default = default.map(|key| (key.name.clone(), shown(key, &key.default), Source::Default));
@@ -86,7 +86,7 @@ impl Loaded {
         !key.has_name() && Key::secret_of(&path).is_none() && !self.set.contains_key(&path)
     }
 
-    /// Whether the file itself holds a secret.
+    /// Whether the file itself contains a secret.
     pub(crate) fn file_holds_secrets(&self) -> bool {
         let url = &self.config.database_url;
         let has_password = url.sqlite_path().is_none() && url.as_str().contains('@');
@@ -106,7 +106,7 @@ fn file(global: &Global, environment: &Environment) -> Option<PathBuf> {
 fn from_file(path: &Path) -> Result<Layer, Failure> {
     let fail = |why: String| Failure::config(format!("{}: {why}", path.display()));
     let text = std::fs::read_to_string(path).map_err(|error| fail(error.to_string()))?;
-    // Not the error as it would print itself: that quotes the line, which may hold a secret.
+    // toml's own message quotes the line, which may contain a secret.
     let table: Table = text.parse().map_err(|error: toml::de::Error| {
         let line = error.span().map_or(1, |span| text[..span.start].lines().count().max(1));
         fail(format!("line {line}: {}", error.message().replace('\n', ", ")))
@@ -136,7 +136,7 @@ fn flatten(table: Table, path: &[String], source: &Source, layer: &mut Layer) ->
     Ok(())
 }
 
-/// A value with text in the place of numbers and the like, as from the other layers; or what it cannot be.
+/// A value with numbers and booleans as text, as in the other layers; or why it is not valid.
 fn texts(value: Value) -> Result<Value, &'static str> {
     Ok(match value {
         Value::String(_) => value,
@@ -190,10 +190,10 @@ fn with_secrets(mut layer: Layer) -> Result<Layer, Failure> {
     Ok(layer)
 }
 
-/// The secret that a file holds, without the end of its last line.
+/// The secret in a file, without the final line break.
 ///
 /// # Errors
-/// What is wrong with the file.
+/// The file cannot be read, or its contents are not valid.
 pub(crate) fn secret_in(file: &Path) -> Result<String, String> {
     let shown = file.display();
     let text = std::fs::read_to_string(file).map_err(|error| format!("cannot read `{shown}`: {error}"))?;
@@ -203,7 +203,7 @@ pub(crate) fn secret_in(file: &Path) -> Result<String, String> {
     }
 }
 
-/// The sections of what was set.
+/// The sections of the values that were set.
 fn parse(set: &Layer) -> Result<Root, Failure> {
     let mut root = Table::new();
     for (path, (value, _)) in set {
@@ -224,7 +224,7 @@ fn parse(set: &Layer) -> Result<Root, Failure> {
     })
 }
 
-/// A value as the environment would hold it.
+/// A value as an environment variable has it.
 fn text(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
@@ -236,7 +236,7 @@ fn text(value: &Value) -> String {
     }
 }
 
-/// There is no such key; the nearest one is named.
+/// The error for an unknown key, with the nearest one as its hint.
 fn unknown(path: &[String], source: &Source) -> Failure {
     let meant = Key::nearest(path);
     Failure::config(format!("unknown key `{}` ({source})", path.join(".")))

@@ -1,5 +1,5 @@
-//! The configuration: a TOML file, the environment over it, flags over both. The [sections] say everything:
-//! what there is, what it is for, how it is written, and what it sets.
+//! The configuration: a TOML file, the environment over it, flags over both. The [sections] define every key:
+//! description, syntax, and the field that it sets.
 
 mod declared;
 mod environment;
@@ -46,7 +46,7 @@ pub(crate) struct Config {
     pub(crate) keep_alive: Duration,
     pub(crate) fields: Vec<Field>,
     pub(crate) permissions: Vec<(String, String)>,
-    /// What is probably a mistake.
+    /// Warnings about probable mistakes.
     pub(crate) warnings: Vec<Message>,
 }
 
@@ -92,15 +92,15 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The library's builder for the service: all of this.
+    /// The library's builder for the service.
     pub(crate) fn builder(&self) -> Result<Builder, Failure> {
         let builder = self.common_builder()?.hashing_pool(self.pool).migrate(self.migrate);
         let declare = |builder: Builder, (name, label): &(String, String)| builder.permission(name, label);
         Ok(self.permissions.iter().fold(builder, declare))
     }
 
-    /// The library's builder for one command: it declares nothing, migrates nothing, leaves nothing running,
-    /// and takes little of the machine.
+    /// The library's builder for one command: it declares no permissions, does not migrate, starts no
+    /// background tasks, and uses little memory.
     pub(crate) fn command_builder(&self) -> Result<Builder, Failure> {
         let mut pool = self.pool;
         pool.threads = 1;
@@ -116,7 +116,7 @@ impl Config {
             .background(false))
     }
 
-    /// What hashes and verifies passwords here.
+    /// The password hasher.
     pub(crate) fn hasher(&self) -> Result<Hasher, Failure> {
         Hasher::new(self.hashing()?, self.ceilings).map_err(|error| Failure::config(error.to_string()))
     }
@@ -151,9 +151,8 @@ impl Config {
         format!("http://{}", self.listen)
     }
 
-    /// Whether tokens name an issuer that nobody has chosen, and others may know the service by another name:
-    /// instances on one database must agree about it, and they listen where it is free; what listens
-    /// everywhere has no name.
+    /// Whether the issuer is derived from `listen` although it may not be the URL by which other services or
+    /// instances know this one.
     pub(crate) fn is_issuer_guessed(&self) -> bool {
         self.issuer.is_none() && (is_public(&self.listen) || self.sqlite_path().is_none())
     }
@@ -167,20 +166,20 @@ impl Config {
         self.permissions.iter().map(permission).collect()
     }
 
-    /// Where the secret key lies if none is given: beside SQLite's file.
+    /// The default secret key file, beside the SQLite database.
     pub(crate) fn secret_path(&self) -> Option<PathBuf> {
         let mut path = self.sqlite_path()?.as_os_str().to_owned();
         path.push(".secret");
         Some(path.into())
     }
 
-    /// The file of the database, if it is SQLite's.
+    /// The database file, if the database is SQLite.
     pub(crate) fn sqlite_path(&self) -> Option<&Path> {
         self.database_url.sqlite_path()
     }
 }
 
-/// Whether others than this machine can reach an address to listen on.
+/// Whether other hosts can reach this listening address.
 pub(crate) fn is_public(listen: &str) -> bool {
     if let Ok(address) = listen.parse::<SocketAddr>() {
         return !is_loopback(address.ip());

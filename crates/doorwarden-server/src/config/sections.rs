@@ -1,5 +1,5 @@
-//! The sections of the file. A key is one row: what it is for, how it is written, and the place in [`Config`]
-//! that it sets. Defaults are those of that place.
+//! The sections of the file. A key is one row: its description, its syntax, and the field of [`Config`] that
+//! it sets and whose value is its default.
 
 use super::Config;
 use super::declared::Fields;

@@ -2,7 +2,7 @@
 
 use super::keys::Key;
 
-/// A value of this key, as it may be shown: secrets only as set or not set.
+/// A value of this key as it may be shown: of secrets only whether they are set.
 pub(super) fn shown(key: &Key, text: &str) -> String {
     match (key.secret, text.is_empty()) {
         (true, _) if key.name == "database_url" => without_password(text),
@@ -12,7 +12,7 @@ pub(super) fn shown(key: &Key, text: &str) -> String {
     }
 }
 
-/// Parameters of a database URL that are no secrets.
+/// Parameters of a database URL that are not secrets.
 const HARMLESS: [&str; 8] = [
     "sslmode",
     "sslrootcert",
@@ -24,8 +24,7 @@ const HARMLESS: [&str; 8] = [
     "target_session_attrs",
 ];
 
-/// A database URL without what may be a password: that of the user, and every parameter but the harmless
-/// ones.
+/// A database URL without the password and without parameters that may be secrets.
 fn without_password(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://").filter(|(scheme, _)| scheme.starts_with("postgres"))
     else {
@@ -33,7 +32,7 @@ fn without_password(url: &str) -> String {
     };
     let at = rest.find('@');
     if at.is_some_and(|at| rest[..at].contains('?')) {
-        // A question mark in a password, or an at sign in a parameter: nobody can tell.
+        // A question mark in a password, or an at sign in a parameter, makes the URL ambiguous.
         return format!("{scheme}://***");
     }
     let question = rest[at.unwrap_or(0)..].find('?').map(|place| place + at.unwrap_or(0));

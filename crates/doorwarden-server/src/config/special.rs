@@ -44,7 +44,7 @@ impl Text for Address {
 
 wraps!(Address: String);
 
-/// Text; empty as if it were not set.
+/// Text; empty means not set.
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[schemars(inline)]
 pub(super) struct Optional(String);
@@ -59,7 +59,7 @@ impl Written<Option<String>> for Optional {
     }
 }
 
-/// A text that is never shown; empty as if it were not set.
+/// Text that is never shown; empty means not set.
 pub(super) struct Secret(Zeroizing<String>);
 
 text!(Secret, {"type": "string", "writeOnly": true});
@@ -128,7 +128,7 @@ impl Written<Option<bool>> for LogFormat {
     }
 }
 
-/// Until when tokens without a session are accepted.
+/// Whether, or until when, tokens without a session are accepted.
 pub(super) struct WithoutSession(core::settings::WithoutSession);
 
 text!(WithoutSession, {"anyOf": [{"type": "boolean"}, {"type": "string", "format": "date-time"}]});
@@ -252,7 +252,7 @@ pub(super) struct OldSecretKeys(Vec<(Zeroizing<String>, OldSecretKey)>);
 no_default!(OldSecretKeys);
 wraps!(OldSecretKeys: Vec<(Zeroizing<String>, OldSecretKey)>);
 
-/// How [`OldSecretKeys`] are written.
+/// The syntax of [`OldSecretKeys`].
 #[derive(JsonSchema)]
 #[schemars(untagged, inline)]
 #[expect(dead_code, reason = "only the schema is used")]

@@ -1,5 +1,5 @@
-//! How values are written. Whatever the source, a value is text, a list of texts, or a table of texts; lists
-//! are comma-separated where only text can stand.
+//! The syntax of values. From every source, a value is text, a list of texts, or a table of texts. Outside
+//! TOML, lists are comma-separated.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{DeserializeOwned, Error};
@@ -10,15 +10,15 @@ use std::marker::PhantomData;
 use std::time;
 use toml::Value;
 
-/// How the setting at a place of [`Config`](super::Config) is written.
+/// The syntax of a field of [`Config`](super::Config).
 pub(super) trait Setting<Place> {
-    /// The setting that is there.
+    /// Reads the field.
     fn of(place: &Place) -> Self;
-    /// Changes it to this.
+    /// Sets the field.
     fn store(self, place: &mut Place);
 }
 
-/// A [`Setting`] that is the whole of its place.
+/// A [`Setting`] that represents a whole field.
 pub(super) trait Written<Place> {
     fn write(place: &Place) -> Self;
     fn read(self) -> Place;
@@ -49,7 +49,7 @@ impl<T: Clone> Written<T> for T {
     }
 }
 
-/// [`Written`] for a type that wraps what is at its place.
+/// [`Written`] for a type that wraps its field.
 macro_rules! wraps {
     ($({$($generics:tt)+})? $type:ty: $place:ty) => {
         impl$(<$($generics)+>)? Written<$place> for $type {
@@ -101,7 +101,7 @@ macro_rules! text {
     };
 }
 
-/// Serde for what has no default that could be shown.
+/// Serde for types without a default that could be shown.
 macro_rules! no_default {
     ($type:ty) => {
         impl Serialize for $type {
@@ -159,7 +159,7 @@ macro_rules! number {
             }
 
             fn read(self) -> $number {
-                // A row's bounds fit into its place.
+                // The bounds of a key fit into its field.
                 self.0.try_into().unwrap_or(<$number>::MAX)
             }
         })+
@@ -209,7 +209,7 @@ impl<const MIN: u64, const MAX: u64> Text for Duration<MIN, MAX> {
 
 wraps!({const MIN: u64, const MAX: u64} Duration<MIN, MAX>: time::Duration);
 
-/// A word that stands for no value.
+/// A keyword for no value.
 pub(super) trait Word {
     const WORD: &str;
 }
@@ -225,7 +225,7 @@ impl Word for Off {
     const WORD: &str = "off";
 }
 
-/// A word that stands for no value, or a value.
+/// A value, or a keyword for none.
 pub(super) struct Either<W, T>(Option<T>, PhantomData<W>);
 
 text!({W: Word, T: Text + JsonSchema} Either<W, T>, {"anyOf": [schema::<T>(), {"const": W::WORD}]});
@@ -252,7 +252,7 @@ impl<W: Word, Place, T: Text + Written<Place>> Written<Option<Place>> for Either
     }
 }
 
-/// An array, or comma-separated text. Whitespace around items and empty items do not count.
+/// An array, or comma-separated text. Whitespace around items and empty items are ignored.
 #[derive(Serialize, JsonSchema)]
 #[serde(transparent)]
 #[schemars(inline)]

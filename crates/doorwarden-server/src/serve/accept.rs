@@ -19,29 +19,28 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 use tower_service::Service;
 
-/// The longest that the header of a request may take to arrive, from its first byte.
+/// How long the header of a request may take to arrive, from its first byte.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-/// The longest that a client may take nothing of an answer.
+/// How long a client may read nothing of a response.
 const STALL_TIMEOUT: Duration = Duration::from_secs(30);
-/// hyper's own limits lie above ours, so that ours answer in JSON.
+/// hyper's own limits are above ours, so that ours respond in JSON.
 const MAX_HEADERS: usize = 128;
 const MAX_BUFFER: usize = 64 * 1024;
-/// Between two lines about connections that could not be accepted.
+/// The minimum time between two log lines about connections that could not be accepted.
 const COMPLAINT_INTERVAL: Duration = Duration::from_mins(1);
 
-/// The accept loop. Our own, because `axum::serve` sets no timer, without which hyper's timeouts are silently
-/// off.
+/// The accept loop. `axum::serve` sets no timer, without which hyper's timeouts are silently disabled.
 pub(super) struct Acceptor {
-    /// More connections wait in the system's queue.
+    /// Maximum number of connections; more wait in the system's queue.
     pub(super) max_connections: usize,
     /// How long a connection stays open between requests.
     pub(super) keep_alive: Duration,
-    /// How long requests that have begun may go on after the end.
+    /// How long open requests may continue after the stop.
     pub(super) drain: Duration,
 }
 
 impl Acceptor {
-    /// Accepts until `stopped` becomes true, then waits for what has begun.
+    /// Accepts until `stopped` becomes true, then waits for open requests.
     pub(super) async fn run<S>(self, listener: TcpListener, service: S, mut stopped: watch::Receiver<bool>)
     where
         S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + Sync + 'static,
@@ -65,7 +64,7 @@ impl Acceptor {
             let (stream, peer) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    // Mostly too many open files: waiting is all that helps.
+                    // Usually too many open files: only waiting helps.
                     if complained.is_none_or(|at| at.elapsed() > COMPLAINT_INTERVAL) {
                         tracing::warn!(%error, "failed to accept connections");
                         complained = Some(Instant::now());
@@ -94,12 +93,12 @@ impl Acceptor {
 
 fn http() -> http1::Builder {
     let mut http = http1::Builder::new();
-    // Its timeout does not tell an idle connection from a slow header; ours do.
+    // hyper's timeout does not distinguish an idle connection from a slow header; ours do.
     http.timer(TokioTimer::new()).header_read_timeout(None).max_headers(MAX_HEADERS).max_buf_size(MAX_BUFFER);
     http
 }
 
-/// A connection to its end, or until it does not get on.
+/// Serves a connection until it ends or makes no progress.
 async fn until(patience: Patience, activity: Activity, connection: impl Future<Output = hyper::Result<()>>) {
     tokio::select! {
         ended = connection => {
@@ -180,7 +179,7 @@ mod tests {
         }
     }
 
-    /// After how many seconds the connection ends.
+    /// Seconds after which the connection ends.
     async fn ends_after(served: JoinHandle<()>) -> u64 {
         let began = Instant::now();
         tokio::time::timeout(Duration::from_hours(1), served).await.expect("it is served for ever").unwrap();

@@ -1,12 +1,12 @@
-//! Room for open files: every connection is one.
+//! The limit of open files: every connection is one.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// What is not for clients: the database, the log, metrics, files that are read for a moment.
+/// Files other than clients' connections: the database, the log, metrics, files read briefly.
 const RESERVED: u64 = 64;
 
-/// Raises the soft limit of open files as far as needed and allowed; how many connections of those wanted
-/// have room.
+/// Raises the soft limit of open files as far as needed and allowed, and returns how many of the wanted
+/// connections fit.
 pub(super) fn connections(wanted: usize) -> usize {
     let limit = getrlimit(Resource::Nofile);
     let needed = u64::try_from(wanted).unwrap_or(u64::MAX).saturating_add(RESERVED);
@@ -30,7 +30,7 @@ pub(super) fn connections(wanted: usize) -> usize {
     room.min(wanted)
 }
 
-/// Of few files half are for clients.
+/// If few files are allowed, half of them are for clients.
 fn room(files: u64) -> u64 {
     (files / 2).max(files.saturating_sub(RESERVED)).max(1)
 }

@@ -3,9 +3,9 @@ use doorwarden::ApiError;
 use http::header::{CONNECTION, HOST, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Request, StatusCode, Version};
 
-/// The answer to a request of which two readers could think differently, where hyper is lenient: RFC 9112
-/// wants exactly one `Host` (section 3.2), and no coding but `chunked` is understood here (section 6.1). The
-/// connection is closed, for what follows on it may be no request.
+/// The response to an ambiguous request that hyper accepts: RFC 9112 requires exactly one `Host` (section
+/// 3.2), and `chunked` is the only transfer coding supported here (section 6.1). The connection is closed,
+/// because the bytes that follow may not be a request.
 pub(super) fn refused<B>(request: &Request<B>) -> Option<Response> {
     let text = if request.version() == Version::HTTP_11 && !is_single(request.headers(), HOST) {
         "Exactly one Host header field is needed."

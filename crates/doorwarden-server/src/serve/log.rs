@@ -1,5 +1,5 @@
-//! The log. Nothing depends on it: what cannot be written, because a disk is full, or the reader of a pipe is
-//! gone or asleep, is counted and forgotten.
+//! The log. Nothing depends on it: lines that cannot be written, because a disk is full or the reader of a
+//! pipe is gone or stalled, are counted and dropped.
 
 use crate::config::Config;
 use crate::failure::Failure;
@@ -11,15 +11,15 @@ use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
-/// The maximum number of lines that wait for a slow reader.
+/// The maximum number of lines queued for a slow reader.
 const WAITING: usize = 4096;
-/// How long the end of the program waits for the last lines.
+/// How long the program waits at its end for the last lines to be written.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// The log that was started.
+/// The running log.
 pub(super) struct Log(Lines);
 
-/// Starts the log: text for people, JSON for programs, on standard error. A panic becomes a line of it.
+/// Starts the log: text for people, JSON for programs, on standard error. A panic is logged as a line.
 pub(super) fn start(config: &Config) -> Result<Log, Failure> {
     let filter = EnvFilter::try_new(&config.log)
         .map_err(|error| Failure::config(format!("invalid `log.level`: {error}")))?;
@@ -44,18 +44,18 @@ pub(super) fn start(config: &Config) -> Result<Log, Failure> {
 }
 
 impl Log {
-    /// What was lost, for as long as somebody asks.
+    /// The counter of lost lines.
     pub(super) fn lost(&self) -> Lost {
         Lost(Arc::clone(&self.0.count))
     }
 }
 
-/// How many lines could not be written.
+/// The number of lines that could not be written.
 #[derive(Clone)]
 pub(super) struct Lost(Arc<Count>);
 
 impl Lost {
-    /// As a metric in Prometheus' text format.
+    /// The counter in Prometheus' text format.
     pub(super) fn metric(&self) -> String {
         let lost = self.0.lost.load(Ordering::Relaxed);
         format!(
@@ -65,7 +65,7 @@ impl Lost {
     }
 }
 
-/// Waits until what was logged is written, but not long.
+/// Waits until the queued lines are written, up to a time limit.
 impl Drop for Log {
     fn drop(&mut self) {
         let (written, wait) = channel();
@@ -83,11 +83,11 @@ struct Count {
 
 enum Line {
     Text(Vec<u8>),
-    /// Answered when everything before it is written.
+    /// Acknowledged when every line before it is written.
     Mark(Sender<()>),
 }
 
-/// The way of lines to the thread that writes them.
+/// The queue of lines to the thread that writes them.
 #[derive(Clone)]
 struct Lines {
     sender: Sender<Line>,

@@ -27,18 +27,18 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// How long requests that have begun may go on after SIGTERM. `docker stop` kills after ten seconds, and
-/// closing takes a moment.
+/// How long open requests may continue after SIGTERM. `docker stop` kills after ten seconds, and closing
+/// takes some time.
 const DRAIN: Duration = Duration::from_secs(8);
-/// How long the database may take to be closed.
+/// How long closing the database may take.
 const CLOSE: Duration = Duration::from_secs(1);
-/// Longer than Prometheus waits between two looks, as a rule.
+/// Longer than Prometheus' usual scrape interval.
 const METRICS_KEEP_ALIVE: Duration = Duration::from_secs(75);
-/// As many connections for metrics.
+/// Maximum number of connections for metrics.
 const METRICS_CONNECTIONS: usize = 16;
-/// How long a start waits for its database, which may be starting, too.
+/// How long a start waits for a database that may be starting as well.
 const DATABASE_WAIT: Duration = Duration::from_mins(1);
-/// Connections that wait to be accepted.
+/// Maximum number of connections that wait to be accepted.
 const BACKLOG: u32 = 1024;
 
 /// Runs until SIGTERM or SIGINT.
@@ -92,7 +92,7 @@ pub(crate) async fn run(config: Config) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Builds the service; waits for a database that is not there yet.
+/// Builds the service; waits for a database that is not reachable yet.
 async fn build(config: &Config) -> Result<Doorwarden, Failure> {
     let began = Instant::now();
     let mut pause = Duration::from_millis(250);
@@ -120,8 +120,8 @@ async fn build(config: &Config) -> Result<Doorwarden, Failure> {
     }
 }
 
-/// The service, unless this machine's clock is so wrong that it would take what lives for dead and the other
-/// way round.
+/// Refuses to start if this machine's clock differs so much from the database's that it would misjudge which
+/// sessions and tokens have expired.
 async fn with_the_right_time(auth: Doorwarden) -> Result<Doorwarden, Failure> {
     let skew = skew(auth.context().store.as_ref(), &SystemClock).await?;
     if skew <= TOLERATED {
@@ -132,7 +132,7 @@ async fn with_the_right_time(auth: Doorwarden) -> Result<Doorwarden, Failure> {
         .hint("synchronize both with a time server"))
 }
 
-/// Says what is probably not meant so, before anything is opened or made.
+/// Warns of probable mistakes, before anything is opened or created.
 fn look_around(config: &Config) -> Result<(), Failure> {
     if config.is_issuer_guessed() {
         tracing::warn!(
@@ -160,8 +160,8 @@ fn look_around(config: &Config) -> Result<(), Failure> {
     Ok(())
 }
 
-/// An address of our own on which nobody is listened to yet: who comes before the service is ready is refused
-/// at once.
+/// Binds the address without listening: clients that connect before the service is ready are refused
+/// immediately.
 async fn bind(address: &str) -> Result<TcpSocket, Failure> {
     let fail = |error: std::io::Error| {
         let failure = Failure::unavailable(format!("cannot listen on `{address}`: {error}"));
@@ -214,7 +214,7 @@ async fn metrics(listener: TcpListener, auth: Doorwarden, lost: Lost, stopped: w
     acceptor.run(listener, router, stopped).await;
 }
 
-/// SIGTERM and SIGINT, which from here on do not end the process by themselves.
+/// SIGTERM and SIGINT, which from here on no longer end the process.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -226,7 +226,7 @@ impl Signals {
         Ok(Self { terminate, interrupt: signal(SignalKind::interrupt())? })
     }
 
-    /// Ends with the next of them.
+    /// Waits for the next signal.
     async fn next(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
@@ -235,11 +235,12 @@ impl Signals {
     }
 }
 
-/// Says where the service listens, where its data lies, and what to try first.
+/// Logs the address. On a terminal, and while there are no users, also prints the paths and what to try
+/// first.
 async fn greet(config: &Config, address: &str, auth: &Doorwarden) {
     tracing::info!(%address, database = auth.context().store.kind(), "listening");
     let first = auth.context().store.count_users().await.is_ok_and(|count| count == 0);
-    // Who has no account yet is a person trying it out, wherever the output goes.
+    // A service without accounts is being tried out by a person, even if standard output is no terminal.
     if !first && !std::io::stdout().is_terminal() {
         return;
     }
@@ -253,7 +254,7 @@ async fn greet(config: &Config, address: &str, auth: &Doorwarden) {
     };
     let body = r#"{"email": "jane@example.com", "username": "jane", "password": "correct horse battery"}"#;
     let path = if first { "registration" } else { "login" };
-    // A terminal that went away is no reason to stop.
+    // A closed terminal is no reason to stop.
     let _ = crate::output::line(&format!(
         "Doorwarden listens on http://{address}\n  data   {data}\n  docs   http://{address}/docs\n  \
          try    curl http://{address}/{path} --json '{body}'\n"

@@ -14,11 +14,11 @@ use tokio::time::Instant;
 /// The limits of a connection.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Patience {
-    /// Between requests, and before the first.
+    /// The longest time between requests, and before the first.
     pub(super) idle: Duration,
-    /// From the first byte of a request's header to its last.
+    /// The longest time from the first byte of a request's header to its last.
     pub(super) header: Duration,
-    /// For a client that has to take some of an answer before more can be sent.
+    /// The longest time in which a client reads nothing of a response.
     pub(super) stall: Duration,
 }
 
@@ -28,14 +28,14 @@ impl Patience {
     }
 }
 
-/// What a connection does. Clones are the same connection.
+/// The activity of a connection. Clones share it.
 #[derive(Debug, Clone)]
 pub(super) struct Activity(Arc<Mutex<Now>>);
 
 #[derive(Debug)]
 struct Now {
     phase: Phase,
-    /// Since when nothing could be written.
+    /// The time since which nothing could be written.
     stalled: Option<Instant>,
 }
 
@@ -43,7 +43,7 @@ struct Now {
 enum Phase {
     Idle(Instant),
     Header(Instant),
-    /// A request is being answered.
+    /// A request that is being served.
     Busy,
 }
 
@@ -52,15 +52,15 @@ impl Activity {
         Self(Arc::new(Mutex::new(Now { phase: Phase::Idle(Instant::now()), stalled: None })))
     }
 
-    /// A request has arrived; until this is dropped, it is being answered.
+    /// Notes that a request has arrived. It is being served until the result is dropped.
     pub(super) fn busy(&self) -> Busy {
         self.0.lock().phase = Phase::Busy;
         Busy(self.clone())
     }
 
-    /// Ends when the connection does not get on.
+    /// Returns when the connection makes no progress.
     pub(super) async fn expired(&self, patience: Patience) {
-        // Whatever begins during a sleep is not over before the next look.
+        // A state that begins during a sleep cannot expire before the next check.
         let mut look = Instant::now() + patience.shortest();
         loop {
             tokio::time::sleep_until(look).await;
@@ -96,13 +96,13 @@ impl Activity {
         if written.is_pending() {
             now.stalled.get_or_insert_with(Instant::now);
         } else if now.stalled.take().is_some() && matches!(now.phase, Phase::Idle(_)) {
-            // The end of an answer that the client took only now.
+            // The end of a response that the client read only now.
             now.phase = Phase::Idle(Instant::now());
         }
     }
 }
 
-/// A request is being answered.
+/// A request that is being served.
 #[derive(Debug)]
 pub(super) struct Busy(Activity);
 
@@ -112,7 +112,7 @@ impl Drop for Busy {
     }
 }
 
-/// The body of an answer, which is being given until it is dropped.
+/// The body of a response, which is being sent until it is dropped.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) body: Body,
@@ -139,7 +139,7 @@ impl http_body::Body for Answer {
     }
 }
 
-/// A connection that notes what it does.
+/// A connection that records its activity.
 #[derive(Debug)]
 pub(super) struct Noted<S> {
     pub(super) stream: S,

@@ -1,4 +1,4 @@
-//! Whether the database is there, up to date and durable, and what it holds.
+//! Checks that the database exists, is up to date and durable, and that its rows are consistent.
 
 use super::{Level, Report, keys};
 use crate::command::migrate::open_store;
@@ -14,7 +14,8 @@ use std::time::Duration;
 
 const CHECK: &str = "database";
 
-/// Clocks that differ by more make tokens of one instance not valid for another.
+/// The largest clock difference without a warning. A larger one makes tokens of one instance not valid for
+/// another.
 const CLOCK_WARNING: Duration = Duration::from_secs(2);
 
 pub(super) async fn check(config: &Config, repair: bool, report: &mut Report) {
@@ -64,7 +65,7 @@ async fn look(
         ),
     }
     if let Some(theirs) = facts.now {
-        // It was read at some moment between the two.
+        // The database read its clock at some moment between these two readings.
         let skew = theirs.since(after).max(before.since(theirs));
         clock(skew, report);
     }
@@ -83,14 +84,15 @@ async fn look(
         passwords(&users, report);
         identities(repair, store, report).await?;
     }
-    // Opening the keys takes the whole configuration; what is wrong with it was told already.
+    // Opening the keys needs a valid configuration; its errors were reported already.
     if !report.has("schema", Level::Error) && !report.has("configuration", Level::Error) {
         keys::check(config, store, report).await?;
     }
     Ok(())
 }
 
-/// Reports two users with one email address or username: SQL by hand can write what no registration may.
+/// Reports two users with one email address or username: SQL written by hand can bypass the rules of
+/// registration.
 async fn identities(repair: bool, store: &dyn Store, report: &mut Report) -> Result<(), StoreError> {
     const CHECK: &str = "users";
     if repair {
@@ -153,8 +155,8 @@ fn clock(skew: Duration, report: &mut Report) {
     }
 }
 
-/// Tells which accounts still have another hash than new ones: they take another time to verify, which is
-/// measurable from outside.
+/// Reports accounts whose hash differs from new ones in algorithm or cost: verification takes a different
+/// time, which an attacker can measure.
 fn passwords(users: &[(String, u64)], report: &mut Report) {
     const CHECK: &str = "passwords";
     for (name, users) in users {

@@ -71,14 +71,14 @@ fn only_ours(path: &Path, why: &str, report: &mut Report) {
     }
 }
 
-/// The permission bits of a file that is there.
+/// The permission bits of an existing file.
 #[cfg(unix)]
 fn mode(path: &Path) -> Option<u32> {
     let metadata = std::fs::metadata(path).ok()?;
     Some(std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o777)
 }
 
-/// Where files have no such bits there is nothing to check.
+/// Systems without permission bits have nothing to check.
 #[cfg(not(unix))]
 fn mode(_: &Path) -> Option<u32> {
     None

@@ -1,4 +1,4 @@
-//! Whether the signing keys in the database open with the secret key that is configured.
+//! Checks that the configured secret key opens the signing keys in the database.
 
 use super::Report;
 use crate::config::Config;

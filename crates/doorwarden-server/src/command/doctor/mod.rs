@@ -1,4 +1,4 @@
-//! `doorwarden doctor`: what is wrong with this installation, and what to do about it.
+//! `doorwarden doctor`: finds problems of an installation, with hints.
 
 mod database;
 mod files;

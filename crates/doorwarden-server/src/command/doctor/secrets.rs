@@ -9,17 +9,19 @@ const CHECK: &str = "secret key";
 const MAKE_ONE: &str = "generate a random one, for example with `od -An -N32 -tx1 /dev/urandom | tr -d ' \\n'`; keep the old one in \
                         `old_secret_keys` until its tokens have expired";
 
-/// Fewer bits than this may be guessed: random letters and digits have about four and more a character.
+/// The minimum entropy of a secret key, in bits. Random letters and digits have more than four bits per
+/// character.
 const FEWEST_BITS: f64 = 90.0;
 
-/// Words of examples, lower case.
+/// Words of example keys, in lower case.
 const EXAMPLES: [&str; 8] =
     ["secret", "changeme", "change-me", "change_me", "password", "insecure", "example", "doorwarden"];
 
 pub(super) fn check(config: &Config, report: &mut Report) {
     match (&config.secret_key, config.sqlite_path()) {
         (Some(key), _) => judge("the secret key", key, report),
-        // The file beside the database is made by us, and looked at with the other files.
+        // The file beside the database has a random key; its permissions are checked with those of the other
+        // files.
         (None, Some(_)) => {}
         (None, None) => report.error(CHECK, "there is no secret key, and PostgreSQL requires one", MAKE_ONE),
     }
@@ -28,7 +30,7 @@ pub(super) fn check(config: &Config, report: &mut Report) {
     }
 }
 
-/// Says how good a key is, and nothing of the key.
+/// Rates a key without revealing it.
 pub(super) fn judge(name: &str, key: &str, report: &mut Report) {
     if let Err(error) = SecretKey::new(key.to_owned()) {
         return report.error(CHECK, format!("{name} is too short: {error}"), MAKE_ONE);
@@ -50,14 +52,14 @@ fn weakness(key: &str) -> Option<&'static str> {
     (entropy(without_repetition(key)) < FEWEST_BITS).then_some("is repetitive: it looks made up by a person")
 }
 
-/// The beginning that a text only repeats.
+/// The shortest prefix of which the text is a repetition.
 fn without_repetition(text: &str) -> &str {
     let repeats = |end: &usize| text.starts_with(&text[*end..]);
     let end = text.char_indices().map(|(place, _)| place).skip(1).find(repeats);
     end.map_or(text, |end| &text[..end])
 }
 
-/// The bits that a text of this length and these frequencies holds at most (Shannon).
+/// Upper bound of the text's entropy in bits, from its character frequencies (Shannon).
 fn entropy(text: &str) -> f64 {
     let mut counts: HashMap<char, u32> = HashMap::new();
     for c in text.chars() {

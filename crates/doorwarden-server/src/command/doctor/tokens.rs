@@ -1,4 +1,4 @@
-//! Tokens that nothing can end.
+//! Checks for tokens that cannot be revoked.
 
 use super::Report;
 use crate::config::Config;

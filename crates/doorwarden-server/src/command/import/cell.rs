@@ -1,4 +1,4 @@
-//! What stands in one place of a table, and how it is read: the same on every database.
+//! Values of a row, and how they are read: in the same way from both databases.
 
 use super::layout::{Kind, Layout};
 use crate::failure::Failure;
@@ -7,10 +7,10 @@ use doorwarden::core::time::Timestamp;
 use serde_json::Value;
 use std::borrow::Cow;
 
-/// How much of a value is shown.
+/// The maximum number of characters of a value that are shown.
 const SHOWN: usize = 40;
 
-/// A value as a database gives it.
+/// A value as the database returns it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Cell<'r> {
     Null,
@@ -21,7 +21,7 @@ pub(super) enum Cell<'r> {
 }
 
 impl<'r> Cell<'r> {
-    /// Text, as PostgreSQL writes a value of this kind.
+    /// A value as PostgreSQL's text.
     pub(super) fn written(text: Option<&'r str>, kind: Kind) -> Self {
         match text {
             None => Self::Null,
@@ -32,8 +32,8 @@ impl<'r> Cell<'r> {
         }
     }
 
-    /// Whether a flag is set, in every spelling of databases and of the tools that move tables between them.
-    /// Nothing is not set, as in Python.
+    /// The value as a flag, in any spelling of the databases and of tools that copy tables between them. NULL
+    /// and empty text are false, as in Python.
     fn truth(&self) -> Option<bool> {
         let word = match self {
             Self::Null | Self::Integer(0) => return Some(false),
@@ -56,7 +56,7 @@ impl<'r> Cell<'r> {
         }
     }
 
-    /// Text; nothing is empty.
+    /// The value as text; NULL is empty text.
     fn text(&self) -> Option<String> {
         match self {
             Self::Null => Some(String::new()),
@@ -66,7 +66,7 @@ impl<'r> Cell<'r> {
         }
     }
 
-    /// An instant, if it can be read.
+    /// The value as a timestamp, if it can be parsed.
     fn instant(&self) -> Option<Timestamp> {
         match self {
             Self::Text(text) => instant(text),
@@ -74,7 +74,7 @@ impl<'r> Cell<'r> {
         }
     }
 
-    /// Whether there is no instant: what never was or will be is none.
+    /// Whether the value is NULL or infinite.
     fn is_never(&self) -> bool {
         match self {
             Self::Null => true,
@@ -83,7 +83,7 @@ impl<'r> Cell<'r> {
         }
     }
 
-    /// The value as a member of `metadata`; nothing is none.
+    /// The value as a member of `metadata`; `None` for NULL.
     fn member(self, kind: Kind) -> Option<Value> {
         if self == Self::Null {
             return None;
@@ -104,7 +104,7 @@ impl<'r> Cell<'r> {
         (!value.is_null()).then_some(value)
     }
 
-    /// What people are shown of it.
+    /// The value as it is shown in messages, shortened.
     fn shown(&self) -> String {
         let text = match self {
             Self::Null => String::new(),
@@ -117,8 +117,7 @@ impl<'r> Cell<'r> {
     }
 }
 
-/// The columns that an account is read from, in the order of [`account`]. Whoever reads puts those that are
-/// kept behind them.
+/// The columns of an account, in the order of [`account`]. Columns to keep as metadata follow them.
 pub(super) const COLUMNS: [&str; 9] = [
     "id",
     "username",
@@ -131,7 +130,7 @@ pub(super) const COLUMNS: [&str; 9] = [
     "date_joined",
 ];
 
-/// An account out of the cells of its row; a cell of a column that the table does not have is never read.
+/// Reads an account from the cells of its row. Cells of columns that the table does not have are never read.
 pub(super) fn account<'r>(
     layout: &Layout,
     keep: &[String],
@@ -187,8 +186,8 @@ pub(super) fn account<'r>(
     })
 }
 
-/// Django writes `2018-10-04 12:01:00.123456`, in UTC, without saying so; PostgreSQL adds `+00` if the column
-/// knows the zone.
+/// Django writes UTC without an offset, `2018-10-04 12:01:00.123456`; PostgreSQL adds `+00` if the column has
+/// a time zone.
 fn instant(text: &str) -> Option<Timestamp> {
     let mut text = text.replacen(' ', "T", 1);
     if let Some(utc) = text.strip_suffix("+00") {
@@ -200,7 +199,7 @@ fn instant(text: &str) -> Option<Timestamp> {
     text.parse().ok()
 }
 
-/// Bytes as PostgreSQL writes them.
+/// Bytes in PostgreSQL's hex format.
 fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().fold("\\x".to_owned(), |text, byte| text + &format!("{byte:02x}"))
 }

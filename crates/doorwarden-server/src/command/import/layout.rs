@@ -3,7 +3,7 @@
 use crate::failure::Failure;
 use std::collections::BTreeMap;
 
-/// Every table with its columns, in order: name and type.
+/// Every table with the names and types of its columns, in order.
 pub(super) type Tables = BTreeMap<String, Vec<(String, String)>>;
 
 /// The columns that Django's user models have.
@@ -22,7 +22,7 @@ const KNOWN: [&str; 9] = [
 /// The columns by which a table of users is recognised.
 const NEEDED: [&str; 4] = ["id", "username", "email", "password"];
 
-/// What a column holds, by the type that it was declared with.
+/// The kind of a column, by its declared type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Flag,
@@ -35,7 +35,7 @@ pub(super) enum Kind {
 /// How a table without usernames is imported.
 const USERNAME_HINT: &str = "use `--username-from email` to take the email as the username";
 
-/// What to do about another primary key.
+/// Hint for a primary key other than an integer `id`.
 const KEY_HINT: &str = "see \"Other keys\" in docs/coming-from-django.md for a view with integer ids";
 
 /// The tables and columns that hold the accounts.
@@ -43,31 +43,31 @@ const KEY_HINT: &str = "see \"Other keys\" in docs/coming-from-django.md for a v
 pub(super) struct Layout {
     /// The table of users.
     pub(super) users: String,
-    /// Those of [`KNOWN`] that it has, each with the column that it is read from.
+    /// The columns of [`KNOWN`] that the table has, each with the column it is read from.
     columns: Vec<(&'static str, String)>,
     /// The kind of every column.
     kinds: BTreeMap<String, Kind>,
     /// The other columns of the table.
     pub(super) others: Vec<String>,
-    /// The memberships in groups.
+    /// The table of group memberships.
     pub(super) groups: Option<Link>,
-    /// The permissions of users.
+    /// The table of direct permissions.
     pub(super) permissions: Option<Link>,
     /// Whether the database has groups and permissions.
     pub(super) has_rights: bool,
 }
 
-/// A table between users and something else.
+/// A join table between users and groups or permissions.
 #[derive(Debug, Clone)]
 pub(super) struct Link {
     pub(super) table: String,
-    /// The column with the user, which is called after the model.
+    /// The column with the user's id, named after the model.
     pub(super) user: String,
 }
 
 impl Layout {
-    /// Finds the table of users, or takes the one that is named. `username`: the column with the names, if it
-    /// is another than `username`.
+    /// Finds the table of users, unless it is named. `username`: the column of usernames, if it is not
+    /// `username`.
     pub(super) fn find(
         tables: &Tables,
         named: Option<&str>,
@@ -116,12 +116,12 @@ impl Layout {
         self.column(column).is_some()
     }
 
-    /// The column from which this is read, if there is one.
+    /// The column from which a known column is read, if there is one.
     pub(super) fn column(&self, name: &str) -> Option<&str> {
         self.columns.iter().find(|(known, _)| *known == name).map(|(_, column)| column.as_str())
     }
 
-    /// What a column of the table of users holds.
+    /// The kind of a column of the table of users.
     pub(super) fn kind(&self, column: &str) -> Kind {
         self.kinds.get(column).copied().unwrap_or(Kind::Other)
     }
@@ -141,7 +141,7 @@ impl Kind {
 }
 
 impl Link {
-    /// Django calls it after the table of users and the field, and its column after the model.
+    /// Django names the join table after the table of users and the field, and its column after the model.
     fn find(tables: &Tables, users: &str, field: &str, other: &str) -> Option<Self> {
         let table = format!("{users}_{field}");
         let columns = tables.get(&table)?;
@@ -154,7 +154,7 @@ fn only_candidate<'t>(tables: &'t Tables, username: Option<&str>) -> Result<&'t 
     let candidates = |username: Option<&str>| -> Vec<&'t str> {
         let looks_like_it = |columns: &Vec<(String, String)>| {
             let has = |name: &str| columns.iter().any(|(column, _)| column == name);
-            // Doorwarden's own table may lie beside Django's.
+            // The database may also contain Doorwarden's own table.
             ["id", "email", "password", "last_login"].into_iter().chain(username).all(has)
                 && !has("email_key")
         };
@@ -174,7 +174,7 @@ fn only_candidate<'t>(tables: &'t Tables, username: Option<&str>) -> Result<&'t 
     }
 }
 
-/// Also `serial` and PostgreSQL's own names; an untyped column of SQLite is looked at row by row.
+/// Includes `serial` and PostgreSQL's own type names. An untyped column of SQLite is checked row by row.
 fn is_integer(r#type: &str) -> bool {
     let r#type = r#type.to_ascii_lowercase();
     r#type.is_empty() || r#type.contains("int") || r#type.contains("serial")

@@ -28,17 +28,17 @@ use std::time::{Duration, Instant};
 use target::Target;
 use tokio::sync::mpsc;
 
-/// How many accounts are committed at a time where others may want to write, and where nobody can be yet.
+/// Accounts per commit: into a database that others may be writing to, and into one without users.
 const STEP: u64 = 25_000;
 const STEP_ALONE: u64 = 250_000;
 
-/// How many accounts are handed to the writer at a time, at most.
+/// The maximum number of accounts handed to the writer at a time.
 const PART: usize = 10_000;
 
-/// How long the article's tokens live.
+/// The lifetime of Django's tokens in the article whose API this is.
 const TOKENS_OF_DJANGO: Duration = Duration::from_hours(60 * 24);
 
-/// Where accounts can come from.
+/// Subcommands of `import`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum From {
     /// Import from a Django application: ids, hashes, flags, dates, groups and permissions. Existing accounts
@@ -46,7 +46,7 @@ pub(crate) enum From {
     Django(Django),
 }
 
-/// How to import from Django.
+/// Arguments of `import django`.
 #[derive(Debug, Args)]
 pub(crate) struct Django {
     /// Database of the application: sqlite://PATH or postgres://USER:PASSWORD@HOST/NAME
@@ -220,7 +220,7 @@ pub(super) async fn run(config: &Config, from: From, json: bool) -> Result<(), F
     }
 }
 
-/// Looks at every row.
+/// Checks every row.
 async fn survey(
     target: &Target<'_>,
     source: &Source,
@@ -243,7 +243,7 @@ async fn survey(
     Ok(survey.finish())
 }
 
-/// Turns rows into accounts, beside whoever writes them.
+/// Turns rows into accounts, concurrently with the writer.
 fn decide(
     mut reading: Reading,
     size: usize,
@@ -260,7 +260,7 @@ fn decide(
                 Ok(Some(rows)) => rows,
                 Ok(None) => break,
                 Err(failure) => {
-                    // Nobody may listen any more.
+                    // The receiver may be gone.
                     let _ = sender.send(Err(failure)).await;
                     return;
                 }
@@ -287,7 +287,7 @@ fn taken_meanwhile(id: UserId) -> Finding {
     Finding { kind: "user", id: id.0, name: String::new(), problem, action, renamed: None }
 }
 
-/// What an operator causes at this instant.
+/// Effects of an operator's action at this time.
 fn caused(event: Event) -> Effects {
     Effects::new(SystemClock.now(), &Actor::Operator.into(), [event])
 }

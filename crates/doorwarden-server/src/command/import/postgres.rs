@@ -12,14 +12,13 @@ use tokio::sync::mpsc::Sender;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row};
 
-/// A connection in the middle of a transaction that only reads.
+/// A connection with an open read-only transaction.
 pub(super) struct Source(Client);
 
 impl Source {
     pub(super) async fn open(url: &str) -> Result<Self, Failure> {
         let client = PostgresOptions::new(url).client().await?;
-        // Django's own instants are in UTC, also where the column does not know it and the server is
-        // elsewhere.
+        // Django's timestamps are in UTC, even if the column has no time zone and the server's is another.
         let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; \
                      SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO'; SET LOCAL bytea_output = 'hex'; \
                      SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0";
@@ -57,7 +56,7 @@ impl Source {
         rows.iter().map(|row| Ok((get(row, 0)?, get(row, 1)?))).collect()
     }
 
-    /// Sends every user; ends early if nobody listens any more.
+    /// Sends every user; returns early if the receiver is gone.
     pub(super) async fn read(
         &self,
         layout: &Layout,
@@ -76,7 +75,7 @@ impl Source {
                 }
             }
         }
-        // Nobody may listen any more.
+        // The receiver may be gone.
         let _ = sender.send(chunk).await;
         Ok(())
     }
@@ -92,7 +91,7 @@ fn get<'r, T: tokio_postgres::types::FromSql<'r>>(row: &'r Row, place: usize) ->
     row.try_get(place).map_err(failed)
 }
 
-/// The statement that reads the users: every value as the text that the server makes of it.
+/// The statement that reads the users: every value in the server's text format.
 fn users(layout: &Layout, keep: &[String]) -> String {
     let text = |name: &str| format!("{}::text", quoted(name));
     let known =

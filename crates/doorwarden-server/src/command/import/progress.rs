@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// How often a line on a terminal is written anew.
+/// How often the line on a terminal is rewritten.
 const EVERY: Duration = Duration::from_millis(200);
-/// How often there is a line in a log.
+/// How often a line is logged.
 const EVERY_IN_A_LOG: Duration = Duration::from_secs(10);
 
-/// One line on standard error: written over on a terminal, now and then in a log.
+/// Progress on standard error: one line that is rewritten on a terminal, or periodic lines in a log.
 pub(super) struct Progress {
     doing: &'static str,
     total: u64,
@@ -23,7 +23,7 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// `total`: 0 if it is not known.
+    /// `total`: 0 if unknown.
     pub(super) fn start(doing: &'static str, total: u64) -> Self {
         let now = Instant::now();
         Self { doing, total, done: 0, started: now, shown: now, terminal: std::io::stderr().is_terminal() }
@@ -35,12 +35,12 @@ impl Progress {
         if self.shown.elapsed() >= every {
             self.shown = Instant::now();
             let (start, end) = if self.terminal { ("\r\x1b[K", "") } else { ("", "\n") };
-            // A terminal that went away is no error.
+            // A closed terminal is not an error.
             let _ = write!(std::io::stderr().lock(), "{start}{}{end}", self.line());
         }
     }
 
-    /// Takes the line off the terminal.
+    /// Clears the line on the terminal.
     pub(super) fn clear(&self) {
         if self.terminal {
             let _ = write!(std::io::stderr().lock(), "\r\x1b[K");
@@ -65,7 +65,7 @@ impl Progress {
     }
 }
 
-/// A number with commas between thousands.
+/// A number with thousands separators.
 pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
@@ -78,7 +78,7 @@ pub(super) fn grouped(number: u64) -> String {
     text
 }
 
-/// SIGINT or SIGTERM: the current write is finished first. The second signal ends the program at once.
+/// SIGINT or SIGTERM: the current commit is finished first. A second signal ends the program immediately.
 #[derive(Clone)]
 pub(super) struct Interrupt(Arc<AtomicBool>);
 
@@ -102,12 +102,12 @@ impl Interrupt {
         Ok(Self(wanted))
     }
 
-    /// Whether the import should end.
+    /// Whether the import should stop.
     pub(super) fn is_wanted(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Ends it, while nothing is written yet.
+    /// Fails if the import should stop.
     pub(super) fn check(&self) -> Result<(), Failure> {
         if self.is_wanted() { Err(Failure::interrupted()) } else { Ok(()) }
     }

@@ -1,4 +1,4 @@
-//! What was found and done, for people and for programs.
+//! The report of an import, for people and for programs.
 
 use super::progress::grouped;
 use crate::failure::Failure;
@@ -11,13 +11,13 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::time::Duration;
 
-/// How many rows are shown; `--report` has them all.
+/// The maximum number of rows shown; `--report` writes all.
 const SHOWN: usize = 20;
 
-/// Everything there is to say at the end.
+/// The report of an import.
 pub(super) struct Report<'a> {
     pub(super) table: &'a str,
-    /// Columns of which nothing is kept.
+    /// Columns that are not imported.
     pub(super) left_columns: Vec<&'a str>,
     pub(super) has_date_joined: bool,
     pub(super) trimmed: bool,
@@ -28,24 +28,23 @@ pub(super) struct Report<'a> {
     pub(super) permissions: usize,
     pub(super) already_here: u64,
     pub(super) imported: u64,
-    /// Who of them is staff or a superuser.
+    /// The users who are staff or superusers.
     pub(super) privileged: Vec<Privileged>,
     pub(super) new_rights: NewRights,
     pub(super) findings: &'a [Finding],
     pub(super) took: Duration,
-    /// When the last token that Django has issued until now will have expired, if it lives as long as in the
-    /// article.
+    /// When the last token issued by Django until now expires, at the article's token lifetime.
     pub(super) until: Timestamp,
 }
 
-/// How it ended.
+/// The outcome of an import.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// All was done, or with a dry run: would be.
+    /// Everything was imported or, in a dry run, would be.
     Done,
-    /// Rows that cannot come stopped it.
+    /// Conflicting rows stopped the import.
     Stopped,
-    /// Somebody did.
+    /// A signal interrupted the import.
     Interrupted,
 }
 
@@ -151,7 +150,7 @@ impl Report<'_> {
     }
 }
 
-/// Writes every finding into a file that only its owner may read, one JSON object a line.
+/// Writes every finding to a file that only its owner may read, one JSON object per line.
 pub(super) fn write_all(path: &Path, findings: &[Finding]) -> Result<(), Failure> {
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create(true).truncate(true);

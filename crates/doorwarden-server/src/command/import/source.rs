@@ -1,4 +1,4 @@
-//! The database that accounts come from, of either kind.
+//! The database to import from: SQLite or PostgreSQL.
 
 use super::layout::{Layout, Tables};
 use super::{postgres, sqlite};
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-/// How many rows go from the reader to whoever reads at a time, and how many such chunks may wait.
+/// The number of rows in a chunk, and the number of chunks that may be queued.
 pub(super) const CHUNK: usize = 1_000;
 const WAITING: usize = 8;
 
@@ -21,7 +21,7 @@ pub(super) enum Source {
 }
 
 impl Source {
-    /// Opens `sqlite://PATH` or `postgres://…`, to read only.
+    /// Opens `sqlite://PATH` or `postgres://…` read-only.
     pub(super) async fn open(url: &str) -> Result<Self, Failure> {
         let wrong = |error: DatabaseUrlError| Failure::usage(format!("invalid `--from`: {error}"));
         let url: DatabaseUrl = url.parse().map_err(wrong)?;
@@ -39,7 +39,7 @@ impl Source {
         }
     }
 
-    /// The last id that was given, also to a user who is gone.
+    /// The last id that was assigned, including those of deleted users.
     pub(super) async fn last_id(&self, table: &str) -> Result<i64, Failure> {
         match self {
             Self::Sqlite(source) => source.last_id(table),
@@ -47,7 +47,7 @@ impl Source {
         }
     }
 
-    /// Groups, permissions, and who has them.
+    /// Groups, permissions, and the users who have them.
     pub(super) async fn rights(&self, layout: &Layout) -> Result<SourceRights, Failure> {
         let mut rights = SourceRights::default();
         if !layout.has_rights {
@@ -68,7 +68,7 @@ impl Source {
         Ok(rights)
     }
 
-    /// Begins to read the users, by id. `keep`: columns that become members of `metadata`.
+    /// Starts reading the users, ordered by id. `keep`: columns that become members of `metadata`.
     pub(super) fn users(&self, layout: &Layout, keep: &[String]) -> Reading {
         let (sender, chunks) = mpsc::channel(WAITING);
         let (layout, keep) = (layout.clone(), keep.to_vec());
@@ -96,7 +96,7 @@ impl Source {
     }
 }
 
-/// Users on their way.
+/// A stream of users.
 pub(super) struct Reading {
     chunks: mpsc::Receiver<Vec<SourceAccount>>,
     task: JoinHandle<Result<(), Failure>>,
@@ -114,7 +114,7 @@ impl Reading {
     }
 }
 
-/// A name as SQL writes it.
+/// A quoted SQL identifier.
 pub(super) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }

@@ -1,4 +1,4 @@
-//! Django's tables in SQLite, where a column may hold anything.
+//! Django's tables in SQLite, where a column may hold values of any type.
 
 use super::cell::{self, COLUMNS, Cell};
 use super::layout::{Layout, Tables};
@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::mpsc::Sender;
 
-/// A database file, open to read.
+/// A database file, opened read-only.
 #[derive(Clone)]
 pub(super) struct Source(Arc<Mutex<Connection>>);
 
@@ -25,7 +25,7 @@ impl Source {
         connection.busy_timeout(std::time::Duration::from_secs(10)).map_err(failed)?;
         let looked = connection.query_row("SELECT count(*) FROM sqlite_master", (), |_| Ok(()));
         let Err(error) = looked else { return Ok(Self(Arc::new(Mutex::new(connection)))) };
-        // A database in WAL mode needs files beside it even to be read, unless it is sure that nobody writes.
+        // Even reading a database in WAL mode needs files beside it, unless it is opened as immutable.
         if !matches!(error.sqlite_error_code(), Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen)) {
             return Err(cannot(error));
         }
@@ -43,7 +43,7 @@ impl Source {
     }
 
     pub(super) fn tables(&self) -> Result<Tables, Failure> {
-        // Django declares JSON as text that a check keeps valid.
+        // Django declares JSON as text with a CHECK constraint.
         let sql = "SELECT m.name, c.name, \
                    CASE WHEN instr(m.sql, 'JSON_VALID(\"' || c.name || '\")') > 0 THEN 'json' ELSE c.type END \
                    FROM sqlite_master m JOIN pragma_table_info(m.name) c WHERE m.type IN ('table', 'view')";
@@ -72,7 +72,7 @@ impl Source {
         self.all(sql, |row| Ok((row.get(0)?, row.get(1)?)))
     }
 
-    /// Sends every user; ends early if nobody listens any more.
+    /// Sends every user; returns early if the receiver is gone.
     pub(super) fn read(
         &self,
         layout: &Layout,
@@ -92,7 +92,7 @@ impl Source {
                 }
             }
         }
-        // Nobody may listen any more.
+        // The receiver may be gone.
         let _ = sender.blocking_send(chunk);
         Ok(())
     }

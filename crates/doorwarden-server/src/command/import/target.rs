@@ -1,4 +1,4 @@
-//! The database that accounts come into.
+//! The database to import into.
 
 use crate::config::Config;
 use crate::failure::Failure;
@@ -8,14 +8,14 @@ use rusqlite::{Connection, OpenFlags};
 use std::path::Path;
 use std::sync::Arc;
 
-/// Looked at before it is changed: a run that imports nothing leaves not even an empty database behind.
+/// The target is inspected before it is changed, so a run that imports nothing does not create a database.
 pub(super) struct Target<'c> {
     config: &'c Config,
     store: Option<Arc<dyn Store>>,
 }
 
 impl<'c> Target<'c> {
-    /// Opens the database if Doorwarden has been there.
+    /// Opens the database if it has Doorwarden's tables.
     pub(super) async fn look(config: &'c Config) -> Result<Self, Failure> {
         let mut target = Self { config, store: None };
         if config.sqlite_path().is_none_or(has_accounts) {
@@ -27,12 +27,12 @@ impl<'c> Target<'c> {
         Ok(target)
     }
 
-    /// The store, if it has accounts.
+    /// The store, if it exists.
     pub(super) fn store(&self) -> Option<&dyn Store> {
         self.store.as_deref()
     }
 
-    /// Whether there is no user.
+    /// Whether there are no users.
     pub(super) async fn is_empty(&self) -> Result<bool, Failure> {
         match &self.store {
             Some(store) => Ok(store.count_users().await? == 0),
@@ -40,7 +40,7 @@ impl<'c> Target<'c> {
         }
     }
 
-    /// Begins to look at rows.
+    /// Starts checking rows.
     pub(super) async fn survey(&self, on_conflict: OnConflict) -> Result<Survey, Failure> {
         let passwords = self.config.hasher()?;
         match &self.store {
@@ -49,7 +49,7 @@ impl<'c> Target<'c> {
         }
     }
 
-    /// The store, ready to be written to.
+    /// The store, migrated unless the configuration forbids it.
     pub(super) async fn ready(self) -> Result<Arc<dyn Store>, Failure> {
         let store = match self.store {
             Some(store) => store,
@@ -62,7 +62,7 @@ impl<'c> Target<'c> {
     }
 }
 
-/// Whether the file is there and has Doorwarden's tables. To open it as a store would change it.
+/// Whether the file exists and has Doorwarden's tables. Opening it as a store would change it.
 fn has_accounts(path: &Path) -> bool {
     let sql = "SELECT count(*) FROM sqlite_master WHERE name = 'doorwarden_migrations'";
     Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)

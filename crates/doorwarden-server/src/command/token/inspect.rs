@@ -13,7 +13,7 @@ use doorwarden::core::token::{Refusal, access};
 use doorwarden::{Doorwarden, User, UserId};
 use serde_json::{Value, json};
 
-/// Decodes a token, verifies it as a request would, and looks at what it names in the database.
+/// Decodes a token, verifies it as a request would, and looks up its user and session.
 pub(super) async fn run(auth: &Doorwarden, token: Option<String>, out: Output) -> Result<(), Failure> {
     let text = match token.filter(|text| text != "-") {
         Some(text) => text,
@@ -21,7 +21,7 @@ pub(super) async fn run(auth: &Doorwarden, token: Option<String>, out: Output) -
     };
     let token = Looked::at(auth, bare(&text)).await?;
     let reason = refused(auth, bare(&text), &token).await?;
-    // To look at a token is not to use its session.
+    // Inspecting a token must not count as use of its session.
     drop(auth.context().live.take_seen());
     match out.is_json() {
         true => report(&token, reason.as_ref())?,
@@ -33,8 +33,7 @@ pub(super) async fn run(auth: &Doorwarden, token: Option<String>, out: Output) -
     }
 }
 
-/// The token itself, of what somebody copied: perhaps with the scheme of the header, blanks or quotes around
-/// it.
+/// The token without an HTTP authentication scheme, whitespace or quotes around it.
 fn bare(text: &str) -> &str {
     let text = text.trim().trim_matches(['"', '\'']);
     let text = text.strip_prefix("Authorization:").unwrap_or(text).trim_start();
@@ -48,7 +47,7 @@ fn bare(text: &str) -> &str {
     }
 }
 
-/// What kind of token it is by its form, whoever made it.
+/// The kind of a token by its form, whether or not it is valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Session,
@@ -78,11 +77,11 @@ impl Kind {
     }
 }
 
-/// A token, what it says, and what that is in the database. Nothing here is verified.
+/// A token's contents with its user and session from the database. Nothing here is verified.
 pub(super) struct Looked {
     pub(super) kind: Kind,
     pub(super) jwt: Option<Inspection>,
-    /// The counter of a refresh token that is ours, or why it is not.
+    /// The counter of a refresh token, or why it is not valid.
     pub(super) counter: Option<Result<i64, Refusal>>,
     pub(super) user: Option<User>,
     pub(super) session: Option<Session>,
@@ -114,7 +113,7 @@ impl Looked {
     }
 }
 
-/// Why a token is refused, if it is: decided by the flows, explained by what is known.
+/// Why a token is refused, if it is. The flows decide; the contents of the token explain.
 async fn refused(auth: &Doorwarden, text: &str, token: &Looked) -> Result<Option<Reason>, Failure> {
     if let Some(counter) = token.counter {
         let is_accepted = introspect(auth.context(), text).await?.is_some();

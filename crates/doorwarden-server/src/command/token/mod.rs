@@ -1,4 +1,4 @@
-//! `doorwarden token`: makes tokens, and explains them.
+//! `doorwarden token`: issues and inspects tokens.
 
 mod inspect;
 mod reason;
@@ -10,7 +10,7 @@ use doorwarden::core::flow::issue_tokens::IssueError;
 use doorwarden::{Doorwarden, User};
 use serde_json::json;
 
-/// What can be done with tokens.
+/// Subcommands of `token`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Subcommands {
     /// Open a session for a user and print its token, without a password
@@ -77,7 +77,7 @@ async fn issue_pair(auth: &Doorwarden, named: &str, out: Output) -> Result<(), F
     }))
 }
 
-/// Why no token was made.
+/// The error of an issue that was refused.
 fn refused(error: IssueError, user: &User) -> Failure {
     match error {
         IssueError::NoActiveUser if !user.is_active => {

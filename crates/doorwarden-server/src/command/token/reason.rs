@@ -1,4 +1,4 @@
-//! Why a token is refused, as precisely as the database allows, and what to do.
+//! Why a token is refused, as precisely as the database allows, with a hint.
 
 use super::inspect::{Kind, Looked};
 use doorwarden::Doorwarden;
@@ -12,11 +12,11 @@ const UNKNOWN_SESSION: &str = "its session is not in the database: it ended more
 
 /// Why a token is refused.
 pub(super) struct Reason {
-    /// A stable word.
+    /// The stable error code.
     pub(super) code: &'static str,
-    /// A sentence.
+    /// The message.
     pub(super) text: String,
-    /// What to do.
+    /// Advice on how to fix the problem.
     pub(super) hint: Option<String>,
 }
 
@@ -29,7 +29,7 @@ impl Reason {
         Self { hint: Some(hint.into()), ..self }
     }
 
-    /// Of a token that a request shows.
+    /// The reason why a bearer token is refused.
     pub(super) fn of_bearer(auth: &Doorwarden, refused: &TokenRefused, token: &Looked) -> Self {
         let now = auth.context().now();
         let claim = |name: &str| token.jwt.as_ref().and_then(|jwt| jwt.claims.get(name));
@@ -81,7 +81,7 @@ impl Reason {
         }
     }
 
-    /// Of a refresh token: with this counter, or not ours at all.
+    /// The reason why a refresh token with this counter, or one that is not valid, is refused.
     pub(super) fn of_refresh(auth: &Doorwarden, counter: Result<i64, Refusal>, token: &Looked) -> Self {
         let counter = match counter {
             Ok(counter) => counter,
@@ -117,7 +117,7 @@ fn inactive(token: &Looked) -> Reason {
         .hint(format!("run `doorwarden user activate {id}`"))
 }
 
-/// When and why a session was over, if not because nobody used it.
+/// When and why a session ended or expired, unless it was idle for too long.
 fn over(session: &Session, now: Timestamp) -> Option<String> {
     match session.ended {
         Some((at, reason)) => Some(format!("its session ended at {at}: {}", reason.as_str())),

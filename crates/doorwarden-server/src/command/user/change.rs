@@ -42,7 +42,7 @@ pub(super) fn metadata(text: &str) -> Result<Value, String> {
 pub(super) async fn update(auth: &Doorwarden, update: Update, out: Output) -> Result<(), Failure> {
     let found = user(auth, &update.user).await?;
     let mut errors = FieldErrors::new();
-    // What is stored may be of older rules than these.
+    // The stored values may predate the current rules.
     let username = update.username.filter(|name| name != found.username.as_str());
     let email = update.email.filter(|address| address != found.email.as_str());
     let username = checked("username", username, Username::check, &mut errors);

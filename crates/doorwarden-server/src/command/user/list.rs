@@ -5,7 +5,7 @@ use clap::Args;
 use doorwarden::Doorwarden;
 use doorwarden::core::store::UserFilter;
 
-/// How many users are read at a time.
+/// The number of users per page.
 const PAGE: u32 = 500;
 
 #[derive(Debug, Args)]
@@ -33,8 +33,8 @@ pub(crate) struct Arguments {
     limit: Option<u64>,
 }
 
-/// Prints the users page by page, each read after the one before was written: memory does not grow with their
-/// number.
+/// Prints the users page by page. A page is read when the previous one is printed, so memory does not grow
+/// with the number of users.
 pub(super) async fn run(auth: &Doorwarden, arguments: Arguments, out: Output) -> Result<(), Failure> {
     let filter = UserFilter {
         is_active: arguments.active,

@@ -1,4 +1,4 @@
-//! `doorwarden user`: everything about one user, and the list of all.
+//! `doorwarden user`: manages users.
 
 mod change;
 mod create;
@@ -13,7 +13,7 @@ use crate::output::Output;
 use clap::Subcommand;
 use doorwarden::Doorwarden;
 
-/// What can be done with users. A user is named by e-mail address, or by id.
+/// Subcommands of `user`. Users are identified by email address or id.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Subcommands {
     /// List users, by id

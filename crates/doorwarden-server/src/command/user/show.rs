@@ -6,7 +6,7 @@ use doorwarden::core::view::{SessionView, UserView};
 use doorwarden::{Doorwarden, User};
 use serde_json::{Value, json};
 
-/// A user as programs read it. The password is shown only by the algorithm of its hash.
+/// A user as JSON. Of the password, only the algorithm of its hash is shown.
 pub(crate) fn value(user: &User) -> Value {
     let mut shown = json!(UserView::from(user));
     shown["metadata"] = json!(user.metadata);
@@ -14,7 +14,7 @@ pub(crate) fn value(user: &User) -> Value {
     shown
 }
 
-/// What is special about a user, in words.
+/// The user's roles and state, in words.
 pub(super) fn flags(user: &User) -> String {
     let flags = [(!user.is_active, "inactive"), (user.is_superuser, "superuser"), (user.is_staff, "staff")];
     let flags: Vec<_> = flags.into_iter().filter(|(set, _)| *set).map(|(_, word)| word).collect();
@@ -26,7 +26,7 @@ pub(super) async fn run(auth: &Doorwarden, named: &str, out: Output) -> Result<(
     let direct = auth.users().direct_permissions(user.id).await?;
     let context = auth.context();
     let SessionPage { sessions, next } = sessions_of(context, user.id, None).await?;
-    // Gone since the look-up before.
+    // The user was deleted since the first lookup.
     let account = auth.users().account(user.id).await?;
     let account = account.ok_or_else(|| Failure::not_found("user not found"))?;
 
@@ -68,7 +68,7 @@ pub(super) async fn run(auth: &Doorwarden, named: &str, out: Output) -> Result<(
     Ok(())
 }
 
-/// A session as programs read it.
+/// A session as JSON.
 pub(crate) fn session_value(session: &Session) -> Value {
     let mut shown = json!(SessionView::from(session));
     shown["user_id"] = json!(session.user);
