@@ -123,18 +123,23 @@ async fn an_end_is_forgotten_although_the_database_does_not_confirm_it(database:
 
 async fn an_end_is_forgotten_although_nobody_waits_for_it(database: Database) {
     let app = deaf(&database).await;
-    let token = app.register("jane").await;
+    app.register("jane").await;
     let context = app.auth.context();
-    believe(&app);
-    let who = authenticate(context, &token, ShownTo::Account).await.unwrap();
-    let in_memory = || {
+    let mut has_gone_away = false;
+    while !has_gone_away {
+        let token = app.log_in("jane", PASSWORD).await.token();
         believe(&app);
-        context.live.memory(context.now()).unwrap().session(who.session().unwrap())
-    };
-    assert!(in_memory().is_some());
-    // One step, and then it is dropped.
-    assert!(log_out(context, &who, LogoutScope::This, ClientInfo::default()).now_or_never().is_none());
-    assert!(doorwarden_testkit::wait_until(Duration::from_secs(5), || in_memory().is_none()).await);
+        let who = authenticate(context, &token, ShownTo::Account).await.unwrap();
+        let in_memory = || {
+            believe(&app);
+            context.live.memory(context.now()).unwrap().session(who.session().unwrap())
+        };
+        assert!(in_memory().is_some());
+        // One step, and then it is dropped, unless the database was faster.
+        let done = log_out(context, &who, LogoutScope::This, ClientInfo::default()).now_or_never();
+        has_gone_away = done.is_none();
+        assert!(doorwarden_testkit::wait_until(Duration::from_secs(5), || in_memory().is_none()).await);
+    }
 }
 
 async fn the_others_end_in_one_step_and_the_session_itself_is_refused_nowhere(database: Database) {
