@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use uuid::Uuid;
 
-/// The id of a mail: a UUID of version 7. It is also the left part of its `Message-ID`, so that a mail that is
-/// sent twice can be recognized.
+/// The id of a mail: a UUID of version 7. It is also the left part of its `Message-ID`, so that a mail that
+/// is sent twice can be recognized.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct MailId(pub Uuid);
 
@@ -227,12 +227,12 @@ impl Mail {
 /// Delivers mails. `doorwarden-mail` implements the trait with templates and SMTP.
 #[async_trait]
 pub trait Mailer: fmt::Debug + Send + Sync + 'static {
-    /// Writes the mail and hands it over. Called again with the same mail after a temporary error, and, after a
-    /// crash in between, after it was delivered: then the `Message-ID` must be the same.
+    /// Writes the mail and hands it over. Called again with the same mail after a temporary error, and, after
+    /// a crash in between, after it was delivered: then the `Message-ID` must be the same.
     ///
     /// # Errors
-    /// [`SendError`], which says whether a later attempt may succeed. The text is shown to operators, and must
-    /// not contain what the mail says.
+    /// [`SendError`], which says whether a later attempt may succeed. The text is shown to operators, and
+    /// must not contain what the mail says.
     async fn send(&self, mail: &Mail) -> Result<(), SendError>;
 }
 
