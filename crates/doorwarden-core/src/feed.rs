@@ -170,14 +170,14 @@ impl Said {
         self.sessions.retain(|(_, _, user)| !as_one.contains(user));
         tracing::warn!(
             users = as_one.len(),
-            "very many sessions have ended: the feed ends all tokens of some users"
+            "very many sessions have ended: the feed revokes all tokens of some users"
         );
         if bytes > room {
             let sessions = self.sessions.drain(..).map(|(_, at, _)| at.as_seconds());
             let users = self.users.drain(..).map(|(_, time)| time);
             let all_of = self.all_of.drain(..).map(|(_, time, _)| time);
             self.before = sessions.chain(users).chain(all_of).chain(self.before).max();
-            tracing::warn!("too much was revoked for a statement: the feed ends everybody's tokens");
+            tracing::warn!("too many revocations for a statement: the feed revokes the tokens of all users");
         }
     }
 

@@ -219,9 +219,7 @@ pub struct Fields(Vec<Field>);
 
 /// A field was declared under a name that is not allowed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "a field cannot be called \"{0}\": the name is taken, declared twice, or not 1 to 64 of a-z, 0-9 and _"
-)]
+#[error("the field name `{0}` is reserved, declared twice, or not 1 to 64 characters of a-z, 0-9 and _")]
 pub struct FieldNameError(pub String);
 
 /// Names that requests and responses use themselves.

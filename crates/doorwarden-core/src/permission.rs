@@ -17,7 +17,7 @@ pub struct PermissionName(String);
 /// The text is not `app_label.codename`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "a permission is named app_label.codename, such as blog.add_post: two parts of 1 to 100 letters, digits, _ or -"
+    "a permission is named `app_label.codename`, such as `blog.add_post`: two parts of 1 to 100 letters, digits, `_` or `-`"
 )]
 pub struct PermissionNameError;
 

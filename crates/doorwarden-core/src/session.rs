@@ -54,7 +54,7 @@ impl fmt::Display for SessionCursor {
 
 /// The text is not what a [`SessionCursor`] is displayed as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a place in a list of sessions")]
+#[error("not a valid cursor in a list of sessions")]
 pub struct ParseCursorError;
 
 impl std::str::FromStr for SessionCursor {

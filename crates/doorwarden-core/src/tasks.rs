@@ -120,7 +120,7 @@ impl Task {
         let had_failed = std::mem::replace(has_failed, done.is_err());
         done.unwrap_or_else(|error| {
             if !had_failed {
-                tracing::warn!(task = self.name, %error, "a task in the background failed; trying again");
+                tracing::warn!(task = self.name, %error, "a background task failed; retrying");
             }
             Left::Nothing
         })
@@ -173,7 +173,7 @@ fn step(before: (Timestamp, Instant), after: (Timestamp, Instant)) -> Option<i64
 async fn resolve_keys(context: &Context) -> Result<Left, StoreError> {
     let users = context.store.resolve_keys().await?;
     if users > 0 {
-        tracing::info!(users, "the keys of users were made whom SQL has written");
+        tracing::info!(users, "computed the unique keys of users written by SQL");
     }
     Ok(Left::Nothing)
 }
@@ -181,7 +181,7 @@ async fn resolve_keys(context: &Context) -> Result<Left, StoreError> {
 /// Writes when sessions were last seen. Also to be called once before the store is closed.
 pub async fn flush_seen(context: &Context) {
     if let Err(error) = write_seen(context).await {
-        tracing::warn!(%error, "when sessions were last seen could not be written");
+        tracing::warn!(%error, "the times of last use of sessions could not be written");
     }
 }
 
@@ -253,7 +253,7 @@ async fn follow_signing_keys(context: Weak<Context>) {
             Ok(()) => (seen, failed) = (Some(current), false),
             Err(error) => {
                 if !failed {
-                    tracing::warn!(%error, hint = error.hint(), "the signing keys could not be looked after; trying again");
+                    tracing::warn!(%error, hint = error.hint(), "signing keys could not be maintained; retrying");
                 }
                 (seen, failed) = (None, true);
             }

@@ -161,11 +161,11 @@ pub enum TokenRefused {
     #[error("the session has ended")]
     SessionEnded,
     /// The token names no session, and such tokens are not accepted.
-    #[error("the token names no session, and such tokens are not accepted here")]
+    #[error("the token has no session, and tokens without a session are not accepted")]
     WithoutSession,
     /// The token names no session and was issued before the user's password changed or the user was signed
     /// out, or does not say when it was issued.
-    #[error("the token was issued before the user's tokens were ended")]
+    #[error("the token was issued before the user's tokens were revoked")]
     IssuedBefore,
 }
 

@@ -36,10 +36,10 @@ pub struct ChangePassword {
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ChangePasswordError {
     /// The current password is wrong, or the new one breaks rules.
-    #[error("the input is invalid: {0}")]
+    #[error("the input is not valid: {0}")]
     Invalid(FieldErrors),
     /// The account was deleted in the meantime.
-    #[error("there is no such user")]
+    #[error("user not found")]
     NoSuchUser,
     /// The passwords were not hashed.
     #[error(transparent)]

@@ -17,10 +17,10 @@ use std::sync::Arc;
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum DeleteAccountError {
     /// The password is missing or wrong.
-    #[error("the input is invalid: {0}")]
+    #[error("the input is not valid: {0}")]
     Invalid(FieldErrors),
     /// The account was deleted before.
-    #[error("there is no such user")]
+    #[error("user not found")]
     NoSuchUser,
     /// The password was not checked.
     #[error(transparent)]

@@ -12,7 +12,7 @@ use crate::user::UserId;
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum CreateGroupError {
     /// The name is blank, too long, or contains U+0000.
-    #[error("the input is invalid: {0}")]
+    #[error("the input is not valid: {0}")]
     Invalid(FieldErrors),
     /// The database operation failed.
     #[error(transparent)]

@@ -17,10 +17,10 @@ use crate::user::UserId;
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum IssueError {
     /// The user is gone or inactive.
-    #[error("there is no such active user")]
+    #[error("the user does not exist or is inactive")]
     NoActiveUser,
     /// No access token can be signed. The reason is logged.
-    #[error("no access token can be made: {0}")]
+    #[error("the access token could not be signed: {0}")]
     Sign(#[from] SignError),
     /// The database operation failed.
     #[error(transparent)]

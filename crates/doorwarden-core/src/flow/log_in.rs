@@ -45,7 +45,7 @@ pub struct LoggedIn {
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum LoginError {
     /// A field is missing, the email address is not valid, or a hook refuses.
-    #[error("the input is invalid: {0}")]
+    #[error("the input is not valid: {0}")]
     Invalid(FieldErrors),
     /// The email address or the password is wrong, or the account cannot log in. Deliberately not more
     /// specific.

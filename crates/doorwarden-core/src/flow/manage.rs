@@ -50,7 +50,7 @@ pub enum CreateUserError {
     #[error("Superuser must have is_superuser=True.")]
     SuperuserNotSuperuser,
     /// The input breaks rules, or another user has the email address or username.
-    #[error("the input is invalid: {0}")]
+    #[error("the input is not valid: {0}")]
     Invalid(FieldErrors),
     /// The password was not hashed.
     #[error(transparent)]
@@ -70,7 +70,7 @@ impl From<WriteUserError> for CreateUserError {
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum UserError {
     /// There is no user with this id.
-    #[error("there is no such user")]
+    #[error("user not found")]
     NoSuchUser,
     /// The database operation failed.
     #[error(transparent)]
@@ -81,10 +81,10 @@ pub enum UserError {
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum UpdateUserError {
     /// There is no user with this id.
-    #[error("there is no such user")]
+    #[error("user not found")]
     NoSuchUser,
     /// Another user has the new email address or username, or the metadata became too large.
-    #[error("the input is invalid: {0}")]
+    #[error("the input is not valid: {0}")]
     Invalid(FieldErrors),
     /// The database operation failed.
     #[error(transparent)]
@@ -101,10 +101,10 @@ impl From<WriteUserError> for UpdateUserError {
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum SetPasswordError {
     /// There is no user with this id.
-    #[error("there is no such user")]
+    #[error("user not found")]
     NoSuchUser,
     /// The password is nothing but whitespace, or has a NUL.
-    #[error("the input is invalid: {0}")]
+    #[error("the input is not valid: {0}")]
     Invalid(FieldErrors),
     /// The password was not hashed.
     #[error(transparent)]

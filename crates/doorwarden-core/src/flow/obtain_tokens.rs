@@ -24,7 +24,7 @@ pub struct Resources(pub(super) String);
 
 /// A resource is not among those that may be requested (RFC 8707).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("no token is made for this resource")]
+#[error("tokens are not issued for this resource")]
 pub struct InvalidTarget;
 
 impl Resources {
@@ -53,7 +53,7 @@ pub enum ObtainTokensError {
     #[error(transparent)]
     Login(#[from] LoginError),
     /// No access token can be signed. The reason is logged.
-    #[error("no access token can be made: {0}")]
+    #[error("the access token could not be signed: {0}")]
     Sign(#[from] SignError),
 }
 
@@ -86,7 +86,7 @@ pub enum ExchangeError {
     #[error(transparent)]
     Refused(#[from] TokenRefused),
     /// No access token can be signed. The reason is logged.
-    #[error("no access token can be made: {0}")]
+    #[error("the access token could not be signed: {0}")]
     Sign(#[from] SignError),
     /// The database operation failed.
     #[error(transparent)]

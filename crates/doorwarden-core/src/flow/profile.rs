@@ -33,10 +33,10 @@ pub struct ProfileChange {
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ProfileError {
     /// The input breaks rules, or another user has the username.
-    #[error("the input is invalid: {0}")]
+    #[error("the input is not valid: {0}")]
     Invalid(FieldErrors),
     /// The account was deleted in the meantime.
-    #[error("there is no such user")]
+    #[error("user not found")]
     NoSuchUser,
     /// The database operation failed.
     #[error(transparent)]

@@ -26,7 +26,7 @@ pub enum RefreshError {
     #[error("the refresh token was used before; its session has ended")]
     Reused,
     /// No access token can be signed. The reason is logged.
-    #[error("no access token can be made: {0}")]
+    #[error("the access token could not be signed: {0}")]
     Sign(#[from] SignError),
     /// The database operation failed.
     #[error(transparent)]

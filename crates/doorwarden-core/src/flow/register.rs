@@ -46,7 +46,7 @@ pub struct Registered {
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum RegisterError {
     /// The input breaks rules, another user has the email address or username, or a hook refuses.
-    #[error("the input is invalid: {0}")]
+    #[error("the input is not valid: {0}")]
     Invalid(FieldErrors),
     /// The account was created, and deleted, deactivated or given another password before its first session
     /// was opened.

@@ -16,7 +16,7 @@ pub enum RevokeError {
     #[error(transparent)]
     Token(#[from] TokenRefused),
     /// The token names no session, so that it cannot be revoked by itself.
-    #[error("the token names no session and cannot be revoked by itself")]
+    #[error("the token has no session and cannot be revoked individually")]
     WithoutSession,
     /// The database operation failed.
     #[error(transparent)]

@@ -93,7 +93,7 @@ pub(super) async fn token_pair(context: &Context, session: &Session) -> Result<T
         extra: extra_claims(context, &user.account, session).await,
     };
     let access = context.keys.sign(&claims, now).map_err(|error| {
-        tracing::error!(user.id = session.user.0, %error, "no access token can be made");
+        tracing::error!(user.id = session.user.0, %error, "an access token could not be signed");
         PairError::Sign(error)
     })?;
     let left = session.expires_at.as_seconds() - now.as_seconds();

@@ -74,7 +74,7 @@ struct Ring {
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum SignError {
     /// Every key was revoked, and no new one could be stored yet.
-    #[error("there is no signing key")]
+    #[error("no signing key is available")]
     NoKey,
     /// The claims are too many.
     #[error(transparent)]
@@ -86,13 +86,13 @@ pub enum SignError {
 #[non_exhaustive]
 pub enum KeysError {
     /// The private key was sealed under a secret key that was not given.
-    #[error("the signing key {kid} does not open with this secret key")]
+    #[error("signing key `{kid}` does not open with this secret key")]
     Sealed {
         /// The `kid` of the key.
         kid: String,
     },
     /// The row is damaged.
-    #[error("the signing key {kid} is damaged: {why}")]
+    #[error("signing key `{kid}` is damaged: {why}")]
     Damaged {
         /// The `kid` of the key.
         kid: String,
@@ -100,7 +100,7 @@ pub enum KeysError {
         why: &'static str,
     },
     /// The key is weak or not valid.
-    #[error("the signing key {kid} cannot be used: {error}")]
+    #[error("signing key `{kid}` cannot be used: {error}")]
     Unusable {
         /// The `kid` of the key.
         kid: String,
@@ -108,7 +108,7 @@ pub enum KeysError {
         error: KeyError,
     },
     /// The keys are read-only.
-    #[error("no secret key was given, so no signing key can be made")]
+    #[error("signing keys cannot be created without a secret key")]
     NoSecretKey,
     /// No key could be generated.
     #[error(transparent)]
@@ -123,11 +123,11 @@ impl KeysError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Sealed { .. } => Some(
-                "if the secret key was changed, give the one of before in old_secret_keys; if that one has leaked or is lost, \
-                 `doorwarden secret revoke` ends everything that came of it",
+                "if the secret key was changed, add the previous one to `old_secret_keys`; if it has leaked or is lost, \
+                 run `doorwarden secret revoke`",
             ),
             Self::Damaged { .. } | Self::Unusable { .. } => {
-                Some("restore its row in doorwarden_keys, or delete it")
+                Some("restore its row in `doorwarden_keys`, or delete it")
             }
             Self::NoSecretKey | Self::Generation(_) | Self::Store(_) => None,
         }
@@ -221,7 +221,7 @@ impl KeyRing {
         if token.len() > LARGE_BYTES && !self.large_token_seen.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 bytes = token.len(),
-                "access tokens are larger than 1 KiB; hooks or the permissions claim make them so"
+                "access tokens are larger than 1 KiB because of hooks or the permissions claim"
             );
         }
         Ok(token)

@@ -83,13 +83,13 @@ pub trait GroupStore {
 #[non_exhaustive]
 pub enum GrantError {
     /// There is no such user.
-    #[error("there is no such user")]
+    #[error("user not found")]
     NoSuchUser,
     /// There is no such group.
-    #[error("there is no such group")]
+    #[error("group not found")]
     NoSuchGroup,
     /// There is no such permission. A permission must be declared before it is granted.
-    #[error("there is no such permission; declare it first")]
+    #[error("permission not found; declare it first")]
     NoSuchPermission,
     /// The database operation failed.
     #[error(transparent)]

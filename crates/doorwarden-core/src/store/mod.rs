@@ -129,18 +129,20 @@ impl StoreError {
 pub enum MigrateError {
     /// A newer program has migrated this database.
     #[error(
-        "the database was migrated by a newer version (it has {0}); use that version, or restore a backup"
+        "the database was migrated by a newer version (it has `{0}`). hint: use that version, or restore a backup"
     )]
     Newer(String),
     /// A migration that was run differs from the one that this program has under the same number.
-    #[error("migration {0} was changed after it had been run on this database")]
+    #[error("migration `{0}` was changed after it was applied to this database")]
     Changed(String),
     /// Doorwarden has not used this database before, and another program's table has a name that Doorwarden
     /// needs.
-    #[error("{0} is in this database already and is not Doorwarden's, which needs a place of its own")]
+    #[error(
+        "{0} already exists in this database and is not Doorwarden's. hint: use another database or schema"
+    )]
     Taken(String),
     /// The role may not create tables.
-    #[error("the database role {role} may not create tables in the schema {schema}")]
+    #[error("database role `{role}` may not create tables in schema `{schema}`")]
     Forbidden {
         /// The role.
         role: String,

@@ -190,7 +190,7 @@ pub enum WriteUserError {
     #[error("user with this username already exists.")]
     UsernameTaken,
     /// `metadata` would take more than [`METADATA_MAX_BYTES`](crate::user::METADATA_MAX_BYTES).
-    #[error("metadata may take at most 16 KiB of JSON text")]
+    #[error("metadata must be at most 16 KiB of JSON")]
     MetadataTooLarge,
     /// The database operation failed.
     #[error(transparent)]

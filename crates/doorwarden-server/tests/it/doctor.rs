@@ -73,7 +73,7 @@ fn on_postgres_it_also_compares_the_clocks() {
 
     let wrong = ["doctor", "--set", "secret_key=another random key 0x8f3d1c0b9a7e64524d6f1e0c83b2a957"];
     let report = site.run(&wrong).fails(1, "error").value();
-    complains(&report, "error signing keys", "give the one of before in old_secret_keys");
+    complains(&report, "error signing keys", "add the previous one to `old_secret_keys`");
     let report = site.run(&["doctor", "--set", "secret_key="]).fails(1, "error").value();
     complains(&report, "error secret key", "PostgreSQL requires one");
     complains(&report, "error signing keys", "restore the secret key");

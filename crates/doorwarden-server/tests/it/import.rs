@@ -206,7 +206,7 @@ async fn an_account_of_another_with_the_same_id_stays_and_the_row_is_told() {
     for conflict in ["stop", "skip", "rename"] {
         let report = import(&source, &target, &["--on-conflict", conflict], i32::from(conflict == "stop"));
         let finding = &report["first_findings"][0];
-        assert_eq!((&finding["id"], &finding["action"]), (&json!(1), &json!("left out")));
+        assert_eq!((&finding["id"], &finding["action"]), (&json!(1), &json!("skipped")));
     }
     // The service that was running all the time knows the new accounts.
     assert!(service.log_in("user1@example.com", "correct horse 1").await.is_some());
@@ -247,10 +247,7 @@ async fn djangos_own_user_model_keeps_its_dates_and_what_else_is_wanted() {
     let target = Database::sqlite();
     let report = import(&source, &target, &["--metadata", "first_name", "--metadata", "karma"], 0);
     assert_eq!(report["passwords_trimmed"], false);
-    assert_eq!(
-        report["first_findings"][0]["problem"],
-        "1 of them name a group or permission that is not there"
-    );
+    assert_eq!(report["first_findings"][0]["problem"], "1 without an existing group or permission");
     let accounts = target.accounts().await;
     let (jane, groups, _) = &accounts[0];
     assert_eq!(jane.date_joined.to_string(), "2018-10-04T12:00:00.000000Z");
@@ -299,14 +296,14 @@ async fn rows_that_cannot_come_are_told_with_the_reason() {
     for id in [1, 2] {
         assert_eq!(
             told(id, "user"),
-            ("it has no e-mail address, which is what people log in with", "left out")
+            ("it has no email address, and an account needs one to log in", "skipped")
         );
     }
-    assert_eq!(told(3, "user"), ("last_login cannot be read", "comes all the same"));
-    assert_eq!(told(4, "user"), ("password cannot be read", "left out"));
-    assert_eq!(told(5, "user"), ("username has a NUL character", "left out"));
-    assert_eq!(told(6, "user"), ("its user name is that of user 3", "left out"));
-    assert_eq!(told(2, "permission").1, "left out");
+    assert_eq!(told(3, "user"), ("`last_login` cannot be read", "imported anyway"));
+    assert_eq!(told(4, "user"), ("`password` cannot be read", "skipped"));
+    assert_eq!(told(5, "user"), ("`username` contains a NUL character", "skipped"));
+    assert_eq!(told(6, "user"), ("its username is taken by user 3", "skipped"));
+    assert_eq!(told(2, "permission").1, "skipped");
 
     let renaming = Database::sqlite();
     let report = import(&source, &renaming, &["--on-conflict", "rename"], 0);

@@ -83,8 +83,7 @@ fn a_second_start_keeps_the_secret_key_and_so_the_tokens() {
 fn postgres_without_a_secret_key_is_refused_with_the_line_that_makes_one() {
     let Some(site) = Site::empty_postgres() else { return };
     let site = site.env("DOORWARDEN_SECRET_KEY", "");
-    let refused =
-        site.run(&["serve", "--listen", "127.0.0.1:0"]).fails(78, "several instances must share it");
+    let refused = site.run(&["serve", "--listen", "127.0.0.1:0"]).fails(78, "all instances must share");
     let line = refused.stderr.lines().find(|line| line.trim().starts_with("export ")).unwrap();
     let script = format!("{line}\nprintf %s \"$DOORWARDEN_SECRET_KEY\"");
     let made = Command::new("sh").args(["-c", &script]).output().unwrap();

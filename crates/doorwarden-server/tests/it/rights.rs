@@ -41,9 +41,9 @@ fn groups_give_permissions_to_their_members(site: &Site) {
     site.run(&["group", "create", &"x".repeat(151)]).fails(1, "no more than 150 characters");
 
     site.run(&["group", "grant", "editors", "blog.nothing"]).fails(3, "hint: run `doorwarden permission add");
-    site.run(&["group", "grant", "nobody", "blog.add_post"]).fails(3, "there is no such group");
+    site.run(&["group", "grant", "nobody", "blog.add_post"]).fails(3, "group not found");
     site.run(&["group", "grant", "editors", "blog.add_post"]).succeeds();
-    site.run(&["user", "add-to-group", &id, "nobody"]).fails(3, "there is no such group");
+    site.run(&["user", "add-to-group", &id, "nobody"]).fails(3, "group not found");
     let joined = site.run(&["user", "add-to-group", &id, "editors"]).json();
     assert_eq!((&joined["group"], &joined["changed"]), (&json!("editors"), &json!(true)));
     assert_eq!(site.run(&["user", "add-to-group", &id, "editors"]).json()["changed"], false);

@@ -234,10 +234,10 @@ async fn an_error_of_the_manager_names_the_field(database: Database) {
     let users = app.auth.users();
     users.create_user("jane", "jane@example.com", Some(PASSWORD)).await.unwrap();
     let said = async |name, email| users.create_user(name, email, None).await.unwrap_err().to_string();
-    assert_eq!(said("joe", "nonsense").await, "the input is invalid: email: Enter a valid email address.");
+    assert_eq!(said("joe", "nonsense").await, "the input is not valid: email: Enter a valid email address.");
     assert_eq!(
         said("jane", "joe@example.com").await,
-        "the input is invalid: username: user with this username already exists."
+        "the input is not valid: username: user with this username already exists."
     );
     let both = said("a\nb", "nonsense").await;
     assert!(both.contains("email: ") && both.contains("; username: "), "{both}");

@@ -76,16 +76,16 @@ pub enum OnConflict {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
     /// The row has no email address, and an account needs one to log in.
-    #[error("it has no e-mail address, which is what people log in with")]
+    #[error("it has no email address, and an account needs one to log in")]
     NoEmail,
     /// Another account has the same email address, ignoring case.
-    #[error("its e-mail address is that of user {0}")]
+    #[error("its email is taken by user {0}")]
     EmailTaken(UserId),
     /// Another account has the same username, ignoring case.
-    #[error("its user name is that of user {0}")]
+    #[error("its username is taken by user {0}")]
     UsernameTaken(UserId),
     /// Another account has both.
-    #[error("its user name is that of user {username}, its e-mail address that of user {email}")]
+    #[error("its username is taken by user {username}, its email by user {email}")]
     BothTaken {
         /// The user who has the username.
         username: UserId,
@@ -93,23 +93,23 @@ pub enum Problem {
         email: UserId,
     },
     /// The id is that of an account that was not imported from this source.
-    #[error("another account has its id here, and ids cannot change because tokens name them")]
+    #[error("its id belongs to another account, and ids cannot change because tokens contain them")]
     IdTaken,
     /// While the import ran, another account took the row's id, username or email address.
-    #[error("its id, user name or e-mail address was taken while the import ran")]
+    #[error("its id, username or email was taken while the import ran")]
     TakenMeanwhile,
     /// A value is longer than can be stored.
-    #[error("{0} is too long")]
+    #[error("`{0}` is too long")]
     TooLong(&'static str),
     /// A value has a NUL, which PostgreSQL cannot store.
-    #[error("{0} has a NUL character")]
+    #[error("`{0}` contains a NUL character")]
     Null(&'static str),
     /// A value is no text, or not of the kind that the column should hold.
-    #[error("{0} cannot be read")]
+    #[error("`{0}` cannot be read")]
     Unreadable(&'static str),
     /// A flag is neither true nor false. Nothing is guessed: it decides who may log in and who may do
     /// everything.
-    #[error("{column} is neither true nor false: {value:?}")]
+    #[error("`{column}` is neither true nor false: {value:?}")]
     Doubtful {
         /// `table.column`.
         column: String,
@@ -120,21 +120,17 @@ pub enum Problem {
     #[error("its id is not between 1 and {}", UserId::MAX)]
     IdOutOfRange,
     /// A username or email address has control characters or characters that change the direction of text.
-    #[error("{0} has control characters, or invisible ones that change the direction of text")]
+    #[error("`{0}` contains control characters, or invisible characters that change the direction of text")]
     Control(&'static str),
     /// No password can match the stored hash: the user cannot log in until a new password is set. With the
     /// name of the hash's format if it has one.
-    #[error("its password hash{} cannot be verified; doorwarden changepassword gives it another password", named(*.0))]
+    #[error("its password hash{} cannot be verified; set a password with `doorwarden changepassword`", named(*.0))]
     Hash(Option<&'static str>),
     /// Verifying the password would cost more than the ceilings of this installation allow.
-    #[error(
-        "its {0} hash costs more than is computed here; doorwarden changepassword gives it another password"
-    )]
+    #[error("the cost of its {0} hash exceeds the ceilings; set a password with `doorwarden changepassword`")]
     DearHash(Algorithm),
     /// The ids that the source says it has given lie far above its rows.
-    #[error(
-        "ids up to {given} are said to have been given there; only those up to {kept} will not be given here"
-    )]
+    #[error("the source claims to have assigned ids up to {given}; only those up to {kept} are reserved")]
     IdsFarAhead {
         /// The last id that the source says it has given.
         given: i64,
@@ -142,13 +138,13 @@ pub enum Problem {
         kept: UserId,
     },
     /// The name of a permission has other characters than letters, digits, `_` and `-` in its two parts.
-    #[error("it is not named app_label.codename with letters, digits, _ and - alone")]
+    #[error("it is not named `app_label.codename` with letters, digits, `_` and `-`")]
     PermissionName,
     /// A group of this name already exists with other permissions.
-    #[error("a group of this name is here already, and keeps the permissions that it has here")]
+    #[error("a group of this name already exists, and keeps its own permissions")]
     OtherPermissions,
     /// Memberships or grants name a group or permission that does not exist, or is left out.
-    #[error("{0} of them name a group or permission that is not there")]
+    #[error("{0} without an existing group or permission")]
     Dangling(u64),
 }
 
@@ -166,9 +162,9 @@ pub enum Action {
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Left => "left out",
+            Self::Left => "skipped",
             Self::Renamed => "renamed",
-            Self::Came => "comes all the same",
+            Self::Came => "imported anyway",
         })
     }
 }

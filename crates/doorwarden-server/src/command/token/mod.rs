@@ -85,7 +85,7 @@ fn refused(error: IssueError, user: &User) -> Failure {
             Failure::no(format!("user `{email}` is inactive"))
                 .hint(format!("run `doorwarden user activate {}`", user.id))
         }
-        IssueError::NoActiveUser => Failure::not_found("there is no such user"),
+        IssueError::NoActiveUser => Failure::not_found("user not found"),
         IssueError::Sign(_) => Failure::unavailable(error.to_string()),
         IssueError::Store(error) => error.into(),
     }

@@ -99,9 +99,9 @@ impl Reason {
             (_, Some(user)) if !user.is_active => inactive(token),
             (Some(newest), _) if counter < newest - 1 => Self::new(
                 "refresh_reused",
-                format!("it is {} rotations old: whoever uses it ends the session", newest - counter),
+                format!("it is {} rotations old: using it ends the session", newest - counter),
             )
-            .hint("somebody may have a copy; doorwarden user sign-out ends every session of the user"),
+            .hint("it may have leaked; `doorwarden user sign-out` ends all sessions of the user"),
             (Some(newest), _) if counter <= newest => {
                 ended(format!("its session has been idle since {}", session.last_seen_at))
             }
