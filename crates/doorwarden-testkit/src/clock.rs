@@ -2,7 +2,7 @@ use doorwarden_core::time::{Clock, SystemClock, Timestamp};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
-/// A clock that shows the same instant until it is moved, so that tests of expiry take no time.
+/// A clock that stands still until it is moved, so that tests of expiry need not wait.
 ///
 /// ```
 /// use doorwarden_core::time::Clock;
@@ -25,7 +25,7 @@ impl ManualClock {
         Self { now: AtomicI64::new(now.as_micros()), paused: AtomicU64::new(0) }
     }
 
-    /// Moves the clock to `now`, also back.
+    /// Sets the clock to `now`, which may be earlier.
     pub fn set(&self, now: Timestamp) {
         self.now.store(now.as_micros(), Ordering::SeqCst);
     }
@@ -36,7 +36,7 @@ impl ManualClock {
         self.now.fetch_add(by, Ordering::SeqCst);
     }
 
-    /// As if the process had been suspended for this long.
+    /// Simulates a suspension of the process for this long.
     pub fn pause(&self, by: Duration) {
         let micros = u64::try_from(by.as_micros()).expect("tests do not wait 584,000 years");
         self.paused.fetch_add(micros, Ordering::SeqCst);

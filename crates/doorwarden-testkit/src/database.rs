@@ -18,7 +18,7 @@ impl TempDir {
 
 impl Drop for TempDir {
     fn drop(&mut self) {
-        // A folder that stays behind in the system's temporary folder is no reason to fail.
+        // A directory left in the system's temporary directory is no reason to fail.
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }
@@ -31,7 +31,7 @@ pub fn sqlite_path() -> (TempDir, PathBuf) {
     (TempDir(dir), file)
 }
 
-/// An empty PostgreSQL database that is removed when this is dropped, whoever is still connected.
+/// An empty PostgreSQL database that is removed when this is dropped, even if connections are open.
 #[derive(Debug)]
 pub struct PostgresDatabase {
     /// `postgres://user:password@host:port/name`.
@@ -56,7 +56,7 @@ pub async fn postgres_database() -> Option<PostgresDatabase> {
         return None;
     };
     let name = fresh_name();
-    // From template0, which nobody can be connected to: a connection to template1 would make this fail.
+    // template0 accepts no connections; an open connection to template1 would make this fail.
     run(&admin_url, &format!("CREATE DATABASE {name} TEMPLATE template0"))
         .await
         .expect("the server that DOORWARDEN_TEST_POSTGRES_URL names is there and lets us create databases");
@@ -64,7 +64,7 @@ pub async fn postgres_database() -> Option<PostgresDatabase> {
 }
 
 impl PostgresDatabase {
-    /// Means to run SQL by hand on this database, over a connection of its own for each call.
+    /// Runs SQL on this database, over a new connection for each call.
     pub fn sql(&self) -> impl RawSql + use<> {
         Psql(self.url.clone())
     }
@@ -83,8 +83,7 @@ impl Drop for PostgresDatabase {
     fn drop(&mut self) {
         let (url, sql) =
             (self.admin_url.clone(), format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name));
-        // A thread, since this one may be running a runtime already. The server itself is thrown away after
-        // the tests.
+        // A new thread, since this one may already run a runtime.
         let dropped = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.map_err(|e| e.to_string())?.block_on(run(&url, &sql))
@@ -100,7 +99,7 @@ async fn run(url: &str, sql: &str) -> Result<(), String> {
     let connection = tokio::spawn(connection);
     let result = Client::batch_execute(&client, sql).await.map_err(|e| message(&e));
     drop(client);
-    // Until it has ended, the server counts the connection as one to this database.
+    // Until the task has ended, the server counts the connection as one to this database.
     let _ = connection.await;
     result
 }

@@ -1,7 +1,7 @@
 /// Whether drills (tests with `drill` in their name) run in their short or in their full form; see [`drill`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Drill {
-    /// The long form was asked for.
+    /// The long form was requested.
     pub full: bool,
 }
 
@@ -12,7 +12,7 @@ impl Drill {
     }
 }
 
-/// The form that the environment asks for: full with `DOORWARDEN_DRILL=full`, as `make drill` sets it.
+/// The form that the environment requests: full with `DOORWARDEN_DRILL=full`, as `make drill` sets it.
 pub fn drill() -> Drill {
     Drill { full: std::env::var("DOORWARDEN_DRILL").is_ok_and(|v| v == "full") }
 }

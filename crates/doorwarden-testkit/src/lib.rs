@@ -1,6 +1,5 @@
-//! For tests of Doorwarden's crates: the behaviour that every store must show ([`store_suite!`]), throw-away
-//! databases, a clock that stands still until it is told, randomness that repeats itself, and sample users
-//! and sessions.
+//! For tests of Doorwarden's crates: the behaviour required of every store ([`store_suite!`]), temporary
+//! databases, a manual clock, reproducible randomness, and sample users and sessions.
 
 mod clock;
 mod database;

@@ -1,12 +1,12 @@
 use std::path::Path;
 
-/// Compares a part of a file of this repository with what was generated for it. With the environment variable
-/// `UPDATE_DOCS` the part is written instead.
+/// Compares a section of a file of this repository with its generated text. With the environment variable
+/// `UPDATE_DOCS` the section is rewritten instead.
 ///
-/// The part stands between the texts `begin` and `end`, each of which is in the file once.
+/// The section is between the texts `begin` and `end`, each of which occurs once in the file.
 ///
 /// # Panics
-/// If they differ, or the file has no such part.
+/// If the texts differ, or the file has no such section.
 pub fn pinned(file: &str, (begin, end): (&str, &str), generated: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(file);
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{file}: {error}"));

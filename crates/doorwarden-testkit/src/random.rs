@@ -1,7 +1,7 @@
 use doorwarden_core::random::RandomSource;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Bytes that look random and are the same in every run (SplitMix64). For tests only: anybody can guess them.
+/// Pseudorandom bytes that are the same in every run (SplitMix64). Predictable, so for tests only.
 ///
 /// ```
 /// use doorwarden_core::random::RandomSource;
@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct SeededRandom(AtomicU64);
 
 impl SeededRandom {
-    /// The source of this seed.
+    /// The source for this seed.
     pub fn new(seed: u64) -> Self {
         Self(AtomicU64::new(seed))
     }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// Far more than a change may take, so that a busy machine fails no test; how long it may take is a test of
-/// its own.
+/// Far longer than a change may take, so that a busy machine fails no test. Another test checks the time
+/// itself.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A [`ChangeSink`] that keeps what it hears.
+/// A [`ChangeSink`] that records changes.
 #[derive(Debug, Default)]
 pub struct Recorder {
     heard: Mutex<Vec<Change>>,
@@ -17,32 +17,32 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// One that has heard nothing and is not connected.
+    /// A recorder without changes, not connected.
     pub fn new() -> Arc<Self> {
         Arc::default()
     }
 
-    /// What was heard since the last [`clear`](Self::clear), in that order.
+    /// The changes since the last [`clear`](Self::clear), in order.
     pub fn heard(&self) -> Vec<Change> {
         self.heard.lock().clone()
     }
 
-    /// Forgets what was heard.
+    /// Forgets the recorded changes.
     pub fn clear(&self) {
         self.heard.lock().clear();
     }
 
-    /// Whether the feed lives.
+    /// Whether the feed is connected.
     pub fn is_connected(&self) -> bool {
         self.connected.load(Ordering::SeqCst)
     }
 
-    /// Waits until the feed lives. Panics after ten seconds.
+    /// Waits until the feed is connected. Panics after ten seconds.
     pub async fn until_connected(&self) {
         assert!(wait_until(PATIENCE, || self.is_connected()).await, "the change feed did not connect");
     }
 
-    /// Waits until `change` was heard. Panics after ten seconds.
+    /// Waits until `change` was received. Panics after ten seconds.
     pub async fn until_heard(&self, change: Change) {
         let found = wait_until(PATIENCE, || self.heard.lock().contains(&change)).await;
         assert!(found, "heard {:?}, but not {change:?}", self.heard());

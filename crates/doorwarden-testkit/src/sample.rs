@@ -11,15 +11,15 @@ use doorwarden_core::user::{NewUser, UserId};
 use serde_json::Map;
 use std::time::Duration;
 
-/// The present of the tests: noon on 23 November 2026.
+/// The current time of the tests: noon on 23 November 2026.
 pub const NOON: Timestamp = Timestamp::from_seconds(1_795_435_200);
 
-/// This many seconds, for instants relative to [`NOON`].
+/// A duration in seconds, for times relative to [`NOON`].
 pub const fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
 }
 
-/// A stored password that is as good as any where nobody verifies it; different words give different ones.
+/// A password hash for tests that never verify it; different words give different hashes.
 pub fn hash(word: &str) -> PasswordHash {
     PasswordHash::from_stored(format!("argon2$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ${word}"))
 }
@@ -39,17 +39,17 @@ pub fn new_user(name: &str) -> NewUser {
     }
 }
 
-/// No effects: nothing is written beside the change.
+/// No effects: only the change itself is written.
 pub fn no_effects() -> Effects {
     Effects::new(NOON, &Actor::System.into(), [])
 }
 
-/// A refresh token of this session that is shown at `at`, where the grace is 60 seconds.
+/// A refresh of this session at `at`, with a grace of 60 seconds.
 pub const fn presented(session: SessionId, counter: i64, at: Timestamp) -> Presented {
     Presented { session, counter, at, grace: seconds(60) }
 }
 
-/// A renewal at `at` that leaves every limit of [`new_session`] as it is.
+/// A renewal at `at` that keeps every limit of [`new_session`].
 pub fn renewal(at: Timestamp) -> Renewal {
     Renewal {
         at,
@@ -81,19 +81,18 @@ pub fn new_session(user: UserId, at: Timestamp) -> Session {
     }
 }
 
-/// To open this session without any proof, for a user who may have any number.
+/// Opens this session without authentication, and without a limit on sessions.
 pub fn issued(session: Session) -> OpenSession {
     opening(session, Purpose::Issue, None, None)
 }
 
-/// To open this session by a login with the password that has this hash, or by one that also stores a better
-/// hash of it.
+/// Opens this session by a login with the password of this hash, or by one that also stores an upgraded hash.
 pub fn login(session: Session, verified: PasswordHash, rehashed: Option<PasswordHash>) -> OpenSession {
     let password = PasswordProof { verified, rehashed, is_untrimmed: false };
     opening(session, Purpose::LogIn, Some(password), None)
 }
 
-/// To open this session for a user who may have `most`.
+/// Opens this session with a limit of `most` sessions.
 ///
 /// # Panics
 /// If the purpose needs a password and none is given.

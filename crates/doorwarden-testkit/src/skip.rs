@@ -1,8 +1,8 @@
 use std::fs::OpenOptions;
 use std::io::Write;
 
-/// Notes that the test `name` could not run, and `why`, as one line of the file that `DOORWARDEN_SKIPPED`
-/// names (`scripts/test` counts and shows them), or on standard error if it names none.
+/// Records that the test `name` was skipped, and `why`, as a line of the file named by `DOORWARDEN_SKIPPED`
+/// (`scripts/test` counts and shows them), or on standard error if it is not set.
 pub fn skip(name: &str, why: &str) {
     let line = format!("{name}: {why}\n");
     match std::env::var_os("DOORWARDEN_SKIPPED") {

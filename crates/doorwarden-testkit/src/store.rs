@@ -8,7 +8,7 @@ use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
-/// Runs SQL that a person may have typed, over a connection that is not the store's.
+/// Runs SQL over a connection that is not the store's, as a person would.
 #[async_trait]
 pub trait RawSql: Send + Sync {
     /// Runs one or more statements; the error is the database's message.
@@ -19,7 +19,7 @@ pub trait RawSql: Send + Sync {
 pub struct TestStore {
     /// The store.
     pub store: Arc<dyn Store>,
-    /// The same database, by hand.
+    /// SQL on the same database.
     pub sql: Box<dyn RawSql>,
     /// Removes the database when it is dropped; after the other fields, which is why it is the last.
     _guard: Box<dyn Any + Send>,
@@ -32,7 +32,7 @@ impl fmt::Debug for TestStore {
 }
 
 impl TestStore {
-    /// A store, a connection for SQL by hand, and whatever removes the database when it is dropped.
+    /// A store, a connection for SQL, and a guard that removes the database when it is dropped.
     pub fn new(store: Arc<dyn Store>, sql: impl RawSql + 'static, guard: impl Any + Send) -> Self {
         Self { store, sql: Box::new(sql), _guard: Box::new(guard) }
     }
@@ -60,7 +60,7 @@ impl TestStore {
         Session { generation, ..session }
     }
 
-    /// Tries to log in with the password [`hash`]`(verified)`; whether a session was opened.
+    /// Tries to log in with the password [`hash`]`(verified)`; returns whether a session was opened.
     pub async fn log_in(&self, session: Session, verified: &str, rehashed: Option<&str>) -> bool {
         let open = login(session, hash(verified), rehashed.map(hash));
         self.store.open_session(open, no_effects()).await.expect("the database answers").is_some()
@@ -81,7 +81,7 @@ impl TestStore {
         self.store.session(id).await.expect("the database answers").expect("the session exists")
     }
 
-    /// Runs SQL by hand that must succeed.
+    /// Runs SQL that must succeed.
     pub async fn by_hand(&self, sql: &str) {
         self.sql.execute(sql).await.unwrap_or_else(|why| panic!("{sql}\n{why}"));
     }

@@ -1,4 +1,4 @@
-//! Copies of the accounts, and what follows when one is used.
+//! Backups, and what a restore ends.
 
 use crate::service::{Service, free_port};
 use crate::site::{SECRET_KEY, Site};
@@ -14,7 +14,7 @@ fn json(answer: Option<(u16, String)>) -> Value {
     serde_json::from_str(text.split("\r\n\r\n").nth(1).unwrap()).unwrap()
 }
 
-/// Registers somebody; the token and the id.
+/// Registers a user; returns the token and the id.
 fn register(service: &Service, name: &str) -> (String, i64) {
     let token =
         json(service.call("POST", "/registration", "", &body(name)))["token"].as_str().unwrap().to_owned();

@@ -1,4 +1,4 @@
-//! How a database is named, whose it is, and who may read it.
+//! Database URLs, and the ownership and modes of database files.
 
 use crate::migrate::by_hand;
 use crate::service::{Service, free_port};
@@ -68,7 +68,7 @@ fn accounts_that_an_earlier_version_left_under_another_name_are_found() {
     assert!(!sound.contains("an earlier version"), "{sound}");
 }
 
-/// What a volume does that gives its files to a group.
+/// Gives the files to a group, as some container volumes do.
 #[test]
 fn files_that_a_group_may_use_are_put_right_and_the_service_starts() {
     let site = Site::empty();
@@ -196,15 +196,15 @@ fn a_copy_that_is_put_beside_the_log_of_a_killed_service_is_noticed() {
     site.run(&["serve", "--listen", "127.0.0.1:0"]).fails(69, "doorwarden restore");
     site.run(&["user", "list"]).fails(69, "doorwarden restore");
 
-    // The same files as the kill has left them, in that order, are no others.
+    // Restarting on the files as the kill left them is not a replacement.
     std::fs::write(site.path("doorwarden.db"), killed).unwrap();
     std::fs::write(site.path("doorwarden.db-wal"), log).unwrap();
     let again = Service::start(&site, free_port());
     assert_eq!(again.status("POST", "/login", JANE), Some(200));
 }
 
-/// While somebody else has a lock, perhaps a migration of the application, `unknown` is what a user gets who
-/// is not in memory yet.
+/// While another program holds a lock, such as a migration of the application, a user who is not in the cache
+/// gets the status `unknown`.
 fn a_lock(site: &Site, unknown: u16, lock: impl FnOnce(), release: impl FnOnce()) {
     let service = Service::start(site, free_port());
     let me = |token: &str| service.call("GET", "/me", token, "").unwrap().0;
@@ -231,7 +231,7 @@ fn a_lock(site: &Site, unknown: u16, lock: impl FnOnce(), release: impl FnOnce()
     assert_eq!((me(&other), service.status("GET", "/readyz", "")), (200, Some(200)));
 }
 
-/// In the write-ahead log no lock of another program keeps anybody from reading.
+/// In WAL mode, locks of other programs do not block readers.
 #[test]
 fn a_lock_on_sqlite_delays_no_writer_for_long_and_ends_with_it() {
     let site = Site::sqlite();
@@ -283,7 +283,7 @@ fn each_failure_of_the_database_is_in_the_log_once_a_minute() {
 fn a_clock_that_differs_from_the_databases_by_half_a_minute_is_refused() {
     let Some(site) = Site::postgres() else { return };
     let url = site.environment()["DOORWARDEN_DATABASE_URL"].clone();
-    // Found before the function of PostgreSQL's own, so that the database's clock is another one.
+    // Shadows PostgreSQL's own function, so that the database's clock differs.
     by_hand(
         &url,
         "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET search_path = public, pg_catalog', current_database()); END $$",

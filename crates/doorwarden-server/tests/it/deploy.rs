@@ -1,4 +1,4 @@
-//! What lies in deploy/ agrees with the program.
+//! The files in deploy/ match the program.
 
 use crate::site::Site;
 use std::path::Path;
@@ -8,7 +8,7 @@ fn deploy(name: &str) -> String {
     std::fs::read_to_string(path).unwrap()
 }
 
-/// The lines that are no comments.
+/// The lines that are not comments.
 fn lines(text: &str) -> impl Iterator<Item = &str> {
     text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'))
 }

@@ -1,4 +1,4 @@
-//! Databases of Django, an import of them, and the service on what was imported.
+//! Django's databases, their import, and the service on the imported data.
 
 use axum::Router;
 use axum::body::Body;
@@ -18,7 +18,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use tower::ServiceExt;
 
-/// When Django wrote the databases, more or less: 2026-11-23T12:00:00Z.
+/// The approximate time at which Django wrote the databases: 2026-11-23T12:00:00Z.
 pub(crate) const NOON: Timestamp = Timestamp::from_seconds(1_795_435_200);
 
 /// A file of `tests/data/django`.
@@ -26,12 +26,12 @@ pub(crate) fn data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/django").join(name)
 }
 
-/// What must hold for a database.
+/// The expected contents of an imported database.
 pub(crate) fn expected(name: &str) -> Value {
     serde_json::from_slice(&std::fs::read(data(&format!("{name}.json"))).unwrap()).unwrap()
 }
 
-/// A database, removed at the end.
+/// A database that is removed when it is dropped.
 pub(crate) enum Database {
     Sqlite(#[expect(dead_code, reason = "removes the folder when dropped")] TempDir, PathBuf),
     Postgres(PostgresDatabase),
@@ -44,7 +44,7 @@ impl Database {
         Self::Sqlite(folder, path)
     }
 
-    /// An empty database, if there is a server.
+    /// An empty database, if a PostgreSQL server is available.
     pub(crate) async fn postgres() -> Option<Self> {
         Some(Self::Postgres(postgres_database().await?))
     }
@@ -57,7 +57,7 @@ impl Database {
             return Some(database);
         }
         let database = postgres_database().await?;
-        // psql's own commands mean nothing to the server.
+        // psql's own commands are not SQL.
         let dump = std::fs::read_to_string(data(&format!("{name}.sql"))).unwrap();
         let sql: Vec<&str> = dump.lines().filter(|line| !line.starts_with('\\')).collect();
         database.sql().execute(&sql.join("\n")).await.unwrap();
@@ -78,7 +78,7 @@ impl Database {
         }
     }
 
-    /// SQLite by hand.
+    /// A connection to the SQLite database.
     pub(crate) fn sql(&self) -> Connection {
         let connection = Connection::open(self.path()).unwrap();
         connection.busy_timeout(std::time::Duration::from_secs(5)).unwrap();
@@ -118,7 +118,7 @@ impl Database {
     }
 }
 
-/// The service, asked without a socket.
+/// The service, called without a socket.
 pub(crate) struct Service {
     pub(crate) auth: Doorwarden,
     pub(crate) clock: Arc<ManualClock>,
@@ -137,8 +137,8 @@ impl Service {
         self.send(request.body(Body::from(body.to_string())).unwrap()).await
     }
 
-    /// `POST /login`; the token, or `None` if it is refused. On a machine that has too much to do, tries
-    /// again as a client should.
+    /// `POST /login`; the token, or `None` if it is refused. On a busy machine it retries, as a client
+    /// should.
     pub(crate) async fn log_in(&self, email: &str, password: &str) -> Option<String> {
         for _ in 0..10 {
             let (status, body) = self.post("/login", &json!({"email": email, "password": password})).await;
@@ -184,7 +184,7 @@ pub(crate) fn import_command(from: &Database, to: &Database, arguments: &[&str])
     command
 }
 
-/// The program, untouched by the configuration of whoever runs the tests.
+/// The program, with a clean environment.
 pub(crate) fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_doorwarden"));
     for (name, _) in std::env::vars_os() {
@@ -205,7 +205,7 @@ pub(crate) fn run(mut command: Command) -> Run {
     }
 }
 
-/// Imports, and expects that it ends with this code.
+/// Imports, and expects this exit status.
 #[track_caller]
 pub(crate) fn import(from: &Database, to: &Database, arguments: &[&str], code: i32) -> Value {
     let run = run(import_command(from, to, arguments));

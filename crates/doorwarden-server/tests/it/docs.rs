@@ -1,4 +1,4 @@
-//! The references in the documentation are what the program says of itself. `UPDATE_DOCS=1` writes them anew.
+//! The generated references in the documentation match the program. `UPDATE_DOCS=1` rewrites them.
 
 use crate::site::Site;
 use doorwarden_testkit::pinned;
@@ -23,7 +23,7 @@ fn the_reference_of_the_commands_is_the_programs_own() {
 /// The help of a command, then that of its subcommands.
 fn describe(site: &Site, path: &[&str], reference: &mut String) {
     let help = site.run(&[path, &["--help"]].concat()).succeeds().stdout;
-    // What every command takes is told once.
+    // Options of every command are listed once.
     let own = if path.is_empty() { &*help } else { help.split("\nGlobal options:").next().unwrap() };
     let title = [&["doorwarden"], path].concat().join(" ");
     write!(reference, "### `{title}`\n\n```text\n{}\n```\n\n", own.trim_end()).unwrap();

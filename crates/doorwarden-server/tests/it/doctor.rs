@@ -3,7 +3,7 @@ use serde_json::Value;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-/// What is not well, as `level check: text advice`.
+/// The warnings and errors of a report, as `level check: text advice`.
 fn complaints(report: &Value) -> Vec<String> {
     let checks = report["checks"].as_array().unwrap().iter();
     let text = |finding: &Value, name: &str| finding[name].as_str().unwrap_or_default().to_owned();
@@ -66,7 +66,7 @@ fn on_postgres_it_also_compares_the_clocks() {
     assert!(of("database")["text"].as_str().unwrap().starts_with("PostgreSQL "));
     assert_eq!(of("clock")["level"], "ok");
     assert_eq!(of("signing keys")["level"], "ok");
-    // The server of tests may run without fsync, which is then said.
+    // The test server may run without fsync, which is reported.
     let others: Vec<_> =
         complaints(&report).into_iter().filter(|c| !c.starts_with("error durability")).collect();
     assert_eq!(others, [""; 0]);

@@ -1,4 +1,4 @@
-//! What must survive: the service killed, its database killed, a polite end under load.
+//! Durability: the service killed, its database killed, a graceful stop under load.
 
 use crate::service::{Service, call, free_port};
 use crate::site::Site;
@@ -15,8 +15,8 @@ fn account(name: &str) -> String {
     format!(r#"{{"email": "{name}@example.com", "username": "{name}", "password": "correct horse battery"}}"#)
 }
 
-/// Clients that register accounts until they are told to stop, and keep a journal of every 201. Every other
-/// account logs out and in again.
+/// Clients that register accounts until they are stopped, and record every 201. Every other account logs out
+/// and in again.
 struct Load {
     stop: Arc<AtomicBool>,
     journal: Arc<Mutex<Vec<String>>>,
@@ -66,7 +66,7 @@ impl Load {
         Self { stop, journal, refused, clients }
     }
 
-    /// Waits until something was acknowledged, and then for `more`.
+    /// Waits until an account was acknowledged, and then for `more`.
     fn runs_for(&self, more: Duration) {
         let began = Instant::now();
         while self.journal.lock().unwrap().len() < CLIENTS && began.elapsed() < Duration::from_secs(20) {
@@ -75,7 +75,7 @@ impl Load {
         std::thread::sleep(more);
     }
 
-    /// Whose accounts were acknowledged. Nothing was answered but 201 and 503.
+    /// The acknowledged accounts. Every response was 201 or 503.
     fn end(self) -> Vec<String> {
         self.stop.store(true, Ordering::Relaxed);
         for client in self.clients {
@@ -104,7 +104,7 @@ fn is_audited(site: &Site) {
     }
 }
 
-/// How many rows a query has.
+/// The number of rows of a query.
 fn count(site: &Site, query: &str) -> i64 {
     let sql = format!("SELECT count(*) FROM ({query}) AS counted");
     let Some(url) = site.environment().get("DOORWARDEN_DATABASE_URL") else {
@@ -141,7 +141,7 @@ fn kill_under_load(site: &Site) {
         lost.len(),
         acknowledged.len()
     );
-    // Whole accounts: whoever is there can log in.
+    // Accounts are complete: every stored user can log in.
     for name in stored.iter().rev().take(5) {
         assert_eq!(service.status("POST", "/login", &account(name)), Some(200), "{name}");
     }
@@ -189,7 +189,7 @@ impl Server {
         Command::new(script).arg(operation).arg(folder).output().unwrap()
     }
 
-    /// Starts it, again if it was there; its URL.
+    /// Starts or restarts the server; returns its URL.
     fn start(&self) -> Option<String> {
         let done = Self::script("start", &self.0);
         done.status.success().then(|| String::from_utf8(done.stdout).unwrap().trim().to_owned())

@@ -122,7 +122,7 @@ async fn tokens_of_django_are_accepted_if_that_is_wanted_and_until_they_expire(
 async fn a_second_run_changes_nothing(source: Database, target: Database, _: Value) {
     import(&source, &target, &["--on-conflict", "skip"], 0);
     let store = target.store();
-    // What happens here afterwards stays, too.
+    // Changes made after the import are kept as well.
     let change =
         UserChange { email: Some(EmailAddress::from_stored("alice@new.example")), ..UserChange::default() };
     store.update_user(UserId(1), change, no_effects()).await.unwrap();
@@ -154,7 +154,7 @@ async fn rows_that_differ_only_in_case_are_a_question() {
     let source = Database::django("django-6.1").await.unwrap();
     let target = Database::sqlite();
     let report = import(&source, &target, &[], 1);
-    // The other two have no password that could be verified.
+    // The other two have no usable password.
     assert_eq!((&report["outcome"], &report["findings"]), (&json!("stopped"), &json!(3)));
     let finding = &report["first_findings"][0];
     assert_eq!((&finding["id"], &finding["name"]), (&json!(15), &json!("CLASH <clash@example.com>")));
@@ -208,13 +208,13 @@ async fn an_account_of_another_with_the_same_id_stays_and_the_row_is_told() {
         let finding = &report["first_findings"][0];
         assert_eq!((&finding["id"], &finding["action"]), (&json!(1), &json!("skipped")));
     }
-    // The service that was running all the time knows the new accounts.
+    // The running service knows the new accounts.
     assert!(service.log_in("user1@example.com", "correct horse 1").await.is_some());
     assert!(service.log_in("first@example.com", "correct horse").await.is_some());
     service.auth.close().await;
 }
 
-/// Django's own table of users with what an application may have made of it.
+/// Django's own table of users, with an application's changes.
 pub(crate) fn auth_user(rows: &str) -> Database {
     let database = Database::sqlite();
     let sql = "CREATE TABLE auth_user (id integer PRIMARY KEY AUTOINCREMENT, password varchar(128), last_login datetime,
@@ -320,7 +320,7 @@ async fn rows_that_cannot_come_are_told_with_the_reason() {
     assert_eq!(names.collect::<Vec<_>>(), expected, "a name that somebody has is not given to another");
 }
 
-/// Many users, who take a while.
+/// Enough users for the import to take some time.
 fn many(count: usize) -> Database {
     let rows = format!(
         "INSERT INTO auth_user (password, is_superuser, username, first_name, email, is_staff, is_active, date_joined)
@@ -394,7 +394,7 @@ async fn what_cannot_be_imported_from_is_said() {
     assert!(!target.path().exists());
 }
 
-/// Waits until so many users are there.
+/// Waits until this number of users is stored.
 fn wait_for_users(target: &Database, count: i64) {
     let until = Instant::now() + Duration::from_mins(1);
     loop {

@@ -1,5 +1,4 @@
-//! Tables as other tools than Django have left them: other types, other models, values that nobody should
-//! trust.
+//! Tables written by tools other than Django: other types, other models, untrusted values.
 
 use crate::django::{Database, import, import_command, run};
 use crate::import::auth_user;
@@ -12,7 +11,7 @@ use serde_json::{Value, json};
 const SHA1: &str = "sha1$abcd1234$27ea963726f122fbf2b760719d55086d1aeb296f";
 const KEY: &str = "a secret key of thirty-two bytes!";
 
-/// A table of users in PostgreSQL, with these types of its flags and dates.
+/// A table of users in PostgreSQL, with these types of flags and dates.
 async fn postgres(flags: &str, dates: &str, rows: &str) -> Option<Database> {
     let target = Database::postgres().await?;
     let Database::Postgres(database) = &target else { return None };
@@ -25,7 +24,7 @@ async fn postgres(flags: &str, dates: &str, rows: &str) -> Option<Database> {
     Some(target)
 }
 
-/// What became of the flags: active, staff, superuser.
+/// The imported flags: active, staff, superuser.
 async fn flags(target: &Database) -> Vec<(i64, bool, bool, bool)> {
     let accounts = target.accounts().await;
     accounts.iter().map(|(u, ..)| (u.id.0, u.is_active, u.is_staff, u.is_superuser)).collect()
@@ -33,7 +32,7 @@ async fn flags(target: &Database) -> Vec<(i64, bool, bool, bool)> {
 
 #[tokio::test]
 async fn a_flag_of_sqlite_is_read_in_every_spelling() {
-    // An untyped column keeps what it is given.
+    // An untyped column keeps values as they are.
     let source = Database::sqlite();
     let table =
         "CREATE TABLE auth_user (id integer PRIMARY KEY, password, last_login, is_superuser, username, email,
@@ -301,7 +300,7 @@ async fn names_that_a_terminal_obeys_or_that_turn_text_around_are_left_out_and_n
     }
 }
 
-/// Only somebody without rights is kept from writing into a folder.
+/// Only an unprivileged user cannot write to the directory.
 #[tokio::test]
 async fn a_database_in_a_folder_that_cannot_be_written_is_read() {
     use std::os::unix::fs::{PermissionsExt as _, chown};
@@ -317,7 +316,8 @@ async fn a_database_in_a_folder_that_cannot_be_written_is_read() {
     let target = Database::sqlite();
     let mut command = import_command(&source, &target, &["--dry-run"]);
     if folder.join("probe").metadata().is_err() && std::fs::write(folder.join("probe"), "").is_ok() {
-        // root can write everywhere; `nobody` cannot, but may not enter the home of root: a copy runs.
+        // root can write everywhere. `nobody` cannot, but must not enter root's home either: a copy of the
+        // program runs.
         std::fs::remove_file(folder.join("probe")).unwrap();
         let home = target.path().parent().unwrap();
         chown(home, Some(65534), Some(65534)).unwrap();

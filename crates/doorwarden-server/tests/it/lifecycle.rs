@@ -1,4 +1,4 @@
-//! From the first start in an empty folder to several services beside each other.
+//! From the first start in an empty directory to several services side by side.
 
 use crate::service::{Service, call, free_port};
 use crate::site::{SECRET_KEY, Site};
@@ -10,7 +10,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-/// A service started as a person does, and what it says to that person.
+/// A service started on a terminal, and its output.
 struct Greeted {
     child: Child,
     text: String,
@@ -26,7 +26,7 @@ impl Greeted {
         Self { child, text }
     }
 
-    /// What stands behind a word at the beginning of a line.
+    /// The text after a word at the beginning of a line.
     fn says(&self, word: &str) -> &str {
         let mut lines = self.text.lines().filter_map(|line| line.trim().strip_prefix(word));
         lines.next().unwrap_or_else(|| panic!("no {word} in:\n{}", self.text)).trim()
@@ -133,7 +133,7 @@ fn drill_who_leaves_a_request_half_sent_does_not_keep_the_service_from_its_end()
     };
     let _idle = (begun(""), begun("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"));
     let _streaming = begun("GET /.well-known/revocations/stream HTTP/1.1\r\nHost: x\r\n\r\n");
-    // Each round waits for as long as the service does.
+    // Each round takes the service's time limit.
     let _half = doorwarden_testkit::drill().full.then(|| {
         let head = "POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 50\r\n\r\n{";
         (begun("GET /healthz HTTP/1.1\r\nHo"), begun(head))

@@ -1,4 +1,4 @@
-//! The program as an operator runs it: the built binary, a folder of its own, a clean environment.
+//! The program as an operator runs it: the built binary, a directory of its own, a clean environment.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 

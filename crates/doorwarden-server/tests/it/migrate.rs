@@ -65,7 +65,7 @@ fn a_migration_that_is_killed_at_any_moment_is_finished_by_the_next() {
         for moment in 0..8 {
             let site = make().unwrap();
             let (mut child, _) = begin_to_migrate(&site);
-            // Closer together at the beginning: after the transaction there is still the way out.
+            // Denser at the beginning: after the commit the process still has to exit.
             std::thread::sleep(whole * (moment * moment) / 64);
             child.kill().unwrap();
             child.wait().unwrap();
@@ -81,7 +81,7 @@ fn a_migration_that_is_killed_at_any_moment_is_finished_by_the_next() {
     }
 }
 
-/// Starts a migration, and waits until it is at work on the database.
+/// Starts a migration, and waits until it has a connection to the database.
 fn begin_to_migrate(site: &Site) -> (Child, Instant) {
     let log = site.path("doorwarden.db-wal");
     let mut lock = site.environment().get("DOORWARDEN_DATABASE_URL").map(|url| {
@@ -97,7 +97,7 @@ fn begin_to_migrate(site: &Site) -> (Child, Instant) {
     let mut command = site.command(&["migrate"]);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let mut child = command.spawn().unwrap();
-    // Where the processors are busy, it may come and go unseen.
+    // On a busy machine it may finish unseen.
     while child.try_wait().unwrap().is_none()
         && !lock.as_mut().map_or_else(|| log.exists(), |is_held| is_held())
     {}

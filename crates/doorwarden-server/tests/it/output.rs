@@ -34,7 +34,7 @@ fn a_wrong_command_line_is_told() {
     site.run(&["--help"]).succeeds();
 }
 
-/// What SQL has written into a name reaches no terminal as a command.
+/// Control sequences written by SQL into a name do not reach the terminal.
 #[test]
 fn nothing_that_a_terminal_obeys_is_written() {
     let site = Site::sqlite();
@@ -67,8 +67,8 @@ fn nothing_that_a_terminal_obeys_is_written() {
     terminal.sees("Blank passwords");
 }
 
-/// An address that sets the title of a terminal, clears it, turns the text round and begins a line of its
-/// own, as SQL by hand can store it.
+/// An email address that sets the title of a terminal, clears it, reverses the direction of text and begins a
+/// new line, as SQL can store it.
 const HOSTILE: &str = "'e' || char(27) || ']0;PWNED' || char(7) || char(155) || '2J' || char(8238) || char(10) || 'root@example.com'";
 
 #[test]

@@ -1,4 +1,4 @@
-//! The process among others: a log that nobody takes, few open files, a database that is late.
+//! The process and its surroundings: a log that is not read, few open files, a database that starts late.
 
 use crate::service::{Service, free_port, send};
 use crate::site::{SECRET_KEY, Site};
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 const JANE: &str =
     r#"{"email": "jane@example.com", "username": "jane", "password": "correct horse battery"}"#;
 
-/// A service with everything in its log that can be.
+/// A service that logs everything.
 fn talkative(log: Stdio) -> (Site, Service) {
     let site = Site::empty().env("DOORWARDEN_LOG_LEVEL", "trace");
     let service = Service::start_as(&site, free_port(), &[], log);
@@ -25,7 +25,7 @@ fn unread() -> (PipeReader, Stdio) {
     (reader, writer.into())
 }
 
-/// It does what it is there for, and ends when it is told.
+/// The service responds, and stops on SIGTERM.
 fn works(service: Service) {
     assert_eq!(service.status("POST", "/registration", JANE), Some(201));
     for _ in 0..100 {
@@ -90,7 +90,7 @@ fn with_few_open_files_fewer_connections_are_taken_and_the_database_still_works(
     let service = Service::start_as(&site, free_port(), &["/usr/bin/prlimit", "--nofile=64"], log.into());
     let mut idle: Vec<_> =
         (0..100).map(|_| TcpStream::connect(("127.0.0.1", service.port)).unwrap()).collect();
-    // Whoever waits in the queue is served when somebody leaves.
+    // A queued connection is served when another one closes.
     let request = format!(
         "POST /registration HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{JANE}",
         JANE.len()
@@ -125,7 +125,7 @@ fn the_soft_limit_of_open_files_is_raised_as_far_as_it_may_be() {
 fn a_second_signal_ends_what_the_first_would_have_finished() {
     let site = Site::empty();
     let service = Service::start(&site, free_port());
-    // Half of a body: its request goes on.
+    // Half of a body: the request stays open.
     let mut half = TcpStream::connect(("127.0.0.1", service.port)).unwrap();
     half.write_all(
         b"POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 50\r\n\r\n{",
@@ -139,7 +139,7 @@ fn a_second_signal_ends_what_the_first_would_have_finished() {
     assert!(ended.success() && began.elapsed() < Duration::from_secs(5), "{ended}");
 }
 
-/// The service on a PostgreSQL server that is reached through this port, and its log.
+/// A service on a PostgreSQL server behind this port, and its log.
 fn behind(site: &Site, port: u16) -> (Child, PathBuf) {
     let log = site.path("late");
     let written = OpenOptions::new().create(true).append(true).open(&log).unwrap();

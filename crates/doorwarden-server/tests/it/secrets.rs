@@ -1,4 +1,4 @@
-//! A secret key that was lost, leaked or replaced.
+//! Lost, leaked and replaced secret keys.
 
 use crate::site::{SECRET_KEY, Site, on_both};
 use serde_json::Value;
@@ -29,7 +29,7 @@ fn with_keys(site: &Site) -> String {
     id
 }
 
-/// The secret key the site started with, wherever it lies.
+/// The secret key with which the site started, from the environment or the file.
 fn secret_of(site: &Site) -> String {
     std::fs::read_to_string(site.path("doorwarden.db.secret")).unwrap_or_else(|_| SECRET_KEY.to_owned())
 }
@@ -72,7 +72,7 @@ fn what_needs_the_keys_says_both_ways_back(site: &Site) {
         let ran = site.run(&new_secret(&command)).fails(78, "old_secret_keys");
         assert!(ran.stderr.contains("doorwarden secret revoke"), "{}", ran.stderr);
     }
-    // SQLite's secret key lies in a file, which may be lost.
+    // With SQLite the secret key is in a file, which may be lost.
     let file = site.path("doorwarden.db.secret");
     if std::fs::remove_file(&file).is_ok() {
         for command in [vec!["token", "issue", &id], vec!["key", "rotate"], vec!["serve"]] {
@@ -116,7 +116,7 @@ fn a_leaked_secret_key_is_replaced_and_ends_everything(site: &Site) {
     assert_eq!(listed.as_array().unwrap().len(), 4, "a key that signs, and an announced one");
     let inspect = [&again(&["token", "inspect"])[..], &[token.trim()]].concat();
     site.run(&inspect).fails(1, "the token is refused");
-    // Also if the leaked one is believed again, by mistake: the session has ended.
+    // Even if the leaked key is trusted again by mistake, the session has ended.
     let old = format!("old_secret_keys={leaked}");
     site.run(&[&["--set", old.as_str()], &inspect[..]].concat()).fails(1, "the token is refused");
     let shown = site.run(&again(&["user", "list"])).json();
@@ -142,7 +142,7 @@ fn an_old_secret_key_that_only_opens_keys_lets_no_token_in(site: &Site) {
     judged("[old_secret_keys]\nopens = [\"LEAKED\"]\n")
         .fails(78, "expected `opens_keys` or `verifies_tokens`");
     judged("[old_secret_keys]\nopens_keys = [\"LEAKED\"]\n").fails(1, "the token is refused");
-    // A command leaves the keys as they are; only the service seals them anew.
+    // Commands do not reseal keys; only the service does.
     judged("[old_secret_keys]\nverifies_tokens = [\"LEAKED\"]\n")
         .fails(78, "does not open with this secret key");
     judged("[old_secret_keys]\nopens_keys = [\"LEAKED\"]\nverifies_tokens = [\"LEAKED\"]\n").succeeds();

@@ -13,7 +13,7 @@ pub(crate) struct Service {
     pub(crate) child: Child,
 }
 
-/// A port that nobody listens on.
+/// A free port.
 pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
@@ -25,8 +25,8 @@ impl Service {
         Self::start_as(site, port, &[], log.into())
     }
 
-    /// As [`start`](Self::start), behind a command that becomes the service, and with this in place of a log
-    /// file.
+    /// As [`start`](Self::start), through a command that executes the service, and with this as standard
+    /// error.
     pub(crate) fn start_as(site: &Site, port: u16, behind: &[&str], log: Stdio) -> Self {
         let address = format!("127.0.0.1:{port}");
         let mut command = site.command_behind(behind, &["serve", "--listen", &address]);
@@ -45,17 +45,17 @@ impl Service {
         service
     }
 
-    /// The status of an answer; `None` if there is none.
+    /// The status of a response; `None` if there is none.
     pub(crate) fn status(&self, method: &str, path: &str, body: &str) -> Option<u16> {
         self.call(method, path, "", body).map(|(status, _)| status)
     }
 
-    /// Status and whole answer; `None` if there is none.
+    /// Status and complete response; `None` if there is none.
     pub(crate) fn call(&self, method: &str, path: &str, token: &str, body: &str) -> Option<(u16, String)> {
         call(self.port, method, path, token, body).ok()
     }
 
-    /// The number of its process.
+    /// The process id.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -66,7 +66,7 @@ impl Service {
         self.child.wait().unwrap();
     }
 
-    /// SIGTERM; how it ended, and after how long.
+    /// Sends SIGTERM; returns the exit status and the time until it.
     pub(crate) fn terminate(mut self) -> (ExitStatus, Duration) {
         let began = Instant::now();
         send(&self.child, Signal::TERM);
@@ -81,12 +81,12 @@ impl Drop for Service {
     }
 }
 
-/// Sends a signal to a process that was not waited for yet.
+/// Sends a signal to a child process.
 pub(crate) fn send(child: &Child, signal: Signal) {
     kill_process(Pid::from_child(child), signal).unwrap();
 }
 
-/// One request over a connection of its own.
+/// Sends one request over a new connection.
 pub(crate) fn call(
     port: u16,
     method: &str,
@@ -111,7 +111,7 @@ pub(crate) fn call(
 pub(crate) fn exchange(port: u16, bytes: &[u8]) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-    // Whoever refuses early may close before everything is sent.
+    // A server that refuses early may close before everything is sent.
     let _ = stream.write_all(bytes);
     let mut answer = Vec::new();
     let mut piece = [0; 16 * 1024];

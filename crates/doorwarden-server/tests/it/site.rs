@@ -7,10 +7,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// As random as tests need it.
+/// A key that looks random.
 pub(crate) const SECRET_KEY: &str = "5f1c9e0a7d3b84621e7f90ac3d5b2846c0ffee11d2a94b7e83f5061a9b8c7d6e";
 
-/// A folder, an environment, and perhaps a database on the PostgreSQL server.
+/// A directory, an environment, and possibly a PostgreSQL database.
 pub(crate) struct Site {
     folder: TempDir,
     environment: BTreeMap<String, String>,
@@ -18,7 +18,7 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    /// Nothing but a folder: the defaults make it SQLite.
+    /// An empty directory: SQLite, by default.
     pub(crate) fn empty() -> Self {
         let (folder, _) = sqlite_path();
         Self { folder, environment: BTreeMap::new(), _database: None }
@@ -31,14 +31,14 @@ impl Site {
         site
     }
 
-    /// A migrated PostgreSQL database, where there is a server.
+    /// A migrated PostgreSQL database, if a server is available.
     pub(crate) fn postgres() -> Option<Self> {
         let site = Self::empty_postgres()?;
         site.run(&["migrate"]).succeeds();
         Some(site)
     }
 
-    /// An empty PostgreSQL database, where there is a server.
+    /// An empty PostgreSQL database, if a server is available.
     pub(crate) fn empty_postgres() -> Option<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let database = runtime.block_on(postgres_database())?;
@@ -47,19 +47,19 @@ impl Site {
         Some(site.env("DOORWARDEN_DATABASE_URL", &url).env("DOORWARDEN_SECRET_KEY", SECRET_KEY))
     }
 
-    /// With this variable from now on.
+    /// Sets an environment variable.
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.insert(name.to_owned(), value.to_owned());
         self
     }
 
-    /// With this file in the folder.
+    /// Writes a file to the directory.
     pub(crate) fn file(self, name: &str, text: &str) -> Self {
         std::fs::write(self.path(name), text).unwrap();
         self
     }
 
-    /// A path in the folder.
+    /// A path in the directory.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -74,12 +74,12 @@ impl Site {
         &self.environment
     }
 
-    /// A command that is not started yet.
+    /// A command, not yet started.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         self.command_behind(&[], arguments)
     }
 
-    /// A command behind another one, such as `prlimit`, that becomes it.
+    /// A command executed through another one, such as `prlimit`.
     pub(crate) fn command_behind(&self, behind: &[&str], arguments: &[&str]) -> Command {
         let line = [behind, &[env!("CARGO_BIN_EXE_doorwarden")], arguments].concat();
         let mut command = Command::new(line[0]);
@@ -87,17 +87,17 @@ impl Site {
         command
     }
 
-    /// Runs a command without anything to read.
+    /// Runs a command with empty standard input.
     pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
         self.run_with(arguments, "")
     }
 
-    /// Runs a command with something to read.
+    /// Runs a command with this standard input.
     pub(crate) fn run_with(&self, arguments: &[&str], input: &str) -> Ran {
         let mut command = self.command(arguments);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
-        // A program that does not read is none that fails.
+        // A program that does not read its input has not failed.
         let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
         let output = child.wait_with_output().unwrap();
         Ran {
@@ -108,7 +108,7 @@ impl Site {
         }
     }
 
-    /// Creates a user without a password; its id as text.
+    /// Creates a user without a password; returns the id as text.
     pub(crate) fn user(&self, name: &str) -> String {
         let email = format!("{name}@example.com");
         let user = self.run(&["user", "create", "--no-password", &email, name]).json();
@@ -116,7 +116,7 @@ impl Site {
     }
 }
 
-/// What a command did.
+/// The result of a command.
 #[derive(Debug)]
 pub(crate) struct Ran {
     what: String,
@@ -126,14 +126,14 @@ pub(crate) struct Ran {
 }
 
 impl Ran {
-    /// It succeeded, and had nothing to complain about.
+    /// Asserts success, without warnings.
     #[track_caller]
     pub(crate) fn succeeds(self) -> Self {
         assert_eq!((self.code, self.stderr.as_str()), (Some(0), ""), "{}\n{}", self.what, self.stdout);
         self
     }
 
-    /// It failed with this code and a message that contains this.
+    /// Asserts this exit status, and a message that contains this text.
     #[track_caller]
     pub(crate) fn fails(self, code: i32, message: &str) -> Self {
         assert_eq!(self.code, Some(code), "{}\n{}{}", self.what, self.stdout, self.stderr);
@@ -141,13 +141,13 @@ impl Ran {
         self
     }
 
-    /// It succeeded; what it printed.
+    /// Asserts success, and returns the printed JSON.
     #[track_caller]
     pub(crate) fn json(self) -> Value {
         self.succeeds().value()
     }
 
-    /// What it printed, however it ended.
+    /// The printed JSON, whatever the exit status.
     #[track_caller]
     pub(crate) fn value(&self) -> Value {
         let Ok(value) = serde_json::from_str(&self.stdout) else { panic!("{}\n{}", self.what, self.stdout) };
@@ -155,7 +155,7 @@ impl Ran {
     }
 }
 
-/// Tests of behaviours that a command has on every database: functions that take a [`Site`].
+/// Runs functions that take a [`Site`] as tests on each database.
 macro_rules! on_both {
     ($($name:ident),+ $(,)?) => {
         mod sqlite {

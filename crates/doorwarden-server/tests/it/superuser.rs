@@ -127,7 +127,7 @@ fn who_changes_his_mind_leaves_nothing_behind() {
     assert_eq!(site.run(&["user", "list"]).json().as_array().map(Vec::len), Some(0));
 }
 
-/// At whichever question: the program ends at once, and the terminal shows again what is typed.
+/// At any prompt, the program exits immediately, and the terminal echoes again.
 #[test]
 fn ctrl_c_ends_at_any_question_and_leaves_the_terminal_as_it_was() {
     const STEPS: [(&str, &str); 5] = [

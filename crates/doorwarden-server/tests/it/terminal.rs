@@ -1,4 +1,4 @@
-//! A terminal with somebody at it: `script` of util-linux gives the program one.
+//! A terminal for the program, from util-linux' `script`.
 
 use crate::site::Site;
 use doorwarden_testkit::skip;
@@ -7,10 +7,10 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-/// How long an answer may take on a busy machine.
+/// How long output may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The program, for a line of the shell.
+/// The program's path, quoted for the shell.
 pub(crate) const PROGRAM: &str = concat!("'", env!("CARGO_BIN_EXE_doorwarden"), "'");
 
 /// A command that runs on a terminal.
@@ -19,19 +19,19 @@ pub(crate) struct Terminal {
     keyboard: ChildStdin,
     screen: Receiver<String>,
     seen: String,
-    /// What was seen before the last answer.
+    /// The output before the last input.
     read: usize,
 }
 
 impl Terminal {
-    /// Starts a command. `None`, and a line that says so, where there is no `script`.
+    /// Starts a command. `None`, and a note of the skipped test, if there is no `script`.
     pub(crate) fn start(site: &Site, arguments: &[&str]) -> Option<Self> {
         let quoted = arguments.iter().map(|argument| format!("'{argument}'"));
         let line = [PROGRAM.to_owned()].into_iter().chain(quoted).collect::<Vec<_>>().join(" ");
         Self::start_line(site, &line)
     }
 
-    /// Starts a line of the shell. `None`, and a line that says so, where there is no `script`.
+    /// Starts a line of the shell. `None`, and a note of the skipped test, if there is no `script`.
     pub(crate) fn start_line(site: &Site, line: &str) -> Option<Self> {
         let version = Command::new("script").arg("--version").output();
         if !version.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("util-linux")) {
@@ -63,7 +63,7 @@ impl Terminal {
         Some(Self { child, keyboard, screen, seen: String::new(), read: 0 })
     }
 
-    /// Waits until this is on the screen, after what was there at the last answer.
+    /// Waits until this text is printed after the last input.
     #[track_caller]
     pub(crate) fn sees(&mut self, text: &str) {
         let deadline = Instant::now() + PATIENCE;
@@ -85,8 +85,7 @@ impl Terminal {
         self.press(&format!("{line}\n"));
     }
 
-    /// Types a line as a person would at a question for a password: a moment after it appeared, because the
-    /// terminal stops to echo only then.
+    /// Types a line at a password prompt, a moment after it appeared, because echo is disabled only then.
     pub(crate) fn types_hidden(&mut self, line: &str) {
         std::thread::sleep(Duration::from_millis(150));
         self.types(line);
@@ -98,7 +97,7 @@ impl Terminal {
         self.keyboard.flush().unwrap();
     }
 
-    /// Waits for the end: the exit code, and everything that was on the screen.
+    /// Waits for the exit; returns the exit status and the whole output.
     pub(crate) fn ends(mut self) -> (Option<i32>, String) {
         while let Ok(more) = self.screen.recv_timeout(PATIENCE) {
             self.seen += &more;

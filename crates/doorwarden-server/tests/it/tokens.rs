@@ -14,7 +14,7 @@ fn issue(site: &Site, user: &str) -> String {
     site.run(&["token", "issue", user]).json()["token"].as_str().unwrap().to_owned()
 }
 
-/// Inspects a token that is refused: the code, and the whole reason.
+/// Inspects a refused token; returns the code and the reason.
 #[track_caller]
 fn refused(site: &Site, arguments: &[&str]) -> (String, String) {
     let value =
@@ -60,7 +60,8 @@ fn a_refused_token_is_told_why(site: &Site) {
     let old = format!("old_secret_keys={SECRET_KEY}");
     let secret = site.environment().get("DOORWARDEN_SECRET_KEY");
     if secret.is_some() {
-        // With the key of before as an old one it is accepted, without it the signing keys do not even open.
+        // With the previous key as an old one the token is accepted; without it even the signing keys do not
+        // open.
         site.run(&[&["token", "inspect", &token], &other[..], &[old.as_str()]].concat()).succeeds();
     }
 

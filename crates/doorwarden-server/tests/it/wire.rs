@@ -1,5 +1,4 @@
-//! What arrives on the socket: limits, malformed requests, requests one after the other, and what the log
-//! says of it.
+//! Requests on the socket: limits, malformed and pipelined requests, and what is logged.
 
 use crate::service::{Service, exchange, free_port};
 use crate::site::Site;
@@ -27,7 +26,7 @@ fn what_is_too_large_is_refused_in_json() {
         (format!("GET /me HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{many}\r\n"), 431),
         (format!("GET /me HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Long: {long}\r\n\r\n"), 431),
         (format!("GET /me?{} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", &long[..9 * 1024]), 414),
-        // Refused by what it announces; the body never comes.
+        // Refused because of its announced length; the body never arrives.
         ("POST /login HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: 65537\r\n\r\n".to_owned(), 413),
     ] {
         let answer = send(request);
@@ -54,8 +53,8 @@ fn a_request_whose_length_is_in_doubt_is_refused_and_the_connection_closed() {
         assert_eq!(status(&answer), 400, "{headers:?} {answer}");
         assert!(!answer.contains("\"status\":\"ok\""), "what follows is no request: {headers:?} {answer}");
     }
-    // Both lengths: the chunks count (RFC 9112, section 6.3), or it is refused; never is the rest a second
-    // request.
+    // With both lengths the chunks are used (RFC 9112, section 6.3), or the request is refused; the rest is
+    // never a second request.
     let both = format!(
         "POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 4\r\n\
          Transfer-Encoding: chunked\r\n\r\n2\r\n{{}}\r\n0\r\n\r\n{second}"
@@ -82,7 +81,7 @@ fn a_header_that_does_not_end_is_cut_off_after_ten_seconds() {
     stream.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
     stream.write_all(b"GET /healthz HTTP/1.1\r\n").unwrap();
     let began = Instant::now();
-    // A byte now and then does not prolong it.
+    // Single bytes do not extend the time limit.
     while stream.write_all(b"X").is_ok() {
         match stream.read(&mut [0; 1024]) {
             Ok(0) => break,
@@ -196,7 +195,7 @@ fn a_body_that_is_too_large_is_refused_while_it_is_being_sent() {
     let (_site, service) = service();
     let json = "POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n";
     let chunk = format!("4000\r\n{}\r\n", "a".repeat(0x4000));
-    // The end never comes.
+    // The end never arrives.
     let endless = format!("{json}Transfer-Encoding: chunked\r\n\r\n{}", chunk.repeat(5));
     assert_eq!(status(&exchange(service.port, endless.as_bytes()).unwrap()), 413);
     let announced = format!("{json}Expect: 100-continue\r\nContent-Length: 70000\r\n\r\n");
@@ -204,7 +203,7 @@ fn a_body_that_is_too_large_is_refused_while_it_is_being_sent() {
     assert_eq!(status(&answer), 413, "not asked to go on: {answer}");
 }
 
-/// Whether the other side closes within this time.
+/// Whether the server closes the connection within this time.
 fn closes_within(stream: &TcpStream, time: Duration) -> bool {
     stream.set_read_timeout(Some(time)).unwrap();
     matches!((&mut &*stream).read(&mut [0; 512]), Ok(0))

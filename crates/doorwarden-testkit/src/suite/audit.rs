@@ -1,4 +1,4 @@
-//! An event is there if and only if its change is.
+//! An event is stored if and only if its change is.
 
 use super::import::account;
 use super::keys::key;
@@ -19,7 +19,7 @@ use doorwarden_core::time::{Clock, SystemClock, Timestamp};
 use doorwarden_core::user::{UserChange, UserId};
 use serde_json::{Value, json};
 
-/// An id that nobody has.
+/// An id that no user has.
 const NOBODY: UserId = UserId(4711);
 
 const AT: Timestamp = Timestamp::from_micros(NOON.as_micros() + 1);
@@ -33,7 +33,7 @@ fn effects(events: impl IntoIterator<Item = Event>) -> Effects {
     Effects::new(AT, &Origin::new(Actor::Operator, client()), events)
 }
 
-/// What was written since the last time.
+/// The events since the last call.
 struct Log<'a> {
     t: &'a TestStore,
     last: Option<i64>,
@@ -50,7 +50,7 @@ impl<'a> Log<'a> {
         news
     }
 
-    /// Exactly these events have been written, with their cause.
+    /// Asserts that exactly these events were written, with their actor.
     #[track_caller]
     fn are(records: &[AuditRecord], events: &[Event]) {
         let written: Vec<_> = records.iter().map(said).collect();
@@ -161,7 +161,7 @@ pub async fn sessions_that_end_because_there_are_too_many_are_events(t: &TestSto
     assert_eq!(ended, opened[..2]);
     let events: Vec<_> = [event].into_iter().chain(Event::surplus(ada, &ended)).collect();
     let mut news = log.news().await;
-    // What one statement writes has no order.
+    // Events of one statement have no order.
     news.sort_by_key(|record| (record.kind != "session_opened", record.session));
     Log::are(&news, &events);
 }
@@ -352,7 +352,7 @@ pub async fn a_change_of_rights_is_an_event_and_what_is_so_already_is_none(t: &T
             assert_eq!(log.news().await, [], "{}", stringify!($change));
         }};
     }
-    // What does not exist is given to nobody.
+    // A permission or group that does not exist cannot be granted.
     assert!(store.add_to_group(ada, group, effects([Event::GroupCreated { group: name() }])).await.is_err());
     assert_eq!(log.news().await, []);
     once!(Event::GroupCreated { group: name() }, create_group(group));
@@ -423,7 +423,7 @@ pub async fn a_change_of_the_signing_keys_is_an_event_and_what_is_refused_is_non
     assert_eq!(revoke_all().await, 2);
     Log::are(&log.news().await, &[all(2)]);
 
-    // Only what the database's clock says is over is deleted.
+    // Only rows that have expired by the database's clock are deleted.
     let long_ago = SystemClock.now().before(seconds(3600));
     let signs = SigningKey { revoked_at: None, ..key("signs", "third", 0) };
     let over = SigningKey { revoked_at: Some(long_ago), ..key("over", "signs", 0) };

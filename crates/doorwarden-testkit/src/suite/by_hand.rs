@@ -108,7 +108,7 @@ pub async fn a_better_hash_of_the_same_password_ends_nothing(t: &TestStore) {
     assert!(t.log_in(new_session(ada, NOON), "ada", Some("better")).await);
     assert_eq!(t.read_session(open.id).await, open);
     assert_eq!(t.read(ada).await.tokens_valid_after, None);
-    // Nothing of it lasts: the next one is SQL by hand again.
+    // The exemption does not last: the next change is SQL by hand again.
     t.by_hand("UPDATE users SET password = 'another'").await;
     assert_eq!(t.read_session(open.id).await.ended.unwrap().1, EndReason::PasswordChanged);
 }
@@ -129,7 +129,7 @@ pub async fn a_password_change_of_the_store_is_dated_by_its_caller(t: &TestStore
     assert_eq!(t.read_session(kept.id).await.ended, None);
 }
 
-/// Inserts somebody without keys.
+/// Inserts a user without unique keys.
 async fn insert(t: &TestStore, id: i64, username: &str, email: &str) {
     let sql = format!(
         "INSERT INTO users (id, username, email, password) VALUES ({id}, '{username}', '{email}', '!')"
@@ -185,7 +185,7 @@ pub async fn of_two_with_one_key_the_older_keeps_it(t: &TestStore) {
     assert_eq!(found(t, "third@example.com").await, Some(51));
     assert_eq!(found(t, "COLLIDES-50").await, None);
 
-    // An older row that comes by its address only now.
+    // An older row that gets the email address only now.
     insert(t, 40, "fourth", "fourth@example.com").await;
     insert(t, 60, "fifth", "fifth@example.com").await;
     t.by_hand("UPDATE users SET email = 'x@müller.de' WHERE id = 60").await;
@@ -193,7 +193,7 @@ pub async fn of_two_with_one_key_the_older_keeps_it(t: &TestStore) {
     t.by_hand("UPDATE users SET email = 'X@MÜLLER.de' WHERE id = 40").await;
     assert_eq!(found(t, "x@müller.de").await, Some(40));
 
-    // Whoever gets another address has it, and what is free again is given when all keys are looked at.
+    // A row with a new email address gets its key; a freed key is assigned when all keys are recomputed.
     t.by_hand("UPDATE users SET email = 'jane@example.com' WHERE id = 50").await;
     assert_eq!(found(t, "jane@example.com").await, Some(50));
     t.store.delete_user(UserId(40), no_effects()).await.unwrap();
@@ -244,7 +244,7 @@ pub async fn a_clock_that_is_ahead_deletes_no_session_that_lives(t: &TestStore) 
     assert!(t.read_session(just_ended.id).await.ended.is_some());
 }
 
-/// What the machine's clock says: triggers have no other.
+/// The machine's clock, the only one that triggers have.
 fn real_now() -> Timestamp {
     use doorwarden_core::time::Clock as _;
     doorwarden_core::time::SystemClock.now()

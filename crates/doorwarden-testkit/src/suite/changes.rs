@@ -12,7 +12,7 @@ async fn follow(t: &TestStore) -> Arc<Recorder> {
     let recorder = Recorder::new();
     t.store.follow(recorder.clone());
     recorder.until_connected().await;
-    // Before it connects, a feed may say that something was missed.
+    // While it connects, a feed may report missed changes.
     recorder.clear();
     recorder
 }
@@ -21,7 +21,7 @@ fn staff(is_staff: bool) -> UserChange {
     UserChange { is_staff: Some(is_staff), ..UserChange::default() }
 }
 
-/// Waits until `done` has been told with these changes, and forgets them.
+/// Waits until `done` was reported as these changes, and clears them.
 async fn told(recorder: &Recorder, done: impl Future, changes: &[Change]) {
     done.await;
     for change in changes {
@@ -30,7 +30,7 @@ async fn told(recorder: &Recorder, done: impl Future, changes: &[Change]) {
     recorder.clear();
 }
 
-/// A change of somebody whom nothing else concerns: when it is heard, everything before it has been.
+/// Changes an otherwise unaffected user: once that is received, everything before it was too.
 async fn everything_told_until_now(t: &TestStore, recorder: &Recorder, marker: UserId) -> Vec<Change> {
     t.store.update_user(marker, staff(true), no_effects()).await.unwrap();
     recorder.until_heard(Change::User(marker)).await;
@@ -116,7 +116,7 @@ pub async fn every_end_of_a_session_is_told(t: &TestStore) {
     .await;
     let logout = t.store.end_session(sessions[1], ada, EndReason::LoggedOut, NOON, no_effects());
     told(&heard, logout, &[Change::Session(sessions[1])]).await;
-    // All together end with the user's generation; the one that goes on changes its own.
+    // All sessions end by the user's generation; the continuing session changes its own.
     let (user, kept) = ([Change::User(ada)], sessions[2]);
     let both = [Change::User(ada), Change::Session(kept)];
     told(&heard, t.store.end_sessions_of(ada, Some(kept), EndReason::SignedOut, NOON, no_effects()), &both)
@@ -160,7 +160,7 @@ pub async fn what_sql_by_hand_changes_is_told(t: &TestStore) {
     sql("UPDATE users SET is_active = false WHERE username = 'ada'", &[Change::User(ada)]).await;
     sql("DELETE FROM users WHERE username = 'bob'", &[Change::User(bob)]).await;
     sql("UPDATE users SET is_active = true", &[Change::User(ada)]).await;
-    // The database asks its own clock whether a session still lived.
+    // The database uses its own clock to decide whether a session was active.
     let far = NOON.after(seconds(100 * 365 * 24 * 3600));
     let living = t.open(Session { expires_at: far, ..new_session(ada, NOON) }).await.id;
     sql("DELETE FROM doorwarden_sessions WHERE ended_at IS NULL", &[Change::Session(living)]).await;
@@ -233,7 +233,7 @@ pub async fn a_change_is_told_within_100_ms(t: &TestStore) {
         let committed = Instant::now();
         heard.until_heard(Change::User(ada)).await;
         by_store.push(committed.elapsed());
-        // Also when nothing has happened for a while.
+        // Also after a quiet period.
         tokio::time::sleep(Duration::from_millis(20)).await;
         heard.clear();
 
@@ -245,7 +245,7 @@ pub async fn a_change_is_told_within_100_ms(t: &TestStore) {
         heard.clear();
     }
     for mut delays in [by_store, by_hand] {
-        // The median, since a busy machine may hold back a single answer for longer than that.
+        // The median, since a busy machine may delay a single one for longer.
         delays.sort();
         assert!(delays[5] < Duration::from_millis(100), "{delays:?}");
     }

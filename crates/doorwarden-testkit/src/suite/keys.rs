@@ -2,7 +2,7 @@ use crate::{NOON, TestStore, no_effects, seconds};
 use doorwarden_core::store::SigningKey;
 use doorwarden_core::time::{Clock, SystemClock};
 
-/// A key that is announced at noon and signs so many seconds later.
+/// A key that is announced at noon and signs this many seconds later.
 pub(super) fn key(kid: &str, predecessor: &str, signs_after: u64) -> SigningKey {
     SigningKey {
         kid: kid.to_owned(),
@@ -101,7 +101,7 @@ pub async fn all_keys_are_revoked_at_once(t: &TestStore) {
 }
 
 pub async fn only_a_key_that_signs_no_more_is_deleted(t: &TestStore) {
-    // By the database's clock, not by that of who asks.
+    // By the database's clock, not the caller's.
     let now = SystemClock.now();
     let since =
         |kid: &str, predecessor: &str, signs_from| SigningKey { signs_from, ..key(kid, predecessor, 0) };

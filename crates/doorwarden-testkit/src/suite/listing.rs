@@ -37,7 +37,7 @@ pub async fn pages_follow_each_other_by_id(t: &TestStore) {
     assert_eq!(t.store.users(&everyone, None, 0).await.unwrap(), []);
     assert_eq!(t.store.count_users().await.unwrap(), 5);
 
-    // A page begins after an id, whether or not somebody still has it.
+    // A page begins after an id, even if its user no longer exists.
     t.store.delete_user(all[1].id, no_effects()).await.unwrap();
     assert_eq!(t.store.users(&everyone, Some(all[1].id), 2).await.unwrap(), all[2..4]);
 }

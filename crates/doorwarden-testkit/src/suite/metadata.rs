@@ -10,7 +10,7 @@ fn object(value: Value) -> Map<String, Value> {
     }
 }
 
-/// An object that takes exactly so many bytes as JSON text; half of them are of letters that take two.
+/// An object of exactly this many bytes as JSON; half of them are letters of two bytes.
 fn of_size(bytes: usize) -> Map<String, Value> {
     let rest = bytes - r#"{"k":"","l":""}"#.len();
     let (two, one) = (rest / 4, rest - rest / 4 * 2);

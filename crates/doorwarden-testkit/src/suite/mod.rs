@@ -1,5 +1,5 @@
 //! What every store must do: each behaviour is a function that takes a [`TestStore`] and panics if the store
-//! does not behave so. [`store_suite!`](crate::store_suite) makes tests of them.
+//! behaves differently. [`store_suite!`](crate::store_suite) generates the tests.
 
 #![expect(clippy::unwrap_used, reason = "these are tests: what must not fail ends the test with its line")]
 
@@ -59,7 +59,7 @@ pub fn run(open: impl AsyncFnOnce() -> Option<TestStore>, behaviour: impl AsyncF
 
 /// Every behaviour as a test of its own, in modules by subject. `open` is the name of an `async fn() ->
 /// Option<TestStore>` in the module that calls this: a fresh, migrated store, or `None` (and a line through
-/// [`skip`](crate::skip)) where there is no database.
+/// [`skip`](crate::skip)) if there is no database.
 ///
 /// ```no_run
 /// use doorwarden_testkit::{TestStore, postgres_database};
@@ -308,7 +308,7 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
-    /// A behaviour that is written but not listed would never run.
+    /// A behaviour that is not listed would never run.
     #[test]
     fn every_behaviour_is_in_the_macro() {
         let listed = listed(include_str!("mod.rs"));
@@ -327,7 +327,7 @@ mod tests {
         assert_eq!(written.difference(&listed).collect::<Vec<_>>(), [""; 0], "not in store_suite!");
     }
 
-    /// What the macro lists, as `module::behaviour`.
+    /// The behaviours listed in the macro, as `module::behaviour`.
     fn listed(text: &str) -> BTreeSet<String> {
         let mut module = "";
         let mut listed = BTreeSet::new();

@@ -140,7 +140,7 @@ pub async fn signing_out_counts_what_it_ended(t: &TestStore) {
 pub async fn a_revoked_token_stays_revoked_whatever_clock_comes_next(t: &TestStore) {
     let ada = t.user("ada").await.id;
     t.store.sign_out_user(ada, EndReason::SignedOut, NOON.after(seconds(120)), no_effects()).await.unwrap();
-    // Another instance, whose clock is behind.
+    // Another instance, whose clock is slow.
     t.store.sign_out_user(ada, EndReason::SignedOut, NOON, no_effects()).await.unwrap();
     assert_eq!(t.read(ada).await.tokens_valid_after, Some(NOON.after(seconds(120))));
     assert!(t.store.change_password(ada, to("new"), no_effects()).await.unwrap());

@@ -1,4 +1,4 @@
-//! Many calls at once, and many values one after the other.
+//! Concurrent calls, and generated values.
 
 use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, TestRunner};
@@ -7,7 +7,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Barrier;
 use tokio::task::{JoinSet, block_in_place};
 
-/// Runs the calls so that all begin at the same moment; what they returned, in no particular order.
+/// Starts all calls at the same moment; returns their results in no particular order.
 pub(super) async fn at_once<T, F>(calls: impl IntoIterator<Item = F>) -> Vec<T>
 where
     F: Future<Output = T> + Send + 'static,

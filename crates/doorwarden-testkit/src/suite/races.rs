@@ -12,13 +12,13 @@ use doorwarden_core::store::{PasswordChange, Rotation, WriteUserError};
 use doorwarden_core::user::{NewUser, UserChange};
 use serde_json::{Value, json};
 
-/// The text with the case of its letters taken from the bits of `n`: a different spelling for each of 32.
+/// The text with the case of its letters from the bits of `n`: 32 different spellings.
 fn spelling(text: &str, n: usize) -> String {
     let upper = |at: usize| n >> (at % 5) & 1 == 1;
     text.char_indices().map(|(at, c)| if upper(at) { c.to_ascii_uppercase() } else { c }).collect()
 }
 
-/// How many of these calls returned `true`.
+/// The number of calls that returned `true`.
 async fn successes<F>(calls: impl IntoIterator<Item = F>) -> usize
 where
     F: Future<Output = bool> + Send + 'static,

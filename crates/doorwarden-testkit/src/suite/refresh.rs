@@ -29,7 +29,7 @@ pub async fn the_token_before_the_newest_gets_the_newest_again(t: &TestStore) {
     let session = t.session(ada, NOON).await;
     t.store.rotate_refresh(presented(session.id, 0, NOON.after(seconds(60))), no_effects()).await.unwrap();
     let now = t.read_session(session.id).await;
-    // The last one by an instance whose clock is behind.
+    // The last one by an instance whose clock is slow.
     for at in [60, 61, 120, 0] {
         let again = t
             .store
@@ -232,7 +232,7 @@ pub async fn a_session_is_idle_too_long_when_its_time_is_up_to_the_second(t: &Te
 pub async fn a_rotation_never_moves_back_when_a_session_was_seen(t: &TestStore) {
     let ada = t.user("ada").await.id;
     let session = t.session(ada, NOON.after(seconds(60))).await;
-    // Another instance, whose clock is behind.
+    // Another instance, whose clock is slow.
     assert!(matches!(
         t.store.rotate_refresh(presented(session.id, 0, NOON), no_effects()).await.unwrap(),
         Rotation::Rotated(_)
@@ -260,7 +260,7 @@ pub async fn a_living_session_of_an_inactive_user_refuses(t: &TestStore) {
     let ada = t.user("ada").await.id;
     let session = t.session(ada, NOON).await;
     t.by_hand("UPDATE users SET is_active = false").await;
-    // Whatever somebody does to the sessions, the user is what counts.
+    // Whatever happened to the sessions, the user's state decides.
     t.by_hand("UPDATE doorwarden_sessions SET generation = 1").await;
     let session = Session { generation: 1, ..session };
     assert_eq!(t.read_session(session.id).await, session);

@@ -1,6 +1,5 @@
-//! The protocol of refresh tokens as a small pure model, the store driven beside it, and what the protocol
-//! does to those who live with it: a client whose answers are lost, one with tabs, a laptop that sleeps, and
-//! a thief with any timing.
+//! A pure model of the refresh token protocol, against which the store is checked, and the consequences of
+//! the protocol for clients: lost responses, several tabs, a sleeping laptop, and a thief with any timing.
 
 use super::property::{at_once, for_all};
 use crate::{NOON, TestStore, drill, issued, new_session, new_user, no_effects, presented, seconds};
@@ -20,26 +19,26 @@ const GRACE: u64 = 60;
 const MOMENT: u64 = 25;
 const LIFETIME: u64 = 14 * 24 * 3600;
 
-/// What may happen to a session and its refresh tokens.
+/// A step in the life of a session and its refresh tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
     /// The newest token is presented.
     Newest,
-    /// The one before it is: its answer was lost.
+    /// The token before it is presented: its response was lost.
     Previous,
-    /// The grace passes, and the one before it is presented.
+    /// The grace passes, and the token before it is presented.
     PreviousLate,
-    /// The one before that is: somebody has a copy.
+    /// An older token is presented: it was copied.
     Older,
-    /// One that was never given is.
+    /// A token that was never issued is presented.
     Never,
-    /// The newest is presented so many times at once.
+    /// The newest token is presented this many times concurrently.
     AtOnce(usize),
-    /// A moment passes.
+    /// A short time passes.
     Moment,
     /// 40 minutes pass; the session may be idle for an hour.
     Pause,
-    /// The time passes until the session expires.
+    /// The session expires.
     Expire,
     /// The user logs out.
     End,
@@ -62,7 +61,7 @@ struct Model {
     now: u64,
     seen: u64,
     rotated: u64,
-    /// Whether the present generation had a repeat.
+    /// Whether the current generation had a repeat.
     is_repeated: bool,
     late: u8,
     ended: Option<EndReason>,
@@ -112,8 +111,8 @@ impl Model {
         }
     }
 
-    /// Takes a step: the answers to what was presented, sorted. `None` if the step is impossible: no token is
-    /// that old.
+    /// Takes a step; returns the sorted responses. `None` if the step is impossible because no token is that
+    /// old.
     fn take(&mut self, step: Step) -> Option<Vec<Answer>> {
         let counters = self.counters(step);
         if counters.iter().any(|c| *c < 0) {
@@ -138,7 +137,7 @@ fn instant(after: u64) -> Timestamp {
     NOON.after(seconds(after))
 }
 
-/// The store with one user and one session, which takes the same steps as the model.
+/// The store with one user and one session, on which the model's steps are repeated.
 struct Driven {
     store: Arc<dyn Store>,
     user: UserId,
@@ -192,7 +191,7 @@ fn answer(rotation: Rotation) -> Answer {
     }
 }
 
-/// Takes the steps in both worlds; the answers and what is stored must be the same after each.
+/// Takes the steps in the model and the store; responses and state must be equal after each.
 async fn compare(store: Arc<dyn Store>, steps: Vec<Step>) {
     let driven = Driven::new(store).await;
     let mut model = Model::default();
@@ -210,7 +209,7 @@ async fn compare(store: Arc<dyn Store>, steps: Vec<Step>) {
     }
 }
 
-/// Every sequence of so many steps that are possible; once a session is dead, two more steps are enough.
+/// Every sequence of this many possible steps; after the end of a session, two more steps are enough.
 fn sequences(length: usize) -> Vec<Vec<Step>> {
     const STEPS: [Step; 11] = [
         Step::Newest,
@@ -276,39 +275,38 @@ pub async fn drill_random_stories_of_a_session_end_as_the_protocol_says(t: &Test
 mod tests {
     use super::*;
 
-    /// One who holds a copy of the refresh token.
+    /// A party that holds a copy of the refresh token.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     enum Who {
         Owner,
         Thief,
     }
 
-    /// What happens between the two and the service. Each refresh presents what its maker has.
+    /// An act of one of the two parties. Each refresh presents the party's own token.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     enum Act {
-        /// So many seconds pass.
+        /// This many seconds pass.
         Wait(u64),
-        /// A refresh whose answer arrives.
+        /// A refresh whose response arrives.
         Refresh(Who),
-        /// A refresh of the owner's whose answer is lost: a network that breaks, a laptop that falls asleep.
+        /// A refresh by the owner whose response is lost: the network fails, or the laptop sleeps.
         Lost,
-        /// All of the owner's so many tabs refresh at the same moment, with what they read from the one
-        /// place.
+        /// This many tabs of the owner refresh at the same moment, with the token from their shared storage.
         Tabs(usize),
     }
 
-    /// How a story ended, and what was to be seen on the way.
+    /// The outcome of a scenario.
     #[derive(Debug, Default)]
     struct Seen {
-        /// The session ended as stolen.
+        /// Whether the session ended as stolen.
         is_noticed: bool,
-        /// Late repeats, each of which the owner can see.
+        /// The number of late repeats, each of which the owner can see.
         late: usize,
-        /// Refreshes of the thief that returned a newer token than the thief had.
+        /// The number of refreshes by the thief that returned a newer token.
         loot: usize,
     }
 
-    /// Tells a story on a fresh session, which both hold from the start. The one place is the owner's only
+    /// Plays a scenario on a new session, whose token both parties hold from the start. The owner has one
     /// copy.
     fn tell(acts: &[Act]) -> Seen {
         let (mut model, mut seen) = (Model::default(), Seen::default());
@@ -345,7 +343,7 @@ mod tests {
         seen
     }
 
-    /// Calls `check` with every story of so many of these acts.
+    /// Calls `check` with every scenario of this many acts.
     fn every(acts: &[Act], length: usize, check: &mut impl FnMut(&[Act])) {
         fn longer(acts: &[Act], left: usize, story: &mut Vec<Act>, check: &mut impl FnMut(&[Act])) {
             check(story);
@@ -365,7 +363,7 @@ mod tests {
 
     #[test]
     fn tabs_with_one_place_and_answers_lost_for_a_moment_log_nobody_out() {
-        // A lost answer is asked for again within the grace.
+        // The refresh is repeated within the grace after a lost response.
         let acts = [OWNER, Act::Tabs(3), Act::Lost, Act::Wait(20)];
         every(&acts, 7, &mut |story| {
             let mut lost_since = None;
@@ -385,7 +383,7 @@ mod tests {
 
     #[test]
     fn a_laptop_that_wakes_up_late_twice_is_not_logged_out() {
-        // It fell asleep with an answer on its way.
+        // The laptop slept while a response was on its way.
         let acts = [OWNER, Act::Lost, Act::Wait(3 * GRACE / 2)];
         every(&acts, 9, &mut |story| {
             let seen = tell(story);
@@ -403,7 +401,7 @@ mod tests {
 
     #[test]
     fn a_thief_is_noticed_whatever_his_timing_unless_he_keeps_within_the_grace() {
-        // Both refresh again and again; what they do between two rounds of it is anything.
+        // Both refresh repeatedly; between two rounds they may do anything.
         let acts = [OWNER, THIEF, Act::Wait(20), Act::Wait(GRACE + 1)];
         every(&acts, 6, &mut |habit| {
             let refreshes = |who| habit.iter().filter(|act| **act == Act::Refresh(who)).count();
@@ -415,8 +413,8 @@ mod tests {
         });
     }
 
-    /// Whether each refresh of one party that presents what the other has used already comes within the
-    /// grace, for ever.
+    /// Whether every refresh with a token that the other party has already used falls within the grace,
+    /// forever.
     fn keeps_within_the_grace(habit: &[Act]) -> bool {
         let (mut model, mut held) = (Model::default(), [0, 0]);
         let mut late = 0;
@@ -427,7 +425,7 @@ mod tests {
                     Answer::Rotated(newest) | Answer::Repeated(newest) => held[*who as usize] = newest,
                     Answer::RepeatedLate(newest) => {
                         held[*who as usize] = newest;
-                        // At the start they get into step.
+                        // At the start they synchronise.
                         late += usize::from(n >= 2 * habit.len());
                     }
                     Answer::Reused | Answer::Refused => return false,
@@ -447,7 +445,7 @@ mod tests {
             let seen = rounds(4);
             assert!(seen.is_noticed && seen.loot <= 3, "{habit:?}: {seen:?}");
         }
-        // Now and then within the grace does not help: no generation is without a repeat.
+        // Being within the grace sometimes does not help: every generation has a repeat.
         let quick = [OWNER, Act::Wait(20), THIEF, pause];
         let slow = [OWNER, pause, THIEF, pause];
         for quick_rounds in 0..20 {

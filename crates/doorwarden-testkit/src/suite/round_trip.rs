@@ -13,8 +13,8 @@ use serde_json::{Map, Value};
 use std::cell::Cell;
 use uuid::Uuid;
 
-/// Any text but NUL, with more of what breaks programs than chance would give: folding that changes the
-/// length, signs that SQL, JSON and `LIKE` know, letters that combine, directions, the last plane.
+/// Any text without NUL, biased towards difficult characters: case folding that changes the length,
+/// metacharacters of SQL, JSON and `LIKE`, combining characters, directional marks, the last plane.
 fn text(most: usize) -> impl Strategy<Value = String> {
     let odd: Vec<char> = "İıßſΣςKǅﬁÅé\u{301}\u{345}אب中ไ\u{202e}\u{200d}\u{feff}\u{fffd}😀\u{10ffff}'\"\\%_$?:;{}\n\r\t\u{1}\u{7f}"
         .chars()
@@ -27,7 +27,7 @@ fn text(most: usize) -> impl Strategy<Value = String> {
     prop::collection::vec(char, 0..most).prop_map(|chars| chars.into_iter().collect())
 }
 
-/// Any instant of the years 1 to 9999.
+/// Any time in the years 1 to 9999.
 fn instant() -> impl Strategy<Value = Timestamp> {
     prop_oneof![
         3 => -62_135_596_800_000_000..=253_402_300_799_999_999_i64,
@@ -186,7 +186,7 @@ pub async fn drill_any_user_is_read_as_written(t: &TestStore) {
 pub async fn drill_any_session_is_read_as_written(t: &TestStore) {
     let ada = t.user("ada").await.id;
     for_all(cases(), (session(), any::<bool>(), instant()), async |(session, is_login, at)| {
-        // The id is new in each case, also in those that a failure is narrowed down with.
+        // The id is new in each case, even while a failure is being shrunk.
         let id = new_session(ada, NOON).id;
         let session = Session { id, user: ada, ..session };
         let open = if is_login { login(session, hash("ada"), None) } else { issued(session) };

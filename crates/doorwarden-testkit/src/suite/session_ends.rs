@@ -9,13 +9,13 @@ use doorwarden_core::time::Timestamp;
 use doorwarden_core::user::{UserChange, UserId};
 use std::time::{Duration, Instant};
 
-/// So many that whatever touches each of them takes longer than a request may, in a drill.
+/// In a drill, so many sessions that an operation on each of them exceeds the time limit of a request.
 fn very_many() -> usize {
     drill().rounds(20_000, 60_000)
 }
 
-/// What an operation may take that does not look at the sessions one by one; on a machine that does nothing
-/// else, milliseconds.
+/// The time limit for an operation that does not visit sessions one by one; on an idle machine it takes
+/// milliseconds.
 const QUICK: Duration = Duration::from_secs(1);
 
 /// Opens sessions by SQL, each with a refresh token if `pairs`.
@@ -114,7 +114,7 @@ pub async fn what_ended_with_all_others_is_refused_by_everything(t: &TestStore) 
     let others = t.store.end_sessions_of(ada, Some(session.id), EndReason::Revoked, at, no_effects());
     assert_eq!(others.await.unwrap(), None, "it cannot end the others any more");
     assert_eq!(t.read_session(session.id).await.ended, ended);
-    // One that comes afterwards lives.
+    // A session opened afterwards is active.
     let next = t.session(ada, at).await;
     assert_eq!(t.store.sessions_of(ada, at, None, 10).await.unwrap(), [next]);
 }
@@ -144,7 +144,7 @@ pub async fn sql_by_hand_ends_all_sessions_by_the_generation(t: &TestStore) {
     assert_eq!(t.read_session(session).await.ended.unwrap().1, EndReason::SignedOut);
     let revoked = t.store.revocations(since).await.unwrap();
     assert_eq!(revoked.sessions.iter().map(|(id, ..)| *id).collect::<Vec<_>>(), [session]);
-    // A program that writes back what it has read before brings nothing back.
+    // A program that writes back an old row does not revive sessions.
     t.by_hand("UPDATE users SET sessions_generation = 0").await;
     assert_eq!(t.read(ada).await.sessions_generation, 1);
     assert!(!lives(t, session).await);
@@ -163,13 +163,13 @@ pub async fn an_id_that_comes_back_does_not_bring_its_sessions_back(t: &TestStor
         t.store.rotate_refresh(presented(session, 0, NOON), no_effects()).await.unwrap(),
         Rotation::Refused
     );
-    // Nor when its rows are tidied up, which a live view does not hear of.
+    // Nor when its rows are settled, which is not reported to caches.
     t.by_hand("DELETE FROM users").await;
     let far = NOON.after(seconds(3600));
     while t.store.settle_ends(far.after(seconds(86400)), 10).await.unwrap() {}
     t.by_hand(&insert).await;
     assert_ne!(t.read(ada).await.sessions_generation, 0);
-    // And when its number moves to another.
+    // And when its id is given to another user.
     let next = t.session(ada, NOON).await.id;
     t.by_hand("UPDATE users SET id = 77").await;
     assert_eq!(t.read_session(next).await.ended.unwrap().1, EndReason::UserDeleted);
@@ -206,7 +206,7 @@ pub async fn rows_of_ended_sessions_are_settled_in_portions_and_silently(t: &Tes
     t.store.update_user(marker, staff, no_effects()).await.unwrap();
     heard.until_heard(Change::User(marker)).await;
     assert_eq!(heard.heard(), [Change::User(marker)]);
-    // The rows are purged like others.
+    // These rows are purged like others.
     assert_eq!(t.store.purge_sessions(at.after(seconds(1)), 100).await.unwrap(), 25);
 }
 
@@ -234,7 +234,7 @@ pub async fn only_sessions_with_refresh_tokens_are_revoked_one_by_one(t: &TestSt
     t.store.end_sessions_of(bob, Some(kept), EndReason::SignedOut, later, no_effects()).await.unwrap();
     let Revocations { sessions, all_of, .. } = t.store.revocations(later).await.unwrap();
     assert_eq!((sessions, all_of), (vec![], vec![(bob, later, Some(kept))]));
-    // What went on is told when it ends.
+    // The session that continued is reported when it ends.
     t.store.end_session(kept, bob, EndReason::LoggedOut, later, no_effects()).await.unwrap();
     assert_eq!(t.store.revocations(later).await.unwrap().sessions, [(kept, later, bob)]);
 }
@@ -256,7 +256,7 @@ pub async fn of_more_revocations_than_a_list_may_have_the_older_ones_become_an_i
              SELECT 1, i, i + 1, :at, 'signed_out', TRUE, :at",
         ),
     ] {
-        // Two more than a list may have, a second apart, and later than those of the list before.
+        // Two more than a list may have, a second apart, and later than those of the previous list.
         let second = format!("{} + i", 1_795_435_200 + begin);
         let (id, at, text) = match t.store.kind() {
             "sqlite" => (
@@ -304,7 +304,7 @@ pub async fn everybody_is_signed_out_in_portions(t: &TestStore) {
     }
 }
 
-/// Opens a session of a user who may have `most`.
+/// Opens a session with a limit of `most`.
 async fn open(t: &TestStore, session: &Session, most: u32) -> Opened {
     let open = opening(session.clone(), Purpose::Issue, None, Some(most));
     t.store.open_session(open, no_effects()).await.unwrap().unwrap()
@@ -332,7 +332,7 @@ pub async fn one_session_too_many_ends_those_that_were_not_used_for_the_longest_
     assert!(lives(t, sessions[0]).await && lives(t, next.id).await && lives(t, bob).await);
     assert_eq!(t.read_session(former).await.ended.unwrap().1, EndReason::SignedOut);
     assert!(lives(t, expired.id).await, "it has expired by itself");
-    // An instance whose clock is behind: the new one itself never ends.
+    // On an instance whose clock is slow, the new session itself never ends.
     let late = new_session(ada, NOON.after(seconds(2)));
     open(t, &late, 1).await;
     assert!(lives(t, late.id).await);
@@ -373,7 +373,7 @@ pub async fn logins_that_come_together_keep_the_limit(t: &TestStore) {
 pub async fn the_list_of_sessions_goes_on_behind_a_place(t: &TestStore) {
     let ada = t.user("ada").await.id;
     let mut opened = Vec::new();
-    // Some at the same instant.
+    // Some at the same time.
     for n in 0..7 {
         opened.push(t.session(ada, NOON.after(seconds(n / 3))).await);
     }
@@ -385,7 +385,7 @@ pub async fn the_list_of_sessions_goes_on_behind_a_place(t: &TestStore) {
         let page = t.store.sessions_of(ada, NOON, after, 3).await.unwrap();
         let Some(last) = page.last() else { break };
         after = Some(SessionCursor::after(last).to_string().parse().unwrap());
-        // What ends meanwhile, or is opened, makes no gap.
+        // Sessions that end or are opened meanwhile cause no gap.
         t.store.end_session(last.id, ada, EndReason::LoggedOut, NOON, no_effects()).await.unwrap();
         t.session(ada, NOON.after(seconds(60))).await;
         pages.extend(page);

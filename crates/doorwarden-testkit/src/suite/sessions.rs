@@ -214,7 +214,7 @@ pub async fn the_end_by_deactivation_and_deletion_is_among_the_revocations(t: &T
     let off = UserChange { is_active: Some(false), ..UserChange::default() };
     t.store.update_user(ada, off, no_effects()).await.unwrap();
     t.store.delete_user(bob, no_effects()).await.unwrap();
-    // These ends are dated by the database's own clock.
+    // These ends have the time of the database's clock.
     let revoked = t.store.revocations(doorwarden_core::time::Timestamp::default()).await.unwrap().sessions;
     let mut ids: Vec<_> = revoked.iter().map(|(id, ..)| *id).collect();
     let mut expected = [of_ada, of_bob];

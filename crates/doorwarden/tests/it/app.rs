@@ -1,4 +1,4 @@
-//! An application on a throw-away database, and requests to it.
+//! An application on a temporary database, and requests to it.
 
 use crate::contract::Contract;
 use axum::Router;
@@ -45,7 +45,7 @@ pub(crate) const PASSWORD: &str = "correct horse battery";
 /// When the manual clock begins: 2026-11-23T12:00:00Z.
 pub(crate) const NOON: Timestamp = Timestamp::from_seconds(1_795_435_200);
 
-/// An empty database, removed at the end.
+/// An empty database that is removed when it is dropped.
 pub(crate) struct Database {
     pub(crate) url: String,
     pub(crate) sql: Box<dyn RawSql>,
@@ -94,17 +94,17 @@ impl Database {
         files.any(|file| file.to_string_lossy().starts_with(path))
     }
 
-    /// An application with the endpoints alone.
+    /// An application with only the endpoints.
     pub(crate) async fn app(&self) -> App {
         self.app_with(|builder| builder).await
     }
 
-    /// An application with the endpoints, built with changes.
+    /// An application with only the endpoints and a changed builder.
     pub(crate) async fn app_with(&self, change: impl FnOnce(Builder) -> Builder) -> App {
         self.app_around(change, Doorwarden::router).await
     }
 
-    /// An application whose routes `routes` makes.
+    /// An application with the routes that `routes` returns.
     pub(crate) async fn app_around(
         &self,
         change: impl FnOnce(Builder) -> Builder,
@@ -129,7 +129,7 @@ pub(crate) struct App {
     contract: OnceLock<Contract>,
 }
 
-/// An answer, read to its end.
+/// A complete response.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
@@ -153,7 +153,7 @@ impl Answer {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
-    /// The token, of an answer that has one.
+    /// The token in the response.
     pub(crate) fn token(&self) -> String {
         self.json()["token"].as_str().unwrap_or_else(|| panic!("no token: {self:?}")).to_owned()
     }
@@ -166,7 +166,7 @@ impl Answer {
 }
 
 impl App {
-    /// The answer to a request, which must be one that the OpenAPI document describes.
+    /// Sends a request; the response must be one that the OpenAPI document describes.
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let routed = self.auth.layer().layer(self.router.clone()).oneshot(request).await.unwrap();
@@ -210,7 +210,7 @@ impl App {
         self.call("POST", path, None, Some(body)).await
     }
 
-    /// Registers `name` with `name@example.com` and [`PASSWORD`]; the token.
+    /// Registers `name` with `name@example.com` and [`PASSWORD`]; returns the token.
     pub(crate) async fn register(&self, name: &str) -> String {
         let answer = self.try_register(name).await;
         assert_eq!(answer.status, 201, "{answer:?}");

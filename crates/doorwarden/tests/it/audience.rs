@@ -1,4 +1,4 @@
-//! Whom an access token is for, and where it counts.
+//! The audience of access tokens, and where tokens are accepted.
 
 use crate::app::{App, Database, PASSWORD};
 use crate::pairs::{Pair, claims};
@@ -24,8 +24,7 @@ const API: &str = "https://api.example";
 const OTHER: &str = "https://other.example";
 const MAIL: &str = "https://mail.example";
 
-/// Two audiences by default, two that can be asked for, and routes of its own: one protected, one by its
-/// extractor.
+/// Two default audiences, two resources, and two routes: one protected by the layer, one by an extractor.
 async fn app(database: &Database) -> App {
     fn routes(auth: &Doorwarden) -> Router {
         let protected = auth.protect(Router::new().route("/protected", get(async || "in")));
@@ -49,7 +48,7 @@ async fn obtain(app: &App, resource: Value) -> Pair {
     Pair::of(&app.post("/token", login).await)
 }
 
-/// The statuses of the routes that only need a token.
+/// The statuses of routes that only require a token.
 async fn statuses(app: &App, token: &str, paths: &[&str]) -> Vec<u16> {
     let mut statuses = Vec::new();
     for path in paths {

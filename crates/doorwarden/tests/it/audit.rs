@@ -1,4 +1,4 @@
-//! The audit log: what the endpoints, the library and services leave in it.
+//! The audit log: rows of the endpoints, the library and OAuth clients.
 
 use crate::app::{App, Database, PASSWORD};
 use doorwarden::core::audit::{Actor, AuditRecord, Origin};
@@ -18,7 +18,7 @@ async fn records(app: &App) -> Vec<AuditRecord> {
     app.auth.context().store.audit_records(None, 10_000).await.unwrap()
 }
 
-/// What has happened since so many events, and who did it.
+/// The events after the first `n`, with their actors.
 async fn since(app: &App, before: usize) -> Vec<(String, Actor)> {
     records(app).await.into_iter().skip(before).map(|record| (record.kind, record.actor)).collect()
 }
@@ -36,7 +36,7 @@ async fn every_change_says_who_made_it(database: Database) {
     assert_eq!(since(&app, before).await, kinds(registered));
 
     let before = records(&app).await.len();
-    // Whoever proves nothing leaves no row: strangers do not make the table grow.
+    // Unauthenticated failures leave no row, so that strangers cannot make the table grow.
     assert_eq!(app.log_in("jane", "wrong wrong wrong").await.status, 400);
     app.log_in("jane", PASSWORD).await;
     app.call("PATCH", "/me", Some(&token), Some(json!({"username": "janet"}))).await;
@@ -71,7 +71,7 @@ async fn every_change_says_who_made_it(database: Database) {
     assert_eq!(records[before + 2].data["reason"], "signed_out_by_operator");
 }
 
-/// Distinctive words in every field that somebody types, then every row of the log.
+/// Puts distinctive words into every field of a request, then reads every row of the log.
 async fn nothing_that_somebody_typed_is_in_the_audit_log(database: Database) {
     let app = database.app_with(|b| b.field(Field::text("motto", 100))).await;
     let person = json!({

@@ -1,4 +1,4 @@
-//! What clients send as a body: codings, files, forms.
+//! Request bodies: codings, files, forms.
 
 use crate::app::{Answer, App, Database, PASSWORD};
 use axum::body::Body;
@@ -99,7 +99,7 @@ async fn a_form_costs_no_more_for_the_characters_in_it(database: Database) {
             quarter = quarter.min(time(&field, 60).await);
             whole = whole.min(time(&field, 240).await);
         }
-        // Four times as long, and not sixteen times. Both fit into a slice of a busy processor.
+        // Linear: four times as long, not sixteen times. Both are short enough for a busy machine.
         assert!(whole < quarter * 8, "{field}: {whole:?}, and {quarter:?} for a quarter of it");
     }
 }

@@ -1,4 +1,4 @@
-//! Every answer that a test gets is what the OpenAPI document says of its operation.
+//! Every response in the tests matches the OpenAPI document.
 
 use crate::app::Answer;
 use boon::{Compiler, Draft, SchemaIndex, Schemas};
@@ -7,14 +7,14 @@ use serde_json::Value;
 use std::collections::HashMap;
 use std::sync::Mutex;
 
-/// An OpenAPI document, to check answers by.
+/// An OpenAPI document against which responses are checked.
 pub(crate) struct Contract {
     document: Value,
-    /// The schemas of answers that were needed so far, by their place.
+    /// Compiled response schemas, by JSON pointer.
     compiled: Mutex<HashMap<String, (Schemas, SchemaIndex)>>,
 }
 
-/// What the document is called among schemas.
+/// The URI of the document for the schema compiler.
 const URL: &str = "https://example.com/openapi.json";
 
 impl Contract {
@@ -23,10 +23,10 @@ impl Contract {
         Self { document, compiled: Mutex::default() }
     }
 
-    /// Whether an answer is one that the document describes. What no operation of the document answered is.
+    /// Checks that the document describes a response. Paths that the document does not have are not checked.
     ///
     /// # Errors
-    /// What is not described.
+    /// The deviation.
     pub(crate) fn check(&self, method: &Method, path: &str, answer: &Answer) -> Result<(), String> {
         let method = if *method == Method::HEAD { &Method::GET } else { method };
         let Some(template) = self.template(path) else { return Ok(()) };
@@ -56,7 +56,7 @@ impl Contract {
         let mut compiled = self.compiled.lock().unwrap();
         let (schemas, index) = compiled.entry(schema).or_insert_with_key(|schema| self.compile(schema));
         schemas.validate(&body, *index).map_err(|error| format!("{error:#}\n{body}"))?;
-        // A code of an error.
+        // An error code.
         let description = response["description"].as_str().unwrap_or_default();
         match body["code"].as_str() {
             Some(code) if !description.contains(&format!("`{code}`")) => {
@@ -75,7 +75,7 @@ impl Contract {
         (schemas, index)
     }
 
-    /// The path of the document that a request's path is of.
+    /// The path template in the document that matches a request's path.
     fn template(&self, path: &str) -> Option<String> {
         let path = path.split('?').next().unwrap_or_default();
         let path = if path.len() > 1 { path.strip_suffix('/').unwrap_or(path) } else { path };
@@ -98,7 +98,7 @@ fn pointer(names: &[&str]) -> String {
     names.iter().fold("#".to_owned(), |place, name| format!("{place}/{}", escaped(name)))
 }
 
-/// A name as a part of a JSON pointer in a URL.
+/// A name, escaped for a JSON pointer in a URL.
 fn escaped(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1").replace('{', "%7B").replace('}', "%7D").replace('+', "%2B")
 }

@@ -1,4 +1,4 @@
-//! What a library finds that is told the issuer alone.
+//! Discovery: what a client library finds from the issuer alone.
 
 use crate::app::{App, Database};
 use doorwarden::core::token::Algorithm;

@@ -1,4 +1,4 @@
-//! What ends many sessions, and what other instances make of it.
+//! Operations that end many sessions, and their effect on other instances.
 
 use crate::app::{App, Database, PASSWORD};
 use doorwarden::core::flow::authenticate::{ShownTo, authenticate};
@@ -27,7 +27,7 @@ on_both! {
     everybody_is_signed_out
 }
 
-/// An instance that hears of nothing unless it is told by hand, and believes what is in its memory.
+/// An instance whose change feed is driven by the test, and which trusts its cache.
 async fn deaf(database: &Database) -> App {
     let app = database.app_with(|b| b.background(false)).await;
     app.auth.context().live.connected();
@@ -35,7 +35,7 @@ async fn deaf(database: &Database) -> App {
     app
 }
 
-/// Lets an instance believe its memory for another half a second, however slow the test was until here.
+/// Renews the lease of an instance's cache for half a second, however slow the test was.
 fn believe(app: &App) {
     let live = &app.auth.context().live;
     live.heard(live.look());
@@ -46,7 +46,7 @@ fn session_of(token: &str) -> SessionId {
     SessionId(keys.verify(token, crate::app::NOON.as_seconds()).unwrap().sid.unwrap())
 }
 
-/// Opens sessions of the user 1 by SQL.
+/// Opens sessions of user 1 by SQL.
 async fn open_many(database: &Database, many: u32) {
     let (id, at, later) = if database.url.starts_with("sqlite") {
         ("randomblob(16)", "1795435200000000", "1801435200000000")
@@ -87,7 +87,7 @@ async fn an_end_is_forgotten_where_it_was_asked_for_although_another_instance_ma
     }
 }
 
-/// Whether it happened is not known then: here another instance has done it.
+/// The outcome is unknown then: here another instance was first.
 async fn an_end_is_forgotten_although_the_database_does_not_confirm_it(database: Database) {
     let (a, b) = (database.app().await, deaf(&database).await);
     a.register("jane").await;
@@ -135,7 +135,7 @@ async fn an_end_is_forgotten_although_nobody_waits_for_it(database: Database) {
             context.live.memory(context.now()).unwrap().session(who.session().unwrap())
         };
         assert!(in_memory().is_some());
-        // One step, and then it is dropped, unless the database was faster.
+        // Polled once and dropped, unless the database was faster.
         let done = log_out(context, &who, LogoutScope::This, ClientInfo::default()).now_or_never();
         has_gone_away = done.is_none();
         assert!(doorwarden_testkit::wait_until(Duration::from_secs(5), || in_memory().is_none()).await);
@@ -152,11 +152,11 @@ async fn the_others_end_in_one_step_and_the_session_itself_is_refused_nowhere(da
     assert_eq!(a.call("POST", "/logout?scope=others", Some(&kept), None).await.status, 204);
     assert_eq!(a.get("/me", &kept).await.status, 200);
     assert_eq!(a.get("/me", &lost).await.status, 401);
-    // One change after the other, and a request in between.
+    // Two changes, and a request in between.
     b.auth.context().live.forget(Change::User(UserId(1)));
     assert_eq!(b.get("/me", &kept).await.status, 200);
     assert_eq!(b.get("/me", &lost).await.status, 401);
-    // The other way round: a session of after the end, where the end is not known.
+    // Reversed: a session opened after the end, on an instance that does not know of the end.
     let (c, next) = (deaf(&database).await, a.log_in("jane", PASSWORD).await.token());
     assert_eq!(c.get("/me", &kept).await.status, 200);
     assert_eq!(a.call("POST", "/logout?scope=others", Some(&next), None).await.status, 204);
@@ -228,11 +228,11 @@ async fn the_limit_of_sessions_ends_those_that_were_not_used(database: Database)
     assert_eq!(statuses(&tokens).await, [200, 401, 200]);
     assert_eq!(app.get("/me", &newest).await.status, 200);
     assert_eq!(app.get("/sessions", &newest).await.json().as_array().unwrap().len(), 3);
-    // The application's own ways in, too.
+    // Tokens issued by the application, too.
     let issued = app.auth.tokens().issue(UserId(1)).await.unwrap().token;
     assert_eq!(app.get("/sessions", &issued).await.json().as_array().unwrap().len(), 3);
 
-    // Those of before there was a limit: ten at a time, the rest in the background.
+    // Sessions from before the limit: ten at a time, the rest in the background.
     open_many(&database, 50).await;
     app.clock.advance(Duration::from_secs(1));
     let newest = app.log_in("jane", PASSWORD).await.token();
@@ -252,7 +252,7 @@ async fn a_session_in_use_outlives_any_number_of_logins(database: Database) {
         app.clock.advance(Duration::from_secs(5));
         assert_eq!(app.log_in("jane", PASSWORD).await.status, 200);
     }
-    // Not used any more, it is the one that ends.
+    // It is now the least recently used one, and ends.
     app.clock.advance(Duration::from_mins(2));
     for _ in 0..3 {
         assert_eq!(app.log_in("jane", PASSWORD).await.status, 200);
@@ -270,7 +270,7 @@ async fn the_limit_of_sessions_can_be_switched_off(database: Database) {
     assert_eq!(list.json().as_array().unwrap().len(), 100);
     assert!(!list.header("link").is_empty(), "there is one more");
     assert_eq!(app.get("/me", &first).await.status, 200);
-    // With the usual settings one hundred are left.
+    // With the default settings one hundred remain.
     let usual = database.app().await;
     let third = usual.log_in("jane", PASSWORD).await.token();
     let list = usual.get("/sessions", &third).await;

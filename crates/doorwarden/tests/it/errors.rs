@@ -1,4 +1,4 @@
-//! The shapes of errors, and the headers of every answer.
+//! The formats of errors, and the headers of every response.
 
 use crate::app::{App, Database};
 use axum::Router;

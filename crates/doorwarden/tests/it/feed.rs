@@ -1,4 +1,4 @@
-//! The revocation feed: what other services hear of what was revoked here.
+//! The revocation feed.
 
 use crate::app::{App, Database, NOON};
 use crate::pairs::claims;
@@ -45,7 +45,7 @@ impl App {
         self.verified(std::str::from_utf8(&answer.body).unwrap()).await
     }
 
-    /// What a signed statement says.
+    /// The claims of a signed statement.
     async fn verified(&self, signed: &str) -> Statement {
         let keys = self.call("GET", "/.well-known/jwks.json", None, None).await;
         let keys = KeySet::from_jwks(std::str::from_utf8(&keys.body).unwrap()).unwrap();
@@ -76,11 +76,11 @@ impl App {
     }
 }
 
-/// A stream as a client reads it.
+/// The stream, as a client.
 struct Events(BodyDataStream);
 
 impl Events {
-    /// The next statement; `None` at the end. Panics if neither comes within a second.
+    /// The next statement; `None` at the end. Panics if neither arrives within a second.
     async fn next(&mut self) -> Option<String> {
         let next = tokio::time::timeout(Duration::from_secs(1), self.0.next()).await;
         let event =
@@ -140,7 +140,7 @@ async fn whatever_ends_sessions_is_told(database: Database) {
         let statement = app.statement().await;
         assert!(statement.sessions.iter().any(|(session, _)| *session == sid(&pair.access)), "{how}");
         let told = statement.users.iter().find(|(user, _)| *user == id.0);
-        // The user's tokens without a session count again from the next second on.
+        // The user's tokens without a session are valid again from the next second on.
         let expected = ["sign_out", "password"].contains(how).then_some((id.0, NOON.as_seconds() + 1));
         assert_eq!(told.copied(), expected, "{how}");
     }
@@ -308,10 +308,10 @@ async fn streams_that_are_not_read_share_one_buffer(database: Database) {
         let next = tokio::time::timeout(Duration::from_secs(5), stream.0.next()).await;
         let event = next.unwrap().unwrap().unwrap();
         buffers.insert((event.as_ptr(), event.len()));
-        // What a client does not read stays where it is.
+        // Statements that the client does not read stay queued.
         std::mem::forget(event);
     }
-    // A heartbeat may have come in between.
+    // A heartbeat may have been sent in between.
     assert!(buffers.len() <= 2, "{} buffers", buffers.len());
 }
 
@@ -329,7 +329,7 @@ async fn there_is_a_most_of_streams(database: Database) {
 }
 
 /// The test vectors of `docs/revocation-feed.md`, for verifiers in other languages. They follow from fixed
-/// keys and a fixed time; with `DOORWARDEN_WRITE_VECTORS=1` they are written anew.
+/// keys and a fixed time; `DOORWARDEN_WRITE_VECTORS=1` rewrites them.
 #[test]
 fn the_vectors_in_the_documentation_are_what_this_program_says() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/vectors/revocation-feed.json");
@@ -384,7 +384,7 @@ fn vectors() -> Value {
         );
         json!({"name": name, "signed": signed, "says": says(statement)})
     };
-    // What this program does not say, but others may.
+    // Statements that this program does not issue, but others may.
     let odd = |typ: &str, change: &dyn Fn(&mut Value)| {
         let mut claims = says(&something);
         change(&mut claims);

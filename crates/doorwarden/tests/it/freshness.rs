@@ -1,4 +1,4 @@
-//! What changes takes effect at once, whoever changed it: this process, another one, SQL by hand.
+//! Changes take effect immediately, whether made by this process, another one, or SQL.
 
 use crate::app::{App, Database, PASSWORD};
 use doorwarden::core::permission::PermissionName;
@@ -20,10 +20,10 @@ on_both! {
     memory_is_believed_all_the_while_nothing_happens
 }
 
-/// The promise, with room for a machine that does other things, too.
+/// The promised time, with a margin for busy machines.
 const PROMISE: Duration = Duration::from_millis(100);
 
-/// Waits until `GET /me` has this status; how long it took.
+/// Waits until `GET /me` has this status; returns how long it took.
 async fn until(app: &App, token: &str, status: u16) -> Duration {
     let began = Instant::now();
     while app.get("/me", token).await.status != status {
@@ -117,7 +117,7 @@ async fn the_steady_state_reads_no_database(database: Database) {
     let token = app.register("jane").await;
     assert_eq!(app.get("/me", &token).await.status, 200);
     app.auth.context().store.close().await;
-    // The feed is gone with the database, so nothing may be answered from memory any more.
+    // The feed is disconnected as well, so nothing may be served from the cache.
     let began = Instant::now();
     while app.auth.context().live.is_connected() {
         assert!(
@@ -159,7 +159,7 @@ async fn concurrent_misses_cause_one_read(database: Database) {
     assert_eq!(app.get("/me", &token).await.status, 200);
 }
 
-/// What would renew the lease is done by hand here, as late as a process can be that was stopped.
+/// The test renews the lease itself, as late as a suspended process would.
 async fn a_process_that_was_stopped_accepts_nothing_from_memory(database: Database) {
     let app = database.app_with(|b| b.background(false)).await;
     let live = &app.auth.context().live;
@@ -202,7 +202,7 @@ async fn memory_is_believed_all_the_while_nothing_happens(database: Database) {
         asked += 1;
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    // Not always: a machine that is busy enough answers late, and then the database is asked.
+    // Not always: on a busy machine the lease may have expired, and the database is read.
     assert!(believed * 10 > asked * 8, "{believed} of {asked}");
 }
 

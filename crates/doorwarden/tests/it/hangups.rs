@@ -1,4 +1,4 @@
-//! A client that hangs up in the middle.
+//! Clients that disconnect in the middle of a request.
 
 use crate::app::{App, Database, PASSWORD};
 use crate::pairs::Pair;
@@ -19,7 +19,7 @@ on_both! {
     what_has_begun_is_told_although_the_client_has_gone
 }
 
-/// Holds whoever comes to a hook until it is opened.
+/// A hook that blocks until it is opened.
 #[derive(Debug, Default)]
 struct Gate {
     is_closed: Mutex<bool>,
@@ -37,7 +37,7 @@ impl Gate {
         }
     }
 
-    /// Makes a request, and hangs up when it stands before the gate, which then opens.
+    /// Sends a request, drops it when it has reached the gate, and opens the gate.
     async fn hang_up(&self, app: &App, method: &str, path: &str, token: Option<&str>, body: Value) {
         *self.is_closed.lock().unwrap() = true;
         let mut request =

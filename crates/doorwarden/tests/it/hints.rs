@@ -1,4 +1,4 @@
-//! What a wrong request is told, beside the texts that clients of Django REST framework know.
+//! Explanations of wrong requests, next to the texts of Django REST framework.
 
 use crate::app::{Answer, App, Database, PASSWORD};
 use axum::body::Body;

@@ -1,5 +1,5 @@
-//! Input that nobody sends by accident: no answer of 500 or more, nothing stored that reads back otherwise,
-//! nothing logged raw.
+//! Hostile input: no status of 500 or more, nothing is stored that reads back differently, nothing is logged
+//! unescaped.
 
 use crate::app::{App, Database, PASSWORD};
 use axum::body::Body;

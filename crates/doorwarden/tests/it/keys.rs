@@ -1,4 +1,4 @@
-//! The keys of access tokens: from the first start over rotations to an emergency.
+//! Signing keys: first start, rotation, emergency.
 
 use crate::app::{App, Database, NOON, SECRET};
 use crate::pairs::{Pair, claims};
@@ -43,7 +43,7 @@ on_both! {
 const ISSUER: &str = "http://127.0.0.1:8000";
 const HOUR: Duration = Duration::from_hours(1);
 
-/// A key an hour, announced five minutes at least before it signs.
+/// Hourly rotation; a key is announced at least five minutes before it signs.
 fn hourly(builder: Builder) -> Builder {
     builder.settings(|s| {
         s.keys.rotate_every = Some(HOUR);
@@ -58,7 +58,7 @@ impl App {
         KeySet::from_jwks(std::str::from_utf8(&answer.body).unwrap()).unwrap()
     }
 
-    /// Brings the key of the only algorithm forward.
+    /// Lets the announced key sign early.
     async fn rotate(&self) -> String {
         let [kid] = <[String; 1]>::try_from(self.auth.keys().rotate().await.unwrap()).unwrap();
         kid
@@ -170,8 +170,8 @@ async fn a_key_is_announced_signs_verifies_and_is_deleted(database: Database) {
     assert_eq!(app.states().await, [KeyState::Verifying, KeyState::Signing, KeyState::Announced]);
     assert_eq!((app.me(&last).await, app.me(&second).await), (200, 200));
 
-    // The longest lifetime of 315 s, a leeway and a skew of 60 s each, and the minute that the key set may be
-    // kept.
+    // The longest lifetime of 315 s, a leeway and a skew of 60 s each, and the minute for which the key set
+    // may be cached.
     app.clock.advance(Duration::from_secs(315 + 60 + 60 + 60 - 1));
     keys.maintain().await.unwrap();
     assert_eq!(app.published().await.len(), 3);
@@ -183,9 +183,9 @@ async fn a_key_is_announced_signs_verifies_and_is_deleted(database: Database) {
     assert_eq!(context.keys.verify(&last, context.now()), Err(Refusal::UnknownKey));
 }
 
-/// Two instances on one database, whose clock stands still but for steps of twenty seconds. One client
-/// obtains tokens from both, and each token is shown to both instances and to a service that verifies offline
-/// with keys as old as it may keep them, for as long as the token is valid.
+/// Two instances on one database, whose clock advances in steps of twenty seconds. One client obtains tokens
+/// from both. While a token is valid, both instances and a service that verifies offline, with the oldest
+/// keys it may cache, must accept it.
 async fn twenty_rotations_under_load_refuse_no_token_that_is_valid(database: Database) {
     const STEP: Duration = Duration::from_secs(20);
     let clock = Arc::new(ManualClock::new(NOON));
@@ -335,7 +335,7 @@ async fn keys_sealed_under_an_old_secret_key_open_and_others_are_named(database:
     let app = database.app_with(|b| b.secret_key(new).old_secret_keys([SECRET])).await;
     assert_eq!(app.me(&token).await, 200);
     app.auth.close().await;
-    // They were sealed anew, so that the old secret key is needed no more to open them.
+    // They were resealed, so the old secret key is no longer needed.
     let app = database.app_with(|b| b.secret_key(new)).await;
     assert_eq!(app.me(&token).await, 200);
     assert_eq!(kid(&access(&app.auth).await), kid(&token));
@@ -401,8 +401,8 @@ impl App {
     }
 }
 
-/// Steps a minute at a time, as the calendar looks; returns the tokens, one a minute. Each is shown to both
-/// instances and to a service that keeps the key set for five minutes until it expires.
+/// Advances minute by minute, as key maintenance does; returns one token per minute. Until a token expires,
+/// both instances and a service that caches the key set for five minutes must accept it.
 async fn an_hour(app: &App, other: &App) -> Vec<String> {
     let expect = Expect::new(ISSUER, ISSUER);
     let (mut tokens, mut all) = (Vec::<String>::new(), Vec::new());
@@ -432,7 +432,7 @@ async fn an_hour(app: &App, other: &App) -> Vec<String> {
 async fn an_upgrade_to_another_algorithm_refuses_no_token(database: Database) {
     let before = database.app_with(offering(&[Algorithm::EdDsa])).await;
     before.register("jane").await;
-    // As a database of before has it: one key alone.
+    // A database of an earlier version: a single key.
     let sql = "DELETE FROM doorwarden_keys WHERE predecessor <> ''";
     before.auth.close().await;
     database.sql.execute(sql).await.unwrap();
@@ -458,7 +458,7 @@ async fn two_algorithms_are_offered_side_by_side(database: Database) {
     assert_eq!(both.published_of_each().await, [2, 2, 0]);
     let first = access(&both.auth).await;
     assert_eq!(algorithm(&first), "ES256");
-    // The other order, at once: both have been published all the time.
+    // The order can be reversed immediately, since both keys were published all the time.
     let turned = database.app_with(offering(&[Algorithm::EdDsa, Algorithm::Es256])).await;
     let second = access(&turned.auth).await;
     assert_eq!(algorithm(&second), "EdDSA");
@@ -515,7 +515,7 @@ async fn an_algorithm_that_comes_back_before_it_is_over_goes_on(database: Databa
     old.auth.keys().maintain().await.unwrap();
     assert_eq!(ends().await, 0);
     assert_eq!(kid(&access(&old.auth).await), kid(&token));
-    // The two go on beside each other, whatever each of them is told.
+    // Both instances keep working, with different settings.
     for _ in 0..30 {
         for app in [&old, &new] {
             app.clock.advance(Duration::from_mins(1));
@@ -541,7 +541,7 @@ async fn a_key_is_announced_for_five_minutes_at_least(database: Database) {
     app.clock.advance(Duration::from_secs(1));
     assert_eq!(kid(&access(&app.auth).await), next);
     keys.maintain().await.unwrap();
-    // The one after it has been announced for long enough when somebody asks for it.
+    // The next key has been announced for long enough when it is needed.
     app.clock.advance(Duration::from_mins(5));
     let third = app.rotate().await;
     assert_eq!(kid(&access(&app.auth).await), third);

@@ -1,4 +1,4 @@
-//! What an application builds with: protection, extractors, permissions, hooks, endpoints of its own.
+//! The parts for applications: protection, extractors, permissions, hooks, custom endpoints.
 
 use crate::app::{Answer, App, Database, PASSWORD};
 use axum::Router;
@@ -270,7 +270,7 @@ impl Hooks for Listener {
     }
 }
 
-/// A hook that the test can look at.
+/// A hook that records its calls.
 #[derive(Debug, Clone, Default)]
 struct Listener(Arc<Doorkeeper>);
 
@@ -366,14 +366,14 @@ async fn the_page_finds_its_way_without_a_slash_at_the_beginning(database: Datab
     assert!(page(&plain, "/docs/").await.contains("\"../openapi.json\""));
 }
 
-/// Sends the same to the service and to the router in the middleware, and demands the same answer.
+/// Sends a request to the service and to the router with the middleware, and compares the responses.
 async fn same_answers(app: &App, request: impl Fn() -> Request<Body>) -> Answer {
     let served = Answer::read(app.auth.service().oneshot(request()).await.unwrap()).await;
     let routed = app.send(request()).await;
     let essence = |answer: &Answer| {
         let mut headers = answer.headers.clone();
         assert!(headers.remove("x-request-id").is_some(), "{answer:?}");
-        // The router writes it and cuts the body of an answer to HEAD; for the service the server does.
+        // The router sets it and drops the body of a response to HEAD; for the service, the server does.
         headers.remove(CONTENT_LENGTH);
         let is_head = request().method() == Method::HEAD;
         (answer.status, headers, (!is_head).then(|| String::from_utf8(answer.body.clone()).unwrap()))

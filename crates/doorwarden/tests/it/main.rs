@@ -1,4 +1,4 @@
-//! The library through its public ways: builder, router, extractors, layers, manager. Each story runs on both
+//! The library through its public API: builder, router, extractors, layers, `users()`. Each test runs on both
 //! databases.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]

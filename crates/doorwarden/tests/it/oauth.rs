@@ -22,11 +22,11 @@ on_both! {
     requests_that_are_no_forms_are_refused_in_oauths_shape
 }
 
-/// `billing:a+b%c` in HTTP Basic, each word as in a form first: `billing:a%2Bb%25c`.
+/// `billing:a+b%c` in HTTP Basic, each part form-encoded first: `billing:a%2Bb%25c`.
 const BILLING: &str = "Basic YmlsbGluZzphJTJCYiUyNWM=";
 
 impl Database {
-    /// An application that the service `billing` may ask.
+    /// An application with the OAuth client `billing`.
     async fn app_for_billing(&self) -> App {
         self.app_for_billing_with(|_| ()).await
     }
@@ -125,7 +125,7 @@ async fn an_introspection_answer_may_be_kept_as_long_as_the_setting_says(databas
     assert_eq!(lifetime(&longer, longer.introspect(&token).await), 7200);
 }
 
-/// Asks as a service that authenticates with this header.
+/// Introspects a token with this `Authorization` header.
 async fn known(app: &App, id: &str, secret: &str) -> bool {
     let header = format!("Basic {}", base64_simd::STANDARD.encode_to_string(format!("{id}:{secret}")));
     let answer = app.oauth("introspect", &header, "token=x").await;
@@ -134,7 +134,7 @@ async fn known(app: &App, id: &str, secret: &str) -> bool {
 }
 
 async fn a_secret_that_is_sent_as_it_is_and_one_in_the_form_of_a_form_are_the_same(database: Database) {
-    // Each with its SHA-256.
+    // Secrets with their SHA-256.
     let secrets = [
         ("a+b%c", "ce569c38c036521bd96f9903f01514c07cf74f0ea128cacc903513c5c22394cc"),
         ("p+q", "6b0d315563943b03a24621517ab348e480a264034521afef51e0e27f79118dea"),

@@ -1,4 +1,4 @@
-//! What clients see while the database cannot do its part.
+//! Responses while the database is unavailable.
 
 use crate::app::Database;
 use doorwarden::core::time::{Clock, SystemClock, Timestamp};
@@ -19,7 +19,7 @@ impl Clock for Ahead {
     }
 }
 
-/// SQLite has no clock of its own to compare with.
+/// SQLite has no clock of its own.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_instance_whose_clock_is_wrong_deletes_nothing() {
     let Some(database) = Database::postgres().await else { return };
@@ -27,7 +27,7 @@ async fn an_instance_whose_clock_is_wrong_deletes_nothing() {
     let token = right.register("jane").await;
     let keys = right.auth.context().store.signing_keys().await.unwrap().len();
     let wrong = database.app_with(|b| b.clock(Ahead)).await;
-    // Its janitor and its calendar begin at once.
+    // Its background tasks start immediately.
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(right.get("/me", &token).await.status, 200);
     let issued = right.auth.tokens().verify(&token).await.unwrap().session().unwrap();

@@ -1,4 +1,4 @@
-//! Pages that an application renders: a session in a cookie, a login page, headers of its own.
+//! Pages that an application renders: a session cookie, a login page, custom headers.
 
 use crate::app::{Answer, App, Database, PASSWORD};
 use axum::Router;

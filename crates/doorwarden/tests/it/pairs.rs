@@ -45,7 +45,7 @@ on_both! {
     nothing_connects_to_anywhere
 }
 
-/// What `/token` and `/token/refresh` answer.
+/// The response of `/token` and `/token/refresh`.
 pub(crate) struct Pair {
     pub(crate) access: String,
     pub(crate) refresh: String,
@@ -62,7 +62,7 @@ impl Pair {
 }
 
 impl App {
-    /// Logs in for a pair.
+    /// Logs in for a token pair.
     pub(crate) async fn obtain(&self, name: &str) -> Pair {
         let email = format!("{name}@example.com");
         Pair::of(&self.post("/token", json!({"email": email, "password": PASSWORD})).await)
@@ -86,7 +86,7 @@ fn not_valid() -> Value {
     json!({"detail": "Token is invalid", "code": "token_not_valid"})
 }
 
-/// Hears what happens.
+/// A hook that records events.
 #[derive(Debug, Clone, Default)]
 struct Heard(Arc<Mutex<Vec<Event>>>);
 
@@ -523,7 +523,7 @@ async fn a_token_of_any_kind_ends_its_session(database: Database) {
     app.post("/token/revoke", json!({})).await.is(400, json!({"refresh": ["This field is required."]}));
 }
 
-/// Every kind of token at every place: only where it belongs it does something.
+/// Every kind of token at every endpoint: it is accepted only where it belongs.
 async fn no_token_passes_for_one_of_another_kind(database: Database) {
     let app = database.app().await;
     let session = app.register("jane").await;
@@ -641,8 +641,7 @@ async fn tokens_of_an_old_secret_key_go_on(database: Database) {
     assert_eq!(app.me(&second.access).await, 200);
 }
 
-/// After everything that could be a reason to fetch something, the process holds no connection but those to
-/// its database.
+/// After every request that could cause a fetch, the process has no connections except to its database.
 async fn nothing_connects_to_anywhere(database: Database) {
     let app = database.app_with(|b| b.settings(|s| s.access.issuer = "http://192.0.2.1:9".into())).await;
     let session = app.register("jane").await;
@@ -655,7 +654,7 @@ async fn nothing_connects_to_anywhere(database: Database) {
         app.post("/token/verify", json!({"token": token})).await;
         app.refresh(token).await;
     }
-    // The header names a place where a key could be fetched.
+    // The header names a URL from which a key could be fetched.
     let header = "eyJhbGciOiJFZERTQSIsInR5cCI6ImF0K2p3dCIsImprdSI6Imh0dHA6Ly8xOTIuMC4yLjE6OS8ifQ";
     let lure = format!("{header}.{}", pair.access.split_once('.').unwrap().1);
     assert_eq!(app.me(&lure).await, 401);

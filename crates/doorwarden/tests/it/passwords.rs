@@ -1,4 +1,4 @@
-//! Passwords: what is accepted, how they are stored, what a change ends.
+//! Passwords: validation, storage, and the sessions that a change ends.
 
 use crate::app::{Answer, App, Database, NOON, PASSWORD};
 use doorwarden::core::flow::manage::SetPasswordError;
@@ -35,7 +35,7 @@ async fn a_password_counts_exactly_as_typed(database: Database) {
     assert!(stored.as_str().starts_with("argon2$argon2id$v=19$"), "{stored:?}");
 }
 
-/// What Python's `str.strip()` takes for white space, and what it does not.
+/// Characters that Python's `str.strip()` treats as whitespace, and others.
 async fn white_space_alone_is_no_password(database: Database) {
     let app = database.app().await;
     let token = app.register("jane").await;
@@ -121,7 +121,7 @@ async fn a_failed_login_is_the_same_work_whatever_becomes_of_outer_blanks(databa
     assert_eq!(done(&app).await - before, 2 * wrong);
 }
 
-/// What was hashed until now, when nothing is being hashed.
+/// The number of hashes computed so far, once the pool is idle.
 async fn done(app: &App) -> u64 {
     let stats = || app.auth.context().pool.stats();
     assert!(wait_until(Duration::from_secs(20), || (stats().queued, stats().busy) == (0, 0)).await);
@@ -131,7 +131,7 @@ async fn done(app: &App) -> u64 {
 async fn a_hash_of_another_cost_is_made_anew_at_login_and_ends_nothing(database: Database) {
     let app = database.app().await;
     app.register("jane").await;
-    // "correct horse battery" in Django's words: pbkdf2_sha256 with ten rounds.
+    // "correct horse battery" as Django's pbkdf2_sha256 with ten iterations.
     let old = "pbkdf2_sha256$10$seasalt$za4/yAene8Rm3F9K2wxi3Fin9sGSuPXqNDUSKnjM97k=";
     let sql = format!("UPDATE users SET password = '{old}' WHERE id = 1");
     database.sql.execute(&sql).await.unwrap();

@@ -1,4 +1,4 @@
-//! What `protect` covers, however routers are put together, and whose user counts where.
+//! What `protect` covers, however routers are combined, and which instance's user is used.
 
 use crate::app::{Answer, Database, PASSWORD, SECRET};
 use axum::Router;
@@ -29,7 +29,7 @@ async fn status(router: &Router, method: &str, path: &str, token: Option<&str>) 
     router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap().status().as_u16()
 }
 
-/// What the path answers to nobody and to a user.
+/// The statuses of a path without and with a user.
 async fn both(router: &Router, path: &str, token: &str) -> (u16, u16) {
     (status(router, "GET", path, None).await, status(router, "GET", path, Some(token)).await)
 }
@@ -117,7 +117,7 @@ async fn a_nested_router_stays_protected(database: Database) {
     ] {
         assert_eq!(both(router, path, &token).await, (401, 200), "{path}");
     }
-    // axum drops a fallback that is nested twice; what stands in its place is protected as well.
+    // axum drops a fallback that is nested twice; its replacement is protected as well.
     assert_eq!(both(&deep, "/api/v1/file", &token).await, (401, 404));
     assert_eq!(both(&around, "/elsewhere", &token).await, (401, 404));
     assert_eq!(both(&inside, "/elsewhere", &token).await, (404, 404));
@@ -212,7 +212,7 @@ async fn a_user_of_one_instance_is_nobody_to_another(database: Database) {
         .unwrap();
     assert_eq!(app.oneshot(renamed).await.unwrap().status(), 401);
 
-    // Side by side each knows its own.
+    // Next to each other, each instance knows only its own users.
     let beside = customers
         .auth
         .protect(Router::new().route("/shop", name()))

@@ -1,4 +1,4 @@
-//! What happens at once.
+//! Concurrent requests.
 
 use crate::app::{App, Database, PASSWORD};
 use doorwarden::UserId;
@@ -29,8 +29,8 @@ async fn drill_of_many_registrations_of_one_address_exactly_one_succeeds(databas
         for status in futures_util::future::join_all(registrations).await {
             match status.unwrap() {
                 201 => created += 1,
-                // Of 32 hashes at once some may be too many for the pool; that is no account and no error of
-                // ours.
+                // Of 32 concurrent hashes some may exceed the queue: such a request creates no account and is
+                // no failure.
                 400 | 503 => {}
                 other => panic!("{other}"),
             }

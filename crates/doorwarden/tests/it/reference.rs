@@ -1,5 +1,4 @@
-//! Files that are generated from the table of endpoints, by way of the OpenAPI document. `UPDATE_DOCS=1`
-//! writes them anew.
+//! Files generated from the table of endpoints through the OpenAPI document. `UPDATE_DOCS=1` rewrites them.
 
 use crate::app::Database;
 use doorwarden::Endpoint;
@@ -12,7 +11,7 @@ async fn document() -> Value {
     serde_json::from_slice(&app.auth.openapi()).unwrap()
 }
 
-/// Every operation in the order of the table: its path, its method, and what is said of it.
+/// Every operation in the order of the table: path, method and description.
 fn operations(document: &Value) -> impl Iterator<Item = (&'static str, String, &Value)> {
     Endpoint::ALL.into_iter().map(Endpoint::default_path).flat_map(|path| {
         let methods = document["paths"][path].as_object().unwrap().iter();
@@ -63,7 +62,7 @@ fn request(document: &Value, about: &Value) -> String {
     all.join(", ")
 }
 
-/// The answers that are no errors.
+/// The success responses.
 fn response(document: &Value, about: &Value) -> String {
     let responses = about["responses"].as_object().unwrap().iter();
     let answers = responses.filter(|(status, _)| status.starts_with('2')).map(|(status, answer)| {
@@ -89,7 +88,7 @@ async fn the_postman_collection_has_every_operation() {
     pinned("deploy/postman.json", (begin, "\n    }\n  ]\n}\n"), &text);
 }
 
-/// A request whose answer is one that the document describes.
+/// A sample request for an operation.
 fn item(document: &Value, path: &str, method: &str, about: &Value) -> Value {
     let path = path.trim_start_matches('/').replace("{id}", "{{session}}");
     let variable =
@@ -128,7 +127,7 @@ fn item(document: &Value, path: &str, method: &str, about: &Value) -> Value {
             json!({"mode": "urlencoded", "urlencoded": members})
         };
     }
-    // Those that follow from what is sent.
+    // The errors that follow from the request.
     let is_expected = |status: &&str| !["405", "408", "413", "414", "415", "431", "500"].contains(status);
     let statuses = about["responses"].as_object().unwrap().keys().map(String::as_str);
     let statuses: Vec<_> = statuses.filter(is_expected).collect();

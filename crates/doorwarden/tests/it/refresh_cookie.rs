@@ -51,7 +51,7 @@ impl App {
     }
 }
 
-/// What the browser sends back.
+/// The cookie that the browser sends back.
 #[track_caller]
 fn cookie(answer: &Answer) -> String {
     let set = answer.header("set-cookie");
@@ -271,7 +271,7 @@ async fn a_body_that_says_nothing_is_none(database: Database) {
         }
         Pair::of(&app.send(request.body(body).unwrap()).await);
     }
-    // Where a body is needed, null is the article's complaint.
+    // Where a body is required, null gets the article's error.
     let null = app.browse("/login", &[("content-type", "application/json")], "null".to_owned()).await;
     null.is(400, json!({"non_field_errors": ["No data provided"]}));
 }

@@ -104,7 +104,7 @@ async fn use_counts_also_while_changes_are_not_heard(database: Database) {
 }
 
 async fn when_a_session_was_last_seen_is_written_behind(database: Database) {
-    // Nobody but the test writes.
+    // Only the test writes.
     let app = database.app_with(|b| b.background(false)).await;
     let token = app.register("jane").await;
     assert_eq!(app.get("/me", &token).await.status, 200);
