@@ -4,13 +4,59 @@ use crate::auth::Auth;
 use crate::error::ApiError;
 use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum::response::Response;
-use doorwarden_core::flow::authenticate::{Authenticated, TokenClaims};
+use doorwarden_core::flow::authenticate::{Authenticated, ShownTo, TokenClaims, authenticate};
 use doorwarden_core::session::SessionId;
+use doorwarden_core::store::patience::one_request;
+use doorwarden_core::token::bearer::{self, BearerError};
 use doorwarden_core::user::{Account, User, UserId};
-use http::Extensions;
+use http::header::AUTHORIZATION;
 use http::request::Parts;
+use http::{Extensions, HeaderMap, HeaderValue};
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
+
+impl Auth {
+    /// The user of a request, by its `Authorization` header. An access token must be for the application: its
+    /// audience contains the issuer or one of
+    /// [`AccessSettings::audience`](doorwarden_core::settings::AccessSettings::audience).
+    ///
+    /// # Errors
+    /// 400 if the request has more than one token; 401 if it has no bearer token or the token is refused; 503
+    /// if the database is needed and not available.
+    pub async fn authenticate(&self, headers: &HeaderMap) -> Result<CurrentUser, ApiError> {
+        self.authenticate_for(ShownTo::Application, headers).await
+    }
+
+    pub(crate) async fn authenticate_for(
+        &self,
+        shown_to: ShownTo,
+        headers: &HeaderMap,
+    ) -> Result<CurrentUser, ApiError> {
+        self.user_of_token(shown_to, bearer(headers)?).await
+    }
+
+    async fn user_of_token(&self, shown_to: ShownTo, token: &str) -> Result<CurrentUser, ApiError> {
+        let authenticated = one_request(authenticate(self.context(), token, shown_to)).await?;
+        Ok(CurrentUser::new(authenticated, self.clone()))
+    }
+
+    /// As [`authenticate`](Self::authenticate), but `None` if no bearer token was sent.
+    ///
+    /// # Errors
+    /// As [`authenticate`](Self::authenticate) if a bearer token was sent.
+    pub async fn authenticate_optional(&self, headers: &HeaderMap) -> Result<Option<CurrentUser>, ApiError> {
+        match bearer(headers) {
+            Ok(token) => self.user_of_token(ShownTo::Application, token).await.map(Some),
+            Err(BearerError::Missing | BearerError::NotBearer) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// The bearer token of a request.
+fn bearer(headers: &HeaderMap) -> Result<&str, BearerError> {
+    bearer::parse(headers.get_all(AUTHORIZATION).iter().map(HeaderValue::as_bytes))
+}
 
 /// The user who makes the request: their current state, not a snapshot from when the token was issued.
 ///

@@ -5,11 +5,82 @@ use crate::auth::Auth;
 use crate::cors::Grant;
 use crate::error::ApiError;
 use crate::extract::{self, CurrentUser};
+use axum::Router;
 use axum::extract::Request;
 use axum::response::Response;
+use doorwarden_core::permission::PermissionName;
 use std::convert::Infallible;
 use std::sync::Arc;
 use tower_layer::Layer;
+
+impl Auth {
+    /// Requires a user for everything that `router` has so far: its routes, the routers nested in it, and its
+    /// fallback, so that the response to an unknown path without a user is 401, not 404. Routes that are
+    /// added or merged afterwards stay public.
+    ///
+    /// A fallback of the router's own stays protected wherever the router is merged or nested. axum's default
+    /// fallback is that of the outer router after `nest`, and that of the argument after `merge`: an unknown
+    /// path is 404 with `auth.protect(app).merge(auth.router())`, and 401 with
+    /// `auth.router().merge(auth.protect(app))`. A CORS preflight has no token, so a `CorsLayer` goes around:
+    /// `auth.protect(app).layer(cors)`.
+    ///
+    /// ```
+    /// use axum::{Router, routing::get};
+    /// use doorwarden_axum::{Auth, CurrentUser};
+    ///
+    /// fn app(auth: &Auth) -> Router {
+    ///     let feed = get(async |user: CurrentUser| format!("Hello {}", user.username()));
+    ///     auth.protect(Router::new().route("/feed", feed)).route("/about", get("for everybody"))
+    /// }
+    /// ```
+    pub fn protect<S: Clone + Send + Sync + 'static>(&self, router: Router<S>) -> Router<S> {
+        router.layer(self.require_user())
+    }
+
+    /// As [`protect`](Self::protect), but for the routes alone: the fallback stays public, including one of
+    /// the router's own.
+    ///
+    /// # Panics
+    /// If the router has no routes, as axum's `route_layer`.
+    pub fn protect_routes<S: Clone + Send + Sync + 'static>(&self, router: Router<S>) -> Router<S> {
+        router.route_layer(self.require_user())
+    }
+
+    /// A layer that admits only users: 401 without a user.
+    pub fn require_user(&self) -> RequireLayer {
+        RequireLayer::new(self.clone(), Requirement::User)
+    }
+
+    /// A layer that admits only staff (`is_staff`): 401 without a user, 403 for other users.
+    pub fn require_staff(&self) -> RequireLayer {
+        RequireLayer::new(self.clone(), Requirement::Staff)
+    }
+
+    /// A layer that admits only users who have this permission, as Django's `has_perm` defines it: 401
+    /// without a user, 403 for other users. A permission that was never declared belongs to superusers only.
+    ///
+    /// # Panics
+    /// If the name is not `app_label.codename`, because no user could ever have it.
+    ///
+    /// ```
+    /// use axum::{Router, routing::post};
+    /// use doorwarden_axum::Auth;
+    ///
+    /// fn app(auth: &Auth) -> Router {
+    ///     let publish = post(async || "published").route_layer(auth.require_perm("blog.add_post"));
+    ///     // Methods that are added after the layer are public.
+    ///     Router::new().route("/posts", publish.get(async || "the posts"))
+    /// }
+    /// ```
+    pub fn require_perm(&self, permission: impl Into<Arc<str>>) -> RequireLayer {
+        let permission = permission.into();
+        assert!(
+            permission.parse::<PermissionName>().is_ok(),
+            "a permission is called app_label.codename, not {permission:?}"
+        );
+        RequireLayer::new(self.clone(), Requirement::Permission(permission))
+    }
+}
 
 /// Which users are admitted.
 #[derive(Debug, Clone)]

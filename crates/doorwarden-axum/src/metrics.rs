@@ -4,7 +4,10 @@ use crate::error::ApiError;
 use crate::settings::Endpoint;
 use doorwarden_core::context::Context;
 use http::StatusCode;
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -84,15 +87,17 @@ impl Outcome {
 }
 
 /// The outcomes of one operation's requests, a counter for each of [`OUTCOMES`].
-#[derive(Debug)]
-struct Outcomes {
-    /// The stable name of the operation.
-    flow: &'static str,
-    counters: [AtomicU64; OUTCOMES.len()],
+#[derive(Debug, Default)]
+pub(crate) struct Outcomes([AtomicU64; OUTCOMES.len()]);
+
+impl Outcomes {
+    pub(crate) fn count(&self, outcome: Outcome) {
+        self.0[outcome.0].fetch_add(1, Relaxed);
+    }
 }
 
 /// Counters of requests. Few plain atomics: a family with text labels costs more than verifying a token.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Metrics {
     begun: AtomicU64,
     /// Requests that the client abandoned before the response.
@@ -103,24 +108,8 @@ pub struct Metrics {
     panics: AtomicU64,
     /// By endpoint and status, in the orders of [`Endpoint::ALL`] and [`STATUSES`].
     by_endpoint: [[AtomicU64; STATUSES.len()]; Endpoint::ALL.len()],
-    /// One entry for each operation, in the order of the table.
-    flows: Vec<Outcomes>,
-}
-
-impl Default for Metrics {
-    fn default() -> Self {
-        let operations = Endpoint::ALL.into_iter().flat_map(Endpoint::operations);
-        let flows = operations.map(|o| Outcomes { flow: o.id, counters: Default::default() }).collect();
-        Self {
-            begun: AtomicU64::default(),
-            abandoned: AtomicU64::default(),
-            answered: Default::default(),
-            micros: AtomicU64::default(),
-            panics: AtomicU64::default(),
-            by_endpoint: Default::default(),
-            flows,
-        }
-    }
+    /// By the stable name of the operation. Locked only by whoever makes a router or reads the metrics.
+    flows: Mutex<BTreeMap<&'static str, Arc<Outcomes>>>,
 }
 
 impl Metrics {
@@ -147,9 +136,9 @@ impl Metrics {
         self.by_endpoint[endpoint as usize][place].fetch_add(1, Relaxed);
     }
 
-    /// Counts the outcome of the operation with this number.
-    pub(crate) fn ended(&self, operation: usize, outcome: Outcome) {
-        self.flows[operation].counters[outcome.0].fetch_add(1, Relaxed);
+    /// The counters of the operation with this stable name.
+    pub(crate) fn outcomes(&self, operation: &'static str) -> Arc<Outcomes> {
+        Arc::clone(self.flows.lock().entry(operation).or_default())
     }
 
     pub(crate) fn panicked(&self) {
@@ -207,8 +196,8 @@ impl Metrics {
         }
         let name = "doorwarden_outcomes_total";
         let _ = writeln!(text, "# HELP {name} How operations ended.\n# TYPE {name} counter");
-        for Outcomes { flow, counters } in &self.flows {
-            for (outcome, counter) in OUTCOMES.iter().zip(counters) {
+        for (flow, outcomes) in &*self.flows.lock() {
+            for (outcome, counter) in OUTCOMES.iter().zip(&outcomes.0) {
                 let count = counter.load(Relaxed);
                 if count > 0 {
                     let _ = writeln!(text, "{name}{{flow=\"{flow}\",outcome=\"{outcome}\"}} {count}");

@@ -37,6 +37,29 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The number of header fields that the middleware adds by default.
 pub(crate) const HEADERS: usize = 6;
 
+impl Auth {
+    /// The outermost layer of an application: request ids, security headers, limits, metrics, 500 when a
+    /// handler panics, errors as JSON, and the extractor [`CurrentUser`] on every route.
+    ///
+    /// It refuses a request target over 8 KiB with 414, and more than 100 header fields or more than 16 KiB
+    /// of them with 431. A header that a handler sets itself is kept. Around the router instead of inside it,
+    /// the layer costs one allocation less: `auth.layer().layer(router)`.
+    ///
+    /// ```
+    /// use axum::{Router, routing::get};
+    /// use doorwarden_axum::{Auth, CurrentUser};
+    ///
+    /// fn app(auth: &Auth) -> Router {
+    ///     Router::new()
+    ///         .route("/", get(async |user: Option<CurrentUser>| format!("known: {}", user.is_some())))
+    ///         .layer(auth.layer())
+    /// }
+    /// ```
+    pub fn layer(&self) -> MiddlewareLayer {
+        MiddlewareLayer::new(self.clone())
+    }
+}
+
 /// Made by [`Auth::layer`].
 #[derive(Debug, Clone)]
 pub struct MiddlewareLayer(Arc<Shared>);

@@ -1,12 +1,67 @@
 //! The settings of the HTTP interface.
 
-pub use crate::endpoint::Endpoint;
 use crate::oauth_client::OauthClients;
 use http::header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use ipnet::IpNet;
 use std::collections::HashMap;
 use std::time::Duration;
+
+// The names and paths of the endpoints; their operations are in the table of the module `endpoint`.
+macro_rules! endpoints {
+    ($($name:ident, $label:literal, $path:literal;)+) => {
+        /// The endpoints that [`Auth::router`](crate::Auth::router) offers. Each can be left out or moved.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[non_exhaustive]
+        pub enum Endpoint {
+            $(#[doc = concat!("`", $path, "`")] $name),+
+        }
+
+        impl Endpoint {
+            /// Every endpoint.
+            pub const ALL: [Self; [$($label),+].len()] = [$(Self::$name),+];
+
+            /// Where it lies unless it is moved.
+            pub const fn default_path(self) -> &'static str {
+                match self {
+                    $(Self::$name => $path),+
+                }
+            }
+
+            /// The value of the metrics' label `endpoint`, which stays the same if the endpoint is moved.
+            pub(crate) const fn label(self) -> &'static str {
+                match self {
+                    $(Self::$name => $label),+
+                }
+            }
+        }
+    };
+}
+
+endpoints! {
+    Registration, "registration", "/registration";
+    Login, "login", "/login";
+    Me, "me", "/me";
+    Logout, "logout", "/logout";
+    PasswordChange, "password_change", "/password/change";
+    Sessions, "sessions", "/sessions";
+    Session, "session", "/sessions/{id}";
+    Token, "token", "/token";
+    TokenRefresh, "token_refresh", "/token/refresh";
+    TokenVerify, "token_verify", "/token/verify";
+    TokenRevoke, "token_revoke", "/token/revoke";
+    OauthRevoke, "oauth_revoke", "/oauth/revoke";
+    OauthIntrospect, "oauth_introspect", "/oauth/introspect";
+    Jwks, "jwks", "/.well-known/jwks.json";
+    Metadata, "metadata", "/.well-known/oauth-authorization-server";
+    OpenIdConfiguration, "openid_configuration", "/.well-known/openid-configuration";
+    Revocations, "revocations", "/.well-known/revocations";
+    RevocationStream, "revocation_stream", "/.well-known/revocations/stream";
+    OpenApi, "openapi", "/openapi.json";
+    Docs, "docs", "/docs";
+    Health, "health", "/healthz";
+    Ready, "ready", "/readyz";
+}
 
 /// All settings, with their defaults.
 #[derive(Debug, Clone)]
@@ -145,6 +200,19 @@ impl HttpSettings {
         match self.endpoints.get(&endpoint) {
             Some(choice) => choice.as_deref(),
             None => Some(endpoint.default_path()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn labels_and_paths_are_unique() {
+        for names in [Endpoint::ALL.map(Endpoint::label), Endpoint::ALL.map(Endpoint::default_path)] {
+            assert_eq!(names.iter().collect::<HashSet<_>>().len(), names.len(), "{names:?}");
         }
     }
 }

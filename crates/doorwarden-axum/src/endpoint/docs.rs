@@ -1,8 +1,8 @@
-use super::Endpoint;
 use super::answer::{Answer, Described, Document, Media};
 use super::operation::{Anybody, Call};
 use super::types::Types;
 use crate::error::ApiError;
+use crate::settings::Endpoint;
 use axum::response::{IntoResponse, Response};
 use doorwarden_core::etag::etag;
 use http::HeaderValue;

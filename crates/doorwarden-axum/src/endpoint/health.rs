@@ -3,18 +3,8 @@ use super::operation::{Anybody, Call};
 use super::types::Types;
 use crate::error::ApiError;
 use axum::response::Response;
-use doorwarden_core::store::Store;
 use schemars::JsonSchema;
 use serde::Serialize;
-use std::time::{Duration, Instant};
-use tokio::sync::Mutex;
-use tokio::time::timeout;
-
-/// The longest that the database may take to show a sign of life.
-const PATIENCE: Duration = Duration::from_millis(1500);
-
-/// How long an answer is good for everybody.
-const KEPT: Duration = Duration::from_millis(250);
 
 /// `ok`, or what is wrong.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -49,30 +39,4 @@ impl Answer for Ready {
 
 pub(super) async fn ready(call: Call<Anybody>) -> Result<Ready, ApiError> {
     Ok(Ready(call.auth.readiness().ask(call.auth.context().store.as_ref()).await))
-}
-
-/// The cached readiness of the database, so that frequent readiness probes put no load on the database.
-#[derive(Debug, Default)]
-pub(crate) struct Readiness(Mutex<Option<(Instant, bool)>>);
-
-impl Readiness {
-    /// Whether the database is ready. Concurrent callers wait for the same result.
-    async fn ask(&self, store: &dyn Store) -> bool {
-        let mut last = self.0.lock().await;
-        if let Some((at, ready)) = *last
-            && at.elapsed() < KEPT
-        {
-            return ready;
-        }
-        let ready = match timeout(PATIENCE, store.ready()).await {
-            Ok(Ok(())) => true,
-            Ok(Err(error)) => {
-                tracing::debug!(%error, "not ready");
-                false
-            }
-            Err(_) => false,
-        };
-        *last = Some((Instant::now(), ready));
-        ready
-    }
 }

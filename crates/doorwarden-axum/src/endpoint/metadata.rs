@@ -2,12 +2,12 @@
 //! same document at the path of OpenID Connect Discovery. The document lists only what exists: there is no
 //! authorization endpoint and no OAuth grant.
 
-use super::Endpoint;
 use super::answer::{Document, Media};
 use super::operation::{Anybody, Call};
 use super::types::Types;
 use crate::auth::Auth;
 use crate::error::ApiError;
+use crate::settings::Endpoint;
 use bytes::Bytes;
 use doorwarden_core::etag::etag;
 use doorwarden_core::token::Algorithm;

@@ -1,9 +1,10 @@
-//! The table of endpoints, one row each. The router, [`Endpoint`], the default paths, the OpenAPI document,
-//! the table of docs/http.md and the requests of deploy/postman.json are generated from this table.
+//! The table of operations, one row for each endpoint. The router, the OpenAPI document, the table of
+//! docs/http.md and the requests of deploy/postman.json are generated from this table and from the names and
+//! paths of [`Endpoint`].
 //!
-//! A row has the path of the endpoint and, for each method, the handler, whose type determines the caller,
-//! the body and the response; the descriptions of the responses; and the errors, besides those that follow
-//! from the caller and the body.
+//! A row has, for each method of the endpoint, the handler, whose type determines the caller, the body and
+//! the response; the descriptions of the responses; and the errors, besides those that follow from the caller
+//! and the body.
 
 mod answer;
 mod docs;
@@ -14,6 +15,7 @@ mod logout;
 mod me;
 mod metadata;
 mod oauth;
+mod openapi;
 mod operation;
 mod password;
 mod problem;
@@ -28,73 +30,40 @@ mod token_revoke;
 mod token_verify;
 mod types;
 
-pub(crate) use answer::Described;
-pub(crate) use health::Readiness;
-pub(crate) use operation::{Operation, Permission};
-pub(crate) use problem::{Problem, Shape};
-pub(crate) use route::router;
-pub(crate) use service::EndpointService;
-pub(crate) use types::Types;
-
 use crate::extract::CurrentUser;
+use crate::settings::Endpoint;
 use answer::{Created, Document, Json, NoContent, Page, Rendered, WithCookie};
 use doorwarden_core::session::SessionId;
 use http::Method;
-use operation::{Anybody, AnybodyOrUser, Data, Service, Unread, operation};
+use operation::{Anybody, AnybodyOrUser, Data, Operation, Service, Unread, operation};
 
-macro_rules! endpoints {
-    ($($name:ident, $label:literal, $path:literal: [$($operation:expr),+ $(,)?];)+) => {
-        /// The endpoints that [`Auth::router`](crate::Auth::router) offers. Each can be left out or moved.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        #[non_exhaustive]
-        pub enum Endpoint {
-            $(#[doc = concat!("`", $path, "`")] $name),+
-        }
-
-        impl Endpoint {
-            /// Every endpoint.
-            pub const ALL: [Self; [$($label),+].len()] = [$(Self::$name),+];
-
-            /// Where it lies unless it is moved.
-            pub const fn default_path(self) -> &'static str {
-                match self {
-                    $(Self::$name => $path),+
-                }
-            }
-
-            /// The value of the metrics' label `endpoint`, which stays the same if the endpoint is moved.
-            pub(crate) const fn label(self) -> &'static str {
-                match self {
-                    $(Self::$name => $label),+
-                }
-            }
-
-            /// What its methods do.
-            pub(crate) fn operations(self) -> Vec<Operation> {
-                match self {
-                    $(Self::$name => vec![$($operation),+]),+
-                }
+macro_rules! operations {
+    ($($endpoint:ident: [$($operation:expr),+ $(,)?];)+) => {
+        /// The operations of an endpoint, one for each method.
+        fn operations(endpoint: Endpoint) -> Vec<Operation> {
+            match endpoint {
+                $(Endpoint::$endpoint => vec![$($operation),+]),+
             }
         }
     };
 }
 
-endpoints! {
-    Registration, "registration", "/registration": [
+operations! {
+    Registration: [
         operation::<Anybody, Data<registration::Registration>, Created<login::Token>>(
             Method::POST, "create_account", "Create an account and log in to it.", registration::post,
         )
         .answers(&["The account was created."])
         .errors(&[problem::BUSY, problem::STOPPING]),
     ];
-    Login, "login", "/login": [
+    Login: [
         operation::<Anybody, Data<login::Login>, Json<login::Token>>(
             Method::POST, "create_login", "Log in with an email address and a password.", login::post,
         )
         .answers(&["Logged in."])
         .errors(&[problem::WRONG_CREDENTIALS, problem::BUSY, problem::STOPPING]),
     ];
-    Me, "me", "/me": [
+    Me: [
         operation::<CurrentUser, (), Rendered<me::User>>(
             Method::GET, "read_me", "The user of the token.", me::get,
         )
@@ -118,7 +87,7 @@ endpoints! {
         .answers(&["The account was deleted."])
         .errors(&[problem::WRONG_PASSWORD, problem::BUSY, problem::STOPPING]),
     ];
-    Logout, "logout", "/logout": [
+    Logout: [
         operation::<CurrentUser, (), NoContent>(
             Method::POST,
             "delete_login",
@@ -129,14 +98,14 @@ endpoints! {
         .answers(&["The sessions have ended."])
         .errors(&[problem::INVALID_SCOPE]),
     ];
-    PasswordChange, "password_change", "/password/change": [
+    PasswordChange: [
         operation::<CurrentUser, Data<password::PasswordChange>, Option<Json<login::Token>>>(
             Method::POST, "update_password", "Change the password. Ends the other sessions.", password::post,
         )
         .answers(&["Changed; the caller's own session has ended too, so here is a new token.", "Changed."])
         .errors(&[problem::WRONG_PASSWORD, problem::BUSY, problem::STOPPING]),
     ];
-    Sessions, "sessions", "/sessions": [
+    Sessions: [
         operation::<CurrentUser, (), Page<sessions::UserSession<'static>>>(
             Method::GET,
             "list_sessions",
@@ -147,7 +116,7 @@ endpoints! {
         .answers(&["The sessions."])
         .errors(&[problem::INVALID_CURSOR]),
     ];
-    Session, "session", "/sessions/{id}": [
+    Session: [
         operation::<CurrentUser, (), NoContent>(
             Method::DELETE, "delete_session", "End a session of the user.", sessions::delete,
         )
@@ -155,7 +124,7 @@ endpoints! {
         .answers(&["The session has ended."])
         .errors(&[problem::NO_SESSION]),
     ];
-    Token, "token", "/token": [
+    Token: [
         operation::<AnybodyOrUser, Unread<token::TokenLogin>, WithCookie<Json<token::TokenPair>>>(
             Method::POST,
             "create_token",
@@ -168,7 +137,7 @@ endpoints! {
             problem::INVALID_TARGET, problem::COOKIE_CROSS_SITE, problem::NO_ACTIVE_ACCOUNT, problem::TOKEN_NOT_EXCHANGED, problem::CSRF_FAILED, problem::BUSY, problem::STOPPING,
         ]),
     ];
-    TokenRefresh, "token_refresh", "/token/refresh": [
+    TokenRefresh: [
         operation::<Anybody, Unread<token_refresh::Refresh>, WithCookie<Json<token::TokenPair>>>(
             Method::POST,
             "update_token",
@@ -178,14 +147,14 @@ endpoints! {
         .answers(&["The new pair."])
         .errors(&[problem::TOKEN_NOT_VALID, problem::REFRESH_REUSED, problem::COOKIE_MISSING, problem::CSRF_FAILED, problem::STOPPING]),
     ];
-    TokenVerify, "token_verify", "/token/verify": [
+    TokenVerify: [
         operation::<Anybody, Data<token_verify::TokenInBody>, Json<token_verify::Nothing>>(
             Method::POST, "verify_token", "Whether a token of any kind is valid at this moment.", token_verify::post,
         )
         .answers(&["The token is valid."])
         .errors(&[problem::TOKEN_NOT_VALID]),
     ];
-    TokenRevoke, "token_revoke", "/token/revoke": [
+    TokenRevoke: [
         operation::<Anybody, Unread<token_revoke::Revocation>, WithCookie<NoContent>>(
             Method::POST,
             "delete_token",
@@ -195,7 +164,7 @@ endpoints! {
         .answers(&["The session has ended, now or before."])
         .errors(&[problem::TOKEN_WITHOUT_SESSION, problem::TOKEN_NOT_VALID, problem::COOKIE_MISSING, problem::CSRF_FAILED]),
     ];
-    OauthRevoke, "oauth_revoke", "/oauth/revoke": [
+    OauthRevoke: [
         operation::<Service, Unread<oauth::TokenInForm>, Json<token_verify::Nothing>>(
             Method::POST, "revoke_for_client", "Revoke a token and its session (RFC 7009).", oauth::revoke,
         )
@@ -203,7 +172,7 @@ endpoints! {
         .answers(&["The token is not valid, whether it was before or not."])
         .errors(&[problem::OAUTH_INVALID_REQUEST, problem::OAUTH_UNSUPPORTED_TOKEN, problem::OAUTH_INVALID_CLIENT]),
     ];
-    OauthIntrospect, "oauth_introspect", "/oauth/introspect": [
+    OauthIntrospect: [
         operation::<Service, Unread<oauth::TokenInForm>, Json<oauth::Introspection>>(
             Method::POST,
             "introspect_for_client",
@@ -214,7 +183,7 @@ endpoints! {
         .answers(&["What is known of the token, or only that it is not active."])
         .errors(&[problem::OAUTH_INVALID_REQUEST, problem::OAUTH_INVALID_CLIENT]),
     ];
-    Jwks, "jwks", "/.well-known/jwks.json": [
+    Jwks: [
         operation::<Anybody, (), Document<jwks::KeySet>>(
             Method::GET,
             "read_keys",
@@ -223,25 +192,25 @@ endpoints! {
         )
         .answers(&["The key set.", "It has not changed."]),
     ];
-    Metadata, "metadata", "/.well-known/oauth-authorization-server": [
+    Metadata: [
         operation::<Anybody, (), Document<metadata::Metadata>>(
             Method::GET, "read_metadata", "Where the endpoints are, and what they support (RFC 8414).", metadata::get,
         )
         .answers(&["The metadata.", "It has not changed."]),
     ];
-    OpenIdConfiguration, "openid_configuration", "/.well-known/openid-configuration": [
+    OpenIdConfiguration: [
         operation::<Anybody, (), Document<metadata::Metadata>>(
             Method::GET, "read_openid_configuration", "The same where OpenID Connect looks for it.", metadata::get,
         )
         .answers(&["The metadata.", "It has not changed."]),
     ];
-    Revocations, "revocations", "/.well-known/revocations": [
+    Revocations: [
         operation::<Anybody, (), Document<revocations::Statement>>(
             Method::GET, "read_revocations", "What was revoked lately, as a signed statement.", revocations::get,
         )
         .answers(&["The statement, a compact JWS.", "It has not changed."]),
     ];
-    RevocationStream, "revocation_stream", "/.well-known/revocations/stream": [
+    RevocationStream: [
         operation::<Anybody, (), revocations::EventStream>(
             Method::GET,
             "stream_revocations",
@@ -251,25 +220,25 @@ endpoints! {
         .answers(&["Server-sent events named `revocations`."])
         .errors(&[problem::TOO_MANY_STREAMS]),
     ];
-    OpenApi, "openapi", "/openapi.json": [
+    OpenApi: [
         operation::<Anybody, (), Document<docs::OpenApi>>(
             Method::GET, "read_openapi", "This document.", docs::openapi,
         )
         .answers(&["The OpenAPI document.", "It has not changed."]),
     ];
-    Docs, "docs", "/docs": [
+    Docs: [
         operation::<Anybody, (), docs::Page>(
             Method::GET, "read_docs", "An interactive page about this interface.", docs::page,
         )
         .answers(&["The page."]),
     ];
-    Health, "health", "/healthz": [
+    Health: [
         operation::<Anybody, (), Json<health::Status>>(
             Method::GET, "read_health", "Whether the process answers.", health::alive,
         )
         .answers(&["The process is up."]),
     ];
-    Ready, "ready", "/readyz": [
+    Ready: [
         operation::<Anybody, (), health::Ready>(
             Method::GET,
             "read_readiness",
@@ -284,24 +253,19 @@ endpoints! {
 mod tests {
     use super::*;
     use std::collections::HashSet;
+    use types::Types;
 
     #[test]
     fn each_answer_of_an_operation_has_a_meaning() {
-        for operation in Endpoint::ALL.into_iter().flat_map(Endpoint::operations) {
+        for operation in Endpoint::ALL.into_iter().flat_map(operations) {
             let described = (operation.answers)(&mut Types::default());
             assert_eq!(described.len(), operation.meanings.len(), "{}", operation.id);
         }
     }
 
     #[test]
-    fn names_and_paths_are_unique() {
-        let ids = Endpoint::ALL.into_iter().flat_map(Endpoint::operations).map(|o| o.id);
-        for names in [
-            ids.collect::<Vec<_>>(),
-            Endpoint::ALL.map(Endpoint::label).to_vec(),
-            Endpoint::ALL.map(Endpoint::default_path).to_vec(),
-        ] {
-            assert_eq!(names.iter().collect::<HashSet<_>>().len(), names.len(), "{names:?}");
-        }
+    fn ids_are_unique() {
+        let ids: Vec<_> = Endpoint::ALL.into_iter().flat_map(operations).map(|o| o.id).collect();
+        assert_eq!(ids.iter().collect::<HashSet<_>>().len(), ids.len(), "{ids:?}");
     }
 }

@@ -1,11 +1,12 @@
 //! From a request to the operation that answers it.
 
-use super::{Endpoint, Operation};
+use super::operation::Operation;
+use super::{openapi, operations};
 use crate::auth::Auth;
 use crate::cors::Grant;
 use crate::error::ApiError;
-use crate::metrics::Outcome;
-use crate::openapi;
+use crate::metrics::{Outcome, Outcomes};
+use crate::settings::Endpoint;
 use axum::Router;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
@@ -17,7 +18,21 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-pub(crate) fn router<S: Clone + Send + Sync + 'static>(auth: &Auth) -> Router<S> {
+impl Auth {
+    /// All endpoints that are not left out, each with and without a trailing slash. Merge it into the router
+    /// of the application; as axum does, `merge` panics if both have the same path and method.
+    ///
+    /// ```
+    /// fn app(auth: &doorwarden_axum::Auth) -> axum::Router {
+    ///     axum::Router::new().merge(auth.router()).layer(auth.layer())
+    /// }
+    /// ```
+    pub fn router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
+        router(self)
+    }
+}
+
+pub(super) fn router<S: Clone + Send + Sync + 'static>(auth: &Auth) -> Router<S> {
     let mut router = Router::new();
     for (path, route) in routes(auth) {
         router = router.route(&path, any(async move |request| route.clone().answer(request).await));
@@ -29,9 +44,7 @@ pub(crate) fn router<S: Clone + Send + Sync + 'static>(auth: &Auth) -> Router<S>
 pub(crate) struct Route {
     auth: Auth,
     endpoint: Endpoint,
-    operations: Vec<Operation>,
-    /// The number of the first operation among those of all endpoints.
-    first: usize,
+    operations: Vec<(Arc<Outcomes>, Operation)>,
     /// Whether pages of every origin may read the answers.
     is_public: bool,
 }
@@ -39,15 +52,13 @@ pub(crate) struct Route {
 /// Every path that is served, also with a slash at its end.
 pub(super) fn routes(auth: &Auth) -> Vec<(String, Arc<Route>)> {
     let mut all = Vec::new();
-    let mut next = 0;
     for endpoint in Endpoint::ALL {
-        let operations = endpoint.operations();
-        let first = next;
-        next += operations.len();
         let Some(path) = auth.settings().path(endpoint).map(str::to_owned) else { continue };
-        let is_public = operations.iter().all(|operation| operation.is_public);
+        let operations: Vec<_> =
+            operations(endpoint).into_iter().map(|one| (auth.metrics().outcomes(one.id), one)).collect();
+        let is_public = operations.iter().all(|(_, one)| one.is_public);
         // One pointer, because it is cloned for every request.
-        let route = Arc::new(Route { auth: auth.clone(), endpoint, operations, first, is_public });
+        let route = Arc::new(Route { auth: auth.clone(), endpoint, operations, is_public });
         let for_issuer = path_of_issuer(auth, endpoint).map(|behind| format!("{path}{behind}"));
         for path in [Some(path), for_issuer].into_iter().flatten() {
             if !path.ends_with('/') {
@@ -82,9 +93,9 @@ impl Route {
             Method::HEAD => &Method::GET,
             ref method => method,
         };
-        let operation = self.operations.iter().position(|o| o.method == wanted);
+        let operation = self.operations.iter().position(|(_, one)| one.method == wanted);
         let result = match operation {
-            Some(operation) => (self.operations[operation].handler)(self.auth.clone(), request),
+            Some(operation) => (self.operations[operation].1.handler)(self.auth.clone(), request),
             None => Box::pin(std::future::ready(self.without_operation(&request, grant.as_ref()))),
         };
         RouteFuture { route: self, operation, result, grant, problem }
@@ -103,7 +114,7 @@ impl Route {
     }
 
     fn allowed(&self) -> String {
-        let mut methods: Vec<&str> = self.operations.iter().map(|o| o.method.as_str()).collect();
+        let mut methods: Vec<&str> = self.operations.iter().map(|(_, one)| one.method.as_str()).collect();
         if methods.contains(&"GET") {
             methods.push("HEAD");
         }
@@ -123,20 +134,19 @@ impl Route {
             Ok(response) => Outcome::of_status(response.status()),
             Err(error) => Outcome::of_error(error),
         };
+        let operation = operation.map(|operation| &self.operations[operation]);
         let mut response = result.unwrap_or_else(|error| {
-            let operation = operation.map(|operation| &self.operations[operation]);
             let error = error.among(|| {
-                operation.map_or_else(Vec::new, |o| {
-                    openapi::required(self.auth.context(), self.auth.settings(), o)
+                operation.map_or_else(Vec::new, |(_, one)| {
+                    openapi::required(self.auth.context(), self.auth.settings(), one)
                 })
             });
             self.auth.note(&error);
             error.respond(problem)
         });
-        let metrics = self.auth.metrics();
-        metrics.answered(self.endpoint, response.status());
-        if let Some(operation) = operation {
-            metrics.ended(self.first + operation, outcome);
+        self.auth.metrics().answered(self.endpoint, response.status());
+        if let Some((outcomes, _)) = operation {
+            outcomes.count(outcome);
         }
         if let Some(grant) = grant {
             grant.write(response.headers_mut());

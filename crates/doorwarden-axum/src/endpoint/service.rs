@@ -12,6 +12,29 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use tower_service::Service;
 
+impl Auth {
+    /// All endpoints inside the [`layer`](Self::layer), for a server that serves nothing else. It responds as
+    /// `layer` around [`router`](Self::router) does, and faster, because most paths need no router.
+    ///
+    /// ```
+    /// use axum::ServiceExt;
+    /// use axum::extract::Request;
+    /// use doorwarden_axum::Auth;
+    /// use tokio::net::TcpListener;
+    ///
+    /// async fn serve(auth: &Auth, listener: TcpListener) -> std::io::Result<()> {
+    ///     let service = ServiceExt::<Request>::into_make_service(auth.service());
+    ///     axum::serve(listener, service).await
+    /// }
+    /// ```
+    pub fn service(
+        &self,
+    ) -> impl Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync + use<>
+    {
+        self.layer().around(EndpointService::new(self))
+    }
+}
+
 /// The endpoints behind one lookup of the path, in front of a router for the rest: paths with a parameter and
 /// unknown paths. Made by [`Auth::service`].
 #[derive(Clone)]

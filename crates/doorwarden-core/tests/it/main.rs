@@ -3,6 +3,5 @@
 mod authentication;
 mod email;
 mod hostile_names;
-mod modules;
 mod text;
 mod username;

@@ -1,22 +1,34 @@
 //! The OpenAPI 3.1 document, generated from the table of endpoints, so that it reflects endpoints that were
 //! moved or left out and the fields that the application declared.
 
-use crate::endpoint::{Described, Endpoint, Operation, Permission, Problem, Shape, Types};
+use super::answer::Described;
+use super::operation::{Operation, Permission};
+use super::operations;
+use super::problem::{Problem, Shape};
+use super::types::Types;
+use crate::auth::Auth;
 use crate::error::{ByField, Detail, OauthError, ProblemDetails};
-use crate::settings::HttpSettings;
+use crate::settings::{Endpoint, HttpSettings};
 use bytes::Bytes;
 use doorwarden_core::context::Context;
 use doorwarden_core::field::{Field, FieldKind, Writer};
 use doorwarden_core::user::METADATA_MAX_BYTES;
 use serde_json::{Map, Value, json};
 
-pub(crate) fn document(context: &Context, settings: &HttpSettings) -> Bytes {
+impl Auth {
+    /// The OpenAPI document of the endpoints, as JSON.
+    pub fn openapi(&self) -> Bytes {
+        self.openapi_cell().get_or_init(|| document(self.context(), self.settings())).clone()
+    }
+}
+
+fn document(context: &Context, settings: &HttpSettings) -> Bytes {
     let mut types = Types::default();
     let mut paths = Map::new();
     for endpoint in Endpoint::ALL {
         let Some(path) = settings.path(endpoint) else { continue };
         let mut described = Map::new();
-        for one in endpoint.operations() {
+        for one in operations(endpoint) {
             described.insert(
                 one.method.as_str().to_ascii_lowercase(),
                 operation(context, settings, &one, &mut types),
@@ -67,7 +79,7 @@ fn server(context: &Context) -> &str {
 }
 
 /// The required members of the body of an operation.
-pub(crate) fn required(context: &Context, settings: &HttpSettings, operation: &Operation) -> Vec<String> {
+pub(super) fn required(context: &Context, settings: &HttpSettings, operation: &Operation) -> Vec<String> {
     let schema = body(context, settings, operation);
     let required = schema["required"].as_array();
     required.into_iter().flatten().filter_map(|name| name.as_str().map(str::to_owned)).collect()
