@@ -35,9 +35,13 @@ impl Auth {
         self.user_of_token(shown_to, bearer(headers)?).await
     }
 
-    async fn user_of_token(&self, shown_to: ShownTo, token: &str) -> Result<CurrentUser, ApiError> {
+    pub(crate) async fn user_of_token(
+        &self,
+        shown_to: ShownTo,
+        token: &str,
+    ) -> Result<CurrentUser, ApiError> {
         let authenticated = one_request(authenticate(self.context(), token, shown_to)).await?;
-        Ok(CurrentUser::new(authenticated, self.clone()))
+        Ok(CurrentUser(Arc::new(Verified { who: authenticated, by: self.clone() })))
     }
 
     /// As [`authenticate`](Self::authenticate), but `None` if no bearer token was sent.
@@ -93,10 +97,6 @@ struct Verified {
 }
 
 impl CurrentUser {
-    pub(crate) fn new(who: Authenticated, by: Auth) -> Self {
-        Self(Arc::new(Verified { who, by }))
-    }
-
     /// The user whom this instance has already authenticated in this request, if any.
     pub(crate) fn found(extensions: &Extensions, by: &Auth) -> Option<Self> {
         extensions.get::<Self>().filter(|user| user.0.by.is_same(by)).cloned()

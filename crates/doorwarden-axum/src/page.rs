@@ -3,11 +3,11 @@
 use crate::around::{Around, Decide, Inner};
 use crate::auth::Auth;
 use crate::error::ApiError;
-use crate::extract::{self, CurrentUser};
+use crate::extract;
 use crate::refresh_cookie::is_same_origin;
 use axum::extract::{OriginalUri, Request};
 use axum::response::{IntoResponse, Response};
-use doorwarden_core::flow::authenticate::{ShownTo, authenticate};
+use doorwarden_core::flow::authenticate::ShownTo;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, COOKIE, LOCATION, SET_COOKIE, VARY};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -107,7 +107,7 @@ impl Decide for SessionCookieLayer {
         let Some(token) = token(request.method(), request.headers()) else {
             return inner.call(request).await;
         };
-        let is_known = match auth.verify(&token).await {
+        let is_known = match auth.user_of_token(ShownTo::Application, &token).await {
             Ok(user) => request.extensions_mut().insert(user).is_none(),
             Err(error) if error.status() == StatusCode::UNAUTHORIZED => false,
             Err(error) => return Ok(error.render(request.headers())),
@@ -182,12 +182,5 @@ fn to_login(page: &str, next: Option<&str>) -> Response {
                 .into_response()
         }
         Err(_) => ApiError::internal().into_response(),
-    }
-}
-
-impl Auth {
-    /// The user of a token.
-    async fn verify(&self, token: &str) -> Result<CurrentUser, ApiError> {
-        Ok(CurrentUser::new(authenticate(self.context(), token, ShownTo::Application).await?, self.clone()))
     }
 }
