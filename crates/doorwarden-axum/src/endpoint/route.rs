@@ -28,14 +28,15 @@ impl Auth {
     /// }
     /// ```
     pub fn router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
-        router(self)
+        router(routes(self))
     }
 }
 
-pub(super) fn router<S: Clone + Send + Sync + 'static>(auth: &Auth) -> Router<S> {
+/// A router for paths of [`routes`].
+pub(super) fn router<S: Clone + Send + Sync + 'static>(routes: Vec<(String, Arc<Route>)>) -> Router<S> {
     let mut router = Router::new();
-    for (path, route) in routes(auth) {
-        router = router.route(&path, any(async move |request| route.clone().answer(request).await));
+    for (path, route) in routes {
+        router = router.route(&path, any(async move |request| Arc::clone(&route).answer(request).await));
     }
     router
 }
