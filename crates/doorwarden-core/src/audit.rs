@@ -138,6 +138,7 @@ impl Effects {
 
 /// An event as it was written.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct AuditRecord {
     /// The number of the event. Later events have higher numbers, except for events that were written at the
     /// same time.
@@ -158,4 +159,21 @@ pub struct AuditRecord {
     pub outcome: Outcome,
     /// Further data of the event: [`Event::data`].
     pub data: Map<String, Value>,
+}
+
+impl AuditRecord {
+    /// A record that concerns no user and no session, without a client or further data.
+    pub fn new(id: i64, at: Timestamp, kind: String, actor: Actor, outcome: Outcome) -> Self {
+        Self {
+            id,
+            at,
+            kind,
+            actor,
+            client: ClientInfo::default(),
+            user: None,
+            session: None,
+            outcome,
+            data: Map::new(),
+        }
+    }
 }

@@ -161,6 +161,7 @@ pub struct ClientInfo {
 
 /// A session, as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Session {
     /// The id, which tokens carry as `sid`.
     pub id: SessionId,
@@ -212,6 +213,27 @@ pub struct Repeats {
 impl Session {
     /// When a session was last used is written at most once in this many seconds.
     pub const SEEN_RESOLUTION: i64 = 60;
+
+    /// A session that was opened without authentication by an unknown client, and has no refresh token.
+    pub fn new(id: SessionId, user: UserId, created_at: Timestamp, expires_at: Timestamp) -> Self {
+        Self {
+            id,
+            user,
+            generation: 0,
+            created_at,
+            last_seen_at: created_at,
+            expires_at,
+            auth: None,
+            refresh_counter: None,
+            rotated_at: None,
+            repeats: Repeats::default(),
+            idle_seconds: None,
+            client_id: None,
+            audience: None,
+            client: ClientInfo::default(),
+            ended: None,
+        }
+    }
 
     /// The assurance level as tokens and lists say it.
     pub fn assurance_level(&self) -> u8 {

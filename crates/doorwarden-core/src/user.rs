@@ -32,6 +32,7 @@ impl fmt::Display for UserId {
 
 /// A user, as stored: one row of the table `users`.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct User {
     /// The primary key.
     pub id: UserId,
@@ -62,6 +63,33 @@ pub struct User {
     /// The generation of live sessions: those that were opened under this number. The number rises when all
     /// of them end, and never falls.
     pub sessions_generation: i64,
+}
+
+impl User {
+    /// An active user without rights, `metadata` or a login so far, whose password was not trimmed.
+    pub fn new(
+        id: UserId,
+        username: Username,
+        email: EmailAddress,
+        password: PasswordHash,
+        date_joined: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            username,
+            email,
+            password,
+            is_active: true,
+            is_staff: false,
+            is_superuser: false,
+            date_joined,
+            last_login: None,
+            metadata: Map::new(),
+            password_trimmed: false,
+            tokens_valid_after: None,
+            sessions_generation: 0,
+        }
+    }
 }
 
 /// A user to be created; the database gives the id.
@@ -106,6 +134,7 @@ pub struct UserChange {
 /// A user with groups and permissions, read in one snapshot: everything that `GET /me` shows and that a
 /// permission check needs.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Account {
     /// The user.
     pub user: User,
@@ -117,6 +146,11 @@ pub struct Account {
 }
 
 impl Account {
+    /// The user with these groups and permissions; both must be sorted.
+    pub fn new(user: User, groups: Vec<String>, permissions: Vec<String>) -> Self {
+        Self { user, groups, permissions }
+    }
+
     /// Django's `has_perm`: an active superuser has every permission, even one that was never declared; an
     /// inactive user has none.
     pub fn has_perm(&self, permission: &str) -> bool {

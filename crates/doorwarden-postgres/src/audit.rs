@@ -129,16 +129,12 @@ fn record(row: &Row) -> Result<AuditRecord, Failure> {
     let id: i64 = get(row, 0)?;
     let damaged =
         |column| Failure::Unreadable(format!("doorwarden_audit.{column} of id {id} cannot be read"));
-    let actor = Actor::from_stored(get(row, 3)?, get(row, 4)?);
-    Ok(AuditRecord {
-        id,
-        at: get::<At>(row, 1)?.0,
-        kind: get(row, 2)?,
-        actor: actor.ok_or_else(|| damaged("actor"))?,
-        user: get::<Option<_>>(row, 5)?.map(UserId),
-        session: get::<Option<_>>(row, 6)?.map(SessionId),
-        client: ClientInfo { address: get(row, 7)?, user_agent: get(row, 8)? },
-        outcome: Outcome::from_stored(get(row, 9)?).ok_or_else(|| damaged("result"))?,
-        data: serde_json::from_str(get(row, 10)?).map_err(|_| damaged("data"))?,
-    })
+    let actor = Actor::from_stored(get(row, 3)?, get(row, 4)?).ok_or_else(|| damaged("actor"))?;
+    let outcome = Outcome::from_stored(get(row, 9)?).ok_or_else(|| damaged("result"))?;
+    let mut record = AuditRecord::new(id, get::<At>(row, 1)?.0, get(row, 2)?, actor, outcome);
+    record.user = get::<Option<_>>(row, 5)?.map(UserId);
+    record.session = get::<Option<_>>(row, 6)?.map(SessionId);
+    record.client = ClientInfo { address: get(row, 7)?, user_agent: get(row, 8)? };
+    record.data = serde_json::from_str(get(row, 10)?).map_err(|_| damaged("data"))?;
+    Ok(record)
 }

@@ -62,21 +62,22 @@ fn optional_instant(row: &Row, place: usize) -> Result<Option<Timestamp>, Failur
 
 /// A user from [`user_columns`], which stand first.
 pub(crate) fn user(row: &Row) -> Result<User, Failure> {
-    Ok(User {
-        id: UserId(get(row, 0)?),
-        username: Username::from_stored(get::<String>(row, 1)?),
-        email: EmailAddress::from_stored(get::<String>(row, 2)?),
-        password: PasswordHash::from_stored(get(row, 3)?),
-        is_active: get(row, 4)?,
-        is_staff: get(row, 5)?,
-        is_superuser: get(row, 6)?,
-        date_joined: instant(row, 7)?,
-        last_login: optional_instant(row, 8)?,
-        metadata: get::<Json<_>>(row, 9)?.0,
-        password_trimmed: get(row, 10)?,
-        tokens_valid_after: optional_instant(row, 11)?,
-        sessions_generation: get(row, 12)?,
-    })
+    let mut user = User::new(
+        UserId(get(row, 0)?),
+        Username::from_stored(get::<String>(row, 1)?),
+        EmailAddress::from_stored(get::<String>(row, 2)?),
+        PasswordHash::from_stored(get(row, 3)?),
+        instant(row, 7)?,
+    );
+    user.is_active = get(row, 4)?;
+    user.is_staff = get(row, 5)?;
+    user.is_superuser = get(row, 6)?;
+    user.last_login = optional_instant(row, 8)?;
+    user.metadata = get::<Json<_>>(row, 9)?.0;
+    user.password_trimmed = get(row, 10)?;
+    user.tokens_valid_after = optional_instant(row, 11)?;
+    user.sessions_generation = get(row, 12)?;
+    Ok(user)
 }
 
 /// How many columns [`session_columns`] are.
@@ -96,27 +97,24 @@ pub(crate) fn session(row: &Row) -> Result<Session, Failure> {
     let (auth_time, assurance_level) = (instant(row, 6)?, small(row, 7)?);
     let auth = Amr::from_stored(get(row, 5)?);
     let auth = auth.map(|methods| AuthContext { methods, assurance_level, auth_time });
-    Ok(Session {
-        id: SessionId(get(row, 0)?),
-        user: UserId(get(row, 1)?),
-        created_at: instant(row, 2)?,
-        last_seen_at: instant(row, 3)?,
-        expires_at: instant(row, 4)?,
-        auth,
-        refresh_counter: get(row, 8)?,
-        idle_seconds: get(row, 9)?,
-        client_id: get(row, 10)?,
-        client: ClientInfo { address: get(row, 11)?, user_agent: get(row, 12)? },
-        ended,
-        generation: get(row, 15)?,
-        rotated_at: optional_instant(row, 16)?,
-        repeats: Repeats {
-            late: small(row, 17)?,
-            last_at_counter: get(row, 18)?,
-            last_late_at: optional_instant(row, 19)?,
-        },
-        audience: get(row, 20)?,
-    })
+    let (created_at, expires_at) = (instant(row, 2)?, instant(row, 4)?);
+    let mut session = Session::new(SessionId(get(row, 0)?), UserId(get(row, 1)?), created_at, expires_at);
+    session.last_seen_at = instant(row, 3)?;
+    session.auth = auth;
+    session.refresh_counter = get(row, 8)?;
+    session.idle_seconds = get(row, 9)?;
+    session.client_id = get(row, 10)?;
+    session.client = ClientInfo { address: get(row, 11)?, user_agent: get(row, 12)? };
+    session.ended = ended;
+    session.generation = get(row, 15)?;
+    session.rotated_at = optional_instant(row, 16)?;
+    session.repeats = Repeats {
+        late: small(row, 17)?,
+        last_at_counter: get(row, 18)?,
+        last_late_at: optional_instant(row, 19)?,
+    };
+    session.audience = get(row, 20)?;
+    Ok(session)
 }
 
 fn small(row: &Row, place: usize) -> Result<u8, Failure> {

@@ -97,8 +97,7 @@ impl UserStore for PostgresStore {
              FROM users u WHERE u.id = $1"
         );
         let row = self.database.row(Effort::Read, sql, &[(&id.0, Type::INT8)]).await?;
-        let read =
-            |row: &_| Ok(Account { user: user(row)?, groups: get(row, 13)?, permissions: get(row, 14)? });
+        let read = |row: &_| Ok(Account::new(user(row)?, get(row, 13)?, get(row, 14)?));
         Ok(optional(row.as_ref(), read)?)
     }
 

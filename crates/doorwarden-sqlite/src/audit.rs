@@ -59,15 +59,12 @@ pub(crate) fn write_if(connection: &Connection, changed: bool, effects: &Effects
 fn record(row: &Row<'_>) -> Result<AuditRecord, Failure> {
     let row = Record { table: "doorwarden_audit", row };
     let actor_id: Option<String> = row.get(4)?;
-    Ok(AuditRecord {
-        id: row.get(0)?,
-        at: row.instant(1)?,
-        kind: row.get(2)?,
-        actor: row.parse(3, |kind| Actor::from_stored(kind, actor_id.as_deref()))?,
-        user: row.get::<Option<_>>(5)?.map(UserId),
-        session: row.get::<Option<_>>(6)?.map(SessionId),
-        client: ClientInfo { address: row.get(7)?, user_agent: row.get(8)? },
-        outcome: row.parse(9, Outcome::from_stored)?,
-        data: row.parse(10, |text| serde_json::from_str(text).ok())?,
-    })
+    let actor = row.parse(3, |kind| Actor::from_stored(kind, actor_id.as_deref()))?;
+    let outcome = row.parse(9, Outcome::from_stored)?;
+    let mut record = AuditRecord::new(row.get(0)?, row.instant(1)?, row.get(2)?, actor, outcome);
+    record.user = row.get::<Option<_>>(5)?.map(UserId);
+    record.session = row.get::<Option<_>>(6)?.map(SessionId);
+    record.client = ClientInfo { address: row.get(7)?, user_agent: row.get(8)? };
+    record.data = row.parse(10, |text| serde_json::from_str(text).ok())?;
+    Ok(record)
 }

@@ -161,21 +161,22 @@ pub(crate) fn text(at: Timestamp) -> String {
 /// A user from [`user_columns`], which stand first.
 pub(crate) fn user(row: &Row<'_>) -> Result<User, Failure> {
     let row = Record { table: "users", row };
-    Ok(User {
-        id: UserId(row.get(0)?),
-        username: Username::from_stored(row.get::<String>(1)?),
-        email: EmailAddress::from_stored(row.get::<String>(2)?),
-        password: PasswordHash::from_stored(row.get(3)?),
-        is_active: row.get(4)?,
-        is_staff: row.get(5)?,
-        is_superuser: row.get(6)?,
-        date_joined: row.parse(7, instant)?,
-        last_login: row.parse_optional(8, instant)?,
-        metadata: row.parse(9, |text| serde_json::from_str(text).ok())?,
-        password_trimmed: row.get(10)?,
-        tokens_valid_after: row.parse_optional(11, instant)?,
-        sessions_generation: row.get(12)?,
-    })
+    let mut user = User::new(
+        UserId(row.get(0)?),
+        Username::from_stored(row.get::<String>(1)?),
+        EmailAddress::from_stored(row.get::<String>(2)?),
+        PasswordHash::from_stored(row.get(3)?),
+        row.parse(7, instant)?,
+    );
+    user.is_active = row.get(4)?;
+    user.is_staff = row.get(5)?;
+    user.is_superuser = row.get(6)?;
+    user.last_login = row.parse_optional(8, instant)?;
+    user.metadata = row.parse(9, |text| serde_json::from_str(text).ok())?;
+    user.password_trimmed = row.get(10)?;
+    user.tokens_valid_after = row.parse_optional(11, instant)?;
+    user.sessions_generation = row.get(12)?;
+    Ok(user)
 }
 
 /// A session from [`session_columns`], which stand first.
@@ -185,25 +186,22 @@ pub(crate) fn session(row: &Row<'_>) -> Result<Session, Failure> {
     let (auth_time, assurance_level) = (row.instant(6)?, row.get(7)?);
     let auth = row.parse(5, |words| Some(Amr::from_stored(words)))?;
     let auth = auth.map(|methods| AuthContext { methods, assurance_level, auth_time });
-    Ok(Session {
-        id: SessionId(row.get(0)?),
-        user: UserId(row.get(1)?),
-        created_at: row.instant(2)?,
-        last_seen_at: row.instant(3)?,
-        expires_at: row.instant(4)?,
-        auth,
-        refresh_counter: row.get(8)?,
-        idle_seconds: row.get(9)?,
-        client_id: row.get(10)?,
-        client: ClientInfo { address: row.get(11)?, user_agent: row.get(12)? },
-        ended: row.optional_instant(13)?.zip(reason),
-        generation: row.get(15)?,
-        rotated_at: row.optional_instant(16)?,
-        repeats: Repeats {
-            late: row.get(17)?,
-            last_at_counter: row.get(18)?,
-            last_late_at: row.optional_instant(19)?,
-        },
-        audience: row.get(20)?,
-    })
+    let (created_at, expires_at) = (row.instant(2)?, row.instant(4)?);
+    let mut session = Session::new(SessionId(row.get(0)?), UserId(row.get(1)?), created_at, expires_at);
+    session.last_seen_at = row.instant(3)?;
+    session.auth = auth;
+    session.refresh_counter = row.get(8)?;
+    session.idle_seconds = row.get(9)?;
+    session.client_id = row.get(10)?;
+    session.client = ClientInfo { address: row.get(11)?, user_agent: row.get(12)? };
+    session.ended = row.optional_instant(13)?.zip(reason);
+    session.generation = row.get(15)?;
+    session.rotated_at = row.optional_instant(16)?;
+    session.repeats = Repeats {
+        late: row.get(17)?,
+        last_at_counter: row.get(18)?,
+        last_late_at: row.optional_instant(19)?,
+    };
+    session.audience = row.get(20)?;
+    Ok(session)
 }

@@ -75,7 +75,7 @@ impl UserStore for SqliteStore {
             let groups = "SELECT group_name FROM doorwarden_user_groups WHERE user_id = ?1 ORDER BY 1";
             let groups = all(&snapshot, groups, [id.0], |row| get(row, 0))?;
             let permissions = permissions(&snapshot, &user)?;
-            Ok(Some(Account { user, groups, permissions }))
+            Ok(Some(Account::new(user, groups, permissions)))
         })?;
         Ok(account)
     }

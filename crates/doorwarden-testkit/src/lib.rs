@@ -20,7 +20,7 @@ pub use pinned::pinned;
 pub use random::SeededRandom;
 pub use recorder::Recorder;
 pub use sample::{
-    NOON, hash, issued, login, new_session, new_user, no_effects, opening, presented, renewal, seconds,
+    NOON, hash, issued, login, new_session, new_user, no_effects, opening, presented, renewal, seconds, with,
 };
 pub use skip::skip;
 pub use store::{RawSql, TestStore};

@@ -4,7 +4,7 @@ use doorwarden_core::identity::{EmailAddress, Username};
 use doorwarden_core::password::PasswordHash;
 use doorwarden_core::random::{RandomSource, SystemRandom};
 use doorwarden_core::refresh::Presented;
-use doorwarden_core::session::{ClientInfo, Repeats, Session, SessionId};
+use doorwarden_core::session::{Session, SessionId};
 use doorwarden_core::store::{OpenSession, Renewal};
 use doorwarden_core::time::Timestamp;
 use doorwarden_core::user::{NewUser, UserId};
@@ -17,6 +17,12 @@ pub const NOON: Timestamp = Timestamp::from_seconds(1_795_435_200);
 /// A duration in seconds, for times relative to [`NOON`].
 pub const fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
+}
+
+/// The value after `change`, for structs that only their own crate may build with `..`.
+pub fn with<T>(mut value: T, change: impl FnOnce(&mut T)) -> T {
+    change(&mut value);
+    value
 }
 
 /// A password hash for tests that never verify it; different words give different hashes.
@@ -62,23 +68,9 @@ pub fn renewal(at: Timestamp) -> Renewal {
 /// A session of `user` with a refresh token (counter 0), opened at `at`, for 14 days.
 pub fn new_session(user: UserId, at: Timestamp) -> Session {
     let random: &dyn RandomSource = &SystemRandom;
-    Session {
-        id: SessionId::new(at, random.bytes()),
-        user,
-        created_at: at,
-        last_seen_at: at,
-        expires_at: at.after(seconds(14 * 24 * 3600)),
-        auth: None,
-        refresh_counter: Some(0),
-        rotated_at: None,
-        repeats: Repeats::default(),
-        idle_seconds: None,
-        client_id: None,
-        audience: None,
-        client: ClientInfo::default(),
-        ended: None,
-        generation: 0,
-    }
+    let id = SessionId::new(at, random.bytes());
+    let session = Session::new(id, user, at, at.after(seconds(14 * 24 * 3600)));
+    with(session, |s| s.refresh_counter = Some(0))
 }
 
 /// Opens this session without authentication, and without a limit on sessions.

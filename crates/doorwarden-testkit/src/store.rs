@@ -1,4 +1,4 @@
-use crate::{hash, issued, login, new_session, new_user, no_effects};
+use crate::{hash, issued, login, new_session, new_user, no_effects, with};
 use async_trait::async_trait;
 use doorwarden_core::session::{Session, SessionId};
 use doorwarden_core::store::{OpenSession, Store};
@@ -57,7 +57,7 @@ impl TestStore {
         let session = open.session().clone();
         let opened = self.store.open_session(open, no_effects()).await.expect("a session can be opened");
         let generation = opened.expect("the user is there and active").generation;
-        Session { generation, ..session }
+        with(session, |s| s.generation = generation)
     }
 
     /// Tries to log in with the password [`hash`]`(verified)`; returns whether a session was opened.

@@ -4,7 +4,7 @@ use crate::audit::{Effects, Origin};
 use crate::authentication::{Next, Proof, Purpose, next};
 use crate::context::Context;
 use crate::event::Event;
-use crate::session::{ClientInfo, Repeats, Session, SessionId};
+use crate::session::{ClientInfo, Session, SessionId};
 use crate::store::{Change, OpenSession, Opened, StoreError};
 use crate::time::Timestamp;
 use crate::token::session::SessionClaims;
@@ -36,23 +36,8 @@ pub(super) fn new_session(
     lifetime: Duration,
 ) -> Session {
     let now = context.now();
-    Session {
-        id: SessionId::new(now, context.random.bytes()),
-        user,
-        created_at: now,
-        last_seen_at: now,
-        expires_at: now.after(lifetime),
-        auth: None,
-        refresh_counter: None,
-        rotated_at: None,
-        repeats: Repeats::default(),
-        idle_seconds: None,
-        client_id: None,
-        audience: None,
-        client: client.shortened(),
-        ended: None,
-        generation: 0,
-    }
+    let id = SessionId::new(now, context.random.bytes());
+    Session { client: client.shortened(), ..Session::new(id, user, now, now.after(lifetime)) }
 }
 
 /// Opens a session for `origin`. `None` if something that `purpose` needs was not verified, or the account

@@ -2,12 +2,12 @@
 
 use doorwarden_core::identity::{EmailAddress, Username};
 use doorwarden_core::password::PasswordHash;
-use doorwarden_core::session::{ClientInfo, Repeats, Session, SessionId};
+use doorwarden_core::session::{Session, SessionId};
 use doorwarden_core::store::{Change, ChangeSink, OpenSession, SessionStore, Store, UserStore};
 use doorwarden_core::time::{Clock, SystemClock, Timestamp};
 use doorwarden_core::user::{NewUser, User};
 use doorwarden_postgres::{PostgresOptions, PostgresStore};
-use doorwarden_testkit::{PostgresDatabase, issued, no_effects};
+use doorwarden_testkit::{PostgresDatabase, issued, no_effects, with};
 use serde_json::Map;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -74,25 +74,10 @@ pub(crate) async fn user(store: &PostgresStore, name: &str) -> User {
 }
 
 pub(crate) fn session_of(user: &User, refresh_counter: Option<i64>) -> Session {
-    Session {
-        id: SessionId(Uuid::from_u128(
-            0x7000_8000_0000_0000_0000 + u128::from(NEXT.fetch_add(1, Ordering::Relaxed)),
-        )),
-        user: user.id,
-        created_at: now(),
-        last_seen_at: now(),
-        expires_at: now().after(Duration::from_hours(1)),
-        auth: None,
-        refresh_counter,
-        rotated_at: None,
-        repeats: Repeats::default(),
-        idle_seconds: None,
-        client_id: None,
-        audience: None,
-        client: ClientInfo::default(),
-        ended: None,
-        generation: 0,
-    }
+    let number = u128::from(NEXT.fetch_add(1, Ordering::Relaxed));
+    let id = SessionId(Uuid::from_u128(0x7000_8000_0000_0000_0000 + number));
+    let session = Session::new(id, user.id, now(), now().after(Duration::from_hours(1)));
+    with(session, |s| s.refresh_counter = refresh_counter)
 }
 
 /// Opens a session without a login.

@@ -1,9 +1,9 @@
-use crate::{NOON, TestStore, hash, new_session, new_user, no_effects, seconds};
+use crate::{NOON, TestStore, hash, new_session, new_user, no_effects, seconds, with};
 use doorwarden_core::identity::{EmailAddress, EmailKey, UsernameKey};
 use doorwarden_core::session::{EndReason, Session};
 use doorwarden_core::store::{KeyCollision, PasswordChange, WriteUserError};
 use doorwarden_core::time::Timestamp;
-use doorwarden_core::user::{User, UserChange, UserId};
+use doorwarden_core::user::{UserChange, UserId};
 
 pub async fn a_row_without_keys_is_found_by_address_and_name(t: &TestStore) {
     t.by_hand("INSERT INTO users (username, email, password) VALUES ('Ada', 'Ada@Example.com', '!')").await;
@@ -28,15 +28,14 @@ pub async fn a_row_with_every_column_is_read_as_written(t: &TestStore) {
     let user = t.read(doorwarden_core::user::UserId(77)).await;
     let mut metadata = serde_json::Map::new();
     metadata.insert("theme".to_owned(), serde_json::json!({"dark": true}));
-    let expected = User {
-        is_active: false,
-        is_staff: true,
-        is_superuser: true,
-        date_joined: NOON,
-        last_login: Some(NOON.after(std::time::Duration::from_micros(1))),
-        metadata,
-        ..user.clone()
-    };
+    let expected = with(user.clone(), |u| {
+        u.is_active = false;
+        u.is_staff = true;
+        u.is_superuser = true;
+        u.date_joined = NOON;
+        u.last_login = Some(NOON.after(std::time::Duration::from_micros(1)));
+        u.metadata = metadata;
+    });
     assert_eq!(user, expected);
 }
 
@@ -215,11 +214,11 @@ pub async fn wrong_keys_by_hand_are_put_right_when_all_are_looked_at(t: &TestSto
 pub async fn a_session_deleted_by_hand_stays_in_the_feed(t: &TestStore) {
     let ada = t.user("ada").await.id;
     let (now, since) = (real_now(), NOON.before(seconds(10)));
-    let pair = |session: Session| Session { refresh_counter: Some(0), ..session };
+    let pair = |session: Session| with(session, |s| s.refresh_counter = Some(0));
     let living = t.open(pair(new_session(ada, now))).await.id;
     let logged_out = t.open(pair(new_session(ada, now))).await.id;
-    let without_tokens = t.open(Session { refresh_counter: None, ..new_session(ada, now) }).await.id;
-    let long_over = t.open(pair(Session { expires_at: NOON, ..new_session(ada, NOON) })).await.id;
+    let without_tokens = t.open(with(new_session(ada, now), |s| s.refresh_counter = None)).await.id;
+    let long_over = t.open(pair(with(new_session(ada, NOON), |s| s.expires_at = NOON))).await.id;
     t.store.end_session(logged_out, ada, EndReason::LoggedOut, now, no_effects()).await.unwrap();
     t.by_hand("DELETE FROM doorwarden_sessions").await;
     let revoked = t.store.revocations(since).await.unwrap();
@@ -235,7 +234,7 @@ pub async fn a_session_deleted_by_hand_stays_in_the_feed(t: &TestStore) {
 pub async fn a_clock_that_is_ahead_deletes_no_session_that_lives(t: &TestStore) {
     let ada = t.user("ada").await.id;
     let now = real_now();
-    let living = t.open(Session { expires_at: now.after(seconds(3600)), ..new_session(ada, now) }).await;
+    let living = t.open(with(new_session(ada, now), |s| s.expires_at = now.after(seconds(3600)))).await;
     let just_ended = t.session(ada, now).await;
     t.store.end_session(just_ended.id, ada, EndReason::LoggedOut, now, no_effects()).await.unwrap();
     let two_months_ahead = now.after(seconds(61 * 86_400));

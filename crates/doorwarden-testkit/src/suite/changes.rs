@@ -1,8 +1,8 @@
 use super::keys::key;
 use super::property::at_once;
-use crate::{NOON, Recorder, TestStore, hash, new_session, no_effects, presented, seconds};
+use crate::{NOON, Recorder, TestStore, hash, new_session, no_effects, presented, seconds, with};
 use doorwarden_core::permission::{Permission, PermissionName};
-use doorwarden_core::session::{EndReason, Session, SessionId};
+use doorwarden_core::session::{EndReason, SessionId};
 use doorwarden_core::store::{Change, PasswordChange};
 use doorwarden_core::user::{UserChange, UserId};
 use std::sync::Arc;
@@ -162,7 +162,7 @@ pub async fn what_sql_by_hand_changes_is_told(t: &TestStore) {
     sql("UPDATE users SET is_active = true", &[Change::User(ada)]).await;
     // The database uses its own clock to decide whether a session was active.
     let far = NOON.after(seconds(100 * 365 * 24 * 3600));
-    let living = t.open(Session { expires_at: far, ..new_session(ada, NOON) }).await.id;
+    let living = t.open(with(new_session(ada, NOON), |s| s.expires_at = far)).await.id;
     sql("DELETE FROM doorwarden_sessions WHERE ended_at IS NULL", &[Change::Session(living)]).await;
 }
 

@@ -6,21 +6,8 @@ use doorwarden_core::user::{User, UserId};
 use serde_json::{Map, json};
 
 pub(super) fn account(id: i64, name: &str) -> ImportedAccount {
-    let user = User {
-        id: UserId(id),
-        username: Username::from_stored(name),
-        email: EmailAddress::from_stored(format!("{name}@example.com")),
-        password: hash(name),
-        is_active: true,
-        is_staff: false,
-        is_superuser: false,
-        date_joined: NOON,
-        last_login: None,
-        metadata: Map::new(),
-        password_trimmed: false,
-        tokens_valid_after: None,
-        sessions_generation: 0,
-    };
+    let email = EmailAddress::from_stored(format!("{name}@example.com"));
+    let user = User::new(UserId(id), Username::from_stored(name), email, hash(name), NOON);
     ImportedAccount { user, groups: Vec::new(), permissions: Vec::new() }
 }
 

@@ -2,12 +2,12 @@ use super::keys::key;
 use super::property::at_once;
 use crate::{
     NOON, TestStore, drill, hash, issued, login, new_session, new_user, no_effects, presented, renewal,
-    seconds,
+    seconds, with,
 };
 use doorwarden_core::identity::{EmailAddress, Username};
 use doorwarden_core::permission::Permission;
 use doorwarden_core::refresh::Repeat;
-use doorwarden_core::session::{EndReason, Session};
+use doorwarden_core::session::EndReason;
 use doorwarden_core::store::{PasswordChange, Rotation, WriteUserError};
 use doorwarden_core::user::{NewUser, UserChange};
 use serde_json::{Value, json};
@@ -259,7 +259,7 @@ pub async fn of_simultaneous_grants_exactly_one_succeeds(t: &TestStore) {
 
 pub async fn simultaneous_renewals_of_a_session_give_no_token_twice(t: &TestStore) {
     let ada = t.user("ada").await.id;
-    let session = t.open(Session { refresh_counter: None, ..new_session(ada, NOON) }).await;
+    let session = t.open(with(new_session(ada, NOON), |s| s.refresh_counter = None)).await;
     let calls = (0..8).map(|_| {
         let (store, id) = (t.store.clone(), session.id);
         async move {

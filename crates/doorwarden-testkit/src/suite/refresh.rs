@@ -1,6 +1,6 @@
-use crate::{NOON, TestStore, new_session, no_effects, presented, renewal, seconds};
+use crate::{NOON, TestStore, new_session, no_effects, presented, renewal, seconds, with};
 use doorwarden_core::refresh::{MAX_IDLE_SECONDS, Presented, Repeat};
-use doorwarden_core::session::{EndReason, Repeats, Session, SessionId};
+use doorwarden_core::session::{EndReason, Repeats, SessionId};
 use doorwarden_core::store::{Renewal, Rotation};
 use doorwarden_core::user::UserChange;
 use std::time::Duration;
@@ -14,7 +14,11 @@ pub async fn the_newest_token_rotates(t: &TestStore) {
         let at = NOON.after(seconds(60 * (n + 1)));
         let n = i64::try_from(n).unwrap();
         let (refresh_counter, rotated_at) = (Some(n + 1), Some(at));
-        let expected = Session { refresh_counter, rotated_at, last_seen_at: at, ..session.clone() };
+        let expected = with(session.clone(), |s| {
+            s.refresh_counter = refresh_counter;
+            s.rotated_at = rotated_at;
+            s.last_seen_at = at;
+        });
         assert_eq!(
             t.store.rotate_refresh(presented(session.id, n, at), no_effects()).await.unwrap(),
             Rotation::Rotated(expected.clone())
@@ -55,7 +59,7 @@ pub async fn a_late_repeat_is_counted_and_the_third_ends_the_session(t: &TestSto
     for (late, after) in [(1, 61), (2, 62)] {
         let at = NOON.after(seconds(after));
         let repeats = Repeats { late, last_at_counter: Some(1), last_late_at: Some(at) };
-        let expected = Session { repeats, ..rotated.clone() };
+        let expected = with(rotated.clone(), |s| s.repeats = repeats);
         let again = t.store.rotate_refresh(presented(session.id, 0, at), no_effects()).await.unwrap();
         assert_eq!(again, Rotation::Repeated(expected.clone(), Repeat::Late));
         assert_eq!(t.read_session(session.id).await, expected);
@@ -105,7 +109,7 @@ pub async fn late_repeats_are_forgiven_after_a_generation_without_any_repeat(t: 
 
 pub async fn a_rotation_of_unknown_date_has_no_grace(t: &TestStore) {
     let ada = t.user("ada").await.id;
-    let session = t.open(Session { refresh_counter: Some(5), ..new_session(ada, NOON) }).await;
+    let session = t.open(with(new_session(ada, NOON), |s| s.refresh_counter = Some(5))).await;
     let again = t.store.rotate_refresh(presented(session.id, 4, NOON), no_effects()).await.unwrap();
     assert!(matches!(again, Rotation::Repeated(_, Repeat::Late)), "{again:?}");
 }
@@ -119,7 +123,7 @@ pub async fn an_older_token_ends_the_session(t: &TestStore) {
     }
     let before = t.read_session(session.id).await;
     let at = NOON.after(seconds(60));
-    let expected = Session { ended: Some((at, EndReason::RefreshReused)), ..before };
+    let expected = with(before, |s| s.ended = Some((at, EndReason::RefreshReused)));
     let result = t.store.rotate_refresh(presented(session.id, 1, at), no_effects()).await.unwrap();
     assert_eq!(result, Rotation::Reused(expected.clone()));
     assert_eq!(t.read_session(session.id).await, expected);
@@ -140,7 +144,7 @@ pub async fn a_counter_that_was_never_given_is_refused_and_ends_nothing(t: &Test
     }
     assert_eq!(t.read_session(session.id).await, session);
 
-    let without = t.open(Session { refresh_counter: None, ..new_session(ada, NOON) }).await;
+    let without = t.open(with(new_session(ada, NOON), |s| s.refresh_counter = None)).await;
     for counter in [-1, 0, 1] {
         let result =
             t.store.rotate_refresh(presented(without.id, counter, NOON), no_effects()).await.unwrap();
@@ -171,7 +175,7 @@ pub async fn an_ended_session_refuses(t: &TestStore) {
 
 pub async fn an_expired_session_refuses(t: &TestStore) {
     let ada = t.user("ada").await.id;
-    let session = t.open(Session { expires_at: NOON.after(seconds(100)), ..new_session(ada, NOON) }).await;
+    let session = t.open(with(new_session(ada, NOON), |s| s.expires_at = NOON.after(seconds(100)))).await;
     let last = t
         .store
         .rotate_refresh(presented(session.id, 0, NOON.after(seconds(99))), no_effects())
@@ -191,7 +195,7 @@ pub async fn an_expired_session_refuses(t: &TestStore) {
 
 pub async fn a_session_that_was_idle_too_long_refuses(t: &TestStore) {
     let ada = t.user("ada").await.id;
-    let session = t.open(Session { idle_seconds: Some(60), ..new_session(ada, NOON) }).await;
+    let session = t.open(with(new_session(ada, NOON), |s| s.idle_seconds = Some(60))).await;
     let in_time = t
         .store
         .rotate_refresh(presented(session.id, 0, NOON.after(seconds(59))), no_effects())
@@ -216,7 +220,7 @@ pub async fn a_session_that_was_idle_too_long_refuses(t: &TestStore) {
 
 pub async fn a_session_is_idle_too_long_when_its_time_is_up_to_the_second(t: &TestStore) {
     let ada = t.user("ada").await.id;
-    let session = t.open(Session { idle_seconds: Some(60), ..new_session(ada, NOON) }).await;
+    let session = t.open(with(new_session(ada, NOON), |s| s.idle_seconds = Some(60))).await;
     let end = NOON.after(seconds(60));
     assert_eq!(
         t.store.rotate_refresh(presented(session.id, 0, end), no_effects()).await.unwrap(),
@@ -262,7 +266,7 @@ pub async fn a_living_session_of_an_inactive_user_refuses(t: &TestStore) {
     t.by_hand("UPDATE users SET is_active = false").await;
     // Whatever happened to the sessions, the user's state decides.
     t.by_hand("UPDATE doorwarden_sessions SET generation = 1").await;
-    let session = Session { generation: 1, ..session };
+    let session = with(session, |s| s.generation = 1);
     assert_eq!(t.read_session(session.id).await, session);
     assert_eq!(
         t.store.rotate_refresh(presented(session.id, 0, NOON), no_effects()).await.unwrap(),
@@ -273,7 +277,7 @@ pub async fn a_living_session_of_an_inactive_user_refuses(t: &TestStore) {
 
 pub async fn every_renewal_gives_a_newer_token(t: &TestStore) {
     let ada = t.user("ada").await.id;
-    let session = t.open(Session { refresh_counter: None, ..new_session(ada, NOON) }).await;
+    let session = t.open(with(new_session(ada, NOON), |s| s.refresh_counter = None)).await;
     let [first, second, third] = [5, 10, 200].map(|n| NOON.after(seconds(n)));
     let started = t.store.renew_refresh(session.id, renewal(first), no_effects()).await.unwrap().unwrap();
     assert_eq!((started.refresh_counter, started.last_seen_at), (Some(0), first));
@@ -311,11 +315,11 @@ pub async fn a_renewal_narrows_the_limits_and_never_widens_them(t: &TestStore) {
 
 pub async fn nothing_is_renewed_where_no_session_lives(t: &TestStore) {
     let ada = t.user("ada").await.id;
-    let without = || Session { refresh_counter: None, ..new_session(ada, NOON) };
+    let without = || with(new_session(ada, NOON), |s| s.refresh_counter = None);
     let ended = t.open(without()).await;
     t.store.end_session(ended.id, ada, EndReason::Revoked, NOON, no_effects()).await.unwrap();
-    let expired = t.open(Session { expires_at: NOON.after(seconds(10)), ..without() }).await;
-    let idle = t.open(Session { idle_seconds: Some(10), ..without() }).await;
+    let expired = t.open(with(without(), |s| s.expires_at = NOON.after(seconds(10)))).await;
+    let idle = t.open(with(without(), |s| s.idle_seconds = Some(10))).await;
     let at = NOON.after(seconds(10));
     for id in [ended.id, expired.id, idle.id, SessionId(Uuid::from_u128(1))] {
         assert_eq!(t.store.renew_refresh(id, renewal(at), no_effects()).await.unwrap(), None);

@@ -2,9 +2,9 @@
 //! the protocol for clients: lost responses, several tabs, a sleeping laptop, and a thief with any timing.
 
 use super::property::{at_once, for_all};
-use crate::{NOON, TestStore, drill, issued, new_session, new_user, no_effects, presented, seconds};
+use crate::{NOON, TestStore, drill, issued, new_session, new_user, no_effects, presented, seconds, with};
 use doorwarden_core::refresh::Repeat;
-use doorwarden_core::session::{EndReason, Session, SessionId};
+use doorwarden_core::session::{EndReason, SessionId};
 use doorwarden_core::store::{Rotation, Store};
 use doorwarden_core::time::Timestamp;
 use doorwarden_core::user::{UserChange, UserId};
@@ -150,7 +150,11 @@ impl Driven {
         let id = session.id;
         let user = store.create_user(new_user(&id.to_string()), no_effects()).await.unwrap().id;
         let idle_seconds = Some(i64::try_from(IDLE).unwrap());
-        let session = Session { user, idle_seconds, expires_at: instant(LIFETIME), ..session };
+        let session = with(session, |s| {
+            s.user = user;
+            s.idle_seconds = idle_seconds;
+            s.expires_at = instant(LIFETIME);
+        });
         assert!(store.open_session(issued(session), no_effects()).await.unwrap().is_some());
         Self { store, user, session: id }
     }

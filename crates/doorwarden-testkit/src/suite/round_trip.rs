@@ -1,5 +1,5 @@
 use super::property::for_all;
-use crate::{NOON, TestStore, drill, hash, issued, login, new_session, new_user, no_effects};
+use crate::{NOON, TestStore, drill, hash, issued, login, new_session, new_user, no_effects, with};
 use doorwarden_core::identity::{EmailAddress, Username};
 use doorwarden_core::password::PasswordHash;
 use doorwarden_core::permission::Permission;
@@ -94,23 +94,16 @@ fn session() -> impl Strategy<Value = Session> {
             (rotated_at, late, last_at_counter, last_late_at),
         )| {
             let [created_at, last_seen_at, expires_at] = instants;
-            Session {
-                id: SessionId(Uuid::nil()),
-                user: UserId(0),
-                created_at,
-                last_seen_at,
-                expires_at,
-                auth: None,
-                refresh_counter,
-                rotated_at,
-                repeats: Repeats { late, last_at_counter, last_late_at },
-                idle_seconds,
-                client_id,
-                audience,
-                client: ClientInfo { address, user_agent },
-                ended: None,
-                generation: 0,
-            }
+            let mut session = Session::new(SessionId(Uuid::nil()), UserId(0), created_at, expires_at);
+            session.last_seen_at = last_seen_at;
+            session.refresh_counter = refresh_counter;
+            session.rotated_at = rotated_at;
+            session.repeats = Repeats { late, last_at_counter, last_late_at };
+            session.idle_seconds = idle_seconds;
+            session.client_id = client_id;
+            session.audience = audience;
+            session.client = ClientInfo { address, user_agent };
+            session
         },
     )
 }
@@ -132,21 +125,11 @@ pub async fn drill_any_user_is_read_as_written(t: &TestStore) {
         new.username = Username::from_stored(format!("{n}-{}", new.username.as_str()));
         new.email = EmailAddress::from_stored(format!("{n}-{}@example.com", new.email.as_str()));
         let created = t.store.create_user(new.clone(), no_effects()).await.unwrap();
-        let expected = User {
-            id: created.id,
-            username: new.username,
-            email: new.email,
-            password: new.password,
-            is_active: new.is_active,
-            is_staff: new.is_staff,
-            is_superuser: new.is_superuser,
-            date_joined: new.date_joined,
-            last_login: None,
-            metadata: new.metadata,
-            password_trimmed: false,
-            tokens_valid_after: None,
-            sessions_generation: 0,
-        };
+        let mut expected = User::new(created.id, new.username, new.email, new.password, new.date_joined);
+        expected.is_active = new.is_active;
+        expected.is_staff = new.is_staff;
+        expected.is_superuser = new.is_superuser;
+        expected.metadata = new.metadata;
         assert_eq!(created, expected);
         assert_eq!(t.read(created.id).await, expected);
         assert_eq!(t.account(created.id).await.user, expected);
@@ -164,7 +147,11 @@ pub async fn drill_any_user_is_read_as_written(t: &TestStore) {
         };
         assert!(t.store.change_password(created.id, change, no_effects()).await.unwrap());
         let tokens_valid_after = Some(instant);
-        let expected = User { password: hash("new"), tokens_valid_after, sessions_generation: 1, ..expected };
+        let expected = with(expected, |u| {
+            u.password = hash("new");
+            u.tokens_valid_after = tokens_valid_after;
+            u.sessions_generation = 1;
+        });
         assert_eq!(t.read(created.id).await, expected);
 
         let mut metadata = expected.metadata.clone();
@@ -177,7 +164,7 @@ pub async fn drill_any_user_is_read_as_written(t: &TestStore) {
         if serde_json::to_string(&metadata).unwrap().len() <= METADATA_MAX_BYTES {
             let change = UserChange { metadata: more, ..UserChange::default() };
             let changed = t.store.update_user(created.id, change, no_effects()).await.unwrap().unwrap();
-            assert_eq!(changed, User { metadata, ..expected });
+            assert_eq!(changed, with(expected, |u| u.metadata = metadata));
         }
     })
     .await;
@@ -188,13 +175,16 @@ pub async fn drill_any_session_is_read_as_written(t: &TestStore) {
     for_all(cases(), (session(), any::<bool>(), instant()), async |(session, is_login, at)| {
         // The id is new in each case, even while a failure is being shrunk.
         let id = new_session(ada, NOON).id;
-        let session = Session { id, user: ada, ..session };
+        let session = with(session, |s| {
+            s.id = id;
+            s.user = ada;
+        });
         let open = if is_login { login(session, hash("ada"), None) } else { issued(session) };
         let session = t.opened(open).await;
         assert_eq!(t.read_session(session.id).await, session);
         assert!(t.store.end_session(session.id, ada, EndReason::Revoked, at, no_effects()).await.unwrap());
         let ended = Some((at, EndReason::Revoked));
-        assert_eq!(t.read_session(session.id).await, Session { ended, ..session });
+        assert_eq!(t.read_session(session.id).await, with(session, |s| s.ended = ended));
     })
     .await;
 }

@@ -1,6 +1,6 @@
 use crate::{
     NOON, Recorder, TestStore, drill, hash, new_session, new_user, no_effects, opening, presented, renewal,
-    seconds,
+    seconds, with,
 };
 use doorwarden_core::authentication::Purpose;
 use doorwarden_core::session::{EndReason, Session, SessionCursor, SessionId};
@@ -103,7 +103,7 @@ pub async fn what_ended_with_all_others_is_refused_by_everything(t: &TestStore) 
     let at = NOON.after(seconds(5));
     t.store.sign_out_user(ada, EndReason::LoggedOut, at, no_effects()).await.unwrap();
     let ended = Some((at, EndReason::LoggedOut));
-    assert_eq!(t.read_session(session.id).await, Session { ended, ..session.clone() });
+    assert_eq!(t.read_session(session.id).await, with(session.clone(), |s| s.ended = ended));
     assert_eq!(t.store.sessions_of(ada, NOON, None, 10).await.unwrap(), []);
     assert_eq!(
         t.store.rotate_refresh(presented(session.id, 0, at), no_effects()).await.unwrap(),
@@ -212,7 +212,7 @@ pub async fn rows_of_ended_sessions_are_settled_in_portions_and_silently(t: &Tes
 
 pub async fn only_sessions_with_refresh_tokens_are_revoked_one_by_one(t: &TestStore) {
     let ada = t.user("ada").await.id;
-    let without = |user| Session { refresh_counter: None, ..new_session(user, NOON) };
+    let without = |user| with(new_session(user, NOON), |s| s.refresh_counter = None);
     let (plain, pair) = (t.open(without(ada)).await.id, t.session(ada, NOON).await.id);
     let (other_plain, other_pair) = (t.open(without(ada)).await.id, t.session(ada, NOON).await.id);
     let at = NOON.after(seconds(5));
@@ -317,7 +317,7 @@ pub async fn one_session_too_many_ends_those_that_were_not_used_for_the_longest_
     t.store.end_session(ended, ada, EndReason::LoggedOut, NOON, no_effects()).await.unwrap();
     let former = t.session(ada, NOON).await.id;
     t.store.sign_out_user(ada, EndReason::SignedOut, NOON, no_effects()).await.unwrap();
-    let expired = t.open(Session { expires_at: NOON.after(seconds(1)), ..new_session(ada, NOON) }).await;
+    let expired = t.open(with(new_session(ada, NOON), |s| s.expires_at = NOON.after(seconds(1)))).await;
     let mut sessions = Vec::new();
     for n in 0..3 {
         sessions.push(t.session(ada, NOON.after(seconds(10 + n))).await.id);

@@ -3,12 +3,11 @@
 use crate::app::{App, Database, NOON};
 use crate::pairs::claims;
 use axum::body::BodyDataStream;
-use doorwarden::core::session::Session;
 use doorwarden::core::token::access::{self, AccessClaims};
 use doorwarden::core::token::feed::{Statement, TYPE, sign_statement, verify_statement};
 use doorwarden::core::token::{KeyPair, KeySet};
 use doorwarden::{Doorwarden, UserId};
-use doorwarden_testkit::{issued, new_session, no_effects};
+use doorwarden_testkit::{issued, new_session, no_effects, with};
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use http::Request;
@@ -258,7 +257,7 @@ async fn many_sessions_that_end_together_are_told_as_one_and_the_next_token_coun
     let pair = app.obtain("jane").await;
     let user = UserId(1);
     let open = |_| {
-        let session = Session { refresh_counter: Some(0), ..new_session(user, NOON) };
+        let session = with(new_session(user, NOON), |s| s.refresh_counter = Some(0));
         app.auth.context().store.open_session(issued(session), no_effects())
     };
     for _ in 0..11 {

@@ -96,20 +96,16 @@ impl Plan {
             None => (None, None),
         };
         let password = PasswordHash::from_stored(row.password);
+        let username = Username::from_stored(username.unwrap_or(row.username));
+        let email = EmailAddress::from_stored(email.unwrap_or(row.email));
         let user = User {
-            id: UserId(row.id),
-            username: Username::from_stored(username.unwrap_or(row.username)),
-            email: EmailAddress::from_stored(email.unwrap_or(row.email)),
             password_trimmed: trimmed && password.is_usable(),
-            password,
             is_active: row.is_active,
             is_staff: row.is_staff,
             is_superuser: row.is_superuser,
-            date_joined: row.date_joined.unwrap_or(now),
             last_login: row.last_login,
             metadata: row.metadata,
-            tokens_valid_after: None,
-            sessions_generation: 0,
+            ..User::new(UserId(row.id), username, email, password, row.date_joined.unwrap_or(now))
         };
         let (groups, permissions) = rights.of(user.id);
         Some(ImportedAccount { user, groups, permissions })
