@@ -20,7 +20,10 @@ use std::task::{Context, Poll, ready};
 
 impl Auth {
     /// All endpoints that are not left out, each with and without a trailing slash. Merge it into the router
-    /// of the application; as axum does, `merge` panics if both have the same path and method.
+    /// of the application, whose own routes take precedence over an endpoint with the same path and method.
+    ///
+    /// As axum's, `merge` panics if the application has a fallback for a path of an endpoint, such as `any`,
+    /// or names a parameter of the same path differently.
     ///
     /// ```
     /// fn app(auth: &doorwarden_axum::Auth) -> axum::Router {

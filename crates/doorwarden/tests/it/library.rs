@@ -214,9 +214,17 @@ async fn endpoints_can_be_left_out_moved_and_replaced(database: Database) {
     let change = |b: doorwarden::Builder| {
         b.without(Endpoint::Registration).endpoint_at(Endpoint::Login, "/api/session").without(Endpoint::Docs)
     };
-    let own = |auth: &Doorwarden| auth.router().route("/registration", post(async || "by invitation only"));
+    let own = |auth: &Doorwarden| {
+        let application = Router::new()
+            .route("/registration", post(async || "by invitation only"))
+            .route("/healthz", get(async || axum::Json(json!({"status": "own"}))));
+        application.merge(auth.router())
+    };
     let app = database.app_around(change, own).await;
     assert_eq!(app.call("POST", "/registration", None, None).await.body, b"by invitation only");
+    assert_eq!(app.call("GET", "/healthz", None, None).await.json()["status"], "own");
+    let other = app.call("POST", "/healthz", None, None).await;
+    assert_eq!(other.headers["allow"], "GET, HEAD, OPTIONS", "the other methods are the endpoint's");
     app.auth.users().create_user("jane", "jane@example.com", Some(PASSWORD)).await.unwrap();
     let login = json!({"email": "jane@example.com", "password": PASSWORD});
     assert_eq!(app.post("/login", login.clone()).await.status, 404);
