@@ -23,7 +23,7 @@ fn register(service: &Service, name: &str) -> (String, i64) {
 }
 
 #[test]
-fn a_copy_made_while_the_service_runs_is_put_back_and_ends_what_was_since() {
+fn a_backup_of_a_running_service_is_restored_and_ends_later_sessions() {
     let site = Site::empty();
     let service = Service::start(&site, free_port());
     let (jane, _) = register(&service, "jane");
@@ -58,7 +58,7 @@ fn a_copy_made_while_the_service_runs_is_put_back_and_ends_what_was_since() {
 }
 
 #[test]
-fn sessions_of_a_copy_can_be_kept() {
+fn a_restore_can_keep_the_sessions() {
     let site = Site::empty().env("DOORWARDEN_SECRET_KEY", SECRET_KEY);
     let service = Service::start(&site, free_port());
     let (jane, _) = register(&service, "jane");
@@ -70,7 +70,7 @@ fn sessions_of_a_copy_can_be_kept() {
 }
 
 #[test]
-fn a_copy_works_elsewhere_without_the_secret_key_of_before() {
+fn a_restored_backup_works_without_the_previous_secret_key() {
     let site = Site::empty();
     let service = Service::start(&site, free_port());
     let (jane, _) = register(&service, "jane");
@@ -86,7 +86,7 @@ fn a_copy_works_elsewhere_without_the_secret_key_of_before() {
 }
 
 #[test]
-fn what_is_no_whole_copy_is_refused_and_nothing_is_touched() {
+fn an_incomplete_backup_is_refused_and_nothing_is_changed() {
     let site = Site::sqlite();
     let before = std::fs::read(site.path("doorwarden.db")).unwrap();
     let site = site.file("letter", &"a letter, longer than any header of a database. ".repeat(100));
@@ -120,7 +120,7 @@ fn doctor_finds_a_damaged_index() {
 }
 
 #[test]
-fn a_restored_postgres_database_is_made_safe() {
+fn restored_completes_a_restore_on_postgres() {
     let Some(site) = Site::postgres() else { return };
     site.run(&["backup", "copy"]).fails(2, "pg_dump");
     site.run(&["restore", "copy", "--yes"]).fails(2, "pg_restore");

@@ -8,7 +8,7 @@ fn shown(site: &Site, key: &str, more: &[&str]) -> (String, String) {
 }
 
 #[test]
-fn flags_win_over_the_environment_and_that_over_the_file() {
+fn flags_override_the_environment_and_the_environment_overrides_the_file() {
     let site = Site::empty();
     assert_eq!(shown(&site, "listen", &[]), ("127.0.0.1:8000".into(), "default".into()));
     let site = site.file("doorwarden.toml", "listen = \"127.0.0.1:1\"\n[tokens]\nlifetime = \"1d\"\n");
@@ -37,7 +37,7 @@ fn the_file_is_found_by_flag_variable_and_name() {
 }
 
 #[test]
-fn what_is_not_a_key_is_refused_with_the_nearest_one() {
+fn an_unknown_key_is_refused_and_the_nearest_one_suggested() {
     let site = Site::empty();
     site.run(&["config", "--set", "lisen=x"]).fails(78, "hint: did you mean `listen`?");
     site.run(&["config", "--set", "tokens.livetime=1d"]).fails(78, "did you mean `tokens.lifetime`?");
@@ -62,7 +62,7 @@ fn what_is_not_a_key_is_refused_with_the_nearest_one() {
 }
 
 #[test]
-fn an_unknown_variable_is_told_and_does_not_stop_anything() {
+fn an_unknown_variable_is_only_a_warning() {
     let site =
         Site::sqlite().env("DOORWARDEN_LISTN", "x").env("DOORWARDEN_PORT_8000_TCP", "tcp://10.0.0.1:8000");
     let ran = site.run(&["user", "list"]);
@@ -91,14 +91,14 @@ fn secrets_are_never_shown() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_is_not_quoted() {
+fn a_file_that_cannot_be_parsed_is_not_quoted() {
     let site = Site::empty().file("doorwarden.toml", "listen = \"a:1\"\nsecret_key = \"hunter2\n");
     let ran = site.run(&["config"]).fails(78, "doorwarden.toml: line 2:");
     assert!(!ran.stderr.contains("hunter2"), "{}", ran.stderr);
 }
 
 #[test]
-fn a_way_back_from_a_wrong_configuration_stays_open() {
+fn help_and_references_work_with_a_wrong_configuration() {
     let site = Site::empty().file("doorwarden.toml", "nonsense");
     site.run(&["config"]).fails(78, "doorwarden.toml");
     assert!(site.run(&["config", "--reference"]).succeeds().stdout.contains("| `listen` |"));
@@ -107,7 +107,7 @@ fn a_way_back_from_a_wrong_configuration_stays_open() {
 }
 
 #[test]
-fn an_address_without_a_port_or_a_port_without_an_address_is_told_with_both() {
+fn an_address_without_a_port_or_a_port_without_an_address_is_refused_with_an_example() {
     let site = Site::empty();
     for (given, hint) in [
         ("8000", "127.0.0.1:8000"),
@@ -163,7 +163,7 @@ fn every_secret_can_be_read_from_a_file() {
 }
 
 #[test]
-fn every_key_that_is_hidden_is_one_that_a_file_can_hold() {
+fn every_hidden_key_can_be_read_from_a_file() {
     let reference = Site::empty().run(&["config", "--reference"]).succeeds().stdout;
     let files = reference.lines().filter(|line| line.contains("| File that contains")).count();
     assert_eq!(files, SECRETS.len());
@@ -175,7 +175,7 @@ fn every_key_that_is_hidden_is_one_that_a_file_can_hold() {
 }
 
 #[test]
-fn the_same_sources_win_whether_they_hold_a_secret_or_name_its_file() {
+fn a_secret_and_its_file_have_the_same_precedence() {
     let site = Site::empty()
         .file("doorwarden.toml", "secret_key_file = \"missing\"")
         .env("DOORWARDEN_SECRET_KEY", SECRET_KEY);
@@ -195,7 +195,7 @@ fn the_same_sources_win_whether_they_hold_a_secret_or_name_its_file() {
 }
 
 #[test]
-fn variables_and_flags_reach_into_tables_of_any_name() {
+fn variables_and_flags_can_set_keys_of_named_tables() {
     let site = Site::empty()
         .file("doorwarden.toml", "[fields.plan]\ntype = \"choice\"\nchoices = [\"free\", \"team\"]\n")
         .env("DOORWARDEN_FIELDS_PLAN_CHOICES", "free, team, club")
@@ -210,7 +210,7 @@ fn variables_and_flags_reach_into_tables_of_any_name() {
 }
 
 #[test]
-fn a_list_of_the_file_is_text_with_commas_elsewhere() {
+fn lists_are_comma_separated_outside_the_file() {
     let lists = "[tokens]\naudience = [\"a\", \"b\"]\n[oauth.clients]\nbilling = \"no hash\"";
     let site = Site::empty().file("doorwarden.toml", lists);
     site.run(&["config"])

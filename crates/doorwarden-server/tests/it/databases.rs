@@ -18,7 +18,7 @@ fn names(site: &Site) -> Vec<String> {
 }
 
 #[test]
-fn a_url_that_would_mean_something_else_is_refused_and_nothing_is_made() {
+fn an_ambiguous_database_url_is_refused_and_nothing_is_created() {
     let site = Site::empty();
     for (url, message) in [
         ("sqlite::memory:", "must name a file"),
@@ -48,7 +48,7 @@ fn a_url_that_would_mean_something_else_is_refused_and_nothing_is_made() {
 }
 
 #[test]
-fn what_other_programs_need_in_a_url_is_understood() {
+fn urls_of_other_programs_are_understood() {
     let site = Site::empty();
     site.run(&["migrate", "--database-url", "sqlite://my%20app.db?mode=rwc"]).succeeds();
     site.run(&["migrate", "--check", "--database-url", "sqlite://my app.db?mode=rw"]).succeeds();
@@ -56,7 +56,7 @@ fn what_other_programs_need_in_a_url_is_understood() {
 }
 
 #[test]
-fn accounts_that_an_earlier_version_left_under_another_name_are_found() {
+fn a_database_that_an_earlier_version_named_differently_is_found() {
     let site = Site::empty().env("DOORWARDEN_DATABASE_URL", "sqlite://app.db?mode=rwc");
     site.run(&["migrate", "--database-url", "sqlite://app.db%3Fmode=rwc"]).succeeds();
     site.run(&["serve", "--listen", "127.0.0.1:0"]).fails(78, "app.db?mode=rwc");
@@ -70,7 +70,7 @@ fn accounts_that_an_earlier_version_left_under_another_name_are_found() {
 
 /// Gives the files to a group, as some container volumes do.
 #[test]
-fn files_that_a_group_may_use_are_put_right_and_the_service_starts() {
+fn modes_of_group_accessible_files_are_corrected_and_the_service_starts() {
     let site = Site::empty();
     let first = Service::start(&site, free_port());
     assert_eq!(first.status("POST", "/registration", JANE), Some(201));
@@ -93,7 +93,7 @@ fn files_that_a_group_may_use_are_put_right_and_the_service_starts() {
 }
 
 #[test]
-fn a_second_service_on_one_file_is_said_with_its_number() {
+fn a_second_service_on_one_file_is_reported_with_the_pid_of_the_first() {
     let site = Site::empty();
     let first = Service::start(&site, free_port());
     let log = || std::fs::read_to_string(site.path("log")).unwrap();
@@ -106,7 +106,7 @@ fn a_second_service_on_one_file_is_said_with_its_number() {
 }
 
 #[test]
-fn a_folder_that_is_made_is_said_and_a_path_that_leads_nowhere_is_refused() {
+fn a_created_directory_is_reported_and_a_path_without_parent_is_refused() {
     let site = Site::empty();
     let made = site.run(&["migrate", "--database-url", "sqlite://data/app.db"]);
     assert_eq!(made.code, Some(0), "{made:?}");
@@ -122,7 +122,7 @@ fn a_folder_that_is_made_is_said_and_a_path_that_leads_nowhere_is_refused() {
 }
 
 #[test]
-fn instances_on_postgres_are_told_that_they_need_one_issuer() {
+fn instances_on_postgres_are_warned_that_they_need_one_issuer() {
     let Some(site) = Site::postgres() else { return };
     let warning = "`tokens.issuer` is not set";
     let log = |site: &Site| std::fs::read_to_string(site.path("log")).unwrap();
@@ -138,7 +138,7 @@ fn instances_on_postgres_are_told_that_they_need_one_issuer() {
 }
 
 #[test]
-fn a_password_or_database_that_the_server_refuses_ends_the_start_at_once() {
+fn a_wrong_password_or_database_ends_the_start_immediately() {
     let Some(site) = Site::empty_postgres() else { return };
     let url = &site.environment()["DOORWARDEN_DATABASE_URL"];
     let (name, rest) = url.rsplit_once('@').unwrap();
@@ -161,7 +161,7 @@ fn a_password_or_database_that_the_server_refuses_ends_the_start_at_once() {
 }
 
 #[test]
-fn a_service_that_others_reach_is_told_that_its_issuer_is_a_guess() {
+fn a_reachable_service_is_warned_about_a_derived_issuer() {
     let log = |site: &Site| std::fs::read_to_string(site.path("log")).unwrap();
     let site = Site::empty();
     drop(Service::start(&site, free_port()));
@@ -181,7 +181,7 @@ fn a_service_that_others_reach_is_told_that_its_issuer_is_a_guess() {
 }
 
 #[test]
-fn a_copy_that_is_put_beside_the_log_of_a_killed_service_is_noticed() {
+fn a_copy_next_to_the_log_of_a_killed_service_is_refused() {
     let site = Site::empty().env("DOORWARDEN_SECRET_KEY", SECRET_KEY);
     let put = |copy: &str| std::fs::copy(site.path(copy), site.path("doorwarden.db")).unwrap();
     site.run(&["migrate"]).succeeds();
@@ -233,7 +233,7 @@ fn a_lock(site: &Site, unknown: u16, lock: impl FnOnce(), release: impl FnOnce()
 
 /// In WAL mode, locks of other programs do not block readers.
 #[test]
-fn a_lock_on_sqlite_delays_no_writer_for_long_and_ends_with_it() {
+fn a_lock_on_sqlite_delays_writers_only_briefly() {
     let site = Site::sqlite();
     let other = rusqlite::Connection::open(site.path("doorwarden.db")).unwrap();
     a_lock(
@@ -245,7 +245,7 @@ fn a_lock_on_sqlite_delays_no_writer_for_long_and_ends_with_it() {
 }
 
 #[test]
-fn a_lock_on_postgres_delays_nobody_for_long_and_ends_with_it() {
+fn a_lock_on_postgres_delays_requests_only_briefly() {
     let Some(site) = Site::postgres() else { return };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let url = site.environment()["DOORWARDEN_DATABASE_URL"].clone();
@@ -255,7 +255,7 @@ fn a_lock_on_postgres_delays_nobody_for_long_and_ends_with_it() {
 }
 
 #[test]
-fn each_failure_of_the_database_is_in_the_log_once_a_minute() {
+fn each_database_failure_is_logged_once_a_minute() {
     for site in [Some(Site::sqlite()), Site::postgres()].into_iter().flatten() {
         let pair = site.run(&["token", "issue", "--pair", &site.user("joan")]).json();
         let refresh = format!(r#"{{"refresh": {}}}"#, pair["refresh"]);
@@ -280,7 +280,7 @@ fn each_failure_of_the_database_is_in_the_log_once_a_minute() {
 }
 
 #[test]
-fn a_clock_that_differs_from_the_databases_by_half_a_minute_is_refused() {
+fn a_clock_that_differs_from_the_database_by_30_s_is_refused() {
     let Some(site) = Site::postgres() else { return };
     let url = site.environment()["DOORWARDEN_DATABASE_URL"].clone();
     // Shadows PostgreSQL's own function, so that the database's clock differs.
@@ -307,7 +307,7 @@ fn a_clock_that_differs_from_the_databases_by_half_a_minute_is_refused() {
 }
 
 #[test]
-fn a_file_that_is_no_database_is_named() {
+fn a_file_that_is_not_a_database_is_named_in_the_error() {
     let text = "This is no database, but a text of a hundred bytes and more, of which the first are no header of SQLite.";
     let site = Site::empty().file("notes.txt", &text.repeat(20));
     for command in [&["serve", "--listen", "127.0.0.1:0"][..], &["migrate"], &["user", "list"]] {

@@ -14,7 +14,7 @@ fn lines(text: &str) -> impl Iterator<Item = &str> {
 }
 
 #[test]
-fn the_unit_sets_nothing_that_the_file_may_say_and_never_gives_up() {
+fn the_unit_overrides_no_setting_and_keeps_restarting() {
     let reference = Site::empty().run(&["config", "--reference"]).succeeds().stdout;
     let unit = deploy("doorwarden.service");
     for line in lines(&unit).filter_map(|line| line.strip_prefix("Environment=")) {
@@ -37,7 +37,7 @@ fn nginx_closes_connections_before_the_service_does() {
 }
 
 #[test]
-fn compose_asks_for_what_a_container_cannot_guess() {
+fn compose_requires_the_settings_that_a_container_cannot_derive() {
     let compose = deploy("compose.yaml");
     for name in ["DOORWARDEN_TOKENS_ISSUER", "DOORWARDEN_SECRET_KEY"] {
         assert!(lines(&compose).any(|line| line == format!("{name}: ${{{name}:?}}")), "{name}");

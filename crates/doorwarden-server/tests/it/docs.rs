@@ -7,13 +7,13 @@ use std::fmt::Write;
 const REFERENCE: (&str, &str) = ("<!-- reference: begin -->\n", "<!-- reference: end -->");
 
 #[test]
-fn the_reference_of_the_configuration_is_the_programs_own() {
+fn the_configuration_reference_matches_the_program() {
     let reference = Site::empty().run(&["config", "--reference"]).succeeds().stdout;
     pinned("docs/configuration.md", REFERENCE, &reference);
 }
 
 #[test]
-fn the_reference_of_the_commands_is_the_programs_own() {
+fn the_command_line_reference_matches_the_program() {
     let site = Site::empty();
     let mut reference = String::new();
     describe(&site, &[], &mut reference);

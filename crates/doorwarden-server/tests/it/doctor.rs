@@ -26,7 +26,7 @@ fn set_mode(path: &Path, mode: u32) {
 }
 
 #[test]
-fn a_sound_installation_gets_a_clean_bill() {
+fn a_sound_installation_has_no_findings() {
     let site = Site::sqlite();
     site.user("ada");
     site.run(&["key", "rotate"]).succeeds();
@@ -53,7 +53,7 @@ fn a_sound_installation_gets_a_clean_bill() {
 }
 
 #[test]
-fn on_postgres_it_also_compares_the_clocks() {
+fn doctor_compares_the_clocks_on_postgres() {
     let Some(site) = Site::postgres() else { return };
     let site = site.env("DOORWARDEN_TOKENS_ISSUER", "https://id.example.com");
     site.user("ada");
@@ -100,7 +100,7 @@ fn a_wrong_configuration_is_the_first_finding() {
 }
 
 #[test]
-fn keys_that_can_be_guessed_are_found_and_not_shown() {
+fn weak_secret_keys_are_found_and_not_shown() {
     let site = Site::sqlite();
     for (key, level, part) in [
         ("hunter2", "error", "too short"),
@@ -120,7 +120,7 @@ fn keys_that_can_be_guessed_are_found_and_not_shown() {
 }
 
 #[test]
-fn files_that_others_may_use_are_found() {
+fn files_accessible_to_other_users_are_found() {
     let site = Site::sqlite().file("doorwarden.toml", &format!("secret_key = \"{SECRET_KEY}\"\n"));
     set_mode(&site.path("doorwarden.toml"), 0o644);
     set_mode(&site.path("doorwarden.db"), 0o640);
@@ -143,7 +143,7 @@ fn files_that_others_may_use_are_found() {
 }
 
 #[test]
-fn what_is_open_to_everybody_is_told() {
+fn settings_open_to_everyone_are_reported() {
     let site = Site::sqlite();
     let open = [
         "doctor",
@@ -214,7 +214,7 @@ fn a_database_in_trouble_is_found() {
 }
 
 #[test]
-fn two_accounts_of_one_address_are_named_and_repaired() {
+fn two_accounts_with_one_email_are_reported_and_repaired() {
     let site = Site::sqlite();
     let older = site.user("ada");
     let sql = |sql: &str| {

@@ -162,7 +162,7 @@ fn drill_no_acknowledged_change_or_event_is_lost_when_the_service_is_killed_on_p
 }
 
 #[test]
-fn drill_the_service_ends_politely_under_load() {
+fn drill_the_service_stops_gracefully_under_load() {
     let site = Site::sqlite();
     for round in 0..drill().rounds(1, 20) {
         let port = free_port();
@@ -208,7 +208,7 @@ impl Drop for Server {
 }
 
 #[test]
-fn drill_a_killed_database_is_said_at_once_and_survived_without_a_restart() {
+fn drill_a_killed_database_is_reported_at_once_and_survived_without_a_restart() {
     let server = Server(std::env::temp_dir().join(format!("doorwarden-killed-{}", std::process::id())));
     let Some(url) = server.start() else {
         return skip("drill_a_killed_database", "scripts/postgres could not start a server");

@@ -35,12 +35,16 @@ macro_rules! for_each_database {
 }
 
 for_each_database! {
-    every_account_logs_in_and_is_what_it_was
-    tokens_of_django_are_accepted_if_that_is_wanted_and_until_they_expire
+    every_imported_account_logs_in_and_is_unchanged
+    tokens_of_django_are_accepted_if_configured_and_until_they_expire
     a_second_run_changes_nothing
 }
 
-async fn every_account_logs_in_and_is_what_it_was(source: Database, target: Database, expected: Value) {
+async fn every_imported_account_logs_in_and_is_unchanged(
+    source: Database,
+    target: Database,
+    expected: Value,
+) {
     import(&source, &target, &["--on-conflict", "rename"], 0);
     let service = target.service(expected["secret_key"].as_str().unwrap(), WithoutSession::Refuse).await;
     for user in expected["users"].as_array().unwrap() {
@@ -93,7 +97,7 @@ async fn every_account_logs_in_and_is_what_it_was(source: Database, target: Data
     service.auth.close().await;
 }
 
-async fn tokens_of_django_are_accepted_if_that_is_wanted_and_until_they_expire(
+async fn tokens_of_django_are_accepted_if_configured_and_until_they_expire(
     source: Database,
     target: Database,
     expected: Value,
@@ -140,7 +144,7 @@ async fn a_second_run_changes_nothing(source: Database, target: Database, _: Val
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_was_renamed_is_recognised() {
+async fn a_renamed_user_is_recognised_by_the_next_import() {
     let (source, target) = (Database::django("django-6.1").await.unwrap(), Database::sqlite());
     import(&source, &target, &["--on-conflict", "rename"], 0);
     let before = target.accounts().await;
@@ -150,7 +154,7 @@ async fn who_was_renamed_is_recognised() {
 }
 
 #[tokio::test]
-async fn rows_that_differ_only_in_case_are_a_question() {
+async fn rows_that_differ_only_in_case_conflict() {
     let source = Database::django("django-6.1").await.unwrap();
     let target = Database::sqlite();
     let report = import(&source, &target, &[], 1);
@@ -171,7 +175,7 @@ async fn rows_that_differ_only_in_case_are_a_question() {
 }
 
 #[tokio::test]
-async fn a_dry_run_tells_and_changes_nothing() {
+async fn a_dry_run_reports_and_changes_nothing() {
     let source = Database::django("django-2.1").await.unwrap();
     let target = Database::sqlite();
     let report = import(&source, &target, &["--dry-run", "--on-conflict", "skip"], 0);
@@ -188,7 +192,7 @@ async fn a_dry_run_tells_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn accounts_may_move_into_djangos_own_file() {
+async fn accounts_can_be_imported_into_djangos_own_database() {
     let source = Database::django("django-6.1").await.unwrap();
     let report = import(&source, &source, &["--on-conflict", "skip"], 0);
     assert_eq!(report["imported"], 61);
@@ -198,7 +202,7 @@ async fn accounts_may_move_into_djangos_own_file() {
 }
 
 #[tokio::test]
-async fn an_account_of_another_with_the_same_id_stays_and_the_row_is_told() {
+async fn an_existing_account_with_the_same_id_stays_and_the_row_is_reported() {
     let (source, target) = (Database::django("django-6.1").await.unwrap(), Database::sqlite());
     let service = target.service("a secret key of thirty-two bytes!", WithoutSession::Refuse).await;
     let body = json!({"email": "first@example.com", "username": "first", "password": "correct horse"});
@@ -235,7 +239,7 @@ pub(crate) fn auth_user(rows: &str) -> Database {
 }
 
 #[tokio::test]
-async fn djangos_own_user_model_keeps_its_dates_and_what_else_is_wanted() {
+async fn djangos_own_user_model_keeps_its_dates_and_chosen_columns() {
     let source = auth_user(
         "INSERT INTO auth_user VALUES
             (7, 'md5$a$0cc175b9c0f1b6a831c399e269772661', '2024-02-29 23:59:59.123456', 1, 'jane', 'Jane', 'jane@example.com', 1, 1, '2018-10-04 12:00:00', 12),
@@ -270,7 +274,7 @@ async fn djangos_own_user_model_keeps_its_dates_and_what_else_is_wanted() {
 }
 
 #[tokio::test]
-async fn rows_that_cannot_come_are_told_with_the_reason() {
+async fn conflicting_rows_are_reported_with_the_reason() {
     let source = auth_user(
         "INSERT INTO auth_user VALUES
             (1, 'md5$a$0cc175b9c0f1b6a831c399e269772661', NULL, 0, 'nobody', '', '', 0, 1, '2018-10-04 12:00:00', 0),
@@ -332,7 +336,7 @@ fn many(count: usize) -> Database {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_import_that_is_killed_loses_nothing_and_goes_on() {
+async fn a_killed_import_loses_nothing_and_can_be_continued() {
     let (source, target) = (many(10_000), Database::sqlite());
     let mut importing =
         import_command(&source, &target, &["--batch", "100"]).stdout(Stdio::null()).spawn().unwrap();
@@ -352,7 +356,7 @@ async fn an_import_that_is_killed_loses_nothing_and_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_import_that_is_interrupted_says_how_far_it_is() {
+async fn an_interrupted_import_reports_its_progress() {
     let (source, target) = (many(10_000), Database::sqlite());
     let importing = import_command(&source, &target, &["--batch", "100"])
         .stdout(Stdio::piped())
@@ -371,7 +375,7 @@ async fn an_import_that_is_interrupted_says_how_far_it_is() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_imported_from_is_said() {
+async fn a_source_that_cannot_be_imported_is_refused_with_the_reason() {
     let (source, target) = (Database::sqlite(), Database::sqlite());
     let missing = run(import_command(&source, &target, &[]));
     assert_eq!((missing.code, missing.stdout.as_str()), (69, ""));

@@ -56,7 +56,7 @@ async fn a_flag_of_sqlite_is_read_in_every_spelling() {
 }
 
 #[tokio::test]
-async fn a_flag_that_is_neither_true_nor_false_stops_the_import_and_is_named() {
+async fn a_flag_that_is_neither_true_nor_false_stops_the_import_and_is_reported() {
     for value in ["'maybe'", "2", "-1", "0.5", "''", "x''", "x'0101'", "'null'"] {
         let source = auth_user(&format!(
             "INSERT INTO auth_user VALUES
@@ -103,7 +103,7 @@ async fn a_flag_of_postgres_is_read_whatever_its_type() {
 }
 
 #[tokio::test]
-async fn instants_that_do_not_know_their_zone_are_those_of_utc() {
+async fn timestamps_without_a_time_zone_are_utc() {
     for dates in ["timestamp", "timestamptz", "text"] {
         let rows = "SET TimeZone = 'UTC'; INSERT INTO auth_user VALUES
             (7, '!', '2018-10-04 12:00:00', false, 'jane', 'jane@example.com', false, true, '2018-10-04 12:00:00.5')";
@@ -121,7 +121,7 @@ async fn instants_that_do_not_know_their_zone_are_those_of_utc() {
 }
 
 #[tokio::test]
-async fn what_is_kept_has_the_same_types_from_both() {
+async fn kept_columns_have_the_same_types_from_both_databases() {
     let keep =
         ["--metadata", "subscribed", "--metadata", "settings", "--metadata", "avatar", "--metadata", "seen"];
     let expected = json!({
@@ -153,7 +153,7 @@ async fn what_is_kept_has_the_same_types_from_both() {
 }
 
 #[tokio::test]
-async fn hashes_that_nobody_can_verify_are_told_before() {
+async fn hashes_that_cannot_be_verified_are_reported_by_a_dry_run() {
     let dear = "pbkdf2_sha256$99000000$salt$ms7jcgZI5VoBXsE6stbawZ2oBNyQZSKYRJnrbVnTHE8=";
     let source = auth_user(&format!(
         "INSERT INTO auth_user VALUES
@@ -182,7 +182,7 @@ async fn hashes_that_nobody_can_verify_are_told_before() {
 }
 
 #[tokio::test]
-async fn a_model_without_user_names_may_take_them_from_the_address() {
+async fn a_model_without_usernames_can_use_the_email() {
     let source = Database::sqlite();
     source
         .sql()
@@ -208,7 +208,7 @@ async fn a_model_without_user_names_may_take_them_from_the_address() {
 }
 
 #[tokio::test]
-async fn ids_of_an_import_leave_enough_for_everybody_to_come() {
+async fn imported_ids_leave_enough_ids_for_new_users() {
     for (ids, seq) in [("7", "9223372036854775807"), ("7", "9007199254740993"), ("7", "'many'")] {
         let source = auth_user(&format!(
             "INSERT INTO auth_user VALUES
@@ -231,7 +231,7 @@ async fn ids_of_an_import_leave_enough_for_everybody_to_come() {
 }
 
 #[tokio::test]
-async fn ids_that_no_account_can_have_are_left_out() {
+async fn rows_with_ids_out_of_range_are_skipped() {
     for (id, comes) in [
         ("0", false),
         ("-5", false),
@@ -274,7 +274,7 @@ async fn a_group_with_other_permissions_stops_the_import() {
 }
 
 #[tokio::test]
-async fn names_that_a_terminal_obeys_or_that_turn_text_around_are_left_out_and_not_shown() {
+async fn names_with_control_or_bidirectional_characters_are_skipped_and_not_shown() {
     for name in
         ["\u{1b}]0;PWNED\u{7}", "a\nb", "\u{9b}31m", "a\u{202e}txt.exe", "\u{2066}a\u{2069}", "a\u{7f}"]
     {
@@ -302,7 +302,7 @@ async fn names_that_a_terminal_obeys_or_that_turn_text_around_are_left_out_and_n
 
 /// Only an unprivileged user cannot write to the directory.
 #[tokio::test]
-async fn a_database_in_a_folder_that_cannot_be_written_is_read() {
+async fn a_database_in_a_read_only_directory_is_read() {
     use std::os::unix::fs::{PermissionsExt as _, chown};
     use std::os::unix::process::CommandExt as _;
     let source = auth_user(

@@ -46,7 +46,7 @@ fn has(program: &str) -> bool {
 }
 
 #[test]
-fn a_first_start_makes_what_it_needs_and_says_what_to_try() {
+fn a_first_start_creates_its_files_and_prints_what_to_try() {
     let site = Site::empty();
     let service = Greeted::start(&site);
     assert_eq!(service.says("data"), "doorwarden.db (its secret key: doorwarden.db.secret)");
@@ -55,7 +55,7 @@ fn a_first_start_makes_what_it_needs_and_says_what_to_try() {
         assert_eq!(mode, 0o600, "{name} is {mode:o}");
     }
     if !has("curl") {
-        return skip("a_first_start_makes_what_it_needs_and_says_what_to_try", "curl was not found");
+        return skip("a_first_start_creates_its_files_and_prints_what_to_try", "curl was not found");
     }
     let pasted = Command::new("sh").args(["-c", service.says("try")]).output().unwrap();
     let answer: Value = serde_json::from_slice(&pasted.stdout).unwrap();
@@ -65,7 +65,7 @@ fn a_first_start_makes_what_it_needs_and_says_what_to_try() {
 }
 
 #[test]
-fn a_second_start_keeps_the_secret_key_and_so_the_tokens() {
+fn a_second_start_keeps_the_secret_key_and_the_tokens() {
     let site = Site::empty();
     let first = Service::start(&site, free_port());
     let jane = r#"{"email": "jane@example.com", "username": "jane", "password": "correct horse battery"}"#;
@@ -80,7 +80,7 @@ fn a_second_start_keeps_the_secret_key_and_so_the_tokens() {
 }
 
 #[test]
-fn postgres_without_a_secret_key_is_refused_with_the_line_that_makes_one() {
+fn postgres_without_a_secret_key_is_refused_with_a_command_that_generates_one() {
     let Some(site) = Site::empty_postgres() else { return };
     let site = site.env("DOORWARDEN_SECRET_KEY", "");
     let refused = site.run(&["serve", "--listen", "127.0.0.1:0"]).fails(78, "all instances must share");
@@ -105,7 +105,7 @@ fn metrics_have_a_listener_of_their_own() {
 }
 
 #[test]
-fn two_services_live_beside_each_other() {
+fn two_services_run_side_by_side() {
     let metrics = format!("127.0.0.1:{}", free_port());
     let site =
         || Site::empty().env("DOORWARDEN_METRICS_LISTEN", &metrics).env("DOORWARDEN_SECRET_KEY", SECRET_KEY);
@@ -123,7 +123,7 @@ fn two_services_live_beside_each_other() {
 }
 
 #[test]
-fn drill_who_leaves_a_request_half_sent_does_not_keep_the_service_from_its_end() {
+fn drill_a_half_sent_request_does_not_keep_the_service_from_stopping() {
     let site = Site::empty();
     let service = Service::start(&site, free_port());
     let begun = |bytes: &str| {

@@ -5,7 +5,7 @@ use std::process::{Child, Stdio};
 use std::time::Instant;
 
 #[test]
-fn migrating_says_what_it_did_and_once_is_enough() {
+fn migrating_reports_its_migrations_and_is_idempotent() {
     for site in [Some(Site::empty()), Site::empty_postgres()].into_iter().flatten() {
         site.run(&["migrate", "--check"]).fails(1, "hint: run `doorwarden migrate`");
         let applied = site.run(&["migrate"]).json()["applied"].clone();
@@ -16,7 +16,7 @@ fn migrating_says_what_it_did_and_once_is_enough() {
 }
 
 #[test]
-fn a_check_and_a_look_leave_nothing_behind() {
+fn checks_and_read_only_commands_create_nothing() {
     let site = Site::empty();
     site.run(&["migrate", "--check"]).fails(1, "no database at `doorwarden.db`");
     site.run(&["user", "list"]).fails(69, "hint: run `doorwarden migrate` to create it");
@@ -25,7 +25,7 @@ fn a_check_and_a_look_leave_nothing_behind() {
 }
 
 #[test]
-fn a_table_of_another_program_is_named_and_nothing_is_changed() {
+fn a_foreign_table_is_reported_and_nothing_is_changed() {
     for site in [Some(Site::empty()), Site::empty_postgres()].into_iter().flatten() {
         let mine = "CREATE TABLE users (mine text); INSERT INTO users VALUES ('precious')";
         let file = site.path("doorwarden.db");
@@ -54,7 +54,7 @@ fn a_table_of_another_program_is_named_and_nothing_is_changed() {
 }
 
 #[test]
-fn a_migration_that_is_killed_at_any_moment_is_finished_by_the_next() {
+fn a_migration_killed_at_any_moment_is_completed_by_the_next_run() {
     for make in [|| Some(Site::empty()), Site::empty_postgres] {
         let Some(site) = make() else { continue };
         let all = make().unwrap().run(&["migrate"]).json()["applied"].as_array().unwrap().len();
@@ -134,7 +134,7 @@ fn no_other_command_changes_a_schema() {
 }
 
 #[test]
-fn a_database_of_a_newer_version_is_left_alone() {
+fn a_database_of_a_newer_version_is_refused_and_unchanged() {
     let site = Site::sqlite();
     let connection = Connection::open(site.path("doorwarden.db")).unwrap();
     let newer = "INSERT INTO doorwarden_migrations (number, name, hash) VALUES (9999, '9999_future', 'x')";
@@ -155,7 +155,7 @@ fn migrating_declares_the_configured_permissions_and_other_commands_do_not() {
 }
 
 #[test]
-fn a_database_that_is_not_there_is_unavailable() {
+fn a_missing_database_is_unavailable() {
     let site = Site::empty().env("DOORWARDEN_SECRET_KEY", SECRET_KEY);
     let nowhere = ["--database-url", "postgres://ada:hunter2@127.0.0.1:1/accounts"];
     for command in [&["user", "list"][..], &["migrate"]] {
@@ -166,7 +166,7 @@ fn a_database_that_is_not_there_is_unavailable() {
 }
 
 #[test]
-fn what_is_wrong_with_the_keys_is_the_configurations_fault() {
+fn unusable_signing_keys_are_a_configuration_error() {
     let site = Site::empty();
     let postgres = ["--database-url", "postgres://ada@127.0.0.1:1/accounts"];
     site.run(&[&["key", "rotate"], &postgres[..]].concat()).fails(78, "export DOORWARDEN_SECRET_KEY=");
@@ -178,7 +178,7 @@ fn what_is_wrong_with_the_keys_is_the_configurations_fault() {
 }
 
 #[test]
-fn who_is_not_let_in_by_the_database_is_told_where_and_what_to_do() {
+fn a_refused_database_connection_is_reported_with_a_hint() {
     let Some(site) = Site::empty_postgres() else { return };
     let url = site.environment()["DOORWARDEN_DATABASE_URL"].clone();
     let (server, _) = url.rsplit_once('/').unwrap();

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::process::Stdio;
 
 #[test]
-fn a_reader_that_leaves_early_is_no_failure() {
+fn a_closed_pipe_is_not_a_failure() {
     let site = Site::sqlite();
     site.user("ada");
     let mut child =
@@ -26,7 +26,7 @@ fn every_shell_gets_its_completions() {
 }
 
 #[test]
-fn a_wrong_command_line_is_told() {
+fn a_wrong_command_line_is_reported() {
     let site = Site::empty();
     site.run(&[]).fails(2, "Usage: doorwarden");
     site.run(&["usr"]).fails(2, "unrecognized subcommand 'usr'");
@@ -36,7 +36,7 @@ fn a_wrong_command_line_is_told() {
 
 /// Control sequences written by SQL into a name do not reach the terminal.
 #[test]
-fn nothing_that_a_terminal_obeys_is_written() {
+fn control_sequences_are_not_written() {
     let site = Site::sqlite();
     let id = site.user("ada");
     let hostile = "\u{1b}]0;PWNED\u{7}\u{1b}[2J\u{9b}31m\u{202e}\u{2066}@example.com";
@@ -72,7 +72,7 @@ fn nothing_that_a_terminal_obeys_is_written() {
 const HOSTILE: &str = "'e' || char(27) || ']0;PWNED' || char(7) || char(155) || '2J' || char(8238) || char(10) || 'root@example.com'";
 
 #[test]
-fn no_stored_text_commands_the_terminal() {
+fn stored_control_sequences_do_not_reach_the_terminal() {
     let site = Site::sqlite().env("NO_COLOR", "1");
     let id = site.user("eve");
     let database = rusqlite::Connection::open(site.path("doorwarden.db")).unwrap();

@@ -1,9 +1,9 @@
 use crate::site::{Site, on_both};
 use crate::terminal::Terminal;
 
-on_both!(a_new_password_is_judged_and_ends_every_session, a_password_comes_from_standard_input);
+on_both!(a_new_password_is_validated_and_ends_every_session, a_password_comes_from_standard_input);
 
-fn a_new_password_is_judged_and_ends_every_session(site: &Site) {
+fn a_new_password_is_validated_and_ends_every_session(site: &Site) {
     let id = site.user("ada");
     let issued = site.run(&["token", "issue", &id]).json();
     let change = ["changepassword", "ada@example.com", "--password-stdin"];
@@ -36,7 +36,7 @@ fn a_password_comes_from_standard_input(site: &Site) {
 }
 
 #[test]
-fn somebody_at_a_terminal_has_three_tries() {
+fn a_password_prompt_allows_three_attempts() {
     let site = Site::sqlite();
     site.user("ada");
     let Some(mut terminal) = Terminal::start(&site, &["changepassword", "ada@example.com"]) else { return };

@@ -43,7 +43,7 @@ fn a_log_on_a_full_disk_changes_nothing() {
 }
 
 #[test]
-fn a_log_whose_reader_went_away_changes_nothing() {
+fn a_log_whose_reader_is_gone_changes_nothing() {
     let (reader, log) = unread();
     let (_site, service) = talkative(log);
     drop(reader);
@@ -51,14 +51,14 @@ fn a_log_whose_reader_went_away_changes_nothing() {
 }
 
 #[test]
-fn a_log_whose_reader_fell_asleep_changes_nothing() {
+fn a_log_whose_reader_stalls_changes_nothing() {
     let (_reader, log) = unread();
     let (_site, service) = talkative(log);
     works(service);
 }
 
 #[test]
-fn lines_that_were_lost_are_counted() {
+fn lost_log_lines_are_counted() {
     let metrics = free_port();
     let site = Site::empty().env("DOORWARDEN_METRICS_LISTEN", &format!("127.0.0.1:{metrics}"));
     let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
@@ -70,7 +70,7 @@ fn lines_that_were_lost_are_counted() {
 }
 
 #[test]
-fn a_command_whose_complaints_nobody_takes_still_ends_as_it_should() {
+fn a_command_with_a_closed_standard_error_still_succeeds_or_fails_correctly() {
     let site = Site::sqlite();
     for (arguments, code) in
         [(&["user", "show", "nobody@example.com"][..], 3), (&["config"], 0), (&["nonsense"], 2)]
@@ -84,7 +84,7 @@ fn a_command_whose_complaints_nobody_takes_still_ends_as_it_should() {
 }
 
 #[test]
-fn with_few_open_files_fewer_connections_are_taken_and_the_database_still_works() {
+fn a_low_limit_of_open_files_allows_fewer_connections_and_the_database_still_works() {
     let site = Site::empty();
     let log = OpenOptions::new().create(true).append(true).open(site.path("log")).unwrap();
     let service = Service::start_as(&site, free_port(), &["/usr/bin/prlimit", "--nofile=64"], log.into());
@@ -111,7 +111,7 @@ fn with_few_open_files_fewer_connections_are_taken_and_the_database_still_works(
 }
 
 #[test]
-fn the_soft_limit_of_open_files_is_raised_as_far_as_it_may_be() {
+fn the_soft_limit_of_open_files_is_raised_to_the_hard_limit() {
     let site = Site::empty();
     let log = OpenOptions::new().create(true).append(true).open(site.path("log")).unwrap();
     let service =
@@ -122,7 +122,7 @@ fn the_soft_limit_of_open_files_is_raised_as_far_as_it_may_be() {
 }
 
 #[test]
-fn a_second_signal_ends_what_the_first_would_have_finished() {
+fn a_second_signal_ends_the_service_immediately() {
     let site = Site::empty();
     let service = Service::start(&site, free_port());
     // Half of a body: the request stays open.
@@ -164,7 +164,7 @@ fn says(log: &Path, text: &str) {
 }
 
 #[test]
-fn a_service_that_waits_for_its_database_says_so_and_ends_when_it_is_told() {
+fn a_service_waiting_for_its_database_logs_it_and_stops_on_a_signal() {
     let site = Site::empty().env("DOORWARDEN_SECRET_KEY", SECRET_KEY);
     let (mut child, log) = behind(&site, free_port());
     says(&log, "waiting up to 60 s for the database: the database is not available");
@@ -174,7 +174,7 @@ fn a_service_that_waits_for_its_database_says_so_and_ends_when_it_is_told() {
 }
 
 #[test]
-fn a_service_that_is_earlier_than_its_database_begins_when_that_is_there() {
+fn a_service_started_before_its_database_waits_for_it() {
     let Some(site) = Site::empty_postgres() else { return };
     let url = &site.environment()["DOORWARDEN_DATABASE_URL"];
     let server = url.rsplit_once('@').unwrap().1.split('/').next().unwrap().to_owned();

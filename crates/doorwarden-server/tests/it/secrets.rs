@@ -6,9 +6,9 @@ use serde_json::Value;
 on_both!(
     commands_that_need_no_keys_work_without_them,
     keys_are_listed_and_revoked_without_their_secret_key,
-    what_needs_the_keys_says_both_ways_back,
-    a_leaked_secret_key_is_replaced_and_ends_everything,
-    an_old_secret_key_that_only_opens_keys_lets_no_token_in,
+    commands_that_need_lost_keys_fail_with_hints,
+    replacing_a_leaked_secret_key_ends_all_keys_and_sessions,
+    an_old_secret_key_that_only_opens_keys_verifies_no_token,
 );
 
 const NEW: &str = "8f3d1c0b9a7e64524d6f1e0c83b2a95711223c4de5f60a7b8c9d0e1f2a3b4c5d";
@@ -66,7 +66,7 @@ fn keys_are_listed_and_revoked_without_their_secret_key(site: &Site) {
     assert_eq!((&states[0]["state"], &states[1]["state"]), (&"revoked".into(), &"signing".into()));
 }
 
-fn what_needs_the_keys_says_both_ways_back(site: &Site) {
+fn commands_that_need_lost_keys_fail_with_hints(site: &Site) {
     let id = with_keys(site);
     for command in [vec!["token", "issue", &id], vec!["key", "rotate"], vec!["serve"]] {
         let ran = site.run(&new_secret(&command)).fails(78, "old_secret_keys");
@@ -83,7 +83,7 @@ fn what_needs_the_keys_says_both_ways_back(site: &Site) {
     }
 }
 
-fn a_leaked_secret_key_is_replaced_and_ends_everything(site: &Site) {
+fn replacing_a_leaked_secret_key_ends_all_keys_and_sessions(site: &Site) {
     let id = with_keys(site);
     let token = site.run(&["token", "issue", "--raw", &id]).succeeds().stdout;
     let leaked = secret_of(site);
@@ -126,7 +126,7 @@ fn a_leaked_secret_key_is_replaced_and_ends_everything(site: &Site) {
     site.run(&[&again(&["token", "inspect"])[..], &[fresh.trim()]].concat()).succeeds();
 }
 
-fn an_old_secret_key_that_only_opens_keys_lets_no_token_in(site: &Site) {
+fn an_old_secret_key_that_only_opens_keys_verifies_no_token(site: &Site) {
     let id = with_keys(site);
     let token = site.run(&["token", "issue", "--raw", &id]).succeeds().stdout;
     let leaked = secret_of(site);

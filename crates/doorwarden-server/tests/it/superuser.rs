@@ -2,15 +2,15 @@ use crate::site::{Site, on_both};
 use crate::terminal::{PROGRAM, Terminal};
 
 on_both!(
-    a_superuser_is_made_from_options_and_the_environment,
-    without_input_nothing_may_be_missing,
+    a_superuser_is_created_from_options_and_the_environment,
+    no_input_requires_every_value,
     a_superuser_must_be_staff,
 );
 
 const OPTIONS: [&str; 6] =
     ["createsuperuser", "--no-input", "--email", "root@example.com", "--username", "root"];
 
-fn a_superuser_is_made_from_options_and_the_environment(site: &Site) {
+fn a_superuser_is_created_from_options_and_the_environment(site: &Site) {
     let user = site.run(&OPTIONS).json();
     assert_eq!(user["is_superuser"], true);
     assert_eq!(user["is_staff"], true);
@@ -19,7 +19,7 @@ fn a_superuser_is_made_from_options_and_the_environment(site: &Site) {
     site.run(&again).fails(1, "email: user with this email already exists.");
 }
 
-fn without_input_nothing_may_be_missing(site: &Site) {
+fn no_input_requires_every_value(site: &Site) {
     site.run(&["createsuperuser"]).fails(2, "hint: use `--no-input`");
     site.run(&["createsuperuser", "--noinput"]).fails(2, "You must use --email with --no-input.");
     let no_name = ["createsuperuser", "--no-input", "--email", "root@example.com"];
@@ -37,7 +37,7 @@ fn a_superuser_must_be_staff(site: &Site) {
 }
 
 #[test]
-fn the_environment_gives_what_no_option_gives_and_a_weak_password_is_told() {
+fn the_environment_supplies_missing_options_and_a_weak_password_is_a_warning() {
     let site = Site::empty()
         .env("DOORWARDEN_SUPERUSER_EMAIL", "root@example.com")
         .env("DOORWARDEN_SUPERUSER_USERNAME", "admiral")
@@ -51,13 +51,13 @@ fn the_environment_gives_what_no_option_gives_and_a_weak_password_is_told() {
 }
 
 #[test]
-fn a_new_postgres_database_is_not_migrated_by_the_way() {
+fn createsuperuser_does_not_migrate_a_postgres_database() {
     let Some(site) = Site::empty_postgres() else { return };
     site.run(&OPTIONS).fails(78, "hint: run `doorwarden migrate`");
 }
 
 #[test]
-fn it_asks_what_django_asks() {
+fn createsuperuser_prompts_as_django_does() {
     let site = Site::sqlite();
     site.user("ada");
     let Some(mut terminal) = Terminal::start(&site, &["createsuperuser", "--username", "ada"]) else {
@@ -110,7 +110,7 @@ fn it_asks_what_django_asks() {
 }
 
 #[test]
-fn who_changes_his_mind_leaves_nothing_behind() {
+fn a_cancelled_createsuperuser_creates_no_user() {
     let site = Site::sqlite();
     let options = ["createsuperuser", "--username", "root", "--email", "root@example.com"];
     let Some(mut terminal) = Terminal::start(&site, &options) else { return };
@@ -129,7 +129,7 @@ fn who_changes_his_mind_leaves_nothing_behind() {
 
 /// At any prompt, the program exits immediately, and the terminal echoes again.
 #[test]
-fn ctrl_c_ends_at_any_question_and_leaves_the_terminal_as_it_was() {
+fn ctrl_c_at_any_prompt_restores_the_terminal() {
     const STEPS: [(&str, &str); 5] = [
         ("Email: ", "root@example.com"),
         ("Username: ", "root"),
@@ -161,7 +161,7 @@ fn ctrl_c_ends_at_any_question_and_leaves_the_terminal_as_it_was() {
 }
 
 #[test]
-fn ctrl_c_ends_a_question_whether_it_is_meant() {
+fn ctrl_c_ends_a_confirmation_prompt() {
     let site = Site::sqlite();
     let ada = site.user("ada");
     let Some(mut terminal) = Terminal::start(&site, &["user", "delete", "ada@example.com"]) else { return };

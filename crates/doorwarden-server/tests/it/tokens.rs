@@ -4,7 +4,7 @@ use serde_json::Value;
 
 on_both!(
     an_accepted_token_is_shown_with_user_and_session,
-    a_refused_token_is_told_why,
+    inspect_explains_why_a_token_is_refused,
     refresh_tokens_are_explained_too,
     looking_at_a_token_does_not_use_its_session,
     signing_keys_are_listed_rotated_and_revoked,
@@ -49,7 +49,7 @@ fn an_accepted_token_is_shown_with_user_and_session(site: &Site) {
     assert_eq!(access["header"]["typ"], "at+jwt");
 }
 
-fn a_refused_token_is_told_why(site: &Site) {
+fn inspect_explains_why_a_token_is_refused(site: &Site) {
     let id = site.user("ada");
     let token = issue(site, &id);
     let (code, why) = refused(site, &["nonsense"]);
@@ -147,7 +147,7 @@ fn signing_keys_are_listed_rotated_and_revoked(site: &Site) {
 }
 
 #[test]
-fn a_session_that_is_idle_too_long_is_told_as_such() {
+fn an_idle_session_is_reported_as_idle() {
     let site = Site::sqlite();
     let id = site.user("ada");
     let token = issue(&site, &id);
@@ -161,7 +161,7 @@ fn a_session_that_is_idle_too_long_is_told_as_such() {
 }
 
 #[test]
-fn people_read_the_verdict_last() {
+fn the_verdict_is_printed_last() {
     let site = Site::sqlite();
     let id = site.user("ada");
     let token = issue(&site, &id);

@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 
 on_both!(
     a_user_is_created_shown_changed_and_deleted,
-    names_and_addresses_keep_their_rules,
-    whoever_is_not_there_is_not_found,
-    an_inactive_user_gets_no_token_until_he_is_active_again,
+    usernames_and_emails_are_validated,
+    an_unknown_user_is_not_found,
+    an_inactive_user_gets_no_token_until_reactivated,
     signing_out_ends_every_session,
     lists_are_filtered_and_limited,
 );
@@ -40,7 +40,7 @@ fn a_user_is_created_shown_changed_and_deleted(site: &Site) {
     site.run(&["user", "show", &id]).fails(3, "no user with id");
 }
 
-fn names_and_addresses_keep_their_rules(site: &Site) {
+fn usernames_and_emails_are_validated(site: &Site) {
     let id = site.user("ada");
     let create = |email, name| site.run(&["user", "create", "--no-password", email, name]);
     create("ADA@example.com", "other").fails(1, "email: user with this email already exists.");
@@ -58,7 +58,7 @@ fn names_and_addresses_keep_their_rules(site: &Site) {
     site.run(&["user", "update", &id, "--metadata", "{"]).fails(2, "EOF");
 }
 
-fn whoever_is_not_there_is_not_found(site: &Site) {
+fn an_unknown_user_is_not_found(site: &Site) {
     for command in ["show", "activate", "deactivate", "sign-out", "delete"] {
         let mut arguments = vec!["user", command, "nobody@example.com"];
         if command == "delete" {
@@ -72,7 +72,7 @@ fn whoever_is_not_there_is_not_found(site: &Site) {
     site.run(&["token", "issue", "4711"]).fails(3, "4711");
 }
 
-fn an_inactive_user_gets_no_token_until_he_is_active_again(site: &Site) {
+fn an_inactive_user_gets_no_token_until_reactivated(site: &Site) {
     let id = site.user("ada");
     let token = site.run(&["token", "issue", &id]).json()["token"].as_str().unwrap().to_owned();
     assert_eq!(site.run(&["user", "deactivate", &id]).json()["is_active"], false);
@@ -170,7 +170,7 @@ fn a_list_of_several_pages_is_one_list() {
 }
 
 #[test]
-fn people_read_tables_and_are_asked_before_a_user_is_gone() {
+fn a_terminal_gets_tables_and_a_confirmation_before_a_deletion() {
     let site = Site::sqlite();
     site.user("ada");
     let Some(list) = Terminal::start(&site, &["user", "list"]) else { return };
@@ -194,7 +194,7 @@ fn people_read_tables_and_are_asked_before_a_user_is_gone() {
 }
 
 #[test]
-fn without_colour_nothing_is_missing() {
+fn output_without_colour_is_complete() {
     let site = Site::sqlite().env("NO_COLOR", "1");
     site.user("ada");
     let Some(show) = Terminal::start(&site, &["user", "show", "1"]) else { return };
@@ -204,7 +204,7 @@ fn without_colour_nothing_is_missing() {
 }
 
 #[test]
-fn what_a_terminal_would_obey_does_not_reach_it() {
+fn control_characters_do_not_reach_the_terminal() {
     let site = Site::sqlite();
     site.user("ada");
     let connection = rusqlite::Connection::open(site.path("doorwarden.db")).unwrap();

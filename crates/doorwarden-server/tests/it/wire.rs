@@ -17,7 +17,7 @@ fn status(answer: &str) -> u16 {
 }
 
 #[test]
-fn what_is_too_large_is_refused_in_json() {
+fn oversized_requests_are_refused_in_json() {
     let (_site, service) = service();
     let send = |request: String| exchange(service.port, request.as_bytes()).unwrap();
     let many = "X-Many: 1\r\n".repeat(101);
@@ -36,7 +36,7 @@ fn what_is_too_large_is_refused_in_json() {
 }
 
 #[test]
-fn a_request_whose_length_is_in_doubt_is_refused_and_the_connection_closed() {
+fn a_request_of_ambiguous_length_is_refused_and_the_connection_closed() {
     let (_site, service) = service();
     let second = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
     for headers in [
@@ -73,7 +73,7 @@ fn a_request_whose_length_is_in_doubt_is_refused_and_the_connection_closed() {
 }
 
 #[test]
-fn a_header_that_does_not_end_is_cut_off_after_ten_seconds() {
+fn an_endless_header_times_out_after_ten_seconds() {
     use std::io::{Read, Write};
     use std::time::{Duration, Instant};
     let (_site, service) = service();
@@ -122,7 +122,7 @@ fn unusual_methods_and_expectations_get_an_answer() {
 }
 
 #[test]
-fn the_log_holds_no_secret_and_no_line_that_a_client_made() {
+fn the_log_contains_no_secrets_and_no_forged_lines() {
     let (site, service) = service();
     let canary = "Canary-7f3a-horse";
     let account = format!(
@@ -155,7 +155,7 @@ fn the_log_holds_no_secret_and_no_line_that_a_client_made() {
 }
 
 #[test]
-fn a_request_that_two_readers_could_understand_differently_is_the_last_of_its_connection() {
+fn an_ambiguous_request_closes_its_connection() {
     let (_site, service) = service();
     let second = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
     let json = "POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n";
@@ -210,7 +210,7 @@ fn closes_within(stream: &TcpStream, time: Duration) -> bool {
 }
 
 #[test]
-fn an_idle_connection_lives_as_long_as_the_setting_says() {
+fn an_idle_connection_is_closed_after_keep_alive() {
     let site = Site::sqlite().env("DOORWARDEN_HTTP_KEEP_ALIVE", "1s");
     let service = Service::start(&site, free_port());
     let mut stream = TcpStream::connect(("127.0.0.1", service.port)).unwrap();
@@ -220,7 +220,7 @@ fn an_idle_connection_lives_as_long_as_the_setting_says() {
 }
 
 #[test]
-fn a_service_without_a_free_place_still_ends_when_it_is_told() {
+fn a_service_at_its_connection_limit_still_stops_on_a_signal() {
     let site = Site::sqlite().env("DOORWARDEN_MAX_CONNECTIONS", "1");
     let service = Service::start(&site, free_port());
     let mut stream = TcpStream::connect(("127.0.0.1", service.port)).unwrap();
@@ -231,7 +231,7 @@ fn a_service_without_a_free_place_still_ends_when_it_is_told() {
 }
 
 #[test]
-fn one_address_cannot_hold_every_stream_and_known_services_have_places_of_their_own() {
+fn one_address_cannot_take_every_stream_and_clients_have_reserved_streams() {
     // The SHA-256 of "secret".
     let hash = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
     let site = Site::sqlite().env("DOORWARDEN_OAUTH_CLIENTS", &format!("billing={hash}"));

@@ -71,7 +71,7 @@ fn said(record: &AuditRecord) -> (String, Option<UserId>, Option<SessionId>, Out
     (record.kind.clone(), record.user, record.session, record.outcome, json!(record.data))
 }
 
-pub async fn what_happened_without_a_change_is_recorded_as_it_was(t: &TestStore) {
+pub async fn an_event_without_a_change_is_recorded(t: &TestStore) {
     let mut log = Log::of(t);
     let unknown = Event::LoginFailed { user: None, reason: LoginFailure::UnknownEmail };
     let wrong = Event::LoginFailed { user: Some(UserId(7)), reason: LoginFailure::WrongPassword };
@@ -97,7 +97,7 @@ pub async fn what_happened_without_a_change_is_recorded_as_it_was(t: &TestStore)
     }
 }
 
-pub async fn events_are_listed_by_number_behind_a_place(t: &TestStore) {
+pub async fn events_are_listed_by_id_after_a_cursor(t: &TestStore) {
     for user in 1..=5 {
         let event = Event::LoginFailed { user: Some(UserId(user)), reason: LoginFailure::Inactive };
         t.store.record(effects([event])).await.unwrap();
@@ -110,7 +110,7 @@ pub async fn events_are_listed_by_number_behind_a_place(t: &TestStore) {
     assert_eq!(users, [1, 2, 3, 4, 5]);
 }
 
-pub async fn a_user_who_is_created_is_an_event_and_one_who_is_refused_is_none(t: &TestStore) {
+pub async fn creating_a_user_is_an_event_only_if_it_succeeds(t: &TestStore) {
     let mut log = Log::of(t);
     let created = || effects([Event::UserCreated { user: UserId::NEW }]);
     let ada = t.store.create_user(new_user("ada"), created()).await.unwrap().id;
@@ -120,7 +120,7 @@ pub async fn a_user_who_is_created_is_an_event_and_one_who_is_refused_is_none(t:
     assert_eq!(log.news().await, []);
 }
 
-pub async fn a_session_that_is_opened_is_an_event_and_one_that_is_refused_is_none(t: &TestStore) {
+pub async fn opening_a_session_is_an_event_only_if_it_succeeds(t: &TestStore) {
     let ada = t.user("ada").await.id;
     let mut log = Log::of(t);
     let open = async |user, password: Option<&str>| {
@@ -146,7 +146,7 @@ pub async fn a_session_that_is_opened_is_an_event_and_one_that_is_refused_is_non
     }
 }
 
-pub async fn sessions_that_end_because_there_are_too_many_are_events(t: &TestStore) {
+pub async fn sessions_ended_by_the_session_limit_are_events(t: &TestStore) {
     let ada = t.user("ada").await.id;
     let mut log = Log::of(t);
     let mut opened = Vec::new();
@@ -166,7 +166,7 @@ pub async fn sessions_that_end_because_there_are_too_many_are_events(t: &TestSto
     Log::are(&news, &events);
 }
 
-pub async fn a_user_who_is_changed_is_an_event_and_one_who_is_not_there_is_none(t: &TestStore) {
+pub async fn updating_a_user_is_an_event_only_if_the_user_exists(t: &TestStore) {
     let ada = t.user("ada").await.id;
     t.user("bob").await;
     let mut log = Log::of(t);
@@ -194,7 +194,7 @@ pub async fn a_user_who_is_changed_is_an_event_and_one_who_is_not_there_is_none(
     assert_eq!(log.news().await, []);
 }
 
-pub async fn a_password_that_is_stored_is_an_event_and_one_that_is_refused_is_none(t: &TestStore) {
+pub async fn storing_a_password_is_an_event_only_if_it_succeeds(t: &TestStore) {
     let ada = t.user("ada").await.id;
     let mut log = Log::of(t);
     let change = |expected: &str| PasswordChange {
@@ -212,7 +212,7 @@ pub async fn a_password_that_is_stored_is_an_event_and_one_that_is_refused_is_no
     Log::are(&log.news().await, &[Event::PasswordChanged { user: ada }]);
 }
 
-pub async fn an_end_of_sessions_is_an_event_and_says_how_many(t: &TestStore) {
+pub async fn ending_sessions_is_an_event_with_their_number(t: &TestStore) {
     let ada = t.user("ada").await.id;
     let bob = t.user("bob").await.id;
     let mut log = Log::of(t);
@@ -254,7 +254,7 @@ pub async fn an_end_of_sessions_is_an_event_and_says_how_many(t: &TestStore) {
     assert_eq!(log.news().await, []);
 }
 
-pub async fn each_portion_of_those_who_are_signed_out_is_an_event(t: &TestStore) {
+pub async fn each_batch_of_signed_out_users_is_an_event(t: &TestStore) {
     let mut users = Vec::new();
     for name in ["ada", "bob", "eve"] {
         users.push(t.user(name).await.id);
@@ -287,7 +287,7 @@ pub async fn surplus_sessions_that_end_later_are_events(t: &TestStore) {
     Log::are(&news, &Event::surplus(ada, &ended).collect::<Vec<_>>());
 }
 
-pub async fn a_refresh_is_an_event_only_if_something_is_wrong(t: &TestStore) {
+pub async fn a_refresh_is_an_event_only_if_late_or_reused(t: &TestStore) {
     let ada = t.user("ada").await.id;
     let session = t.session(ada, NOON).await.id;
     let mut log = Log::of(t);
@@ -320,7 +320,7 @@ pub async fn a_refresh_is_an_event_only_if_something_is_wrong(t: &TestStore) {
     assert_eq!(log.news().await, []);
 }
 
-pub async fn a_change_of_rights_is_an_event_and_what_is_so_already_is_none(t: &TestStore) {
+pub async fn changing_permissions_or_groups_is_an_event_only_if_something_changes(t: &TestStore) {
     let ada = t.user("ada").await.id;
     let mut log = Log::of(t);
     let (add, view): (PermissionName, PermissionName) =
@@ -372,7 +372,7 @@ pub async fn a_change_of_rights_is_an_event_and_what_is_so_already_is_none(t: &T
     once!(Event::GroupDeleted { group: name() }, delete_group(group));
 }
 
-pub async fn a_change_of_the_signing_keys_is_an_event_and_what_is_refused_is_none(t: &TestStore) {
+pub async fn changing_signing_keys_is_an_event_only_if_it_succeeds(t: &TestStore) {
     let mut log = Log::of(t);
     let (first, kid) = (key("first", "", 0), || "first".to_owned());
     let added = Event::SigningKeyAdded {
@@ -470,7 +470,7 @@ pub async fn each_step_of_an_import_and_a_restore_is_an_event(t: &TestStore) {
     Log::are(&log.news().await, &[restored(0, 1)]);
 }
 
-pub async fn of_many_who_change_the_same_each_success_is_one_event(t: &TestStore) {
+pub async fn each_success_of_concurrent_changes_is_one_event(t: &TestStore) {
     let mut log = Log::of(t);
     let registrations = (0..16).map(|_| {
         let store = t.store.clone();

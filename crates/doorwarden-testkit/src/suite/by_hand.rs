@@ -5,7 +5,7 @@ use doorwarden_core::store::{KeyCollision, PasswordChange, WriteUserError};
 use doorwarden_core::time::Timestamp;
 use doorwarden_core::user::{UserChange, UserId};
 
-pub async fn a_row_without_keys_is_found_by_address_and_name(t: &TestStore) {
+pub async fn a_row_without_keys_is_found_by_email_and_username(t: &TestStore) {
     t.by_hand("INSERT INTO users (username, email, password) VALUES ('Ada', 'Ada@Example.com', '!')").await;
     let user = t.store.user_by_email(&EmailKey::of("ADA@example.com")).await.unwrap().unwrap();
     assert_eq!((user.username.as_str(), user.email.as_str()), ("Ada", "Ada@Example.com"));
@@ -39,7 +39,7 @@ pub async fn a_row_with_every_column_is_read_as_written(t: &TestStore) {
     assert_eq!(user, expected);
 }
 
-pub async fn a_row_without_keys_is_unique_without_regard_to_case(t: &TestStore) {
+pub async fn a_row_without_keys_is_unique_regardless_of_case(t: &TestStore) {
     t.user("ada").await;
     let insert = "INSERT INTO users (username, email, password) VALUES";
     let same_email = t.sql.execute(&format!("{insert} ('other', 'ADA@EXAMPLE.COM', '!')")).await;
@@ -53,7 +53,7 @@ pub async fn a_row_without_keys_is_unique_without_regard_to_case(t: &TestStore) 
     assert!(matches!(result, Err(WriteUserError::EmailTaken | WriteUserError::UsernameTaken)), "{result:?}");
 }
 
-pub async fn a_new_address_by_hand_is_found_and_the_old_one_is_free(t: &TestStore) {
+pub async fn an_email_changed_by_sql_is_found_and_the_old_one_is_free(t: &TestStore) {
     let ada = t.user("ada").await.id;
     t.by_hand("UPDATE users SET email = 'New@Example.com', username = 'Newname' WHERE username = 'ada'")
         .await;
@@ -79,7 +79,7 @@ pub async fn deactivation_and_deletion_end_the_sessions(t: &TestStore) {
     assert!(!t.read(ada).await.is_active);
 }
 
-pub async fn memberships_count_at_once(t: &TestStore) {
+pub async fn memberships_take_effect_immediately(t: &TestStore) {
     let ada = t.user("ada").await.id;
     t.store.create_group("editors", no_effects()).await.unwrap();
     t.store.add_to_group(ada, "editors", no_effects()).await.unwrap();
@@ -87,7 +87,7 @@ pub async fn memberships_count_at_once(t: &TestStore) {
     assert!(t.account(ada).await.groups.is_empty());
 }
 
-pub async fn a_password_by_hand_ends_the_sessions_and_the_tokens(t: &TestStore) {
+pub async fn a_password_changed_by_sql_ends_the_sessions_and_tokens(t: &TestStore) {
     let (ada, bob) = (t.user("ada").await.id, t.user("bob").await.id);
     let [of_ada, of_bob] = [t.session(ada, NOON).await, t.session(bob, NOON).await];
     t.by_hand("UPDATE users SET password = '!' WHERE username = 'ada'").await;
@@ -101,7 +101,7 @@ pub async fn a_password_by_hand_ends_the_sessions_and_the_tokens(t: &TestStore) 
     assert_eq!(t.read_session(opened.id).await, opened, "the same password is no new one");
 }
 
-pub async fn a_better_hash_of_the_same_password_ends_nothing(t: &TestStore) {
+pub async fn an_upgraded_hash_of_the_same_password_ends_nothing(t: &TestStore) {
     let ada = t.user("ada").await.id;
     let open = t.session(ada, NOON).await;
     assert!(t.log_in(new_session(ada, NOON), "ada", Some("better")).await);
@@ -112,7 +112,7 @@ pub async fn a_better_hash_of_the_same_password_ends_nothing(t: &TestStore) {
     assert_eq!(t.read_session(open.id).await.ended.unwrap().1, EndReason::PasswordChanged);
 }
 
-pub async fn a_password_change_of_the_store_is_dated_by_its_caller(t: &TestStore) {
+pub async fn a_password_change_by_the_store_has_the_callers_time(t: &TestStore) {
     let ada = t.user("ada").await.id;
     let (kept, other) = (t.session(ada, NOON).await, t.session(ada, NOON).await);
     let change = PasswordChange {
@@ -140,7 +140,7 @@ async fn found(t: &TestStore, email: &str) -> Option<i64> {
     t.store.user_by_email(&EmailKey::of(email)).await.unwrap().map(|user| user.id.0)
 }
 
-pub async fn a_row_by_hand_beyond_ascii_is_found_at_once(t: &TestStore) {
+pub async fn a_row_with_non_ascii_characters_by_sql_is_found_immediately(t: &TestStore) {
     insert(t, 7, "Ünal", "sql@Müller.de").await;
     assert_eq!(found(t, "sql@xn--mller-kva.de").await, Some(7));
     assert_eq!(found(t, "SQL@MÜLLER.DE").await, Some(7));
@@ -155,7 +155,7 @@ pub async fn a_row_by_hand_beyond_ascii_is_found_at_once(t: &TestStore) {
     assert!(t.store.key_collisions().await.unwrap().is_empty());
 }
 
-pub async fn nobody_gets_the_address_of_a_row_by_hand(t: &TestStore) {
+pub async fn the_email_of_a_row_by_sql_cannot_be_taken(t: &TestStore) {
     insert(t, 7, "sql", "sql@müller.de").await;
     let mut same = new_user("other");
     same.email = EmailAddress::from_stored("sql@xn--mller-kva.de");
@@ -171,7 +171,7 @@ pub async fn nobody_gets_the_address_of_a_row_by_hand(t: &TestStore) {
     assert!(matches!(changed, Err(WriteUserError::EmailTaken)), "{changed:?}");
 }
 
-pub async fn of_two_with_one_key_the_older_keeps_it(t: &TestStore) {
+pub async fn the_older_of_two_rows_with_one_key_keeps_it(t: &TestStore) {
     let mut older = new_user("older");
     older.email = EmailAddress::from_stored("jane@xn--mller-kva.de");
     let older = t.store.create_user(older, no_effects()).await.unwrap().id;
@@ -203,7 +203,7 @@ pub async fn of_two_with_one_key_the_older_keeps_it(t: &TestStore) {
     assert_eq!(t.store.key_collisions().await.unwrap(), [collision("username", 51)]);
 }
 
-pub async fn wrong_keys_by_hand_are_put_right_when_all_are_looked_at(t: &TestStore) {
+pub async fn wrong_keys_by_sql_are_repaired_when_all_are_recomputed(t: &TestStore) {
     let ada = t.user("ada").await.id;
     t.by_hand("UPDATE users SET email_key = 'nobody@example.com', username_key = 'nobody'").await;
     assert_eq!(found(t, "ada@example.com").await, None);
@@ -231,7 +231,7 @@ pub async fn a_session_deleted_by_hand_stays_in_the_feed(t: &TestStore) {
     assert_eq!(t.store.revocations(since).await.unwrap().sessions.len(), 2, "it is too early to forget them");
 }
 
-pub async fn a_clock_that_is_ahead_deletes_no_session_that_lives(t: &TestStore) {
+pub async fn a_fast_clock_deletes_no_active_session(t: &TestStore) {
     let ada = t.user("ada").await.id;
     let now = real_now();
     let living = t.open(with(new_session(ada, now), |s| s.expires_at = now.after(seconds(3600)))).await;

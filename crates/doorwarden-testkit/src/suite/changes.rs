@@ -45,7 +45,7 @@ async fn declare(t: &TestStore, name: &str) -> PermissionName {
     permission.name
 }
 
-pub async fn whatever_changes_a_user_is_told(t: &TestStore) {
+pub async fn every_change_of_a_user_is_notified(t: &TestStore) {
     let ada = t.user("ada").await.id;
     let add = declare(t, "blog.add").await;
     t.store.create_group("editors", no_effects()).await.unwrap();
@@ -80,7 +80,7 @@ pub async fn whatever_changes_a_user_is_told(t: &TestStore) {
     told(&heard, t.store.delete_user(ada, no_effects()), &user).await;
 }
 
-pub async fn whatever_changes_what_a_group_may_do_is_told_for_all_users(t: &TestStore) {
+pub async fn a_change_of_a_groups_permissions_is_notified_for_all_users(t: &TestStore) {
     let ada = t.user("ada").await.id;
     let heard = follow(t).await;
     let all = [Change::AllUsers];
@@ -98,7 +98,7 @@ pub async fn whatever_changes_what_a_group_may_do_is_told_for_all_users(t: &Test
     told(&heard, t.store.delete_group("editors", no_effects()), &all).await;
 }
 
-pub async fn every_end_of_a_session_is_told(t: &TestStore) {
+pub async fn every_end_of_a_session_is_notified(t: &TestStore) {
     let ada = t.user("ada").await.id;
     let mut sessions: Vec<SessionId> = Vec::new();
     for _ in 0..4 {
@@ -130,14 +130,14 @@ pub async fn every_end_of_a_session_is_told(t: &TestStore) {
     told(&heard, t.store.delete_user(ada, no_effects()), &user).await;
 }
 
-pub async fn changed_keys_are_told(t: &TestStore) {
+pub async fn changed_keys_are_notified(t: &TestStore) {
     let heard = follow(t).await;
     told(&heard, t.store.add_signing_key(key("first", "", 0), no_effects()), &[Change::Keys]).await;
     told(&heard, t.store.revoke_signing_key("first", NOON, no_effects()), &[Change::Keys]).await;
     told(&heard, t.store.delete_signing_key("first", no_effects()), &[Change::Keys]).await;
 }
 
-pub async fn what_sql_by_hand_changes_is_told(t: &TestStore) {
+pub async fn changes_by_sql_are_notified(t: &TestStore) {
     let add = declare(t, "blog.add").await;
     t.store.create_group("editors", no_effects()).await.unwrap();
     t.store.grant_to_group("editors", &add, no_effects()).await.unwrap();
@@ -166,7 +166,7 @@ pub async fn what_sql_by_hand_changes_is_told(t: &TestStore) {
     sql("DELETE FROM doorwarden_sessions WHERE ended_at IS NULL", &[Change::Session(living)]).await;
 }
 
-pub async fn one_statement_tells_every_user_that_it_changes(t: &TestStore) {
+pub async fn a_statement_notifies_of_every_user_it_changes(t: &TestStore) {
     let mut users = Vec::new();
     for n in 0..300 {
         users.push(t.user(&format!("user{n}")).await.id);
@@ -192,7 +192,7 @@ pub async fn no_change_of_a_burst_is_missed(t: &TestStore) {
     }
 }
 
-pub async fn what_concerns_no_view_is_not_told(t: &TestStore) {
+pub async fn changes_that_concern_no_cache_are_not_notified(t: &TestStore) {
     let marker = t.user("marker").await.id;
     let ada = t.user("ada").await.id;
     let heard = follow(t).await;
@@ -206,7 +206,7 @@ pub async fn what_concerns_no_view_is_not_told(t: &TestStore) {
     assert_eq!(everything_told_until_now(t, &heard, marker).await, []);
 }
 
-pub async fn what_is_rolled_back_is_not_told(t: &TestStore) {
+pub async fn rolled_back_changes_are_not_notified(t: &TestStore) {
     let marker = t.user("marker").await.id;
     t.user("ada").await;
     let heard = follow(t).await;
@@ -214,7 +214,7 @@ pub async fn what_is_rolled_back_is_not_told(t: &TestStore) {
     assert_eq!(everything_told_until_now(t, &heard, marker).await, []);
 }
 
-pub async fn a_feed_goes_on_after_its_log_was_purged(t: &TestStore) {
+pub async fn a_feed_continues_after_its_log_was_purged(t: &TestStore) {
     let ada = t.user("ada").await.id;
     let heard = follow(t).await;
     for is_staff in [true, false, true] {
@@ -223,7 +223,7 @@ pub async fn a_feed_goes_on_after_its_log_was_purged(t: &TestStore) {
     }
 }
 
-pub async fn a_change_is_told_within_100_ms(t: &TestStore) {
+pub async fn a_change_is_notified_within_100_ms(t: &TestStore) {
     let ada = t.user("ada").await.id;
     let heard = follow(t).await;
     let mut by_store = Vec::new();

@@ -58,7 +58,7 @@ pub async fn permissions_and_groups_are_sorted_by_code_point(t: &TestStore) {
     assert_eq!(account.permissions, sorted);
 }
 
-pub async fn a_deleted_permission_is_gone_from_everybody(t: &TestStore) {
+pub async fn a_deleted_permission_is_revoked_from_every_user_and_group(t: &TestStore) {
     declare(t, &["blog.add", "blog.view"]).await;
     let ada = t.user("ada").await.id;
     t.store.create_group("editors", no_effects()).await.unwrap();
@@ -98,7 +98,7 @@ pub async fn a_group_has_permissions_and_members(t: &TestStore) {
     assert_eq!(t.store.groups().await.unwrap(), expected);
 }
 
-pub async fn a_deleted_group_takes_memberships_and_grants_with_it(t: &TestStore) {
+pub async fn a_deleted_group_loses_memberships_and_grants(t: &TestStore) {
     declare(t, &["blog.add"]).await;
     let ada = t.user("ada").await.id;
     t.store.create_group("editors", no_effects()).await.unwrap();
@@ -114,7 +114,7 @@ pub async fn a_deleted_group_takes_memberships_and_grants_with_it(t: &TestStore)
     assert_eq!(t.store.groups().await.unwrap(), [empty], "a new group of the name begins empty");
 }
 
-pub async fn what_is_given_twice_is_had_once(t: &TestStore) {
+pub async fn a_repeated_grant_changes_nothing(t: &TestStore) {
     declare(t, &["blog.add"]).await;
     let add = name("blog.add");
     let ada = t.user("ada").await.id;
@@ -138,7 +138,7 @@ pub async fn what_is_given_twice_is_had_once(t: &TestStore) {
     assert!(t.account(ada).await.groups.is_empty());
 }
 
-pub async fn nothing_is_given_to_or_from_what_does_not_exist(t: &TestStore) {
+pub async fn grants_of_unknown_users_groups_and_permissions_are_refused(t: &TestStore) {
     declare(t, &["blog.add"]).await;
     let (add, undeclared) = (name("blog.add"), name("blog.undeclared"));
     let ada = t.user("ada").await.id;
@@ -176,7 +176,7 @@ pub async fn nothing_is_given_to_or_from_what_does_not_exist(t: &TestStore) {
     assert!(account.groups.is_empty() && account.permissions.is_empty());
 }
 
-pub async fn an_account_has_what_the_user_may_do(t: &TestStore) {
+pub async fn an_account_has_the_effective_permissions(t: &TestStore) {
     declare(t, &["a.direct", "b.both", "c.group", "d.other"]).await;
     let ada = t.user("ada").await;
     for (group, permissions) in [("writers", ["b.both", "c.group"]), ("editors", ["c.group", "b.both"])] {

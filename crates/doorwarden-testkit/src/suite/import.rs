@@ -32,7 +32,7 @@ async fn import(t: &TestStore, accounts: Vec<ImportedAccount>) -> Vec<UserId> {
     left
 }
 
-pub async fn an_imported_account_is_stored_as_it_was(t: &TestStore) {
+pub async fn an_imported_account_is_stored_unchanged(t: &TestStore) {
     let mut writer = t.store.import().await.unwrap();
     let permissions = [permission("blog.add_post"), permission("blog.view_post")];
     let groups = [group("editors", &["blog.add_post"]), group("readers", &[])];
@@ -67,7 +67,7 @@ pub async fn an_imported_account_is_stored_as_it_was(t: &TestStore) {
     assert_eq!(by_name.map(|user| user.id), Some(UserId(41)));
 }
 
-pub async fn an_imported_account_whose_id_name_or_address_is_taken_is_left_out_whole(t: &TestStore) {
+pub async fn an_imported_account_with_a_taken_id_username_or_email_is_skipped(t: &TestStore) {
     let here = t.user("here").await;
     t.store.create_group("editors", no_effects()).await.unwrap();
     let same_id = account(here.id.0, "other");
@@ -112,7 +112,7 @@ pub async fn importing_again_changes_nothing(t: &TestStore) {
     assert_eq!(t.store.permissions().await.unwrap(), permissions);
 }
 
-pub async fn an_id_that_is_reserved_or_imported_is_never_used_again(t: &TestStore) {
+pub async fn a_reserved_or_imported_id_is_never_reused(t: &TestStore) {
     let mut writer = t.store.import().await.unwrap();
     writer.reserve_ids(UserId(100)).await.unwrap();
     assert_eq!(t.user("first").await.id, UserId(101));
@@ -125,7 +125,7 @@ pub async fn an_id_that_is_reserved_or_imported_is_never_used_again(t: &TestStor
     assert_eq!(t.user("third").await.id, UserId(201));
 }
 
-pub async fn a_step_of_an_import_that_fails_or_is_not_committed_leaves_nothing(t: &TestStore) {
+pub async fn a_failed_or_uncommitted_import_step_leaves_nothing(t: &TestStore) {
     let mut member = account(8, "member");
     member.groups = vec!["no such group".into()];
     let mut writer = t.store.import().await.unwrap();

@@ -17,7 +17,7 @@ pub(super) fn key(kid: &str, predecessor: &str, signs_after: u64) -> SigningKey 
     }
 }
 
-pub async fn keys_are_listed_by_when_they_sign(t: &TestStore) {
+pub async fn keys_are_listed_in_signing_order(t: &TestStore) {
     assert_eq!(t.store.signing_keys().await.unwrap(), []);
     let keys = [key("z", "", 0), key("a", "z", 10), key("m", "a", 20)];
     for key in [&keys[2], &keys[0], &keys[1]] {
@@ -47,7 +47,7 @@ pub async fn a_key_is_revoked_once(t: &TestStore) {
     assert_eq!(keys.iter().map(|k| k.revoked_at).collect::<Vec<_>>(), [Some(at), None]);
 }
 
-pub async fn chains_of_two_algorithms_begin_beside_each_other(t: &TestStore) {
+pub async fn chains_of_two_algorithms_are_independent(t: &TestStore) {
     let of = |algorithm: &str, key: SigningKey| SigningKey { algorithm: algorithm.to_owned(), ..key };
     let keys = [of("ES256", key("a", "", 0)), of("EdDSA", key("b", "", 1)), of("ES256", key("c", "a", 2))];
     for key in &keys {
@@ -57,7 +57,7 @@ pub async fn chains_of_two_algorithms_begin_beside_each_other(t: &TestStore) {
     assert_eq!(t.store.signing_keys().await.unwrap(), keys);
 }
 
-pub async fn when_a_key_signs_is_changed_by_who_knows_it(t: &TestStore) {
+pub async fn a_key_is_rescheduled_only_from_its_known_schedule(t: &TestStore) {
     let first = key("first", "", 10);
     t.store.add_signing_key(first.clone(), no_effects()).await.unwrap();
     let (from, until) = (NOON.after(seconds(5)), Some(NOON.after(seconds(50))));
@@ -78,7 +78,7 @@ pub async fn when_a_key_signs_is_changed_by_who_knows_it(t: &TestStore) {
     assert!(!t.store.schedule_signing_key(&key("none", "", 0), NOON, None, no_effects()).await.unwrap());
 }
 
-pub async fn a_key_is_sealed_anew_once(t: &TestStore) {
+pub async fn a_key_is_resealed_once(t: &TestStore) {
     let first = key("first", "", 0);
     t.store.add_signing_key(first.clone(), no_effects()).await.unwrap();
     assert!(t.store.reseal_signing_key(&first, vec![1, 2], no_effects()).await.unwrap());
@@ -100,7 +100,7 @@ pub async fn all_keys_are_revoked_at_once(t: &TestStore) {
     assert_eq!(revoked, [Some(NOON), Some(at), Some(at)]);
 }
 
-pub async fn only_a_key_that_signs_no_more_is_deleted(t: &TestStore) {
+pub async fn only_a_key_that_no_longer_signs_is_deleted(t: &TestStore) {
     // By the database's clock, not the caller's.
     let now = SystemClock.now();
     let since =

@@ -13,7 +13,7 @@ pub async fn migrating_again_changes_nothing(t: &TestStore) {
     assert_eq!(t.read(ada.id).await, ada);
 }
 
-pub async fn an_open_store_answers_and_says_what_it_is(t: &TestStore) {
+pub async fn an_open_store_responds_and_describes_itself(t: &TestStore) {
     t.store.ping().await.unwrap();
     assert!(["sqlite", "postgres"].contains(&t.store.kind()));
     let facts = t.store.facts().await.unwrap();
@@ -36,7 +36,7 @@ pub async fn a_closed_store_is_unavailable(t: &TestStore) {
     t.store.close().await;
 }
 
-pub async fn what_is_missing_in_the_database_makes_it_unavailable(t: &TestStore) {
+pub async fn a_missing_table_or_column_makes_the_database_unavailable(t: &TestStore) {
     let ada = t.user("ada").await.id;
     t.store.ready().await.unwrap();
     for (broken, mended) in [
@@ -63,7 +63,7 @@ pub async fn what_is_missing_in_the_database_makes_it_unavailable(t: &TestStore)
     t.store.ready().await.unwrap();
 }
 
-pub async fn after_a_restore_nothing_of_the_time_in_between_counts(t: &TestStore) {
+pub async fn a_restore_revokes_what_was_issued_since_the_backup(t: &TestStore) {
     assert_eq!(t.store.damage().await.unwrap(), [""; 0]);
     let ada = t.user("ada").await.id;
     let gone = t.user("gone").await.id;

@@ -62,7 +62,7 @@ pub async fn flags_filter_and_combine(t: &TestStore) {
     assert_eq!(names(t, only(Some(true), Some(false), Some(false))).await, ["plain"]);
 }
 
-pub async fn a_filter_holds_on_every_page(t: &TestStore) {
+pub async fn a_filter_applies_to_every_page(t: &TestStore) {
     for (name, is_staff) in [("a", true), ("b", false), ("c", true), ("d", false), ("e", true)] {
         create(t, name, true, is_staff, false).await;
     }
@@ -124,7 +124,7 @@ pub async fn a_group_filters_its_members(t: &TestStore) {
     assert_eq!(names(t, of("nobody")).await, [""; 0]);
 }
 
-pub async fn a_beginning_filters_names_and_addresses_without_regard_to_case(t: &TestStore) {
+pub async fn a_prefix_filters_usernames_and_emails_regardless_of_case(t: &TestStore) {
     for (name, email) in [("Ada", "x@example.com"), ("bob", "ADAM@example.com"), ("100%", "y@example.com")] {
         let mut new = new_user(name);
         new.email = EmailAddress::from_stored(email);

@@ -50,7 +50,7 @@ pub async fn names_of_members_are_taken_literally(t: &TestStore) {
     assert_eq!(after, object(json!({"{}": 7, "\\": 8, "0": 9})));
 }
 
-pub async fn metadata_may_take_16_kib_and_not_a_byte_more(t: &TestStore) {
+pub async fn metadata_is_limited_to_16_kib(t: &TestStore) {
     let mut new = new_user("ada");
     new.metadata = of_size(METADATA_MAX_BYTES + 1);
     let refused = t.store.create_user(new.clone(), no_effects()).await;
@@ -62,7 +62,7 @@ pub async fn metadata_may_take_16_kib_and_not_a_byte_more(t: &TestStore) {
     assert_eq!(t.read(user.id).await.metadata, of_size(METADATA_MAX_BYTES));
 }
 
-pub async fn a_patch_may_fill_16_kib_and_not_a_byte_more(t: &TestStore) {
+pub async fn patched_metadata_is_limited_to_16_kib(t: &TestStore) {
     let mut new = new_user("ada");
     new.metadata = object(json!({"old": "x".repeat(1000)}));
     let before = t.store.create_user(new, no_effects()).await.unwrap();

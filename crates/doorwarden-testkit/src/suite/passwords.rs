@@ -14,7 +14,7 @@ fn to(word: &str) -> PasswordChange {
     }
 }
 
-pub async fn a_new_password_is_stored_and_dates_the_tokens(t: &TestStore) {
+pub async fn a_new_password_is_stored_and_revokes_older_tokens(t: &TestStore) {
     let before = t.user("ada").await;
     let other = t.user("bob").await;
     assert!(t.store.change_password(before.id, to("new"), no_effects()).await.unwrap());
@@ -31,7 +31,7 @@ pub async fn a_new_password_is_stored_and_dates_the_tokens(t: &TestStore) {
     assert_eq!(t.read(other.id).await, other);
 }
 
-pub async fn a_new_password_ends_the_sessions_but_the_kept_one(t: &TestStore) {
+pub async fn a_new_password_ends_every_session_but_the_kept_one(t: &TestStore) {
     let ada = t.user("ada").await.id;
     let bob = t.user("bob").await.id;
     let logged_out = t.session(ada, NOON).await;
@@ -60,7 +60,7 @@ pub async fn a_new_password_ends_the_sessions_but_the_kept_one(t: &TestStore) {
     assert_eq!(t.read_session(kept.id).await.ended, Some((NOON.after(seconds(90)), EndReason::SignedOut)));
 }
 
-pub async fn a_new_password_needs_the_expected_one(t: &TestStore) {
+pub async fn a_new_password_requires_the_expected_current_one(t: &TestStore) {
     let ada = t.user("ada").await;
     let session = t.session(ada.id, NOON).await;
     let change = PasswordChange { expected: Some(hash("other")), ..to("new") };
@@ -73,11 +73,11 @@ pub async fn a_new_password_needs_the_expected_one(t: &TestStore) {
     assert_eq!(t.read(ada.id).await.password, hash("new"));
 }
 
-pub async fn nobody_has_no_password_to_change(t: &TestStore) {
+pub async fn changing_the_password_of_an_unknown_user_returns_none(t: &TestStore) {
     assert!(!t.store.change_password(UserId(1), to("new"), no_effects()).await.unwrap());
 }
 
-pub async fn a_new_password_is_not_a_trimmed_one(t: &TestStore) {
+pub async fn a_new_password_is_untrimmed(t: &TestStore) {
     let ada = t.user("ada").await.id;
     t.by_hand("UPDATE users SET password_trimmed = true").await;
     assert!(t.read(ada).await.password_trimmed);
@@ -85,7 +85,7 @@ pub async fn a_new_password_is_not_a_trimmed_one(t: &TestStore) {
     assert!(!t.read(ada).await.password_trimmed);
 }
 
-pub async fn a_login_that_shows_that_a_password_was_not_trimmed_is_remembered(t: &TestStore) {
+pub async fn a_login_can_mark_the_password_as_untrimmed(t: &TestStore) {
     let ada = t.user("ada").await.id;
     t.by_hand("UPDATE users SET password_trimmed = true").await;
     for (is_untrimmed, trimmed) in [(false, true), (true, false), (false, false)] {
@@ -95,7 +95,7 @@ pub async fn a_login_that_shows_that_a_password_was_not_trimmed_is_remembered(t:
     }
 }
 
-pub async fn a_new_password_opens_a_session_while_it_is_the_stored_one(t: &TestStore) {
+pub async fn a_new_password_opens_a_session_only_while_it_is_stored(t: &TestStore) {
     let ada = t.user("ada").await.id;
     let open = || {
         let password = PasswordProof::of_new(hash("ada"));
@@ -109,7 +109,7 @@ pub async fn a_new_password_opens_a_session_while_it_is_the_stored_one(t: &TestS
     assert_eq!(t.store.open_session(open(), no_effects()).await.unwrap(), None);
 }
 
-pub async fn a_better_hash_of_a_trimmed_password_is_a_trimmed_one(t: &TestStore) {
+pub async fn an_upgraded_hash_of_a_trimmed_password_stays_trimmed(t: &TestStore) {
     let ada = t.user("ada").await.id;
     t.by_hand("UPDATE users SET password_trimmed = true").await;
     assert!(t.log_in(new_session(ada, NOON), "ada", Some("better")).await);
@@ -117,7 +117,7 @@ pub async fn a_better_hash_of_a_trimmed_password_is_a_trimmed_one(t: &TestStore)
     assert_eq!((after.password, after.password_trimmed), (hash("better"), true));
 }
 
-pub async fn signing_out_ends_the_sessions_and_dates_the_tokens(t: &TestStore) {
+pub async fn signing_out_ends_the_sessions_and_revokes_older_tokens(t: &TestStore) {
     let ada = t.user("ada").await;
     let bob = t.user("bob").await.id;
     let (first, second, of_bob) =
@@ -140,7 +140,7 @@ pub async fn signing_out_ends_the_sessions_and_dates_the_tokens(t: &TestStore) {
     );
 }
 
-pub async fn signing_out_counts_what_it_ended(t: &TestStore) {
+pub async fn signing_out_counts_the_ended_sessions(t: &TestStore) {
     assert_eq!(
         t.store.sign_out_user(UserId(1), EndReason::SignedOut, NOON, no_effects()).await.unwrap(),
         None
@@ -150,7 +150,7 @@ pub async fn signing_out_counts_what_it_ended(t: &TestStore) {
     assert_eq!(t.read(ada).await.tokens_valid_after, Some(NOON));
 }
 
-pub async fn a_revoked_token_stays_revoked_whatever_clock_comes_next(t: &TestStore) {
+pub async fn a_revoked_token_stays_revoked_on_an_instance_with_a_slow_clock(t: &TestStore) {
     let ada = t.user("ada").await.id;
     t.store.sign_out_user(ada, EndReason::SignedOut, NOON.after(seconds(120)), no_effects()).await.unwrap();
     // Another instance, whose clock is slow.

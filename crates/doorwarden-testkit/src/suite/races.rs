@@ -36,7 +36,7 @@ async fn register_at_once(t: &TestStore, users: Vec<NewUser>) -> (usize, Vec<Wri
     (created, results.into_iter().filter_map(Result::err).collect())
 }
 
-pub async fn drill_of_32_registrations_of_one_address_exactly_one_succeeds(t: &TestStore) {
+pub async fn drill_exactly_one_of_32_registrations_of_one_email_succeeds(t: &TestStore) {
     let rounds = drill().rounds(20, 1000);
     for round in 0..rounds {
         let address = format!("somebody{round}@example.com");
@@ -51,7 +51,7 @@ pub async fn drill_of_32_registrations_of_one_address_exactly_one_succeeds(t: &T
     assert_eq!(t.store.count_users().await.unwrap(), rounds as u64);
 }
 
-pub async fn drill_of_32_registrations_of_one_name_exactly_one_succeeds(t: &TestStore) {
+pub async fn drill_exactly_one_of_32_registrations_of_one_username_succeeds(t: &TestStore) {
     let rounds = drill().rounds(5, 1000);
     for round in 0..rounds {
         let name = format!("somebody{round}");
@@ -68,7 +68,7 @@ pub async fn drill_of_32_registrations_of_one_name_exactly_one_succeeds(t: &Test
     }
 }
 
-pub async fn drill_of_16_who_change_to_one_address_exactly_one_succeeds(t: &TestStore) {
+pub async fn drill_exactly_one_of_16_changes_to_one_email_succeeds(t: &TestStore) {
     for round in 0..drill().rounds(3, 200) {
         let mut calls = Vec::new();
         for n in 0..16 {
@@ -81,7 +81,7 @@ pub async fn drill_of_16_who_change_to_one_address_exactly_one_succeeds(t: &Test
     }
 }
 
-pub async fn drill_of_16_rotations_of_one_token_exactly_one_rotates_and_the_session_lives(t: &TestStore) {
+pub async fn drill_exactly_one_of_16_refreshes_rotates_and_the_session_stays_active(t: &TestStore) {
     let ada = t.user("ada").await.id;
     let session = t.session(ada, NOON).await;
     let rounds = i64::try_from(drill().rounds(20, 1000)).unwrap();
@@ -104,7 +104,7 @@ pub async fn drill_of_16_rotations_of_one_token_exactly_one_rotates_and_the_sess
     assert_eq!((after.refresh_counter, after.ended), (Some(rounds), None));
 }
 
-pub async fn drill_rotations_of_many_sessions_do_not_mix(t: &TestStore) {
+pub async fn drill_concurrent_rotations_of_sessions_are_independent(t: &TestStore) {
     let ada = t.user("ada").await.id;
     let mut sessions = Vec::new();
     for _ in 0..64 {
@@ -126,7 +126,7 @@ pub async fn drill_rotations_of_many_sessions_do_not_mix(t: &TestStore) {
     }
 }
 
-pub async fn drill_no_session_outlives_a_login_that_raced_with_a_password_change(t: &TestStore) {
+pub async fn drill_a_login_racing_with_a_password_change_leaves_no_session(t: &TestStore) {
     for round in 0..drill().rounds(20, 1000) {
         let ada = t.user(&format!("ada{round}")).await;
         let change = PasswordChange {
@@ -148,7 +148,7 @@ pub async fn drill_no_session_outlives_a_login_that_raced_with_a_password_change
     }
 }
 
-pub async fn drill_no_session_outlives_an_opening_that_raced_with_a_deactivation_or_deletion(t: &TestStore) {
+pub async fn drill_opening_a_session_racing_with_a_deactivation_or_deletion_leaves_no_session(t: &TestStore) {
     for round in 0..drill().rounds(20, 1000) {
         let ada = t.user(&format!("ada{round}")).await;
         let calls = (0..9).map(|n| {
@@ -172,7 +172,7 @@ pub async fn drill_no_session_outlives_an_opening_that_raced_with_a_deactivation
     }
 }
 
-pub async fn drill_of_8_password_changes_that_expect_the_same_exactly_one_succeeds(t: &TestStore) {
+pub async fn drill_exactly_one_of_8_concurrent_password_changes_succeeds(t: &TestStore) {
     for round in 0..drill().rounds(5, 500) {
         let ada = t.user(&format!("ada{round}")).await;
         let calls = (0..8).map(|n| {
@@ -190,7 +190,7 @@ pub async fn drill_of_8_password_changes_that_expect_the_same_exactly_one_succee
     }
 }
 
-pub async fn drill_no_simultaneous_patch_of_metadata_is_lost(t: &TestStore) {
+pub async fn drill_no_concurrent_metadata_patch_is_lost(t: &TestStore) {
     for round in 0..drill().rounds(3, 200) {
         let ada = t.user(&format!("ada{round}")).await.id;
         let calls = (0..16).map(|n| {
@@ -206,7 +206,7 @@ pub async fn drill_no_simultaneous_patch_of_metadata_is_lost(t: &TestStore) {
     }
 }
 
-pub async fn of_simultaneous_successors_of_a_key_exactly_one_is_added(t: &TestStore) {
+pub async fn exactly_one_concurrent_successor_of_a_key_is_added(t: &TestStore) {
     for predecessor in ["", "0", "1", "2"] {
         let calls = (0..16).map(|n| {
             let (store, key) = (t.store.clone(), key(&format!("{predecessor}/{n}"), predecessor, 0));
@@ -217,7 +217,7 @@ pub async fn of_simultaneous_successors_of_a_key_exactly_one_is_added(t: &TestSt
     assert_eq!(t.store.signing_keys().await.unwrap().len(), 4);
 }
 
-pub async fn of_simultaneous_ends_of_a_session_exactly_one_succeeds(t: &TestStore) {
+pub async fn exactly_one_concurrent_end_of_a_session_succeeds(t: &TestStore) {
     let ada = t.user("ada").await.id;
     let session = t.session(ada, NOON).await;
     let calls = (0..16).map(|n| {
@@ -232,7 +232,7 @@ pub async fn of_simultaneous_ends_of_a_session_exactly_one_succeeds(t: &TestStor
     assert_eq!(successes(calls).await, 1);
 }
 
-pub async fn of_simultaneous_grants_exactly_one_succeeds(t: &TestStore) {
+pub async fn exactly_one_concurrent_grant_succeeds(t: &TestStore) {
     let ada = t.user("ada").await.id;
     let permission = Permission { name: "blog.add".parse().unwrap(), label: String::new() };
     let declare = (0..8).map(|_| {
@@ -257,7 +257,7 @@ pub async fn of_simultaneous_grants_exactly_one_succeeds(t: &TestStore) {
     assert_eq!(successes(grant).await, 1);
 }
 
-pub async fn simultaneous_renewals_of_a_session_give_no_token_twice(t: &TestStore) {
+pub async fn concurrent_renewals_of_a_session_return_distinct_tokens(t: &TestStore) {
     let ada = t.user("ada").await.id;
     let session = t.open(with(new_session(ada, NOON), |s| s.refresh_counter = None)).await;
     let calls = (0..8).map(|_| {
@@ -277,7 +277,7 @@ pub async fn simultaneous_renewals_of_a_session_give_no_token_twice(t: &TestStor
     assert_eq!(counters, (0..8).collect::<Vec<_>>());
 }
 
-pub async fn of_simultaneous_late_repeats_each_is_counted(t: &TestStore) {
+pub async fn every_concurrent_late_repeat_is_counted(t: &TestStore) {
     let ada = t.user("ada").await.id;
     let session = t.session(ada, NOON).await;
     t.store.rotate_refresh(presented(session.id, 0, NOON), no_effects()).await.unwrap();

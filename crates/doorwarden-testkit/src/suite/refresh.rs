@@ -28,7 +28,7 @@ pub async fn the_newest_token_rotates(t: &TestStore) {
     assert_eq!(t.read_session(other.id).await, other);
 }
 
-pub async fn the_token_before_the_newest_gets_the_newest_again(t: &TestStore) {
+pub async fn the_previous_token_returns_the_newest(t: &TestStore) {
     let ada = t.user("ada").await.id;
     let session = t.session(ada, NOON).await;
     t.store.rotate_refresh(presented(session.id, 0, NOON.after(seconds(60))), no_effects()).await.unwrap();
@@ -70,7 +70,7 @@ pub async fn a_late_repeat_is_counted_and_the_third_ends_the_session(t: &TestSto
     assert_eq!(t.read_session(session.id).await.ended, Some((at, EndReason::RefreshReused)));
 }
 
-pub async fn a_repeat_is_late_after_the_grace_that_is_asked_for(t: &TestStore) {
+pub async fn a_repeat_is_late_after_the_given_grace(t: &TestStore) {
     let ada = t.user("ada").await.id;
     for (grace, after, expected) in [
         (0, 0, Repeat::InGrace),
@@ -107,7 +107,7 @@ pub async fn late_repeats_are_forgiven_after_a_generation_without_any_repeat(t: 
     assert_eq!(seen, Some(NOON.after(seconds(100))), "the owner still sees it");
 }
 
-pub async fn a_rotation_of_unknown_date_has_no_grace(t: &TestStore) {
+pub async fn a_rotation_of_unknown_time_has_no_grace(t: &TestStore) {
     let ada = t.user("ada").await.id;
     let session = t.open(with(new_session(ada, NOON), |s| s.refresh_counter = Some(5))).await;
     let again = t.store.rotate_refresh(presented(session.id, 4, NOON), no_effects()).await.unwrap();
@@ -134,7 +134,7 @@ pub async fn an_older_token_ends_the_session(t: &TestStore) {
     }
 }
 
-pub async fn a_counter_that_was_never_given_is_refused_and_ends_nothing(t: &TestStore) {
+pub async fn a_counter_that_was_never_issued_is_refused_and_ends_nothing(t: &TestStore) {
     let ada = t.user("ada").await.id;
     let session = t.session(ada, NOON).await;
     for counter in [1, 2, i64::MAX] {
@@ -193,7 +193,7 @@ pub async fn an_expired_session_refuses(t: &TestStore) {
     assert_eq!(t.read_session(session.id).await.ended, None, "it ended by itself, nobody revoked it");
 }
 
-pub async fn a_session_that_was_idle_too_long_refuses(t: &TestStore) {
+pub async fn an_idle_session_refuses(t: &TestStore) {
     let ada = t.user("ada").await.id;
     let session = t.open(with(new_session(ada, NOON), |s| s.idle_seconds = Some(60))).await;
     let in_time = t
@@ -218,7 +218,7 @@ pub async fn a_session_that_was_idle_too_long_refuses(t: &TestStore) {
     }
 }
 
-pub async fn a_session_is_idle_too_long_when_its_time_is_up_to_the_second(t: &TestStore) {
+pub async fn the_idle_limit_is_exact_to_the_second(t: &TestStore) {
     let ada = t.user("ada").await.id;
     let session = t.open(with(new_session(ada, NOON), |s| s.idle_seconds = Some(60))).await;
     let end = NOON.after(seconds(60));
@@ -233,7 +233,7 @@ pub async fn a_session_is_idle_too_long_when_its_time_is_up_to_the_second(t: &Te
     ));
 }
 
-pub async fn a_rotation_never_moves_back_when_a_session_was_seen(t: &TestStore) {
+pub async fn a_rotation_never_moves_back_the_last_use(t: &TestStore) {
     let ada = t.user("ada").await.id;
     let session = t.session(ada, NOON.after(seconds(60))).await;
     // Another instance, whose clock is slow.
@@ -260,7 +260,7 @@ pub async fn a_session_of_an_inactive_or_deleted_user_refuses(t: &TestStore) {
     }
 }
 
-pub async fn a_living_session_of_an_inactive_user_refuses(t: &TestStore) {
+pub async fn an_active_session_of_an_inactive_user_refuses(t: &TestStore) {
     let ada = t.user("ada").await.id;
     let session = t.session(ada, NOON).await;
     t.by_hand("UPDATE users SET is_active = false").await;
@@ -313,7 +313,7 @@ pub async fn a_renewal_narrows_the_limits_and_never_widens_them(t: &TestStore) {
     assert_eq!(t.read_session(session.id).await, again);
 }
 
-pub async fn nothing_is_renewed_where_no_session_lives(t: &TestStore) {
+pub async fn only_an_active_session_is_renewed(t: &TestStore) {
     let ada = t.user("ada").await.id;
     let without = || with(new_session(ada, NOON), |s| s.refresh_counter = None);
     let ended = t.open(without()).await;

@@ -247,7 +247,7 @@ fn sequences(length: usize) -> Vec<Vec<Step>> {
     done
 }
 
-pub async fn drill_every_short_story_of_a_session_ends_as_the_protocol_says(t: &TestStore) {
+pub async fn drill_every_short_sequence_of_steps_matches_the_model(t: &TestStore) {
     let sequences = sequences(drill().rounds(3, 5));
     for chunk in sequences.chunks(64) {
         let mut running = JoinSet::new();
@@ -258,7 +258,7 @@ pub async fn drill_every_short_story_of_a_session_ends_as_the_protocol_says(t: &
     }
 }
 
-pub async fn drill_random_stories_of_a_session_end_as_the_protocol_says(t: &TestStore) {
+pub async fn drill_random_sequences_of_steps_match_the_model(t: &TestStore) {
     let step = prop_oneof![
         8 => Just(Step::Newest),
         6 => Just(Step::Previous),

@@ -50,7 +50,7 @@ async fn lives(t: &TestStore, session: SessionId) -> bool {
     t.read_session(session).await.ended.is_none()
 }
 
-pub async fn drill_no_end_of_all_sessions_takes_longer_because_there_are_many(t: &TestStore) {
+pub async fn drill_ending_all_sessions_takes_constant_time(t: &TestStore) {
     let ada = t.user("ada").await;
     let (id, at) = (ada.id, NOON.after(seconds(1)));
     let generation = async || t.read(id).await.sessions_generation;
@@ -97,7 +97,7 @@ pub async fn drill_no_end_of_all_sessions_takes_longer_because_there_are_many(t:
     assert_eq!(revoked.all_of.iter().filter(|(_, _, but)| *but == Some(kept)).count(), 2);
 }
 
-pub async fn what_ended_with_all_others_is_refused_by_everything(t: &TestStore) {
+pub async fn a_session_that_ended_with_the_others_is_refused_everywhere(t: &TestStore) {
     let ada = t.user("ada").await.id;
     let session = t.session(ada, NOON).await;
     let at = NOON.after(seconds(5));
@@ -119,7 +119,7 @@ pub async fn what_ended_with_all_others_is_refused_by_everything(t: &TestStore) 
     assert_eq!(t.store.sessions_of(ada, at, None, 10).await.unwrap(), [next]);
 }
 
-pub async fn of_two_that_end_the_others_at_once_one_goes_on(t: &TestStore) {
+pub async fn one_of_two_sessions_that_end_the_others_concurrently_continues(t: &TestStore) {
     let ada = t.user("ada").await.id;
     for round in 0..10 {
         let (a, b) = (t.session(ada, NOON).await.id, t.session(ada, NOON).await.id);
@@ -150,7 +150,7 @@ pub async fn sql_by_hand_ends_all_sessions_by_the_generation(t: &TestStore) {
     assert!(!lives(t, session).await);
 }
 
-pub async fn an_id_that_comes_back_does_not_bring_its_sessions_back(t: &TestStore) {
+pub async fn a_reinserted_user_does_not_regain_sessions(t: &TestStore) {
     let ada = t.user("ada").await.id;
     let session = t.session(ada, NOON).await.id;
     let insert = format!(
@@ -177,7 +177,7 @@ pub async fn an_id_that_comes_back_does_not_bring_its_sessions_back(t: &TestStor
     assert!(!lives(t, next).await);
 }
 
-pub async fn rows_of_ended_sessions_are_settled_in_portions_and_silently(t: &TestStore) {
+pub async fn rows_of_ended_sessions_are_settled_in_batches_without_notification(t: &TestStore) {
     let ada = t.user("ada").await.id;
     let marker = t.user("marker").await.id;
     open_many(t, ada, 0, 25, true).await;
@@ -210,7 +210,7 @@ pub async fn rows_of_ended_sessions_are_settled_in_portions_and_silently(t: &Tes
     assert_eq!(t.store.purge_sessions(at.after(seconds(1)), 100).await.unwrap(), 25);
 }
 
-pub async fn only_sessions_with_refresh_tokens_are_revoked_one_by_one(t: &TestStore) {
+pub async fn only_sessions_with_refresh_tokens_are_listed_as_revocations(t: &TestStore) {
     let ada = t.user("ada").await.id;
     let without = |user| with(new_session(user, NOON), |s| s.refresh_counter = None);
     let (plain, pair) = (t.open(without(ada)).await.id, t.session(ada, NOON).await.id);
@@ -239,7 +239,7 @@ pub async fn only_sessions_with_refresh_tokens_are_revoked_one_by_one(t: &TestSt
     assert_eq!(t.store.revocations(later).await.unwrap().sessions, [(kept, later, bob)]);
 }
 
-pub async fn of_more_revocations_than_a_list_may_have_the_older_ones_become_an_instant(t: &TestStore) {
+pub async fn older_revocations_beyond_the_list_limit_become_a_time(t: &TestStore) {
     let most = Revocations::MOST;
     for (list, begin, insert) in [
         (0, 0, "INSERT INTO doorwarden_deleted_sessions (id, user_id, ended_at) SELECT :id, 1, :at"),
@@ -281,7 +281,7 @@ pub async fn of_more_revocations_than_a_list_may_have_the_older_ones_become_an_i
     }
 }
 
-pub async fn everybody_is_signed_out_in_portions(t: &TestStore) {
+pub async fn everybody_is_signed_out_in_batches(t: &TestStore) {
     let mut users = Vec::new();
     for name in ["ada", "bob", "cleo"] {
         users.push(t.user(name).await.id);
@@ -310,7 +310,7 @@ async fn open(t: &TestStore, session: &Session, most: u32) -> Opened {
     t.store.open_session(open, no_effects()).await.unwrap().unwrap()
 }
 
-pub async fn one_session_too_many_ends_those_that_were_not_used_for_the_longest_time(t: &TestStore) {
+pub async fn exceeding_the_session_limit_ends_the_least_recently_used(t: &TestStore) {
     let ada = t.user("ada").await.id;
     let bob = t.session(t.user("bob").await.id, NOON).await.id;
     let ended = t.session(ada, NOON).await.id;
@@ -339,7 +339,7 @@ pub async fn one_session_too_many_ends_those_that_were_not_used_for_the_longest_
     assert_eq!(t.store.sessions_of(ada, at, None, 10).await.unwrap().len(), 1);
 }
 
-pub async fn at_most_ten_sessions_end_when_one_is_opened_and_the_rest_later(t: &TestStore) {
+pub async fn opening_a_session_ends_at_most_ten_and_the_rest_later(t: &TestStore) {
     let ada = t.user("ada").await.id;
     open_many(t, ada, 0, 40, false).await;
     let new = new_session(ada, NOON.after(seconds(1)));
@@ -353,7 +353,7 @@ pub async fn at_most_ten_sessions_end_when_one_is_opened_and_the_rest_later(t: &
     assert_eq!(t.store.limit_sessions(UserId(ada.0 + 1), 5, at, 20, no_effects()).await.unwrap(), []);
 }
 
-pub async fn logins_that_come_together_keep_the_limit(t: &TestStore) {
+pub async fn concurrent_logins_keep_the_session_limit(t: &TestStore) {
     let ada = t.user("ada").await.id;
     let calls = (0..12).map(|_| {
         let store = t.store.clone();
@@ -370,7 +370,7 @@ pub async fn logins_that_come_together_keep_the_limit(t: &TestStore) {
     assert_eq!(t.store.sessions_of(ada, NOON, None, 100).await.unwrap().len(), 3);
 }
 
-pub async fn the_list_of_sessions_goes_on_behind_a_place(t: &TestStore) {
+pub async fn the_list_of_sessions_continues_after_a_cursor(t: &TestStore) {
     let ada = t.user("ada").await.id;
     let mut opened = Vec::new();
     // Some at the same time.
@@ -393,7 +393,7 @@ pub async fn the_list_of_sessions_goes_on_behind_a_place(t: &TestStore) {
     assert_eq!(pages, all);
 }
 
-pub async fn an_expiry_before_1970_or_never_is_what_it_says(t: &TestStore) {
+pub async fn expiry_before_1970_and_never_are_read_correctly(t: &TestStore) {
     let ada = t.user("ada").await.id;
     let session = t.session(ada, NOON).await.id;
     let (long_ago, never) = match t.store.kind() {
@@ -408,7 +408,7 @@ pub async fn an_expiry_before_1970_or_never_is_what_it_says(t: &TestStore) {
     assert!(t.read_session(session).await.expires_at > NOON);
 }
 
-pub async fn the_log_of_changes_is_purged_in_portions(t: &TestStore) {
+pub async fn the_change_log_is_purged_in_batches(t: &TestStore) {
     let (epoch, now) = match t.store.kind() {
         "sqlite" => ("0", "CAST(strftime('%s', 'now') AS INTEGER) * 1000000"),
         _ => ("'epoch'", "now()"),

@@ -25,7 +25,7 @@ pub async fn a_login_is_recorded_with_the_session(t: &TestStore) {
     assert_eq!(t.read(ada.id).await, with(ada, |u| u.last_login = Some(at)));
 }
 
-pub async fn how_a_session_was_authenticated_is_read_as_it_is_stored(t: &TestStore) {
+pub async fn the_authentication_of_a_session_is_read_as_stored(t: &TestStore) {
     let ada = t.user("ada").await.id;
     let session = t.opened(login(new_session(ada, NOON), hash("ada"), None)).await.id;
     for (stored, methods) in
@@ -38,7 +38,7 @@ pub async fn how_a_session_was_authenticated_is_read_as_it_is_stored(t: &TestSto
     }
 }
 
-pub async fn a_login_stores_the_better_hash_and_ends_no_token(t: &TestStore) {
+pub async fn a_login_stores_the_upgraded_hash_and_ends_no_token(t: &TestStore) {
     let ada = t.user("ada").await;
     let earlier = t.session(ada.id, NOON).await;
     assert!(t.log_in(new_session(ada.id, NOON), "ada", Some("better")).await);
@@ -52,7 +52,7 @@ pub async fn a_login_stores_the_better_hash_and_ends_no_token(t: &TestStore) {
     assert_eq!(t.read_session(earlier.id).await, earlier);
 }
 
-pub async fn a_login_with_another_password_than_the_stored_one_opens_nothing(t: &TestStore) {
+pub async fn a_login_with_an_outdated_password_opens_no_session(t: &TestStore) {
     let ada = t.user("ada").await;
     let session = new_session(ada.id, NOON);
     assert!(!t.log_in(session.clone(), "old", Some("better")).await);
@@ -80,7 +80,7 @@ pub async fn a_deleted_user_opens_no_session(t: &TestStore) {
     assert_eq!(t.store.session(session.id).await.unwrap(), None);
 }
 
-pub async fn the_living_sessions_of_a_user_are_listed_newest_first(t: &TestStore) {
+pub async fn active_sessions_of_a_user_are_listed_newest_first(t: &TestStore) {
     let ada = t.user("ada").await.id;
     let bob = t.user("bob").await.id;
     let second = t.session(ada, NOON.after(seconds(2))).await;
@@ -165,7 +165,7 @@ pub async fn all_sessions_but_one_end_together(t: &TestStore) {
     );
 }
 
-pub async fn when_a_session_was_seen_never_moves_back(t: &TestStore) {
+pub async fn the_last_use_of_a_session_never_moves_back(t: &TestStore) {
     let ada = t.user("ada").await.id;
     let (a, b) = (t.session(ada, NOON).await, t.session(ada, NOON).await);
     let [early, middle, late] = [10, 20, 30].map(|n| NOON.after(seconds(n)));
@@ -181,7 +181,7 @@ pub async fn when_a_session_was_seen_never_moves_back(t: &TestStore) {
     assert_eq!(t.store.session(UNKNOWN).await.unwrap(), None);
 }
 
-pub async fn revocations_are_told_from_an_instant_on_in_their_order(t: &TestStore) {
+pub async fn revocations_since_a_time_are_listed_in_order(t: &TestStore) {
     let ada = t.user("ada").await.id;
     let bob = t.user("bob").await.id;
     let (a, b, c) = (t.session(ada, NOON).await, t.session(ada, NOON).await, t.session(ada, NOON).await);
@@ -213,7 +213,7 @@ pub async fn revocations_are_told_from_an_instant_on_in_their_order(t: &TestStor
     assert_eq!(t.store.revocations(three.after(seconds(1))).await.unwrap(), Revocations::default());
 }
 
-pub async fn the_end_by_deactivation_and_deletion_is_among_the_revocations(t: &TestStore) {
+pub async fn sessions_ended_by_deactivation_and_deletion_are_revocations(t: &TestStore) {
     let ada = t.user("ada").await.id;
     let bob = t.user("bob").await.id;
     let (of_ada, of_bob) = (t.session(ada, NOON).await.id, t.session(bob, NOON).await.id);
@@ -229,7 +229,7 @@ pub async fn the_end_by_deactivation_and_deletion_is_among_the_revocations(t: &T
     assert_eq!(ids, expected);
 }
 
-pub async fn purging_deletes_what_ended_or_expired_before_and_nothing_else(t: &TestStore) {
+pub async fn purging_deletes_only_sessions_that_ended_or_expired_before(t: &TestStore) {
     let ada = t.user("ada").await.id;
     let line = NOON.after(seconds(100));
     let ending_at = |n| with(new_session(ada, NOON), |s| s.expires_at = NOON.after(seconds(n)));
@@ -254,7 +254,7 @@ pub async fn purging_deletes_what_ended_or_expired_before_and_nothing_else(t: &T
     assert_eq!(t.store.purge_sessions(line, 100).await.unwrap(), 0);
 }
 
-pub async fn purging_deletes_no_more_than_it_may(t: &TestStore) {
+pub async fn purging_respects_its_limit(t: &TestStore) {
     let ada = t.user("ada").await.id;
     for n in 0..5 {
         t.open(with(new_session(ada, NOON), |s| s.expires_at = NOON.after(seconds(n)))).await;

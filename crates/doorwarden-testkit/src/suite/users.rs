@@ -12,7 +12,7 @@ pub async fn a_created_user_is_returned_as_it_is_stored(t: &TestStore) {
     assert_eq!(user, expected);
 }
 
-pub async fn nobody_is_found_where_nobody_was_created(t: &TestStore) {
+pub async fn an_unknown_user_is_none(t: &TestStore) {
     assert_eq!(t.store.user(UserId(1)).await.unwrap(), None);
     assert_eq!(t.store.account(UserId(1)).await.unwrap(), None);
     assert_eq!(t.store.user_by_email(&EmailKey::of("ada@example.com")).await.unwrap(), None);
@@ -20,7 +20,7 @@ pub async fn nobody_is_found_where_nobody_was_created(t: &TestStore) {
     assert_eq!(t.store.count_users().await.unwrap(), 0);
 }
 
-pub async fn an_address_is_unique_without_regard_to_case(t: &TestStore) {
+pub async fn an_email_is_unique_regardless_of_case(t: &TestStore) {
     t.user("ada").await;
     let mut other = new_user("other");
     other.email = EmailAddress::from_stored("ADA@Example.COM");
@@ -28,7 +28,7 @@ pub async fn an_address_is_unique_without_regard_to_case(t: &TestStore) {
     assert_eq!(t.store.count_users().await.unwrap(), 1);
 }
 
-pub async fn a_user_name_is_unique_in_its_folded_form(t: &TestStore) {
+pub async fn a_username_is_unique_in_its_folded_form(t: &TestStore) {
     t.user("ärger").await;
     let mut other = new_user("other");
     other.username = Username::from_stored("ÄRGER");
@@ -36,14 +36,14 @@ pub async fn a_user_name_is_unique_in_its_folded_form(t: &TestStore) {
     assert_eq!(t.store.count_users().await.unwrap(), 1);
 }
 
-pub async fn a_user_is_found_by_address_and_name_without_regard_to_case(t: &TestStore) {
+pub async fn a_user_is_found_by_email_and_username_regardless_of_case(t: &TestStore) {
     t.user("other").await;
     let user = t.user("Ärger").await;
     assert_eq!(t.store.user_by_email(&EmailKey::of("ÄRGER@example.com")).await.unwrap(), Some(user.clone()));
     assert_eq!(t.store.user_by_username(&UsernameKey::of("ärger")).await.unwrap(), Some(user));
 }
 
-pub async fn an_id_is_never_used_again(t: &TestStore) {
+pub async fn an_id_is_never_reused(t: &TestStore) {
     t.user("first").await;
     let last = t.user("last").await.id;
     assert!(t.store.delete_user(last, no_effects()).await.unwrap());
@@ -53,14 +53,14 @@ pub async fn an_id_is_never_used_again(t: &TestStore) {
     assert!(t.user("first").await.id > next);
 }
 
-pub async fn an_id_that_was_given_by_hand_is_never_used_again(t: &TestStore) {
+pub async fn an_id_assigned_by_sql_is_never_reused(t: &TestStore) {
     t.by_hand("INSERT INTO users (id, username, email, password) VALUES (5000, 'a', 'a@example.com', '!')")
         .await;
     t.by_hand("DELETE FROM users WHERE id = 5000").await;
     assert!(t.user("ada").await.id > UserId(5000));
 }
 
-pub async fn taken_tells_what_another_user_has(t: &TestStore) {
+pub async fn taken_reports_values_of_other_users(t: &TestStore) {
     let ada = t.user("ada").await.id;
     let bob = t.user("bob").await.id;
     let (email, name) = (EmailKey::of("Ada@Example.com"), UsernameKey::of("ADA"));
@@ -118,7 +118,7 @@ pub async fn an_update_changes_what_it_names_and_nothing_else(t: &TestStore) {
     );
 }
 
-pub async fn a_changed_address_and_name_are_found_and_the_old_ones_are_free(t: &TestStore) {
+pub async fn a_changed_email_and_username_are_found_and_the_old_ones_are_free(t: &TestStore) {
     let ada = t.user("ada").await.id;
     let change = UserChange {
         username: Some(Username::from_stored("Lovelace")),
@@ -133,12 +133,12 @@ pub async fn a_changed_address_and_name_are_found_and_the_old_ones_are_free(t: &
     assert_ne!(t.user("ada").await.id, ada);
 }
 
-pub async fn an_update_of_nobody_returns_none(t: &TestStore) {
+pub async fn an_update_of_an_unknown_user_returns_none(t: &TestStore) {
     let change = UserChange { is_staff: Some(true), ..UserChange::default() };
     assert_eq!(t.store.update_user(UserId(1), change, no_effects()).await.unwrap(), None);
 }
 
-pub async fn an_update_that_takes_what_another_has_changes_nothing(t: &TestStore) {
+pub async fn an_update_to_a_taken_value_changes_nothing(t: &TestStore) {
     t.user("bob").await;
     let ada = t.user("ada").await;
     let change = UserChange {
@@ -158,7 +158,7 @@ pub async fn an_update_that_takes_what_another_has_changes_nothing(t: &TestStore
     assert_eq!(t.read(ada.id).await, ada);
 }
 
-pub async fn a_user_may_change_the_case_of_his_address_and_name(t: &TestStore) {
+pub async fn a_user_may_change_the_case_of_their_email_and_username(t: &TestStore) {
     let ada = t.user("ada").await.id;
     let change = UserChange {
         username: Some(Username::from_stored("ADA")),
@@ -187,7 +187,7 @@ pub async fn deactivation_ends_every_session(t: &TestStore) {
     assert!(t.read_session(first.id).await.ended.is_some(), "what has ended does not come back");
 }
 
-pub async fn deletion_takes_the_user_and_ends_the_sessions(t: &TestStore) {
+pub async fn deletion_removes_the_user_and_ends_the_sessions(t: &TestStore) {
     let ada = t.user("ada").await.id;
     let bob = t.user("bob").await.id;
     let logged_out = t.session(ada, NOON).await;

@@ -8,23 +8,23 @@ use http::Request;
 use serde_json::{Value, json};
 
 on_both! {
-    what_was_registered_logs_in_and_sees_itself
-    an_address_and_a_name_belong_to_one_account_whatever_their_case
-    every_complaint_comes_in_one_answer
+    a_registered_user_logs_in_and_reads_their_profile
+    emails_and_usernames_are_unique_regardless_of_case
+    one_response_has_the_errors_of_every_field
     a_registration_cannot_make_itself_staff
     declared_fields_are_validated_stored_and_shown
     undeclared_and_server_fields_can_neither_be_written_nor_seen
-    a_profile_change_leaves_alone_what_it_does_not_name
-    what_cannot_be_changed_is_said
-    a_put_needs_everything_that_a_registration_needs
-    a_password_that_is_typed_twice_must_be_the_same
-    a_deleted_account_is_gone_and_its_number_is_never_given_again
+    a_profile_change_keeps_fields_that_it_does_not_name
+    changes_of_read_only_fields_are_refused
+    a_put_requires_the_fields_that_registration_requires
+    a_repeated_password_must_match
+    the_id_of_a_deleted_account_is_never_reused
     every_failed_login_gets_the_same_answer
-    a_stored_name_of_older_rules_is_loaded_and_logs_in
-    two_instances_in_one_process_do_not_disturb_each_other
+    a_stored_username_that_violates_newer_rules_still_logs_in
+    two_instances_in_one_process_are_independent
 }
 
-async fn what_was_registered_logs_in_and_sees_itself(database: Database) {
+async fn a_registered_user_logs_in_and_reads_their_profile(database: Database) {
     let app = database.app().await;
     let token = app.register("jane").await;
     let me = app.get("/me", &token).await;
@@ -46,7 +46,7 @@ async fn what_was_registered_logs_in_and_sees_itself(database: Database) {
     assert_eq!(me.json()["last_login"], "2026-11-23T12:01:00.000000Z");
 }
 
-async fn an_address_and_a_name_belong_to_one_account_whatever_their_case(database: Database) {
+async fn emails_and_usernames_are_unique_regardless_of_case(database: Database) {
     let app = database.app().await;
     app.register("jane").await;
     let body =
@@ -61,7 +61,7 @@ async fn an_address_and_a_name_belong_to_one_account_whatever_their_case(databas
     assert_eq!(answer.status, 200);
 }
 
-async fn every_complaint_comes_in_one_answer(database: Database) {
+async fn one_response_has_the_errors_of_every_field(database: Database) {
     let app = database.app_with(|b| b.field(Field::text("city", 5).required())).await;
     app.register_city().await;
     let body = json!({"email": "city@example.com", "username": "x\u{200b}", "password": "1234567", "city": "Amsterdam"});
@@ -166,7 +166,7 @@ async fn undeclared_and_server_fields_can_neither_be_written_nor_seen(database: 
     assert_eq!(Value::Object(stored), json!({"city": "Rome", "plan": "team", "internal": "no"}));
 }
 
-async fn a_profile_change_leaves_alone_what_it_does_not_name(database: Database) {
+async fn a_profile_change_keeps_fields_that_it_does_not_name(database: Database) {
     let app = database.app_with(declared).await;
     let body =
         json!({"email": "jo@example.com", "username": "jo", "password": PASSWORD, "city": "Rome", "age": 30});
@@ -187,7 +187,7 @@ async fn a_profile_change_leaves_alone_what_it_does_not_name(database: Database)
     assert_eq!(app.call("PATCH", "/me", None, Some(json!({"age": 1}))).await.status, 401);
 }
 
-async fn a_deleted_account_is_gone_and_its_number_is_never_given_again(database: Database) {
+async fn the_id_of_a_deleted_account_is_never_reused(database: Database) {
     let app = database.app().await;
     let token = app.register("jane").await;
     let delete = |body: Value| app.call("DELETE", "/me", Some(&token), Some(body));
@@ -242,7 +242,7 @@ impl crate::app::App {
     }
 }
 
-async fn a_stored_name_of_older_rules_is_loaded_and_logs_in(database: Database) {
+async fn a_stored_username_that_violates_newer_rules_still_logs_in(database: Database) {
     let app = database.app().await;
     app.register("jane").await;
     let sql = "UPDATE users SET username = 'a\u{200b}b', email = 'not an address' WHERE id = 1";
@@ -260,7 +260,7 @@ async fn a_stored_name_of_older_rules_is_loaded_and_logs_in(database: Database) 
         .is(400, json!({"email": ["Enter a valid email address."]}));
 }
 
-async fn two_instances_in_one_process_do_not_disturb_each_other(database: Database) {
+async fn two_instances_in_one_process_are_independent(database: Database) {
     let app = database.app().await;
     let other_database = Database::sqlite();
     let other = other_database.app_with(|b| b.secret_key("another secret key, also long enough")).await;
@@ -273,7 +273,7 @@ async fn two_instances_in_one_process_do_not_disturb_each_other(database: Databa
     assert_eq!(other.log_in("jane", PASSWORD).await.status, 503);
 }
 
-async fn what_cannot_be_changed_is_said(database: Database) {
+async fn changes_of_read_only_fields_are_refused(database: Database) {
     let app = database.app_with(declared).await;
     let body = json!({"email": "jo@example.com", "username": "jo", "password": PASSWORD, "city": "Rome"});
     let token = app.post("/registration", body).await.token();
@@ -313,7 +313,7 @@ async fn what_cannot_be_changed_is_said(database: Database) {
     assert_eq!(app.send(request).await.json()["city"], "Milan", "a form sends texts");
 }
 
-async fn a_put_needs_everything_that_a_registration_needs(database: Database) {
+async fn a_put_requires_the_fields_that_registration_requires(database: Database) {
     let app = database.app_with(declared).await;
     let body =
         json!({"email": "jo@example.com", "username": "jo", "password": PASSWORD, "city": "Rome", "age": 30});
@@ -330,7 +330,7 @@ async fn a_put_needs_everything_that_a_registration_needs(database: Database) {
     assert_eq!(app.call("PUT", "/me", None, Some(json!({}))).await.status, 401);
 }
 
-async fn a_password_that_is_typed_twice_must_be_the_same(database: Database) {
+async fn a_repeated_password_must_match(database: Database) {
     let app = database.app().await;
     let mismatch = json!({"non_field_errors": ["The two password fields didn't match."]});
     let names = ["re_password", "password2", "password_confirm", "passwordConfirmation", "confirm-password"];

@@ -10,13 +10,13 @@ use http::header::CONTENT_TYPE;
 use serde_json::{Value, json};
 
 on_both! {
-    the_default_token_counts_everywhere
-    a_token_for_another_audience_does_not_open_the_account
-    token_endpoints_judge_tokens_of_every_audience
+    a_token_of_the_default_audience_is_accepted_everywhere
+    a_token_for_another_audience_is_refused_by_account_endpoints
+    token_endpoints_accept_tokens_of_every_audience
     routes_of_the_application_accept_its_audiences_and_the_issuer
-    a_token_can_be_asked_for_a_listed_resource_and_no_other
-    a_refresh_keeps_whom_the_tokens_are_for
-    a_session_token_is_exchanged_for_a_listed_resource
+    a_token_can_be_requested_only_for_a_configured_resource
+    a_refresh_keeps_the_audience
+    a_session_token_can_be_exchanged_for_a_configured_resource
 }
 
 const ISSUER: &str = "http://127.0.0.1:8000";
@@ -57,7 +57,7 @@ async fn statuses(app: &App, token: &str, paths: &[&str]) -> Vec<u16> {
     statuses
 }
 
-async fn the_default_token_counts_everywhere(database: Database) {
+async fn a_token_of_the_default_audience_is_accepted_everywhere(database: Database) {
     let app = database.app().await;
     app.register("jane").await;
     let pair = app.obtain("jane").await;
@@ -65,7 +65,7 @@ async fn the_default_token_counts_everywhere(database: Database) {
     assert_eq!(statuses(&app, &pair.access, &["/me", "/sessions"]).await, [200, 200]);
 }
 
-async fn a_token_for_another_audience_does_not_open_the_account(database: Database) {
+async fn a_token_for_another_audience_is_refused_by_account_endpoints(database: Database) {
     let app = app(&database).await;
     let pair = app.obtain("jane").await;
     assert_eq!(claims(&pair.access)["aud"], json!([API, OTHER]));
@@ -93,7 +93,7 @@ async fn a_token_for_another_audience_does_not_open_the_account(database: Databa
     }
 }
 
-async fn token_endpoints_judge_tokens_of_every_audience(database: Database) {
+async fn token_endpoints_accept_tokens_of_every_audience(database: Database) {
     let app = app(&database).await;
     for resource in [json!(null), json!(MAIL), json!(ISSUER), json!([MAIL, ISSUER])] {
         let pair = obtain(&app, resource.clone()).await;
@@ -121,7 +121,7 @@ async fn routes_of_the_application_accept_its_audiences_and_the_issuer(database:
     }
 }
 
-async fn a_token_can_be_asked_for_a_listed_resource_and_no_other(database: Database) {
+async fn a_token_can_be_requested_only_for_a_configured_resource(database: Database) {
     let app = app(&database).await;
     assert_eq!(claims(&obtain(&app, json!(MAIL)).await.access)["aud"], MAIL);
     assert_eq!(claims(&obtain(&app, json!([MAIL, MAIL])).await.access)["aud"], MAIL);
@@ -155,7 +155,7 @@ async fn a_token_can_be_asked_for_a_listed_resource_and_no_other(database: Datab
     assert_eq!(app.send(form("x")).await.status, 400);
 }
 
-async fn a_refresh_keeps_whom_the_tokens_are_for(database: Database) {
+async fn a_refresh_keeps_the_audience(database: Database) {
     let app = app(&database).await;
     for (resource, expected) in [(json!(MAIL), json!(MAIL)), (json!(null), json!([API, OTHER]))] {
         let mut pair = obtain(&app, resource).await;
@@ -166,7 +166,7 @@ async fn a_refresh_keeps_whom_the_tokens_are_for(database: Database) {
     }
 }
 
-async fn a_session_token_is_exchanged_for_a_listed_resource(database: Database) {
+async fn a_session_token_can_be_exchanged_for_a_configured_resource(database: Database) {
     let app = app(&database).await;
     let session = app.log_in("jane", PASSWORD).await.token();
     let exchange = async |body: Value| app.call("POST", "/token", Some(&session), Some(body)).await;

@@ -8,10 +8,10 @@ use http::header::AUTHORIZATION;
 use serde_json::json;
 
 on_both! {
-    every_change_says_who_made_it
-    nothing_that_somebody_typed_is_in_the_audit_log
-    a_hook_that_refuses_leaves_what_it_undid
-    a_service_that_revokes_is_named
+    every_change_records_its_actor
+    the_audit_log_contains_no_client_input
+    a_refusal_by_a_hook_is_recorded_with_what_was_undone
+    a_revoking_oauth_client_is_recorded
 }
 
 async fn records(app: &App) -> Vec<AuditRecord> {
@@ -27,7 +27,7 @@ fn kinds<const N: usize>(events: [(&str, Actor); N]) -> Vec<(String, Actor)> {
     events.map(|(kind, actor)| (kind.to_owned(), actor)).into()
 }
 
-async fn every_change_says_who_made_it(database: Database) {
+async fn every_change_records_its_actor(database: Database) {
     let app = database.app().await;
     let before = records(&app).await.len();
     let token = app.register("jane").await;
@@ -72,7 +72,7 @@ async fn every_change_says_who_made_it(database: Database) {
 }
 
 /// Puts distinctive words into every field of a request, then reads every row of the log.
-async fn nothing_that_somebody_typed_is_in_the_audit_log(database: Database) {
+async fn the_audit_log_contains_no_client_input(database: Database) {
     let app = database.app_with(|b| b.field(Field::text("motto", 100))).await;
     let person = json!({
         "email": "canary-mail@example.com", "username": "canary-name", "password": "canary-password-1",
@@ -129,7 +129,7 @@ impl doorwarden::Hooks for Refuses {
     }
 }
 
-async fn a_hook_that_refuses_leaves_what_it_undid(database: Database) {
+async fn a_refusal_by_a_hook_is_recorded_with_what_was_undone(database: Database) {
     let app = database.app_with(|b| b.hook(Refuses)).await;
     app.register("jane").await;
     let before = records(&app).await.len();
@@ -140,7 +140,7 @@ async fn a_hook_that_refuses_leaves_what_it_undid(database: Database) {
     assert_eq!(records(&app).await[before + 1].data["reason"], "refused");
 }
 
-async fn a_service_that_revokes_is_named(database: Database) {
+async fn a_revoking_oauth_client_is_recorded(database: Database) {
     let mut clients = OauthClients::default();
     // The SHA-256 of "secret".
     let hash = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";

@@ -7,11 +7,11 @@ use serde_json::json;
 use std::time::{Duration, Instant};
 
 on_both! {
-    a_content_coding_that_is_none_is_not_looked_at
-    a_compressed_body_is_refused_by_the_name_of_its_coding
+    an_invalid_content_coding_is_ignored
+    a_compressed_body_is_refused_with_the_name_of_its_coding
     a_file_is_no_text
-    a_form_costs_no_more_for_the_characters_in_it
-    another_content_type_is_told_which_ones_there_are
+    parsing_a_form_takes_linear_time_for_any_characters
+    an_unsupported_content_type_gets_the_supported_ones
 }
 
 async fn posted(app: &App, headers: &[(&str, &str)], body: impl Into<Body>) -> Answer {
@@ -26,7 +26,7 @@ fn jane() -> String {
     json!({"email": "jane@example.com", "username": "jane", "password": PASSWORD}).to_string()
 }
 
-async fn a_content_coding_that_is_none_is_not_looked_at(database: Database) {
+async fn an_invalid_content_coding_is_ignored(database: Database) {
     let app = database.app().await;
     let json = ("content-type", "application/json");
     for (n, coding) in
@@ -42,7 +42,7 @@ async fn a_content_coding_that_is_none_is_not_looked_at(database: Database) {
     assert_eq!(answer.status, 201, "{answer:?}");
 }
 
-async fn a_compressed_body_is_refused_by_the_name_of_its_coding(database: Database) {
+async fn a_compressed_body_is_refused_with_the_name_of_its_coding(database: Database) {
     let app = database.app().await;
     let json = ("content-type", "application/json");
     for (sent, named) in
@@ -84,7 +84,7 @@ async fn a_file_is_no_text(database: Database) {
     );
 }
 
-async fn a_form_costs_no_more_for_the_characters_in_it(database: Database) {
+async fn parsing_a_form_takes_linear_time_for_any_characters(database: Database) {
     let app = database.app().await;
     let form = [("content-type", "application/x-www-form-urlencoded")];
     let time = async |field: &str, fields: usize| {
@@ -104,7 +104,7 @@ async fn a_form_costs_no_more_for_the_characters_in_it(database: Database) {
     }
 }
 
-async fn another_content_type_is_told_which_ones_there_are(database: Database) {
+async fn an_unsupported_content_type_gets_the_supported_ones(database: Database) {
     let app = database.app().await;
     let answer = posted(&app, &[("content-type", "text/plain")], jane()).await;
     assert_eq!(

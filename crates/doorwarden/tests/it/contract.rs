@@ -110,7 +110,7 @@ mod tests {
     use serde_json::json;
 
     #[tokio::test]
-    async fn an_answer_that_is_not_described_is_noticed() {
+    async fn an_undocumented_response_fails_the_check() {
         let app = Database::sqlite().app().await;
         let contract = Contract::new(&app.auth.openapi());
         let is_described = |method: Method, path: &str, status: u16, kind: &'static str, body: Value| {

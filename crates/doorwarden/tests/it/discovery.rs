@@ -6,9 +6,9 @@ use doorwarden::{Builder, Endpoint};
 use serde_json::{Value, json};
 
 on_both! {
-    both_places_say_where_the_endpoints_lie
-    what_is_left_out_or_moved_is_said_so
-    the_path_of_the_issuer_may_stand_behind
+    both_metadata_documents_list_the_endpoints
+    the_metadata_follows_removed_and_moved_endpoints
+    the_path_of_the_issuer_can_be_appended_to_the_metadata_path
     the_algorithms_are_those_of_the_published_keys
 }
 
@@ -30,7 +30,7 @@ fn issued_by(issuer: &'static str) -> impl Fn(Builder) -> Builder {
     move |builder| builder.settings(|settings| issuer.clone_into(&mut settings.access.issuer))
 }
 
-async fn both_places_say_where_the_endpoints_lie(database: Database) {
+async fn both_metadata_documents_list_the_endpoints(database: Database) {
     let app = database.app_with(issued_by("https://id.example")).await;
     let services = ["client_secret_basic", "client_secret_post"];
     let expected = json!({
@@ -65,7 +65,7 @@ async fn both_places_say_where_the_endpoints_lie(database: Database) {
     }
 }
 
-async fn what_is_left_out_or_moved_is_said_so(database: Database) {
+async fn the_metadata_follows_removed_and_moved_endpoints(database: Database) {
     let change = |builder: Builder| {
         issued_by("https://id.example/")(builder)
             .without(Endpoint::OauthIntrospect)
@@ -81,7 +81,7 @@ async fn what_is_left_out_or_moved_is_said_so(database: Database) {
     assert_eq!(app.call("GET", PLACES[1], None, None).await.status, 404);
 }
 
-async fn the_path_of_the_issuer_may_stand_behind(database: Database) {
+async fn the_path_of_the_issuer_can_be_appended_to_the_metadata_path(database: Database) {
     for issuer in ["https://example.com/auth/v1", "https://example.com/auth/v1/"] {
         let app = database.app_with(issued_by(issuer)).await;
         for place in PLACES {

@@ -14,17 +14,17 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 on_both! {
-    an_end_is_forgotten_where_it_was_asked_for_although_another_instance_made_it
-    an_end_is_forgotten_although_the_database_does_not_confirm_it
-    an_end_is_forgotten_although_nobody_waits_for_it
-    the_others_end_in_one_step_and_the_session_itself_is_refused_nowhere
-    no_number_of_ends_brings_a_session_back
+    an_instance_drops_a_session_from_its_cache_even_if_another_ended_it
+    an_instance_drops_a_session_from_its_cache_even_without_the_databases_reply
+    an_instance_drops_a_session_from_its_cache_even_if_the_caller_is_gone
+    ending_the_other_sessions_never_refuses_the_current_one
+    repeated_ends_never_revive_a_session
     an_expiry_before_1970_is_over
-    the_limit_of_sessions_ends_those_that_were_not_used
+    the_session_limit_ends_the_least_recently_used
     a_session_in_use_outlives_any_number_of_logins
-    the_limit_of_sessions_can_be_switched_off
+    the_session_limit_can_be_disabled
     a_long_list_of_sessions_has_pages
-    everybody_is_signed_out
+    sign_out_everybody_ends_every_session
 }
 
 /// An instance whose change feed is driven by the test, and which trusts its cache.
@@ -61,7 +61,7 @@ async fn open_many(database: &Database, many: u32) {
     database.sql.execute(&sql).await.unwrap();
 }
 
-async fn an_end_is_forgotten_where_it_was_asked_for_although_another_instance_made_it(database: Database) {
+async fn an_instance_drops_a_session_from_its_cache_even_if_another_ended_it(database: Database) {
     let (a, b) = (database.app().await, deaf(&database).await);
     a.register("jane").await;
     for how in ["logout", "all", "others", "session", "revoke"] {
@@ -88,7 +88,7 @@ async fn an_end_is_forgotten_where_it_was_asked_for_although_another_instance_ma
 }
 
 /// The outcome is unknown then: here another instance was first.
-async fn an_end_is_forgotten_although_the_database_does_not_confirm_it(database: Database) {
+async fn an_instance_drops_a_session_from_its_cache_even_without_the_databases_reply(database: Database) {
     let (a, b) = (database.app().await, deaf(&database).await);
     a.register("jane").await;
     let rename = async |from: &str, to: &str| {
@@ -121,7 +121,7 @@ async fn an_end_is_forgotten_although_the_database_does_not_confirm_it(database:
     }
 }
 
-async fn an_end_is_forgotten_although_nobody_waits_for_it(database: Database) {
+async fn an_instance_drops_a_session_from_its_cache_even_if_the_caller_is_gone(database: Database) {
     let app = deaf(&database).await;
     app.register("jane").await;
     let context = app.auth.context();
@@ -142,7 +142,7 @@ async fn an_end_is_forgotten_although_nobody_waits_for_it(database: Database) {
     }
 }
 
-async fn the_others_end_in_one_step_and_the_session_itself_is_refused_nowhere(database: Database) {
+async fn ending_the_other_sessions_never_refuses_the_current_one(database: Database) {
     let (a, b) = (database.app().await, deaf(&database).await);
     a.register("jane").await;
     let (kept, lost) = (a.log_in("jane", PASSWORD).await.token(), a.log_in("jane", PASSWORD).await.token());
@@ -166,7 +166,7 @@ async fn the_others_end_in_one_step_and_the_session_itself_is_refused_nowhere(da
     assert_eq!(sessions.as_array().unwrap().len(), 1);
 }
 
-async fn no_number_of_ends_brings_a_session_back(database: Database) {
+async fn repeated_ends_never_revive_a_session(database: Database) {
     let app = deaf(&database).await;
     let first = app.register("jane").await;
     let mut tokens = vec![first];
@@ -207,7 +207,7 @@ fn with_limit(most: Option<u32>) -> impl FnOnce(Builder) -> Builder {
     move |builder| builder.settings(|settings| settings.session.max_per_user = most)
 }
 
-async fn the_limit_of_sessions_ends_those_that_were_not_used(database: Database) {
+async fn the_session_limit_ends_the_least_recently_used(database: Database) {
     let app = database.app_with(with_limit(Some(3))).await;
     let mut tokens = vec![app.register("jane").await];
     for _ in 0..2 {
@@ -260,7 +260,7 @@ async fn a_session_in_use_outlives_any_number_of_logins(database: Database) {
     assert_eq!(app.get("/me", &steady).await.status, 401);
 }
 
-async fn the_limit_of_sessions_can_be_switched_off(database: Database) {
+async fn the_session_limit_can_be_disabled(database: Database) {
     let app = database.app_with(with_limit(None)).await;
     let first = app.register("jane").await;
     open_many(&database, 98).await;
@@ -308,7 +308,7 @@ async fn a_long_list_of_sessions_has_pages(database: Database) {
     assert_eq!(app.get(far, &token).await.json(), json!([]));
 }
 
-async fn everybody_is_signed_out(database: Database) {
+async fn sign_out_everybody_ends_every_session(database: Database) {
     let (app, other) = (database.app().await, deaf(&database).await);
     let mut tokens = vec![app.register("jane").await, app.register("john").await];
     tokens.push(app.log_in("jane", PASSWORD).await.token());

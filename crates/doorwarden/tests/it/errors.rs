@@ -9,14 +9,14 @@ use serde_json::{Value, json};
 
 on_both! {
     a_client_may_ask_for_problem_details
-    a_request_without_credentials_is_told_so_and_nothing_of_a_token
+    a_request_without_credentials_gets_no_token_error
     every_refusal_of_the_router_is_json
     limits_answer_in_json
     every_answer_has_an_id_and_security_headers
     a_panic_is_one_failed_request
-    other_origins_may_call_only_if_they_are_named
-    a_named_origin_reads_every_error_and_the_headers_that_say_what_to_do
-    public_documents_are_for_pages_of_every_origin
+    other_origins_may_call_only_if_configured
+    a_configured_origin_can_read_errors_and_exposed_headers
+    public_documents_can_be_read_from_every_origin
 }
 
 async fn asking_for_problems(app: &App, method: &str, path: &str, body: &str) -> (u16, Value) {
@@ -64,7 +64,7 @@ async fn a_client_may_ask_for_problem_details(database: Database) {
     }
 }
 
-async fn a_request_without_credentials_is_told_so_and_nothing_of_a_token(database: Database) {
+async fn a_request_without_credentials_gets_no_token_error(database: Database) {
     let app = database.app().await;
     let answer = app.call("GET", "/me", None, None).await;
     assert_eq!(answer.header("www-authenticate"), "Bearer realm=\"api\"");
@@ -147,7 +147,7 @@ async fn a_panic_is_one_failed_request(database: Database) {
     assert!(app.auth.render_metrics().contains("doorwarden_panics_total 1\n"));
 }
 
-async fn other_origins_may_call_only_if_they_are_named(database: Database) {
+async fn other_origins_may_call_only_if_configured(database: Database) {
     let named = |b: doorwarden::Builder| {
         b.cors(doorwarden::CorsSettings::new(["https://app.example.com".parse().unwrap()]))
     };
@@ -182,7 +182,7 @@ async fn from_origin(app: &App, method: &str, path: &str, headers: &[(&str, &str
     app.send(request.body(Body::empty()).unwrap()).await
 }
 
-async fn a_named_origin_reads_every_error_and_the_headers_that_say_what_to_do(database: Database) {
+async fn a_configured_origin_can_read_errors_and_exposed_headers(database: Database) {
     let panics = async || ["a bug of the application"][usize::from(std::hint::black_box(true))];
     let own = |auth: &doorwarden::Doorwarden| {
         auth.protect(Router::new().route("/feed", get(async || "feed")))
@@ -225,7 +225,7 @@ async fn a_named_origin_reads_every_error_and_the_headers_that_say_what_to_do(da
     }
 }
 
-async fn public_documents_are_for_pages_of_every_origin(database: Database) {
+async fn public_documents_can_be_read_from_every_origin(database: Database) {
     let app = database.app().await;
     for path in [
         "/.well-known/jwks.json",

@@ -19,19 +19,19 @@ use tower::ServiceExt;
 use uuid::Uuid;
 
 on_both! {
-    a_statement_names_what_was_revoked_while_a_token_of_it_may_still_be_valid
-    whatever_ends_sessions_is_told
-    a_revoked_key_is_named_and_another_signs
+    a_statement_lists_revocations_while_affected_tokens_may_be_valid
+    every_end_of_a_session_is_in_the_feed
+    a_revoked_key_is_listed_and_another_signs
     a_statement_stays_until_something_is_revoked_or_a_heartbeat_is_due
-    what_another_instance_revokes_is_told_within_a_second
-    sessions_that_end_by_hand_are_told_within_a_second
-    many_that_ask_at_once_share_a_statement
-    a_stream_begins_with_the_statement_and_tells_each_revocation_within_a_second
+    revocations_by_another_instance_are_in_the_feed_within_a_second
+    sessions_ended_with_sql_are_in_the_feed_within_a_second
+    concurrent_requests_share_a_statement
+    a_stream_starts_with_the_statement_and_sends_revocations_within_a_second
     a_stream_has_a_heartbeat
     streams_end_when_the_server_stops
-    many_sessions_that_end_together_are_told_as_one_and_the_next_token_counts
-    streams_that_are_not_read_share_one_buffer
-    there_is_a_most_of_streams
+    many_sessions_of_a_user_are_revoked_by_one_entry_and_the_next_token_is_valid
+    unread_streams_share_one_buffer
+    the_number_of_streams_is_limited
 }
 
 const ISSUER: &str = "http://127.0.0.1:8000";
@@ -95,7 +95,7 @@ fn sid(access: &str) -> Uuid {
     claims(access)["sid"].as_str().unwrap().parse().unwrap()
 }
 
-async fn a_statement_names_what_was_revoked_while_a_token_of_it_may_still_be_valid(database: Database) {
+async fn a_statement_lists_revocations_while_affected_tokens_may_be_valid(database: Database) {
     let app = database.app().await;
     app.register("jane").await;
     let answer = app.call("GET", PATH, None, None).await;
@@ -116,7 +116,7 @@ async fn a_statement_names_what_was_revoked_while_a_token_of_it_may_still_be_val
     assert_eq!((later.sessions, later.iat), (vec![], now + 440));
 }
 
-async fn whatever_ends_sessions_is_told(database: Database) {
+async fn every_end_of_a_session_is_in_the_feed(database: Database) {
     let app = database.app().await;
     for (n, how) in ["sign_out", "password", "delete", "reuse", "revoke"].iter().enumerate() {
         app.register(how).await;
@@ -145,7 +145,7 @@ async fn whatever_ends_sessions_is_told(database: Database) {
     }
 }
 
-async fn a_revoked_key_is_named_and_another_signs(database: Database) {
+async fn a_revoked_key_is_listed_and_another_signs(database: Database) {
     let app = database.app().await;
     app.register("jane").await;
     app.statement().await;
@@ -178,7 +178,7 @@ async fn a_statement_stays_until_something_is_revoked_or_a_heartbeat_is_due(data
     assert_eq!(app.statement().await.iat, NOON.as_seconds() + 5);
 }
 
-async fn what_another_instance_revokes_is_told_within_a_second(database: Database) {
+async fn revocations_by_another_instance_are_in_the_feed_within_a_second(database: Database) {
     let (here, there) = (database.app().await, database.app().await);
     here.register("jane").await;
     for _ in 0..5 {
@@ -189,7 +189,7 @@ async fn what_another_instance_revokes_is_told_within_a_second(database: Databas
     }
 }
 
-async fn sessions_that_end_by_hand_are_told_within_a_second(database: Database) {
+async fn sessions_ended_with_sql_are_in_the_feed_within_a_second(database: Database) {
     let app = database.app().await;
     app.register("jane").await;
     let pair = app.obtain("jane").await;
@@ -198,7 +198,7 @@ async fn sessions_that_end_by_hand_are_told_within_a_second(database: Database) 
     app.until_told(sid(&pair.access)).await;
 }
 
-async fn many_that_ask_at_once_share_a_statement(database: Database) {
+async fn concurrent_requests_share_a_statement(database: Database) {
     let app = database.app().await;
     app.register("jane").await;
     let mut tags = HashSet::new();
@@ -214,7 +214,7 @@ async fn many_that_ask_at_once_share_a_statement(database: Database) {
     assert_eq!(app.statement().await.sessions.len(), 10);
 }
 
-async fn a_stream_begins_with_the_statement_and_tells_each_revocation_within_a_second(database: Database) {
+async fn a_stream_starts_with_the_statement_and_sends_revocations_within_a_second(database: Database) {
     let (app, other) = (database.app().await, database.app().await);
     app.register("jane").await;
     let mut stream = app.stream().await;
@@ -251,7 +251,7 @@ async fn streams_end_when_the_server_stops(database: Database) {
     assert!(app.stream().await.next().await.is_none(), "and none begins");
 }
 
-async fn many_sessions_that_end_together_are_told_as_one_and_the_next_token_counts(database: Database) {
+async fn many_sessions_of_a_user_are_revoked_by_one_entry_and_the_next_token_is_valid(database: Database) {
     let app = database.app().await;
     app.register("jane").await;
     let pair = app.obtain("jane").await;
@@ -295,7 +295,7 @@ async fn many_sessions_that_end_together_are_told_as_one_and_the_next_token_coun
     assert_eq!(claims(later.json()["access"].as_str().unwrap())["iat"], now + 2);
 }
 
-async fn streams_that_are_not_read_share_one_buffer(database: Database) {
+async fn unread_streams_share_one_buffer(database: Database) {
     let app = database.app().await;
     app.register("jane").await;
     let mut streams = Vec::new();
@@ -314,7 +314,7 @@ async fn streams_that_are_not_read_share_one_buffer(database: Database) {
     assert!(buffers.len() <= 2, "{} buffers", buffers.len());
 }
 
-async fn there_is_a_most_of_streams(database: Database) {
+async fn the_number_of_streams_is_limited(database: Database) {
     let app = database.app().await;
     let mut streams = Vec::new();
     for _ in 0..1024 {
@@ -330,7 +330,7 @@ async fn there_is_a_most_of_streams(database: Database) {
 /// The test vectors of `docs/revocation-feed.md`, for verifiers in other languages. They follow from fixed
 /// keys and a fixed time; `DOORWARDEN_WRITE_VECTORS=1` rewrites them.
 #[test]
-fn the_vectors_in_the_documentation_are_what_this_program_says() {
+fn the_documented_test_vectors_match_the_program() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/vectors/revocation-feed.json");
     let text = format!("{:#}\n", vectors());
     if std::env::var_os("DOORWARDEN_WRITE_VECTORS").is_some() {
@@ -507,7 +507,7 @@ fn is_revoked(statement: &Statement, kid: &str, claims: &AccessClaims) -> bool {
 }
 
 #[tokio::test]
-async fn no_statement_is_made_without_the_database() {
+async fn no_statement_is_issued_without_the_database() {
     let database = Database::sqlite();
     let app = database.app().await;
     Doorwarden::close(&app.auth).await;

@@ -12,12 +12,12 @@ use std::time::{Duration, Instant};
 on_both! {
     sql_by_hand_takes_effect_within_100_ms
     a_change_by_another_instance_takes_effect_within_100_ms
-    drill_a_logout_on_one_instance_is_a_refusal_on_the_other
+    drill_a_logout_on_one_instance_is_effective_on_the_other
     the_steady_state_reads_no_database
     concurrent_misses_cause_one_read
-    a_process_that_was_stopped_accepts_nothing_from_memory
-    a_process_that_was_stopped_accepts_no_key_from_memory
-    memory_is_believed_all_the_while_nothing_happens
+    a_suspended_process_does_not_trust_its_cache
+    a_suspended_process_does_not_trust_cached_keys
+    the_cache_stays_valid_while_nothing_changes
 }
 
 /// The promised time, with a margin for busy machines.
@@ -95,7 +95,7 @@ async fn a_change_by_another_instance_takes_effect_within_100_ms(database: Datab
     assert!(took < PROMISE * 3, "{took:?}");
 }
 
-async fn drill_a_logout_on_one_instance_is_a_refusal_on_the_other(database: Database) {
+async fn drill_a_logout_on_one_instance_is_effective_on_the_other(database: Database) {
     let (here, there) = (database.app().await, database.app().await);
     here.register("jane").await;
     let rounds = drill().rounds(30, 1000);
@@ -160,7 +160,7 @@ async fn concurrent_misses_cause_one_read(database: Database) {
 }
 
 /// The test renews the lease itself, as late as a suspended process would.
-async fn a_process_that_was_stopped_accepts_nothing_from_memory(database: Database) {
+async fn a_suspended_process_does_not_trust_its_cache(database: Database) {
     let app = database.app_with(|b| b.background(false)).await;
     let live = &app.auth.context().live;
     live.connected();
@@ -185,7 +185,7 @@ async fn a_process_that_was_stopped_accepts_nothing_from_memory(database: Databa
     );
 }
 
-async fn memory_is_believed_all_the_while_nothing_happens(database: Database) {
+async fn the_cache_stays_valid_while_nothing_changes(database: Database) {
     let app = database.app().await;
     let context = app.auth.context();
     assert!(
@@ -206,7 +206,7 @@ async fn memory_is_believed_all_the_while_nothing_happens(database: Database) {
     assert!(believed * 10 > asked * 8, "{believed} of {asked}");
 }
 
-async fn a_process_that_was_stopped_accepts_no_key_from_memory(database: Database) {
+async fn a_suspended_process_does_not_trust_cached_keys(database: Database) {
     let app = database.app_with(|b| b.background(false)).await;
     let context = app.auth.context();
     app.register("jane").await;

@@ -14,9 +14,9 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 on_both! {
-    nobody_registers_past_a_hook_by_hanging_up
-    a_session_that_a_hook_refuses_ends_although_the_client_has_gone
-    what_has_begun_is_told_although_the_client_has_gone
+    hanging_up_does_not_bypass_a_registration_hook
+    a_session_refused_by_a_hook_ends_even_if_the_client_is_gone
+    events_are_emitted_even_if_the_client_is_gone
 }
 
 /// A hook that blocks until it is opened.
@@ -99,7 +99,7 @@ impl Hooks for Gated {
     }
 }
 
-async fn nobody_registers_past_a_hook_by_hanging_up(database: Database) {
+async fn hanging_up_does_not_bypass_a_registration_hook(database: Database) {
     let gate = Arc::new(Gate::default());
     let hook = Gated(Arc::clone(&gate), Refuses::Registrations);
     let app = database.app_with(|b| b.hook(hook)).await;
@@ -110,7 +110,7 @@ async fn nobody_registers_past_a_hook_by_hanging_up(database: Database) {
     assert!(app.auth.users().get(UserId(1)).await.unwrap().is_none());
 }
 
-async fn a_session_that_a_hook_refuses_ends_although_the_client_has_gone(database: Database) {
+async fn a_session_refused_by_a_hook_ends_even_if_the_client_is_gone(database: Database) {
     let gate = Arc::new(Gate::default());
     let hook = Gated(Arc::clone(&gate), Refuses::Logins);
     let app = database.app_with(|b| b.hook(hook)).await;
@@ -124,7 +124,7 @@ async fn a_session_that_a_hook_refuses_ends_although_the_client_has_gone(databas
     }
 }
 
-async fn what_has_begun_is_told_although_the_client_has_gone(database: Database) {
+async fn events_are_emitted_even_if_the_client_is_gone(database: Database) {
     let gate = Arc::new(Gate::default());
     let hook = Gated(Arc::clone(&gate), Refuses::Nothing);
     let all = |s: &mut doorwarden::core::settings::Settings| {

@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 on_both! {
-    json_under_the_type_of_a_form_is_told_so
-    a_form_under_the_type_of_json_is_told_so
-    a_header_that_is_no_bearer_token_is_told_so
-    a_token_that_counts_no_more_is_told_why
-    what_happens_is_counted_by_endpoint_and_by_flow
+    json_sent_as_a_form_is_explained
+    a_form_sent_as_json_is_explained
+    a_header_without_a_bearer_token_is_explained
+    a_refused_token_is_explained
+    metrics_count_responses_by_endpoint_and_outcomes_by_flow
 }
 
 async fn send(app: &App, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
@@ -25,7 +25,7 @@ async fn send(app: &App, method: &str, path: &str, headers: &[(&str, &str)], bod
 const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
 const PROBLEM: (&str, &str) = ("accept", "application/problem+json");
 
-async fn json_under_the_type_of_a_form_is_told_so(database: Database) {
+async fn json_sent_as_a_form_is_explained(database: Database) {
     let app = database.app().await;
     let token = format!("Bearer {}", app.register("jane").await);
     let body = json!({"email": "jane@example.com", "password": PASSWORD}).to_string();
@@ -62,7 +62,7 @@ async fn json_under_the_type_of_a_form_is_told_so(database: Database) {
     }
 }
 
-async fn a_form_under_the_type_of_json_is_told_so(database: Database) {
+async fn a_form_sent_as_json_is_explained(database: Database) {
     let app = database.app().await;
     let json = ("content-type", "application/json");
     let answer = send(&app, "POST", "/login", &[json, PROBLEM], "email=jane%40example.com&password=x").await;
@@ -73,7 +73,7 @@ async fn a_form_under_the_type_of_json_is_told_so(database: Database) {
     assert_eq!(plain.get("hint"), None, "nothing to guess");
 }
 
-async fn a_header_that_is_no_bearer_token_is_told_so(database: Database) {
+async fn a_header_without_a_bearer_token_is_explained(database: Database) {
     let app = database.app().await;
     let token = app.register("jane").await;
     for value in [
@@ -95,7 +95,7 @@ async fn a_header_that_is_no_bearer_token_is_told_so(database: Database) {
     assert_eq!(none.header("www-authenticate"), "Bearer realm=\"api\"");
 }
 
-async fn a_token_that_counts_no_more_is_told_why(database: Database) {
+async fn a_refused_token_is_explained(database: Database) {
     let app = database.app().await;
     let text = json!({"detail": "Invalid authentication. Could not decode token."});
     let is_told = async |token: &str, code: &str, part: &str| {
@@ -121,7 +121,7 @@ async fn a_token_that_counts_no_more_is_told_why(database: Database) {
     is_told(&forged, "token_not_valid", "not issued here").await;
 }
 
-async fn what_happens_is_counted_by_endpoint_and_by_flow(database: Database) {
+async fn metrics_count_responses_by_endpoint_and_outcomes_by_flow(database: Database) {
     let app = database.app().await;
     let token = app.register("jane").await;
     app.log_in("jane", PASSWORD).await;

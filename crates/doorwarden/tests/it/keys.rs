@@ -15,22 +15,22 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 on_both! {
-    the_first_start_makes_a_key_and_publishes_it
-    of_instances_that_start_at_once_one_makes_the_key
-    of_instances_that_rotate_at_once_one_makes_the_key
+    the_first_start_creates_and_publishes_a_key
+    one_of_several_starting_instances_creates_the_key
+    one_of_several_rotating_instances_creates_the_key
     a_key_is_announced_signs_verifies_and_is_deleted
-    twenty_rotations_under_load_refuse_no_token_that_is_valid
-    a_revoked_key_is_dead_everywhere_within_a_second_and_a_new_one_signs
-    only_the_key_that_signs_needs_a_successor_when_it_is_revoked
-    a_key_that_is_revoked_or_deleted_by_hand_counts_no_more
-    keys_sealed_under_an_old_secret_key_open_and_others_are_named
+    twenty_rotations_under_load_refuse_no_valid_token
+    a_revoked_key_is_refused_everywhere_within_a_second_and_a_new_one_signs
+    only_a_revoked_signing_key_is_replaced
+    a_key_revoked_or_deleted_with_sql_is_refused
+    keys_sealed_under_an_old_secret_key_open_and_others_are_reported
     a_damaged_key_stops_the_start
-    a_key_damaged_while_it_is_in_use_harms_nothing
+    a_key_damaged_while_in_use_is_ignored
     an_upgrade_to_another_algorithm_refuses_no_token
     two_algorithms_are_offered_side_by_side
-    each_algorithm_has_its_next_key_brought_forward
-    an_algorithm_that_is_taken_off_the_list_verifies_until_its_last_token_has_expired
-    an_algorithm_that_comes_back_before_it_is_over_goes_on
+    rotate_lets_the_next_key_of_each_algorithm_sign
+    a_removed_algorithm_verifies_until_its_last_token_has_expired
+    a_removed_algorithm_can_be_added_again
     a_key_is_announced_for_five_minutes_at_least
     a_shorter_life_of_keys_counts_at_once
     keys_that_wait_for_somebodys_hand_sign_when_told
@@ -87,7 +87,7 @@ async fn access(auth: &Doorwarden) -> String {
     auth.tokens().issue_pair(UserId(1)).await.unwrap().access
 }
 
-async fn the_first_start_makes_a_key_and_publishes_it(database: Database) {
+async fn the_first_start_creates_and_publishes_a_key(database: Database) {
     let app = database.app().await;
     app.register("jane").await;
     let answer = app.call("GET", "/.well-known/jwks.json", None, None).await;
@@ -124,7 +124,7 @@ async fn the_first_start_makes_a_key_and_publishes_it(database: Database) {
     assert_eq!(again.me(&pair.access).await, 200);
 }
 
-async fn of_instances_that_start_at_once_one_makes_the_key(database: Database) {
+async fn one_of_several_starting_instances_creates_the_key(database: Database) {
     database.app().await.auth.close().await;
     database.sql.execute("DELETE FROM doorwarden_keys").await.unwrap();
     let apps = join_all((0..6).map(|_| database.app())).await;
@@ -135,7 +135,7 @@ async fn of_instances_that_start_at_once_one_makes_the_key(database: Database) {
     }
 }
 
-async fn of_instances_that_rotate_at_once_one_makes_the_key(database: Database) {
+async fn one_of_several_rotating_instances_creates_the_key(database: Database) {
     let apps = join_all((0..4).map(|_| database.app_with(hourly))).await;
     for hour in 1..=drill().rounds(5, 100) {
         for app in &apps {
@@ -186,7 +186,7 @@ async fn a_key_is_announced_signs_verifies_and_is_deleted(database: Database) {
 /// Two instances on one database, whose clock advances in steps of twenty seconds. One client obtains tokens
 /// from both. While a token is valid, both instances and a service that verifies offline, with the oldest
 /// keys it may cache, must accept it.
-async fn twenty_rotations_under_load_refuse_no_token_that_is_valid(database: Database) {
+async fn twenty_rotations_under_load_refuse_no_valid_token(database: Database) {
     const STEP: Duration = Duration::from_secs(20);
     let clock = Arc::new(ManualClock::new(NOON));
     let quick = |builder: Builder| {
@@ -243,7 +243,7 @@ async fn twenty_rotations_under_load_refuse_no_token_that_is_valid(database: Dat
     assert!(states.len() <= 4, "{states:?}");
 }
 
-async fn a_revoked_key_is_dead_everywhere_within_a_second_and_a_new_one_signs(database: Database) {
+async fn a_revoked_key_is_refused_everywhere_within_a_second_and_a_new_one_signs(database: Database) {
     let (here, there) = (database.app().await, database.app().await);
     let session = here.register("jane").await;
     let pair = here.obtain("jane").await;
@@ -274,7 +274,7 @@ async fn a_revoked_key_is_dead_everywhere_within_a_second_and_a_new_one_signs(da
     assert!(!here.auth.keys().revoke("unknown").await.unwrap());
 }
 
-async fn only_the_key_that_signs_needs_a_successor_when_it_is_revoked(database: Database) {
+async fn only_a_revoked_signing_key_is_replaced(database: Database) {
     let app = database.app_with(hourly).await;
     app.register("jane").await;
     let keys = app.auth.keys();
@@ -298,7 +298,7 @@ async fn only_the_key_that_signs_needs_a_successor_when_it_is_revoked(database: 
     assert_ne!(kid(&access(&app.auth).await), next);
 }
 
-async fn a_key_that_is_revoked_or_deleted_by_hand_counts_no_more(database: Database) {
+async fn a_key_revoked_or_deleted_with_sql_is_refused(database: Database) {
     let app = database.app().await;
     app.register("jane").await;
     let first = access(&app.auth).await;
@@ -321,7 +321,7 @@ async fn a_key_that_is_revoked_or_deleted_by_hand_counts_no_more(database: Datab
     assert_eq!(app.me(&access(&app.auth).await).await, 200);
 }
 
-async fn keys_sealed_under_an_old_secret_key_open_and_others_are_named(database: Database) {
+async fn keys_sealed_under_an_old_secret_key_open_and_others_are_reported(database: Database) {
     let app = database.app().await;
     app.register("jane").await;
     let token = access(&app.auth).await;
@@ -364,7 +364,7 @@ async fn a_damaged_key_stops_the_start(database: Database) {
     drop(database.app().await);
 }
 
-async fn a_key_damaged_while_it_is_in_use_harms_nothing(database: Database) {
+async fn a_key_damaged_while_in_use_is_ignored(database: Database) {
     let app = database.app_with(hourly).await;
     app.register("jane").await;
     let next = app.rotate().await;
@@ -474,7 +474,7 @@ async fn two_algorithms_are_offered_side_by_side(database: Database) {
     assert_eq!(turned.me(&first).await, 200);
 }
 
-async fn each_algorithm_has_its_next_key_brought_forward(database: Database) {
+async fn rotate_lets_the_next_key_of_each_algorithm_sign(database: Database) {
     let app = database.app_with(offering(&[Algorithm::Es256, Algorithm::EdDsa])).await;
     app.register("jane").await;
     app.clock.advance(Duration::from_mins(10));
@@ -488,9 +488,7 @@ async fn each_algorithm_has_its_next_key_brought_forward(database: Database) {
     assert_eq!(app.published_of_each().await, [3, 3, 0], "and others are announced");
 }
 
-async fn an_algorithm_that_is_taken_off_the_list_verifies_until_its_last_token_has_expired(
-    database: Database,
-) {
+async fn a_removed_algorithm_verifies_until_its_last_token_has_expired(database: Database) {
     let both = database.app_with(offering(&[Algorithm::Rs256, Algorithm::Es256])).await;
     both.register("jane").await;
     assert_eq!(algorithm(&access(&both.auth).await), "RS256");
@@ -502,7 +500,7 @@ async fn an_algorithm_that_is_taken_off_the_list_verifies_until_its_last_token_h
     assert_eq!(app.published_of_each().await, [0, 2, 0]);
 }
 
-async fn an_algorithm_that_comes_back_before_it_is_over_goes_on(database: Database) {
+async fn a_removed_algorithm_can_be_added_again(database: Database) {
     let old = database.app_with(offering(&[Algorithm::EdDsa])).await;
     old.register("jane").await;
     let token = access(&old.auth).await;

@@ -21,18 +21,18 @@ use tokio::time::sleep;
 use tower::ServiceExt;
 
 on_both! {
-    what_is_given_to_protect_needs_a_user_and_nothing_else_does
-    a_permission_is_one_word
-    the_manager_speaks_django
+    protect_requires_a_user_for_its_router_only
+    require_perm_checks_a_permission
+    users_has_djangos_rules_and_texts
     permissions_and_groups_are_as_in_django
     a_handler_and_verify_see_the_user_as_they_are_now
     endpoints_can_be_left_out_moved_and_replaced
-    hooks_may_refuse_and_hear_what_happens
-    an_endpoint_that_is_not_there_is_not_in_the_document
-    the_document_says_what_each_operation_needs_and_answers
-    the_page_finds_its_way_without_a_slash_at_the_beginning
-    the_service_answers_as_the_router_in_the_layer_does
-    the_service_serves_other_origins_as_the_router_does
+    hooks_can_refuse_and_receive_events
+    a_removed_endpoint_is_not_in_the_document
+    the_document_describes_requests_and_responses
+    the_docs_page_uses_relative_urls
+    the_service_responds_as_the_router_with_the_layer
+    the_service_handles_cors_as_the_router_does
     a_dropped_handle_closes_its_database
 }
 
@@ -54,7 +54,7 @@ fn blog(auth: &Doorwarden) -> Router {
     auth.protect(guarded).route("/", get(home)).merge(auth.router())
 }
 
-async fn what_is_given_to_protect_needs_a_user_and_nothing_else_does(database: Database) {
+async fn protect_requires_a_user_for_its_router_only(database: Database) {
     let app = database.app_around(|b| b, blog).await;
     app.call("GET", "/feed", None, None)
         .await
@@ -77,7 +77,7 @@ async fn what_is_given_to_protect_needs_a_user_and_nothing_else_does(database: D
     assert_eq!(late.status, 200, "a stale token locks nobody out of the way in");
 }
 
-async fn a_permission_is_one_word(database: Database) {
+async fn require_perm_checks_a_permission(database: Database) {
     let app = database.app_around(|b| b.permission("blog.add_post", "Can add post"), blog).await;
     let token = app.register("jane").await;
     let publish = || app.call("POST", "/posts", Some(&token), None);
@@ -93,7 +93,7 @@ async fn a_permission_is_one_word(database: Database) {
     assert_eq!(app.get("/admin", &token).await.status, 403);
 }
 
-async fn the_manager_speaks_django(database: Database) {
+async fn users_has_djangos_rules_and_texts(database: Database) {
     let app = database.app().await;
     let users = app.auth.users();
     let said = |result: Result<User, CreateUserError>| result.unwrap_err().to_string();
@@ -282,7 +282,7 @@ impl Hooks for Listener {
 #[derive(Debug, Clone, Default)]
 struct Listener(Arc<Doorkeeper>);
 
-async fn hooks_may_refuse_and_hear_what_happens(database: Database) {
+async fn hooks_can_refuse_and_receive_events(database: Database) {
     let hook = Listener::default();
     let app = database.app_with(|b| b.hook(hook.clone())).await;
     let body = json!({"email": "x@elsewhere.test", "username": "x", "password": PASSWORD});
@@ -313,7 +313,7 @@ async fn hooks_may_refuse_and_hear_what_happens(database: Database) {
     assert_eq!(*hook.0.heard.lock().unwrap(), ["logged_in", "session_ended"]);
 }
 
-async fn an_endpoint_that_is_not_there_is_not_in_the_document(database: Database) {
+async fn a_removed_endpoint_is_not_in_the_document(database: Database) {
     let field = doorwarden::Field::choice("plan", ["free", "team"]).describe("What is paid for.");
     let app = database.app_with(|b| b.without(Endpoint::Registration).field(field)).await;
     let document = app.call("GET", "/openapi.json", None, None).await.json();
@@ -325,7 +325,7 @@ async fn an_endpoint_that_is_not_there_is_not_in_the_document(database: Database
     assert_eq!(document["paths"]["/me"]["get"]["security"], json!([{"bearer": []}]));
 }
 
-async fn the_document_says_what_each_operation_needs_and_answers(database: Database) {
+async fn the_document_describes_requests_and_responses(database: Database) {
     let issuer = |b: Builder| b.settings(|s| "https://example.com/auth/".clone_into(&mut s.access.issuer));
     let app = database.app_with(issuer).await;
     let document = app.call("GET", "/openapi.json", None, None).await.json();
@@ -359,7 +359,7 @@ async fn the_document_says_what_each_operation_needs_and_answers(database: Datab
     assert_eq!(document["paths"]["/token/refresh"]["post"]["requestBody"]["required"], false);
 }
 
-async fn the_page_finds_its_way_without_a_slash_at_the_beginning(database: Database) {
+async fn the_docs_page_uses_relative_urls(database: Database) {
     let moved = |b: Builder| {
         b.endpoint_at(Endpoint::Docs, "/help/api").endpoint_at(Endpoint::OpenApi, "/help/api.json")
     };
@@ -390,7 +390,7 @@ async fn same_answers(app: &App, request: impl Fn() -> Request<Body>) -> Answer 
     served
 }
 
-async fn the_service_answers_as_the_router_in_the_layer_does(database: Database) {
+async fn the_service_responds_as_the_router_with_the_layer(database: Database) {
     let moved =
         |b: Builder| b.endpoint_at(Endpoint::Login, "/api/{version}/login").without(Endpoint::Registration);
     let app = database.app_with(moved).await;
@@ -433,7 +433,7 @@ async fn the_service_answers_as_the_router_in_the_layer_does(database: Database)
     assert!(found > 30, "only {found} were answered with 200");
 }
 
-async fn the_service_serves_other_origins_as_the_router_does(database: Database) {
+async fn the_service_handles_cors_as_the_router_does(database: Database) {
     let origin = HeaderValue::from_static("https://app.example.com");
     let app = database.app_with(|b| b.cors(CorsSettings::new([origin.clone()]))).await;
     for (method, path) in [("OPTIONS", "/me"), ("GET", "/me"), ("GET", "/healthz"), ("GET", "/unknown")] {

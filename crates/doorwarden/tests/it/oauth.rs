@@ -13,13 +13,13 @@ use serde_json::json;
 use std::time::Duration;
 
 on_both! {
-    introspection_tells_what_a_token_says_while_it_counts
-    an_introspection_answer_may_be_kept_as_long_as_the_setting_says
-    a_secret_that_is_sent_as_it_is_and_one_in_the_form_of_a_form_are_the_same
-    a_service_may_send_its_secret_in_the_form_where_there_is_no_header
+    introspection_returns_the_claims_of_a_valid_token
+    an_introspection_response_can_be_cached_for_the_configured_time
+    a_secret_is_accepted_raw_and_form_encoded
+    a_client_secret_can_be_sent_in_the_form
     revocation_ends_the_session_of_a_token
-    only_known_services_are_answered
-    requests_that_are_no_forms_are_refused_in_oauths_shape
+    only_configured_clients_are_accepted
+    requests_other_than_forms_get_an_oauth_error
 }
 
 /// `billing:a+b%c` in HTTP Basic, each part form-encoded first: `billing:a%2Bb%25c`.
@@ -57,7 +57,7 @@ impl App {
     }
 }
 
-async fn introspection_tells_what_a_token_says_while_it_counts(database: Database) {
+async fn introspection_returns_the_claims_of_a_valid_token(database: Database) {
     let app = database.app_for_billing().await;
     let session = app.register("jane").await;
     let pair = app.obtain("jane").await;
@@ -107,7 +107,7 @@ async fn introspection_tells_what_a_token_says_while_it_counts(database: Databas
     }
 }
 
-async fn an_introspection_answer_may_be_kept_as_long_as_the_setting_says(database: Database) {
+async fn an_introspection_response_can_be_cached_for_the_configured_time(database: Database) {
     let app = database.app_for_billing().await;
     let token = app.register("jane").await;
     let lifetime = |app: &App, answer: Answer| {
@@ -133,7 +133,7 @@ async fn known(app: &App, id: &str, secret: &str) -> bool {
     answer.status == 200
 }
 
-async fn a_secret_that_is_sent_as_it_is_and_one_in_the_form_of_a_form_are_the_same(database: Database) {
+async fn a_secret_is_accepted_raw_and_form_encoded(database: Database) {
     // Secrets with their SHA-256.
     let secrets = [
         ("a+b%c", "ce569c38c036521bd96f9903f01514c07cf74f0ea128cacc903513c5c22394cc"),
@@ -161,7 +161,7 @@ async fn a_secret_that_is_sent_as_it_is_and_one_in_the_form_of_a_form_are_the_sa
     assert!(!known(&app, "", "").await);
 }
 
-async fn a_service_may_send_its_secret_in_the_form_where_there_is_no_header(database: Database) {
+async fn a_client_secret_can_be_sent_in_the_form(database: Database) {
     let app = database.app_for_billing().await;
     let token = app.register("jane").await;
     let ask = async |what: &str, form: String| {
@@ -220,7 +220,7 @@ async fn revocation_ends_the_session_of_a_token(database: Database) {
     assert_eq!((answer.status.as_u16(), &answer.json()["error"]), (400, &json!("unsupported_token_type")));
 }
 
-async fn only_known_services_are_answered(database: Database) {
+async fn only_configured_clients_are_accepted(database: Database) {
     let app = database.app_for_billing().await;
     let token = app.register("jane").await;
     let refused = [
@@ -246,7 +246,7 @@ async fn only_known_services_are_answered(database: Database) {
     assert_eq!(nobody.introspect(&token).await.status, 401);
 }
 
-async fn requests_that_are_no_forms_are_refused_in_oauths_shape(database: Database) {
+async fn requests_other_than_forms_get_an_oauth_error(database: Database) {
     let app = database.app_for_billing().await;
     for (kind, body) in [
         ("application/x-www-form-urlencoded", ""),

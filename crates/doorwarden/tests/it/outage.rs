@@ -39,11 +39,11 @@ async fn an_instance_whose_clock_is_wrong_deletes_nothing() {
 }
 
 on_both! {
-    a_table_that_is_missing_is_503_and_not_ready
-    readiness_is_asked_of_the_database_only_now_and_then
+    a_missing_table_is_503_and_not_ready
+    readiness_checks_of_the_database_are_rate_limited
 }
 
-async fn a_table_that_is_missing_is_503_and_not_ready(database: Database) {
+async fn a_missing_table_is_503_and_not_ready(database: Database) {
     let app = database.app_with(|b| b.background(false)).await;
     let token = app.register("jane").await;
     assert_eq!(app.call("GET", "/readyz", None, None).await.status, 200);
@@ -63,7 +63,7 @@ async fn a_table_that_is_missing_is_503_and_not_ready(database: Database) {
     assert_eq!(app.get("/me", &token).await.status, 200);
 }
 
-async fn readiness_is_asked_of_the_database_only_now_and_then(database: Database) {
+async fn readiness_checks_of_the_database_are_rate_limited(database: Database) {
     let app = database.app_with(|b| b.background(false)).await;
     let began = Instant::now();
     app.call("GET", "/readyz", None, None).await.is(200, json!({"status": "ok"}));

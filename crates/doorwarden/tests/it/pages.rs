@@ -14,13 +14,13 @@ use tower::ServiceExt;
 use tower_layer::Layer;
 
 on_both! {
-    a_session_in_a_cookie_is_a_user
-    a_stale_cookie_makes_a_visitor_and_is_taken_away
-    a_request_that_another_site_may_have_sent_finds_nobody
-    who_is_not_logged_in_is_sent_to_the_login_page
-    the_headers_of_every_answer_are_the_applications_choice
-    names_that_cannot_work_are_refused_when_they_are_given
-    an_error_of_the_manager_names_the_field
+    a_session_cookie_authenticates
+    a_stale_cookie_is_anonymous_and_removed
+    a_cross_site_request_is_anonymous
+    an_anonymous_request_is_redirected_to_the_login_page
+    the_application_can_change_response_headers
+    invalid_paths_are_refused_when_configured
+    an_error_of_create_user_names_the_field
 }
 
 fn pages(auth: &Doorwarden) -> Router {
@@ -61,7 +61,7 @@ async fn browse(app: &App, method: &str, path: &str, cookie: &str, headers: &[(&
     app.send(request.body(Body::empty()).unwrap()).await
 }
 
-async fn a_session_in_a_cookie_is_a_user(database: Database) {
+async fn a_session_cookie_authenticates(database: Database) {
     let app = database.app_around(|b| b, pages).await;
     let token = app.register("jane").await;
     let set = app.auth.set_session_cookie(&token);
@@ -85,7 +85,7 @@ async fn a_session_in_a_cookie_is_a_user(database: Database) {
     assert_eq!(browse(&app, "GET", "/me", &format!("x{cookie}"), &[]).await.status, 401, "another cookie");
 }
 
-async fn a_stale_cookie_makes_a_visitor_and_is_taken_away(database: Database) {
+async fn a_stale_cookie_is_anonymous_and_removed(database: Database) {
     let app = database.app_around(|b| b, pages).await;
     let token = app.register("jane").await;
     let cookie = kept(&app.auth.set_session_cookie(&token));
@@ -106,7 +106,7 @@ async fn a_stale_cookie_makes_a_visitor_and_is_taken_away(database: Database) {
     assert_eq!(browse(&app, "GET", "/feed", &cookie, &[]).await.status, 303);
 }
 
-async fn a_request_that_another_site_may_have_sent_finds_nobody(database: Database) {
+async fn a_cross_site_request_is_anonymous(database: Database) {
     let app = database.app_around(|b| b, pages).await;
     let cookie = kept(&app.auth.set_session_cookie(&app.register("jane").await));
     for (headers, is_own) in [
@@ -142,7 +142,7 @@ async fn a_request_that_another_site_may_have_sent_finds_nobody(database: Databa
     assert_eq!(own.status, 204);
 }
 
-async fn who_is_not_logged_in_is_sent_to_the_login_page(database: Database) {
+async fn an_anonymous_request_is_redirected_to_the_login_page(database: Database) {
     let app = database.app_around(|b| b, pages).await;
     for (method, path, to) in [
         ("GET", "/feed", "/sign-in?next=/feed"),
@@ -160,7 +160,7 @@ async fn who_is_not_logged_in_is_sent_to_the_login_page(database: Database) {
     assert_eq!(doorwarden::safe_next("//evil.test"), "/");
 }
 
-async fn the_headers_of_every_answer_are_the_applications_choice(database: Database) {
+async fn the_application_can_change_response_headers(database: Database) {
     let policy = HeaderValue::from_static("default-src 'self'; style-src 'self' 'unsafe-inline'");
     let own = |b: doorwarden::Builder| {
         b.http(|http| {
@@ -190,7 +190,7 @@ async fn the_headers_of_every_answer_are_the_applications_choice(database: Datab
     );
 }
 
-async fn names_that_cannot_work_are_refused_when_they_are_given(database: Database) {
+async fn invalid_paths_are_refused_when_configured(database: Database) {
     let refused = async |endpoint, path: &str| {
         let builder = Doorwarden::builder().database_url(&database.url).secret_key(crate::app::SECRET);
         match builder.endpoint_at(endpoint, path).build().await {
@@ -229,7 +229,7 @@ async fn names_that_cannot_work_are_refused_when_they_are_given(database: Databa
     assert_eq!(layered.oneshot(request).await.unwrap().status(), 401);
 }
 
-async fn an_error_of_the_manager_names_the_field(database: Database) {
+async fn an_error_of_create_user_names_the_field(database: Database) {
     let app = database.app().await;
     let users = app.auth.users();
     users.create_user("jane", "jane@example.com", Some(PASSWORD)).await.unwrap();

@@ -19,30 +19,30 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 on_both! {
-    a_login_gives_an_access_token_of_rfc_9068_that_opens_every_endpoint
-    a_pair_without_a_login_says_that_nobody_was_authenticated
-    a_wrong_login_is_401_in_simple_jwts_words
-    no_two_access_tokens_are_alike_and_their_lifetimes_are_spread
-    an_access_token_ends_with_its_exp_to_the_second
-    the_newest_refresh_token_rotates_and_the_one_before_gives_the_newest_again
+    a_login_issues_an_rfc_9068_access_token_that_every_endpoint_accepts
+    a_token_pair_without_a_login_has_no_amr_and_acr_0
+    a_failed_login_is_401_with_simplejwts_text
+    access_tokens_are_unique_and_their_lifetimes_have_jitter
+    an_access_token_expires_exactly_at_exp
+    the_newest_refresh_token_rotates_and_the_previous_one_returns_the_newest
     an_older_refresh_token_ends_its_session_and_no_other
-    drill_of_parallel_refreshes_one_successor_and_nobody_is_logged_out
+    drill_parallel_refreshes_have_one_successor_and_end_no_session
     whatever_ends_a_session_ends_its_tokens
-    a_refresh_token_ends_when_it_is_idle_and_when_its_session_is_old
+    a_refresh_token_expires_by_idle_time_and_session_lifetime
     a_session_token_can_be_exchanged_for_a_pair_of_its_session
-    whoever_holds_a_refresh_token_from_before_an_exchange_is_noticed
-    an_exchange_keeps_every_limit
-    a_late_repeat_is_told_to_the_owner_and_the_third_ends_the_session
-    the_grace_is_what_the_setting_says
-    a_repeat_in_the_grace_from_another_network_or_program_is_an_event
+    a_refresh_token_from_before_an_exchange_is_treated_as_reused
+    an_exchange_keeps_the_limits_of_the_session
+    a_late_repeat_is_shown_to_the_owner_and_the_third_ends_the_session
+    the_grace_is_configurable
+    a_repeat_within_the_grace_from_another_network_or_user_agent_is_an_event
     a_token_of_any_kind_can_be_verified
     a_token_of_any_kind_ends_its_session
-    no_token_passes_for_one_of_another_kind
-    hooks_and_settings_add_claims_but_replace_none
-    an_access_token_of_more_than_4_kib_is_not_made
+    no_token_is_accepted_as_another_kind
+    hooks_and_settings_add_claims_but_override_none
+    an_access_token_over_4_kib_is_not_issued
     the_library_issues_pairs_and_verifies_access_tokens
-    tokens_of_an_old_secret_key_go_on
-    nothing_connects_to_anywhere
+    tokens_of_an_old_secret_key_stay_valid
+    the_service_makes_no_outgoing_connections
 }
 
 /// The response of `/token` and `/token/refresh`.
@@ -97,7 +97,7 @@ impl Hooks for Heard {
     }
 }
 
-async fn a_login_gives_an_access_token_of_rfc_9068_that_opens_every_endpoint(database: Database) {
+async fn a_login_issues_an_rfc_9068_access_token_that_every_endpoint_accepts(database: Database) {
     let app = database
         .app_with(|b| {
             b.settings(|s| {
@@ -140,7 +140,7 @@ async fn a_login_gives_an_access_token_of_rfc_9068_that_opens_every_endpoint(dat
     assert_eq!((app.me(&pair.access).await, app.refresh(&pair.refresh).await.status.as_u16()), (401, 401));
 }
 
-async fn a_pair_without_a_login_says_that_nobody_was_authenticated(database: Database) {
+async fn a_token_pair_without_a_login_has_no_amr_and_acr_0(database: Database) {
     let app = database.app().await;
     app.register("jane").await;
     let login = app.obtain("jane").await;
@@ -164,7 +164,7 @@ async fn a_pair_without_a_login_says_that_nobody_was_authenticated(database: Dat
     );
 }
 
-async fn a_wrong_login_is_401_in_simple_jwts_words(database: Database) {
+async fn a_failed_login_is_401_with_simplejwts_text(database: Database) {
     let app = database.app().await;
     app.register("jane").await;
     for email in ["jane@example.com", "nobody@example.com"] {
@@ -187,7 +187,7 @@ async fn a_wrong_login_is_401_in_simple_jwts_words(database: Database) {
     Pair::of(&app.send(form("/token/refresh", format!("refresh={}", pair.refresh))).await);
 }
 
-async fn no_two_access_tokens_are_alike_and_their_lifetimes_are_spread(database: Database) {
+async fn access_tokens_are_unique_and_their_lifetimes_have_jitter(database: Database) {
     let app = database.app().await;
     app.register("jane").await;
     let mut refresh = app.obtain("jane").await.refresh;
@@ -204,7 +204,7 @@ async fn no_two_access_tokens_are_alike_and_their_lifetimes_are_spread(database:
     assert!(lifetimes.len() > 10, "{lifetimes:?}");
 }
 
-async fn an_access_token_ends_with_its_exp_to_the_second(database: Database) {
+async fn an_access_token_expires_exactly_at_exp(database: Database) {
     let app = database.app().await;
     app.register("jane").await;
     let pair = app.obtain("jane").await;
@@ -216,7 +216,7 @@ async fn an_access_token_ends_with_its_exp_to_the_second(database: Database) {
     assert_eq!(app.me(&Pair::of(&app.refresh(&pair.refresh).await).access).await, 200);
 }
 
-async fn the_newest_refresh_token_rotates_and_the_one_before_gives_the_newest_again(database: Database) {
+async fn the_newest_refresh_token_rotates_and_the_previous_one_returns_the_newest(database: Database) {
     let app = database.app().await;
     app.register("jane").await;
     let first = app.obtain("jane").await;
@@ -257,7 +257,7 @@ async fn an_older_refresh_token_ends_its_session_and_no_other(database: Database
     assert!(matches!(reused[..], [Event::RefreshReused { user: UserId(1), .. }]), "{reused:?}");
 }
 
-async fn drill_of_parallel_refreshes_one_successor_and_nobody_is_logged_out(database: Database) {
+async fn drill_parallel_refreshes_have_one_successor_and_end_no_session(database: Database) {
     let (here, there) = (database.app().await, database.app().await);
     here.register("jane").await;
     let mut newest = here.obtain("jane").await.refresh;
@@ -302,7 +302,7 @@ async fn whatever_ends_a_session_ends_its_tokens(database: Database) {
     }
 }
 
-async fn a_refresh_token_ends_when_it_is_idle_and_when_its_session_is_old(database: Database) {
+async fn a_refresh_token_expires_by_idle_time_and_session_lifetime(database: Database) {
     const DAY: Duration = Duration::from_hours(24);
     let app = database.app().await;
     app.register("jane").await;
@@ -346,7 +346,7 @@ async fn a_session_token_can_be_exchanged_for_a_pair_of_its_session(database: Da
     assert_eq!(app.me(&fourth.access).await, 401);
 }
 
-async fn whoever_holds_a_refresh_token_from_before_an_exchange_is_noticed(database: Database) {
+async fn a_refresh_token_from_before_an_exchange_is_treated_as_reused(database: Database) {
     let app = database.app().await;
     let token = app.register("jane").await;
     let exchange = async || Pair::of(&app.call("POST", "/token", Some(&token), None).await);
@@ -357,7 +357,7 @@ async fn whoever_holds_a_refresh_token_from_before_an_exchange_is_noticed(databa
     assert_eq!(app.me(&token).await, 401);
 }
 
-async fn an_exchange_keeps_every_limit(database: Database) {
+async fn an_exchange_keeps_the_limits_of_the_session(database: Database) {
     const MINUTE: Duration = Duration::from_mins(1);
     let app = database
         .app_with(|b| {
@@ -388,7 +388,7 @@ async fn an_exchange_keeps_every_limit(database: Database) {
     assert_eq!(again.status, 401);
 }
 
-async fn a_late_repeat_is_told_to_the_owner_and_the_third_ends_the_session(database: Database) {
+async fn a_late_repeat_is_shown_to_the_owner_and_the_third_ends_the_session(database: Database) {
     let heard = Heard::default();
     let app = database.app_with(|b| b.hook(heard.clone())).await;
     app.register("jane").await;
@@ -424,7 +424,7 @@ async fn a_late_repeat_is_told_to_the_owner_and_the_third_ends_the_session(datab
     assert_eq!(heard.iter().filter(|e| matches!(e, Event::RefreshReused { .. })).count(), 1);
 }
 
-async fn the_grace_is_what_the_setting_says(database: Database) {
+async fn the_grace_is_configurable(database: Database) {
     let heard = Heard::default();
     let grace = Duration::from_secs(5);
     let app = database.app_with(|b| b.hook(heard.clone()).settings(|s| s.access.refresh_grace = grace)).await;
@@ -439,7 +439,7 @@ async fn the_grace_is_what_the_setting_says(database: Database) {
     }
 }
 
-async fn a_repeat_in_the_grace_from_another_network_or_program_is_an_event(database: Database) {
+async fn a_repeat_within_the_grace_from_another_network_or_user_agent_is_an_event(database: Database) {
     let heard = Heard::default();
     let app = database.app_with(|b| b.hook(heard.clone())).await;
     app.register("jane").await;
@@ -524,7 +524,7 @@ async fn a_token_of_any_kind_ends_its_session(database: Database) {
 }
 
 /// Every kind of token at every endpoint: it is accepted only where it belongs.
-async fn no_token_passes_for_one_of_another_kind(database: Database) {
+async fn no_token_is_accepted_as_another_kind(database: Database) {
     let app = database.app().await;
     let session = app.register("jane").await;
     let pair = app.obtain("jane").await;
@@ -560,7 +560,7 @@ async fn no_token_passes_for_one_of_another_kind(database: Database) {
     assert_eq!(moved.me(&pair.access).await, 401);
 }
 
-async fn hooks_and_settings_add_claims_but_replace_none(database: Database) {
+async fn hooks_and_settings_add_claims_but_override_none(database: Database) {
     #[derive(Debug)]
     struct Claims;
 
@@ -594,7 +594,7 @@ async fn hooks_and_settings_add_claims_but_replace_none(database: Database) {
     assert_eq!(app.me(&pair.access).await, 200);
 }
 
-async fn an_access_token_of_more_than_4_kib_is_not_made(database: Database) {
+async fn an_access_token_over_4_kib_is_not_issued(database: Database) {
     #[derive(Debug)]
     struct Long(Arc<Mutex<usize>>);
 
@@ -629,7 +629,7 @@ async fn the_library_issues_pairs_and_verifies_access_tokens(database: Database)
     assert_eq!(app.refresh(&pair.refresh).await.status, 200);
 }
 
-async fn tokens_of_an_old_secret_key_go_on(database: Database) {
+async fn tokens_of_an_old_secret_key_stay_valid(database: Database) {
     let app = database.app().await;
     app.register("jane").await;
     let pair = app.obtain("jane").await;
@@ -642,7 +642,7 @@ async fn tokens_of_an_old_secret_key_go_on(database: Database) {
 }
 
 /// After every request that could cause a fetch, the process has no connections except to its database.
-async fn nothing_connects_to_anywhere(database: Database) {
+async fn the_service_makes_no_outgoing_connections(database: Database) {
     let app = database.app_with(|b| b.settings(|s| s.access.issuer = "http://192.0.2.1:9".into())).await;
     let session = app.register("jane").await;
     let pair = app.obtain("jane").await;
@@ -686,7 +686,7 @@ async fn nothing_connects_to_anywhere(database: Database) {
 }
 
 #[tokio::test]
-async fn a_token_that_names_no_session_gives_no_pair_and_cannot_be_revoked_by_itself() {
+async fn a_token_without_a_session_cannot_be_exchanged_or_revoked() {
     let database = Database::sqlite();
     let app = database.app_with(|b| b.settings(|s| s.session.without_session = WithoutSession::Accept)).await;
     app.register("jane").await;

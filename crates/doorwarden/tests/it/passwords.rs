@@ -11,19 +11,19 @@ use serde_json::json;
 use std::time::Duration;
 
 on_both! {
-    a_password_counts_exactly_as_typed
-    white_space_alone_is_no_password
-    the_password_of_an_imported_account_is_taken_with_blanks_or_without
-    a_login_of_a_password_with_blanks_says_that_it_was_not_trimmed
-    a_failed_login_is_the_same_work_whatever_becomes_of_outer_blanks
-    a_hash_of_another_cost_is_made_anew_at_login_and_ends_nothing
-    a_change_asks_for_the_current_password_and_ends_the_other_sessions
-    a_change_may_end_all_sessions_and_answers_with_a_new_token
-    a_change_ends_the_tokens_of_no_session_also_those_of_the_same_second
-    an_operator_s_change_ends_everything
+    a_password_is_used_exactly_as_typed
+    whitespace_alone_is_not_a_password
+    an_imported_password_is_accepted_with_and_without_whitespace
+    a_login_with_surrounding_whitespace_marks_the_password_as_untrimmed
+    a_failed_login_takes_the_same_work_for_every_account
+    a_hash_of_another_cost_is_upgraded_at_login_and_ends_nothing
+    a_change_requires_the_current_password_and_ends_the_other_sessions
+    a_change_can_end_all_sessions_and_returns_a_new_token
+    a_change_revokes_tokens_without_a_session_even_of_the_same_second
+    a_change_by_the_operator_ends_every_session
 }
 
-async fn a_password_counts_exactly_as_typed(database: Database) {
+async fn a_password_is_used_exactly_as_typed(database: Database) {
     let app = database.app().await;
     let body = json!({"email": "pad@example.com", "username": "pad", "password": "  pass word 42  "});
     assert_eq!(app.post("/registration", body).await.status, 201);
@@ -36,7 +36,7 @@ async fn a_password_counts_exactly_as_typed(database: Database) {
 }
 
 /// Characters that Python's `str.strip()` treats as whitespace, and others.
-async fn white_space_alone_is_no_password(database: Database) {
+async fn whitespace_alone_is_not_a_password(database: Database) {
     let app = database.app().await;
     let token = app.register("jane").await;
     let refused = |answer: Answer, field: &str, typed: &str| {
@@ -67,7 +67,7 @@ async fn white_space_alone_is_no_password(database: Database) {
     assert_eq!(app.log_in("pad", seen).await.status, 200);
 }
 
-async fn the_password_of_an_imported_account_is_taken_with_blanks_or_without(database: Database) {
+async fn an_imported_password_is_accepted_with_and_without_whitespace(database: Database) {
     let app = database.app().await;
     let body = json!({"email": "old@example.com", "username": "old", "password": PASSWORD});
     let token = app.post("/registration", body).await.token();
@@ -81,7 +81,7 @@ async fn the_password_of_an_imported_account_is_taken_with_blanks_or_without(dat
     assert_eq!(app.log_in("old", "another horse 7").await.status, 400, "the new password counts as typed");
 }
 
-async fn a_login_of_a_password_with_blanks_says_that_it_was_not_trimmed(database: Database) {
+async fn a_login_with_surrounding_whitespace_marks_the_password_as_untrimmed(database: Database) {
     let app = database.app().await;
     let trimmed = async || app.auth.users().get(UserId(1)).await.unwrap().unwrap().password_trimmed;
     let password = format!(" {PASSWORD} ");
@@ -95,7 +95,7 @@ async fn a_login_of_a_password_with_blanks_says_that_it_was_not_trimmed(database
     assert_eq!(app.log_in("old", &password).await.status, 200);
 }
 
-async fn a_failed_login_is_the_same_work_whatever_becomes_of_outer_blanks(database: Database) {
+async fn a_failed_login_takes_the_same_work_for_every_account(database: Database) {
     let app = database.app().await;
     for name in ["trimmed", "here", "inactive", "unusable"] {
         app.register(name).await;
@@ -128,7 +128,7 @@ async fn done(app: &App) -> u64 {
     stats().filled_kib
 }
 
-async fn a_hash_of_another_cost_is_made_anew_at_login_and_ends_nothing(database: Database) {
+async fn a_hash_of_another_cost_is_upgraded_at_login_and_ends_nothing(database: Database) {
     let app = database.app().await;
     app.register("jane").await;
     // "correct horse battery" as Django's pbkdf2_sha256 with ten iterations.
@@ -144,7 +144,7 @@ async fn a_hash_of_another_cost_is_made_anew_at_login_and_ends_nothing(database:
     assert_eq!(app.get("/me", &token).await.status, 200, "a new hash of the same password ends no session");
 }
 
-async fn a_change_asks_for_the_current_password_and_ends_the_other_sessions(database: Database) {
+async fn a_change_requires_the_current_password_and_ends_the_other_sessions(database: Database) {
     let app = database.app().await;
     let (here, there) = (app.register("jane").await, app.log_in("jane", PASSWORD).await.token());
     let change = |current: &str, new: &str| {
@@ -166,7 +166,7 @@ async fn a_change_asks_for_the_current_password_and_ends_the_other_sessions(data
     assert_eq!(app.log_in("jane", "a staple of 7 batteries").await.status, 200);
 }
 
-async fn a_change_may_end_all_sessions_and_answers_with_a_new_token(database: Database) {
+async fn a_change_can_end_all_sessions_and_returns_a_new_token(database: Database) {
     let app =
         database.app_with(|b| b.settings(|s| s.password_change_ends = PasswordChangeEnds::AllSessions)).await;
     let token = app.register("jane").await;
@@ -177,7 +177,7 @@ async fn a_change_may_end_all_sessions_and_answers_with_a_new_token(database: Da
     assert_eq!(app.get("/me", &answer.token()).await.status, 200);
 }
 
-async fn a_change_ends_the_tokens_of_no_session_also_those_of_the_same_second(database: Database) {
+async fn a_change_revokes_tokens_without_a_session_even_of_the_same_second(database: Database) {
     let app = database.app_with(|b| b.settings(|s| s.session.without_session = WithoutSession::Accept)).await;
     app.register("jane").await;
     let keys = SessionTokenKeys::new(&SecretKey::new(crate::app::SECRET).unwrap(), &[]);
@@ -197,7 +197,7 @@ async fn a_change_ends_the_tokens_of_no_session_also_those_of_the_same_second(da
     assert_eq!(app.get("/me", &mint(Some(now + 1))).await.status, 200);
 }
 
-async fn an_operator_s_change_ends_everything(database: Database) {
+async fn a_change_by_the_operator_ends_every_session(database: Database) {
     let app = database.app().await;
     let (one, two) = (app.register("jane").await, app.log_in("jane", PASSWORD).await.token());
     let weak = doorwarden::core::flow::manage::check_password_strength(

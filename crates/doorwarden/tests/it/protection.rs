@@ -14,11 +14,11 @@ use tower_http::cors::{Any, CorsLayer};
 
 on_both! {
     protect_covers_routes_and_fallbacks
-    protect_routes_leaves_fallbacks_alone
-    a_merge_keeps_what_was_protected_in_both_orders
+    protect_routes_does_not_cover_fallbacks
+    a_merge_in_either_order_keeps_protection
     a_nested_router_stays_protected
-    a_preflight_is_answered_by_cors_around_the_guard_and_never_reaches_a_handler
-    a_user_of_one_instance_is_nobody_to_another
+    a_cors_layer_around_protect_handles_preflights
+    a_user_of_one_instance_is_anonymous_to_another
 }
 
 async fn status(router: &Router, method: &str, path: &str, token: Option<&str>) -> u16 {
@@ -60,7 +60,7 @@ async fn protect_covers_routes_and_fallbacks(database: Database) {
     assert_eq!(both(&later, "/about", &token).await, (200, 200));
 }
 
-async fn protect_routes_leaves_fallbacks_alone(database: Database) {
+async fn protect_routes_does_not_cover_fallbacks(database: Database) {
     let app = database.app().await;
     let token = app.register("jane").await;
     let custom = app.auth.protect_routes(with_fallback());
@@ -69,7 +69,7 @@ async fn protect_routes_leaves_fallbacks_alone(database: Database) {
     assert_eq!(both(&app.auth.protect_routes(page()), "/file", &token).await, (404, 404));
 }
 
-async fn a_merge_keeps_what_was_protected_in_both_orders(database: Database) {
+async fn a_merge_in_either_order_keeps_protection(database: Database) {
     let app = database.app().await;
     let token = app.register("jane").await;
     let auth = &app.auth;
@@ -127,7 +127,7 @@ async fn a_nested_router_stays_protected(database: Database) {
     assert_eq!(both(&default, "/api/file", &token).await, (404, 404));
 }
 
-async fn a_preflight_is_answered_by_cors_around_the_guard_and_never_reaches_a_handler(database: Database) {
+async fn a_cors_layer_around_protect_handles_preflights(database: Database) {
     let app = database.app().await;
     let everything = || Router::new().route("/page", any("the page"));
     let cors = || CorsLayer::new().allow_origin(Any).allow_methods(Any);
@@ -173,7 +173,7 @@ async fn a_preflight_is_answered_by_cors_around_the_guard_and_never_reaches_a_ha
     );
 }
 
-async fn a_user_of_one_instance_is_nobody_to_another(database: Database) {
+async fn a_user_of_one_instance_is_anonymous_to_another(database: Database) {
     let customers = database.app().await;
     let elsewhere = Database::sqlite();
     let staff = Doorwarden::builder()

@@ -7,11 +7,11 @@ use serde_json::json;
 use std::sync::Arc;
 
 on_both! {
-    drill_of_many_registrations_of_one_address_exactly_one_succeeds
-    drill_a_login_that_races_with_a_password_change_leaves_no_session_of_the_old_password
+    drill_exactly_one_of_many_registrations_of_one_email_succeeds
+    drill_a_login_racing_with_a_password_change_leaves_no_session_of_the_old_password
 }
 
-async fn drill_of_many_registrations_of_one_address_exactly_one_succeeds(database: Database) {
+async fn drill_exactly_one_of_many_registrations_of_one_email_succeeds(database: Database) {
     let app = Arc::new(database.app().await);
     for round in 0..drill().rounds(5, 1000) {
         let registrations = (0..32).map(|n| {
@@ -41,7 +41,7 @@ async fn drill_of_many_registrations_of_one_address_exactly_one_succeeds(databas
     assert_eq!(count, drill().rounds(5, 1000) as u64);
 }
 
-async fn drill_a_login_that_races_with_a_password_change_leaves_no_session_of_the_old_password(
+async fn drill_a_login_racing_with_a_password_change_leaves_no_session_of_the_old_password(
     database: Database,
 ) {
     let app = Arc::new(database.app().await);

@@ -35,7 +35,7 @@ fn names(list: &Value) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn the_table_of_endpoints_in_the_http_reference_is_the_programs_own() {
+async fn the_endpoint_table_in_the_http_reference_matches_the_program() {
     let document = document().await;
     let mut table = "| operation | description | request | response |\n|---|---|---|---|\n".to_owned();
     for (path, method, about) in operations(&document) {

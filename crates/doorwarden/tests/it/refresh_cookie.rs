@@ -8,16 +8,16 @@ use http::Request;
 use serde_json::json;
 
 on_both! {
-    without_the_setting_there_is_no_cookie_and_none_counts
+    without_the_setting_cookies_are_neither_set_nor_accepted
     a_browser_gets_the_refresh_token_as_a_cookie_that_scripts_cannot_read
     the_cookie_rotates_and_is_removed_when_it_is_refused_or_revoked
-    a_request_that_another_site_may_have_sent_is_refused
+    a_cross_site_request_with_the_cookie_is_refused
     an_allowed_origin_may_use_the_cookie
-    other_cookies_hide_ours_whatever_is_in_them_never
-    a_login_that_cannot_keep_its_cookie_says_so
+    other_cookies_never_hide_the_refresh_cookie
+    a_login_whose_cookie_would_be_dropped_is_refused
     a_missing_cookie_has_a_code_of_its_own
-    a_body_that_says_nothing_is_none
-    a_client_that_is_no_browser_goes_on_as_without
+    empty_bodies_are_equivalent
+    clients_other_than_browsers_get_the_token_in_the_body
 }
 
 const SAME: &[(&str, &str)] = &[("sec-fetch-site", "same-origin"), ("content-type", "application/json")];
@@ -61,7 +61,7 @@ fn cookie(answer: &Answer) -> String {
     pair.to_owned()
 }
 
-async fn without_the_setting_there_is_no_cookie_and_none_counts(database: Database) {
+async fn without_the_setting_cookies_are_neither_set_nor_accepted(database: Database) {
     let app = database.app().await;
     app.register("jane").await;
     let answer = app.browse_in(SAME).await;
@@ -102,7 +102,7 @@ async fn the_cookie_rotates_and_is_removed_when_it_is_refused_or_revoked(databas
     assert_eq!(app.browse_with("/token/refresh", &fresh, SAME).await.status, 401);
 }
 
-async fn a_request_that_another_site_may_have_sent_is_refused(database: Database) {
+async fn a_cross_site_request_with_the_cookie_is_refused(database: Database) {
     let app = database.app_with_cookie().await;
     app.register("jane").await;
     let held = cookie(&app.browse_in(SAME).await);
@@ -156,7 +156,7 @@ async fn an_allowed_origin_may_use_the_cookie(database: Database) {
     assert!(answer.header("access-control-allow-headers").contains("x-requested-with"));
 }
 
-async fn other_cookies_hide_ours_whatever_is_in_them_never(database: Database) {
+async fn other_cookies_never_hide_the_refresh_cookie(database: Database) {
     let app = database.app_with_cookie().await;
     app.register("jane").await;
     let with = async |path: &str, lines: &[&[u8]]| {
@@ -188,7 +188,7 @@ async fn other_cookies_hide_ours_whatever_is_in_them_never(database: Database) {
     assert_eq!(with("/token/refresh", &[b"__Host-doorwarden-refresh=dwr_\xff"]).await, 401);
 }
 
-async fn a_login_that_cannot_keep_its_cookie_says_so(database: Database) {
+async fn a_login_whose_cookie_would_be_dropped_is_refused(database: Database) {
     let app = database.app_with_cookie().await;
     app.register("jane").await;
     let json = ("content-type", "application/json");
@@ -223,7 +223,7 @@ async fn a_missing_cookie_has_a_code_of_its_own(database: Database) {
     typed.is(400, json!({"refresh": ["This field may not be null."]}));
 }
 
-async fn a_body_that_says_nothing_is_none(database: Database) {
+async fn empty_bodies_are_equivalent(database: Database) {
     let app = database.app_with_cookie().await;
     app.register("jane").await;
     let chunked =
@@ -276,7 +276,7 @@ async fn a_body_that_says_nothing_is_none(database: Database) {
     null.is(400, json!({"non_field_errors": ["No data provided"]}));
 }
 
-async fn a_client_that_is_no_browser_goes_on_as_without(database: Database) {
+async fn clients_other_than_browsers_get_the_token_in_the_body(database: Database) {
     let app = database.app_with_cookie().await;
     app.register("jane").await;
     let answer = app.browse_in(&[("content-type", "application/json")]).await;

@@ -9,13 +9,13 @@ use std::time::Duration;
 on_both! {
     the_sessions_of_a_user_are_listed_newest_first_and_the_current_one_is_marked
     a_logout_ends_this_session_the_others_or_all
-    a_session_can_be_ended_from_another_and_only_by_its_user
-    a_session_ends_by_itself_when_its_time_is_over
-    a_session_that_is_not_used_ends_if_there_is_an_idle_limit
-    use_counts_also_while_changes_are_not_heard
-    when_a_session_was_last_seen_is_written_behind
+    a_session_can_be_ended_only_by_its_user
+    a_session_expires
+    an_idle_session_expires_if_there_is_a_limit
+    use_is_recorded_even_while_the_change_feed_is_disconnected
+    the_last_use_of_a_session_is_buffered
     a_session_of_another_user_does_not_make_a_token_valid
-    signing_out_ends_everything
+    sign_out_ends_sessions_and_tokens
 }
 
 async fn listed(app: &App, token: &str) -> Vec<Value> {
@@ -54,7 +54,7 @@ async fn a_logout_ends_this_session_the_others_or_all(database: Database) {
     assert_eq!(app.get("/me", &other).await.status, 200, "another user's session goes on");
 }
 
-async fn a_session_can_be_ended_from_another_and_only_by_its_user(database: Database) {
+async fn a_session_can_be_ended_only_by_its_user(database: Database) {
     let app = database.app().await;
     let (here, there) = (app.register("jane").await, app.log_in("jane", PASSWORD).await.token());
     let other = app.register("other").await;
@@ -71,7 +71,7 @@ async fn a_session_can_be_ended_from_another_and_only_by_its_user(database: Data
     }
 }
 
-async fn a_session_ends_by_itself_when_its_time_is_over(database: Database) {
+async fn a_session_expires(database: Database) {
     let app = database.app().await;
     let token = app.register("jane").await;
     app.clock.advance(Duration::from_secs(60 * 24 * 3600 - 1));
@@ -80,7 +80,7 @@ async fn a_session_ends_by_itself_when_its_time_is_over(database: Database) {
     assert_eq!(app.get("/me", &token).await.status, 401);
 }
 
-async fn a_session_that_is_not_used_ends_if_there_is_an_idle_limit(database: Database) {
+async fn an_idle_session_expires_if_there_is_a_limit(database: Database) {
     let hour = Duration::from_hours(1);
     let app = database.app_with(|b| b.settings(|s| s.session.idle = Some(hour))).await;
     let token = app.register("jane").await;
@@ -92,7 +92,7 @@ async fn a_session_that_is_not_used_ends_if_there_is_an_idle_limit(database: Dat
     assert_eq!(app.get("/me", &token).await.status, 401);
 }
 
-async fn use_counts_also_while_changes_are_not_heard(database: Database) {
+async fn use_is_recorded_even_while_the_change_feed_is_disconnected(database: Database) {
     use doorwarden::core::store::ChangeSink;
     let app = database.app_with(|b| b.settings(|s| s.session.idle = Some(Duration::from_hours(1)))).await;
     let token = app.register("jane").await;
@@ -103,7 +103,7 @@ async fn use_counts_also_while_changes_are_not_heard(database: Database) {
     }
 }
 
-async fn when_a_session_was_last_seen_is_written_behind(database: Database) {
+async fn the_last_use_of_a_session_is_buffered(database: Database) {
     // Only the test writes.
     let app = database.app_with(|b| b.background(false)).await;
     let token = app.register("jane").await;
@@ -138,7 +138,7 @@ async fn a_session_of_another_user_does_not_make_a_token_valid(database: Databas
     assert_eq!(app.get("/me", &forged).await.status, 401);
 }
 
-async fn signing_out_ends_everything(database: Database) {
+async fn sign_out_ends_sessions_and_tokens(database: Database) {
     let app = database.app().await;
     let (one, two) = (app.register("jane").await, app.log_in("jane", PASSWORD).await.token());
     assert_eq!(app.auth.users().sign_out(UserId(1)).await.unwrap(), 2);
