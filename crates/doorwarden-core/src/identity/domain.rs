@@ -1,4 +1,4 @@
-//! The domain of an e-mail address: what Django accepts, and the one ASCII form of an internationalised name.
+//! The domain of an email address: what Django accepts, and the one ASCII form of an internationalised name.
 
 use super::fold::is_visible;
 use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};

@@ -8,7 +8,7 @@ use std::str::FromStr;
 /// The most characters that Django's `EmailValidator` looks at (RFC 3696, section 3).
 const VALIDATOR_MAX: usize = 320;
 
-/// An e-mail address: the part before the last `@` as typed, the domain in lower case.
+/// An email address: the part before the last `@` as typed, the domain in lower case.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct EmailAddress(String);
 
@@ -86,7 +86,7 @@ impl fmt::Display for EmailAddress {
     }
 }
 
-/// The form of an e-mail address in which it is unique and looked up.
+/// The form of an email address in which it is unique and looked up.
 ///
 /// Case is ignored in the local part too: no common mail system distinguishes `Jane@` from `jane@`. The
 /// domain is in its ASCII form, so that a name in Unicode and its `xn--` form are one. ASCII addresses are in
@@ -122,7 +122,7 @@ impl EmailKey {
     }
 }
 
-/// What may be wrong with an e-mail address, in the words of Django REST framework.
+/// Why an email address is not valid, with the texts of Django REST framework.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EmailError {

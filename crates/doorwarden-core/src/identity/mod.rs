@@ -1,4 +1,4 @@
-//! E-mail addresses and user names: what is accepted, and in which folded form they are unique.
+//! Email addresses and usernames: what is accepted, and in which folded form they are unique.
 //!
 //! What a person types goes through [`EmailAddress::check`] or [`Username::check`], which answer with every
 //! complaint at once, in the words and the order of Django REST framework. What a database holds already is

@@ -6,7 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 use unicode_normalization::UnicodeNormalization as _;
 
-/// A user name, in Unicode's normalization form C.
+/// A username, in Unicode's normalization form C.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Username(String);
 
@@ -78,7 +78,7 @@ impl fmt::Display for Username {
     }
 }
 
-/// The form of a user name in which it is unique and looked up: compatibility-folded and case-folded, without
+/// The form of a username in which it is unique and looked up: compatibility-folded and case-folded, without
 /// invisible characters (Unicode's `toNFKC_Casefold`, with Cherokee in lower case). ASCII names are in ASCII
 /// lower case.
 ///
@@ -108,7 +108,7 @@ impl UsernameKey {
     }
 }
 
-/// What may be wrong with a user name, in the words of Django and Django REST framework where they have some.
+/// Why a username is not valid, with the texts of Django and Django REST framework where they exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UsernameError {

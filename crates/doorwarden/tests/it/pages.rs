@@ -19,7 +19,7 @@ on_both! {
     a_cross_site_request_is_anonymous
     an_anonymous_request_is_redirected_to_the_login_page
     the_application_can_change_response_headers
-    invalid_paths_are_refused_when_configured
+    invalid_paths_and_permission_names_are_refused_early
     an_error_of_create_user_names_the_field
 }
 
@@ -190,7 +190,7 @@ async fn the_application_can_change_response_headers(database: Database) {
     );
 }
 
-async fn invalid_paths_are_refused_when_configured(database: Database) {
+async fn invalid_paths_and_permission_names_are_refused_early(database: Database) {
     let refused = async |endpoint, path: &str| {
         let builder = Doorwarden::builder().database_url(&database.url).secret_key(crate::app::SECRET);
         match builder.endpoint_at(endpoint, path).build().await {
