@@ -39,7 +39,7 @@ pub(crate) const HEADERS: usize = 6;
 
 impl Auth {
     /// The outermost layer of an application: request ids, security headers, limits, metrics, 500 when a
-    /// handler panics, errors as JSON, and the extractor [`CurrentUser`] on every route.
+    /// handler panics, errors as JSON, and the extractor [`CurrentUser`](crate::CurrentUser) on every route.
     ///
     /// It refuses a request target over 8 KiB with 414, and more than 100 header fields or more than 16 KiB
     /// of them with 431. A header that a handler sets itself is kept. Around the router instead of inside it,
