@@ -14,7 +14,7 @@ use doorwarden_core::flow::profile::ProfileError;
 use doorwarden_core::flow::register::RegisterError;
 use doorwarden_core::keys::SignError;
 use doorwarden_core::password::PoolError;
-use doorwarden_core::store::StoreError;
+use doorwarden_core::store::{Reason, StoreError};
 use doorwarden_core::token::Refusal;
 use doorwarden_core::token::bearer::BearerError;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -24,7 +24,6 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The interval in which the same failure is logged at most once.
@@ -499,7 +498,7 @@ impl From<StoreError> for ApiError {
                 )
             }
             StoreError::Failed(why) => {
-                tracing::error!(error = %why, "the database failed");
+                tracing::error!(error = %why, hint = why.hint(), "the database failed");
                 Self::internal()
             }
         }
@@ -508,14 +507,14 @@ impl From<StoreError> for ApiError {
 
 /// Logs the reason, but each reason at most once a minute: while a database is unavailable every request
 /// would log it.
-fn log_unavailable(why: &Arc<str>) {
-    static LOGGED: Mutex<Vec<(Instant, Arc<str>)>> = Mutex::new(Vec::new());
+fn log_unavailable(why: &Reason) {
+    static LOGGED: Mutex<Vec<(Instant, Reason)>> = Mutex::new(Vec::new());
     let mut logged = LOGGED.lock();
     logged.retain(|(at, _)| at.elapsed() < QUIET);
     if logged.len() < MOST_REASONS && logged.iter().all(|(_, other)| other != why) {
-        logged.push((Instant::now(), Arc::clone(why)));
+        logged.push((Instant::now(), why.clone()));
         drop(logged);
-        tracing::error!(error = %why, "the database is not available");
+        tracing::error!(error = %why, hint = why.hint(), "the database is not available");
     }
 }
 

@@ -26,7 +26,7 @@ pub struct OauthClients(HashMap<String, [u8; 32]>);
 
 /// The text is not a SHA-256 in hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not the SHA-256 of a secret, 64 hexadecimal digits. hint: printf %s SECRET | sha256sum")]
+#[error("not the SHA-256 of a secret, 64 hexadecimal digits, as of `printf %s SECRET | sha256sum`")]
 pub struct NotSha256;
 
 impl OauthClients {

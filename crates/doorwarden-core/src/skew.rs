@@ -31,7 +31,8 @@ pub(crate) async fn may_delete(store: &dyn Store, clock: &dyn Clock) -> Result<b
     if skew > TOLERATED {
         tracing::error!(
             seconds = skew.as_secs(),
-            "this machine's clock differs from the database's: nothing is deleted. hint: let both follow a time server"
+            hint = "let both follow a time server",
+            "this machine's clock differs from the database's: nothing is deleted"
         );
     }
     Ok(skew <= TOLERATED)

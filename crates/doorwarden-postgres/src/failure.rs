@@ -1,6 +1,6 @@
 //! What can go wrong with a statement, and what it means.
 
-use doorwarden_core::store::{MigrateError, StoreError};
+use doorwarden_core::store::{MigrateError, Reason, StoreError};
 use rustls::CertificateError;
 use std::error::Error as _;
 use tokio_postgres::Error;
@@ -10,9 +10,9 @@ use tokio_postgres::error::SqlState;
 #[derive(Debug, Clone)]
 pub(crate) enum Failure {
     /// The connection or the server is gone, or is not the one that it should be.
-    Lost(String),
+    Lost(Reason),
     /// A server refuses the connection because of what the URL says, until the URL or the server is changed.
-    Denied(String),
+    Denied(Reason),
     /// No response in time; the statement may still be running.
     Silent,
     /// The server responds but is overloaded or full, or lacks a required object.
@@ -28,10 +28,10 @@ impl Failure {
     /// reached.
     pub(crate) fn connecting(error: Error) -> Self {
         match Self::from(error) {
-            Self::Unreadable(message) => Self::Lost(message),
+            Self::Unreadable(message) => Self::lost(message),
             Self::Refused { state, message, .. } => match denied(&state) {
-                Some(hint) => Self::Denied(format!("{message}. hint: {hint}")),
-                None => Self::Lost(message),
+                Some(hint) => Self::Denied(Reason::new(message).with_hint(hint)),
+                None => Self::lost(message),
             },
             other => other,
         }
@@ -40,16 +40,21 @@ impl Failure {
     /// Names the host that could not be reached.
     pub(crate) fn at(self, host: &str, port: u16) -> Self {
         match self {
-            Self::Lost(message) => Self::Lost(format!("{host}:{port}: {message}")),
-            Self::Denied(message) => Self::Denied(format!("{host}:{port}: {message}")),
-            Self::Silent => Self::Lost(format!("{host}:{port}: no answer in time")),
+            Self::Lost(reason) => Self::Lost(reason.at(format_args!("{host}:{port}"))),
+            Self::Denied(reason) => Self::Denied(reason.at(format_args!("{host}:{port}"))),
+            Self::Silent => Self::lost(format_args!("{host}:{port}: no answer in time")),
             other => other,
         }
     }
 
+    /// The connection or the server is gone for this reason.
+    pub(crate) fn lost(why: impl std::fmt::Display) -> Self {
+        Self::Lost(Reason::new(why))
+    }
+
     /// The store was closed.
     pub(crate) fn closed() -> Self {
-        Self::Lost("the store is closed".to_owned())
+        Self::lost("the store is closed")
     }
 
     /// The statement was rolled back because of others, and may be tried again.
@@ -83,35 +88,37 @@ fn denied(state: &SqlState) -> Option<&'static str> {
 }
 
 /// What is wrong with the server's certificate, if that is what kept a connection from being made.
-fn certificate(error: &Error) -> Option<String> {
+fn certificate(error: &Error) -> Option<Reason> {
     let cause = error.source()?;
     let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
     let tls = cause.downcast_ref().or_else(|| inner?.downcast_ref::<rustls::Error>())?;
     let rustls::Error::InvalidCertificate(wrong) = tls else { return None };
     Some(match wrong {
         CertificateError::UnknownIssuer => {
-            "the server's certificate is of an authority that is not trusted (UnknownIssuer). hint: sslrootcert=FILE in the database URL"
-                .to_owned()
+            Reason::new("the server's certificate is of an authority that is not trusted (UnknownIssuer)")
+                .with_hint("sslrootcert=FILE in the database URL")
         }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            "the server's certificate is for another host name than the database URL has".to_owned()
+            Reason::new("the server's certificate is for another host name than the database URL has")
         }
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            "the server's certificate has expired".to_owned()
+            Reason::new("the server's certificate has expired")
         }
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            "the server's certificate is not valid yet".to_owned()
+            Reason::new("the server's certificate is not valid yet")
         }
-        CertificateError::Other(other) => format!("the server's certificate cannot be used: {}", other.0),
-        other => format!("the server's certificate cannot be used: {other:?}"),
+        CertificateError::Other(other) => {
+            Reason::new(format_args!("the server's certificate cannot be used: {}", other.0))
+        }
+        other => Reason::new(format_args!("the server's certificate cannot be used: {other:?}")),
     })
 }
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let Some(refusal) = error.as_db_error() else {
-            if let Some(text) = certificate(&error) {
-                return Self::Lost(text);
+            if let Some(reason) = certificate(&error) {
+                return Self::Lost(reason);
             }
             let text = match error.source() {
                 Some(cause) => format!("{error}: {cause}"),
@@ -119,16 +126,16 @@ impl From<Error> for Failure {
             };
             let lost = error.is_closed()
                 || error.source().is_some_and(<dyn std::error::Error>::is::<std::io::Error>);
-            return if lost { Self::Lost(text) } else { Self::Unreadable(text) };
+            return if lost { Self::lost(text) } else { Self::Unreadable(text) };
         };
         let state = refusal.code().clone();
         // The detail is left out: it shows values.
         let message = format!("{} ({})", refusal.message(), state.code());
         match state.code() {
             // Shutting down, starting, failing over; a standby that cannot write.
-            "57P01" | "57P02" | "57P03" | "57P05" | "25006" => Self::Lost(message),
+            "57P01" | "57P02" | "57P03" | "57P05" | "25006" => Self::lost(message),
             "57014" | "55P03" => Self::Busy(message),
-            code if code.starts_with("08") => Self::Lost(message),
+            code if code.starts_with("08") => Self::lost(message),
             code if code.starts_with("53") => Self::Busy(message),
             // No such table, column, function or schema, or no privilege for it: the database is being
             // changed, or it is another one.
@@ -141,9 +148,8 @@ impl From<Error> for Failure {
 impl From<Failure> for StoreError {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::Lost(message) | Failure::Denied(message) | Failure::Busy(message) => {
-                Self::unavailable(message)
-            }
+            Failure::Lost(reason) | Failure::Denied(reason) => Self::Unavailable(reason),
+            Failure::Busy(message) => Self::unavailable(message),
             Failure::Silent => Self::unavailable("no answer in time"),
             Failure::Refused { message, .. } | Failure::Unreadable(message) => Self::failed(message),
         }
@@ -153,7 +159,7 @@ impl From<Failure> for StoreError {
 impl From<Failure> for MigrateError {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::Denied(message) => Self::Denied(message),
+            Failure::Denied(reason) => Self::Denied(reason),
             other => Self::Store(other.into()),
         }
     }

@@ -136,7 +136,7 @@ impl Follower {
         let mut generations = self.access.servers.generations();
         loop {
             if *generations.borrow_and_update() != line.generation {
-                return Failure::Lost("another server answers now".to_owned());
+                return Failure::lost("another server answers now");
             }
             tokio::select! {
                 _ = timeout(pause, line.call.notified()) => {}
@@ -171,7 +171,7 @@ impl Follower {
             return Err(Failure::Unreadable("no snapshot".to_owned()));
         };
         if get::<bool>(first, 6)? {
-            return Err(Failure::Lost("the server is a standby, whose log is late".to_owned()));
+            return Err(Failure::lost("the server is a standby, whose log is late"));
         }
         let next = Position {
             snapshot: get(first, 0)?,
@@ -195,8 +195,8 @@ impl Follower {
                     && self.follows == Some(line.generation) =>
             {
                 self.follows = None;
-                return Err(Failure::Lost(
-                    "the server was started anew, or it or the log of changes is another one".to_owned(),
+                return Err(Failure::lost(
+                    "the server was started anew, or it or the log of changes is another one",
                 ));
             }
             Some(last) if self.follows == Some(line.generation) && has_all(last) => {

@@ -72,13 +72,10 @@ const KNOWN: [&str; 20] = [
 #[non_exhaustive]
 pub enum OptionsError {
     /// The URL cannot be read.
-    #[error(
-        "the database URL cannot be read; it looks like postgres://user:password@host:5432/database. hint: in a user and a password \
-         @ : / ? # and % are written %40 %3A %2F %3F %23 and %25"
-    )]
+    #[error("the database URL cannot be read; it looks like postgres://user:password@host:5432/database")]
     Url,
     /// A parameter of the URL is unknown.
-    #[error("the database URL has a parameter that is unknown. hint: known are {}", KNOWN.join(", "))]
+    #[error("the database URL has a parameter that is unknown")]
     Parameter,
     /// A parameter of the URL has a value that it cannot have.
     #[error("the database URL gives {0} a value that it cannot have")]
@@ -92,6 +89,19 @@ pub enum OptionsError {
     /// A pool without connections.
     #[error("max_connections must be at least 1")]
     MaxConnections,
+}
+
+impl OptionsError {
+    /// Advice on how to fix the problem.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Url => Some(
+                "in a user and a password @ : / ? # and % are written %40 %3A %2F %3F %23 and %25".to_owned(),
+            ),
+            Self::Parameter => Some(format!("known are {}", KNOWN.join(", "))),
+            Self::Value(_) | Self::SslMode | Self::RootCertificates(_) | Self::MaxConnections => None,
+        }
+    }
 }
 
 impl PostgresOptions {
@@ -263,7 +273,7 @@ mod tests {
         ] {
             assert_eq!(read(url).err(), Some(expected), "{url}");
         }
-        assert!(OptionsError::Url.to_string().contains("%40"));
+        assert!(OptionsError::Url.hint().unwrap().contains("%40"));
         assert!(OptionsError::Parameter.to_string().contains("sslmode, sslrootcert"));
     }
 

@@ -154,7 +154,7 @@ impl Lease<'_> {
     pub(crate) fn give_back(mut self) -> Result<(), Failure> {
         let Some(connection) = self.connection.take() else { return Ok(()) };
         if connection.generation != self.pool.servers.generation() {
-            return Err(Failure::Lost("another server answers now".to_owned()));
+            return Err(Failure::lost("another server answers now"));
         }
         let mut idle = self.pool.idle.lock();
         if idle.len() < self.pool.most && !connection.client.is_closed() {

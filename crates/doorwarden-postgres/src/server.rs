@@ -4,6 +4,7 @@
 
 use crate::failure::Failure;
 use crate::tls::{Tls, TlsStream};
+use doorwarden_core::store::Reason;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -162,7 +163,7 @@ impl Servers {
                     (Some(address), _) => vec![Some(*address)],
                     (None, Some(Host::Tcp(name))) => {
                         let unknown =
-                            |error| Failure::Lost(format!("the name of the host is not known: {error}"));
+                            |error| Failure::lost(format_args!("the name of the host is not known: {error}"));
                         let found =
                             timeout(ADDRESS_LIMIT, tokio::net::lookup_host((name.as_str(), port))).await;
                         let found = found.map_err(|_| Failure::Silent)?.map_err(unknown)?;
@@ -215,23 +216,25 @@ impl Servers {
             SimpleQueryMessage::Row(row) => Some(row),
             _ => None,
         });
-        let row = row.ok_or_else(|| Failure::Lost("it does not say who it is".to_owned()))?;
+        let row = row.ok_or_else(|| Failure::lost("it does not say who it is"))?;
         Ok(std::array::from_fn(|place| row.get(place).unwrap_or_default().to_owned()))
     }
 
     /// The generation of the responding server; a new one begins if this is another server than before.
     fn adopt(&self, [in_recovery, database, system, timeline]: &[String; 4]) -> Result<u64, Failure> {
         if in_recovery == "t" {
-            return Err(Failure::Lost("the server is a standby".to_owned()));
+            return Err(Failure::lost("the server is a standby"));
         }
         let timeline = u32::from_str_radix(timeline, 16).unwrap_or(0);
         let mut known = self.known.lock();
         let highest = known.highest.entry(system.clone()).or_default();
         if timeline < *highest {
-            return Err(Failure::Lost(format!(
-                "a server of timeline {timeline} answers, and one of timeline {highest} has answered before: it is the primary of \
-                 before. hint: fence it off; if the database was really set back, restart"
-            )));
+            let reason = Reason::new(format_args!(
+                "a server of timeline {timeline} answers, and one of timeline {highest} has answered before: it is \
+                 the primary of before"
+            ));
+            let hint = "fence it off; if the database was really set back, restart";
+            return Err(Failure::Lost(reason.with_hint(hint)));
         }
         *highest = timeline;
         let identity = Identity { system: system.clone(), timeline, database: database.clone() };
@@ -260,7 +263,7 @@ impl std::fmt::Debug for Servers {
 async fn staggered<T>(attempts: Vec<Attempt<'_, T>>) -> Result<T, Failure> {
     let mut waiting = attempts.into_iter();
     let mut running = FuturesUnordered::new();
-    let mut failure = Failure::Lost("the URL names no host".to_owned());
+    let mut failure = Failure::lost("the URL names no host");
     running.extend(waiting.next());
     loop {
         let more = waiting.len() > 0;
@@ -297,7 +300,7 @@ async fn while_driven<T>(
                 Poll::Ready(Some(Ok(_))) => {}
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(Failure::connecting(error))),
                 Poll::Ready(None) => {
-                    return Poll::Ready(Err(Failure::Lost("the connection was closed".to_owned())));
+                    return Poll::Ready(Err(Failure::lost("the connection was closed")));
                 }
                 Poll::Pending => return work.as_mut().poll(context).map(Ok),
             }
@@ -404,7 +407,7 @@ mod tests {
     async fn who_is_silent_holds_up_nobody_for_longer_than_the_stagger() {
         let silent = || -> Attempt<'_, u8> { Box::pin(std::future::pending()) };
         let good = || -> Attempt<'_, u8> { Box::pin(async { Ok(7) }) };
-        let bad = || -> Attempt<'_, u8> { Box::pin(async { Err(Failure::Lost("refused".to_owned())) }) };
+        let bad = || -> Attempt<'_, u8> { Box::pin(async { Err(Failure::lost("refused")) }) };
         let began = Instant::now();
         assert_eq!(staggered(vec![silent(), silent(), good()]).await.ok(), Some(7));
         assert!((STAGGER * 2..STAGGER * 8).contains(&began.elapsed()), "{:?}", began.elapsed());

@@ -34,14 +34,9 @@ impl Hint {
 }
 
 impl Message {
-    /// The message. Errors of the libraries contain their hint, after `hint: `.
+    /// The message.
     pub(crate) fn new(text: impl Into<String>) -> Self {
-        let text = text.into();
-        match text.split_once("hint: ") {
-            Some((text, hint)) => Self { text: text.trim_end().trim_end_matches('.').to_owned(), hint: None }
-                .hint(hint.trim_end()),
-            None => Self { text, hint: None },
-        }
+        Self { text: text.into(), hint: None }
     }
 
     /// Advice on how to fix the problem.
@@ -82,6 +77,14 @@ impl Failure {
     /// Advice on how to fix the problem.
     pub(crate) fn hint(self, hint: impl Into<String>) -> Self {
         Self { message: self.message.hint(hint), ..self }
+    }
+
+    /// The hint of an error that may have one.
+    pub(crate) fn maybe_hint(self, hint: Option<impl Into<String>>) -> Self {
+        match hint {
+            Some(hint) => self.hint(hint),
+            None => self,
+        }
     }
 
     /// 1: the command found a problem, or a rule was violated.
@@ -156,10 +159,11 @@ impl From<std::io::Error> for Failure {
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
-        match error {
+        let failure = match error {
             StoreError::Unavailable(_) => Self::unavailable(error.to_string()),
             StoreError::Failed(_) => Self::software(error.to_string()),
-        }
+        };
+        failure.maybe_hint(error.hint())
     }
 }
 
@@ -167,7 +171,7 @@ impl From<MigrateError> for Failure {
     fn from(error: MigrateError) -> Self {
         match error {
             MigrateError::Store(error) => error.into(),
-            MigrateError::Denied(_) => Self::unavailable(error.to_string()),
+            MigrateError::Denied(_) => Self::unavailable(error.to_string()).maybe_hint(error.hint()),
             MigrateError::Taken(_) => Self::config(error.to_string()).hint(
                 "name another file in `database_url`, or on PostgreSQL another database, or another schema with \
                  `?options=-csearch_path%3Ddoorwarden`",
@@ -175,7 +179,7 @@ impl From<MigrateError> for Failure {
             MigrateError::Forbidden { ref role, ref schema } => Self::config(error.to_string()).hint(format!(
                 "`GRANT USAGE, CREATE ON SCHEMA {schema} TO {role}`, or let another role run `doorwarden migrate`"
             )),
-            other => Self::config(other.to_string()),
+            other => Self::config(other.to_string()).maybe_hint(other.hint()),
         }
     }
 }
@@ -186,6 +190,9 @@ impl From<BuildError> for Failure {
             BuildError::Store(error) => error.into(),
             BuildError::Keys(error) => error.into(),
             BuildError::Migrate(error) => error.into(),
+            BuildError::DatabaseUrl(error) => Self::config(error.to_string()).maybe_hint(error.hint()),
+            BuildError::Postgres(error) => Self::config(error.to_string()).maybe_hint(error.hint()),
+            BuildError::SecretKey(error) => Self::config(error.to_string()).maybe_hint(error.hint()),
             BuildError::Pending(_) => Self::config(error.to_string()).hint("run `doorwarden migrate`"),
             BuildError::NoSecretKey => Self::config(error.to_string()).hint(
                 "this line generates one; keep it, and give it to every instance:\n\n  \
@@ -200,13 +207,7 @@ impl From<KeysError> for Failure {
     fn from(error: KeysError) -> Self {
         match error {
             KeysError::Store(error) => error.into(),
-            other => {
-                let failure = Self::config(other.to_string());
-                match other.hint() {
-                    Some(hint) => failure.hint(hint),
-                    None => failure,
-                }
-            }
+            other => Self::config(other.to_string()).maybe_hint(other.hint()),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Copies of a database, and how one is put in its place.
 
 use crate::files::{beside, keep_private, user_of};
-use doorwarden_core::store::StoreError;
+use doorwarden_core::store::{Reason, StoreError};
 use rusqlite::{Connection, OpenFlags};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -68,14 +68,12 @@ pub fn replace(database: &Path, with: &Path) -> Result<Option<PathBuf>, StoreErr
     if let Some(pid) = user_of(database) {
         let who =
             if pid == 0 { "another process".to_owned() } else { format!("another process (PID {pid})") };
-        return Err(StoreError::unavailable(format_args!(
-            "{who} uses {}. hint: stop the service first",
-            database.display()
-        )));
+        let reason = Reason::new(format_args!("{who} uses {}", database.display()));
+        return Err(StoreError::Unavailable(reason.with_hint("stop the service first")));
     }
     let kept = keep(database).map_err(failed)?;
     std::fs::rename(with, database).and_then(|()| sync_folder(database)).map_err(failed)?;
-    keep_private(database).map_err(failed)?;
+    keep_private(database)?;
     Ok(kept)
 }
 

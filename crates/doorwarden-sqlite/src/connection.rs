@@ -124,9 +124,8 @@ impl SqliteOptions {
                     std::thread::sleep(Duration::from_millis(10));
                 }
                 Err(failure) => {
-                    let named = |why| StoreError::unavailable(format_args!("{}: {why}", self.path.display()));
                     return Err(match failure.into() {
-                        StoreError::Unavailable(why) => named(why),
+                        StoreError::Unavailable(why) => StoreError::Unavailable(why.at(self.path.display())),
                         failed @ StoreError::Failed(_) => failed,
                     }
                     .into());
@@ -134,7 +133,7 @@ impl SqliteOptions {
             }
         }
         for suffix in ["", "-wal", "-shm"] {
-            files::keep_private(&files::beside(&self.path, suffix)).map_err(StoreError::unavailable)?;
+            files::keep_private(&files::beside(&self.path, suffix))?;
         }
         Ok(self)
     }
@@ -203,9 +202,7 @@ impl SqliteOptions {
                 return Err(Failure::Unavailable("the write-ahead log was removed while it was in use"));
             }
             Some((file, before)) if file != identity && before.is_some() && before == log => {
-                return Err(Failure::Unavailable(
-                    "another file lies there, beside the write-ahead log of the one before. hint: remove the files -wal and -shm",
-                ));
+                return Err(Failure::OtherLog);
             }
             _ => open.connections += 1,
         }

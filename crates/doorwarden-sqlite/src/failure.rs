@@ -1,6 +1,6 @@
 //! What SQLite says, in the words of the store's traits.
 
-use doorwarden_core::store::{GrantError, MigrateError, StoreError, WriteUserError};
+use doorwarden_core::store::{GrantError, MigrateError, Reason, StoreError, WriteUserError};
 use rusqlite::ErrorCode;
 
 /// A statement failed.
@@ -12,6 +12,8 @@ pub(crate) enum Failure {
     Unreadable(String),
     /// The store is closed, busy or gone.
     Unavailable(&'static str),
+    /// The write-ahead log is of another file than the database.
+    OtherLog,
 }
 
 impl Failure {
@@ -65,6 +67,10 @@ impl From<Failure> for StoreError {
             },
             Failure::Unreadable(what) => Self::failed(what),
             Failure::Unavailable(why) => Self::unavailable(why),
+            Failure::OtherLog => {
+                let why = "another file lies there, beside the write-ahead log of the one before";
+                Self::Unavailable(Reason::new(why).with_hint("remove the files -wal and -shm"))
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The file of the database, those beside it, and the folder around it.
 
-use doorwarden_core::store::StoreError;
+use doorwarden_core::store::{Reason, StoreError};
 use std::collections::BTreeMap;
 use std::io::{Error, ErrorKind, Read, Result, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -71,7 +71,7 @@ pub(crate) fn create_file(path: &Path) -> Result<()> {
 ///
 /// # Errors
 /// If others can read it and that cannot be changed, because it belongs to another user.
-pub fn keep_private(path: &Path) -> Result<()> {
+pub fn keep_private(path: &Path) -> std::result::Result<(), StoreError> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;
@@ -86,11 +86,9 @@ pub fn keep_private(path: &Path) -> Result<()> {
         if is_private {
             tracing::warn!(file = %path.display(), mode = %format!("{mode:o}"), "others than its owner could use this file; now they cannot");
         } else if mode & 0o044 != 0 {
-            let text = format!(
-                "others may read {0}, and that cannot be changed. hint: chmod 600 {0}",
-                path.display()
-            );
-            return Err(Error::new(ErrorKind::PermissionDenied, text));
+            let path = path.display();
+            let reason = Reason::new(format_args!("others may read {path}, and that cannot be changed"));
+            return Err(StoreError::Unavailable(reason.with_hint(format!("chmod 600 {path}"))));
         }
     }
     #[cfg(not(unix))]
@@ -113,10 +111,13 @@ pub(crate) fn check_log(path: &Path) -> std::result::Result<(), StoreError> {
         return Ok(());
     }
     let (path, log) = (path.display(), log.display());
-    Err(StoreError::unavailable(format_args!(
-        "{log} is older than {path} and seems to be of the file that was there before. hint: if {path} is a copy that was put there, \
-         remove {log} and use doorwarden restore the next time; if it is the database itself, touch {log}"
-    )))
+    let reason = Reason::new(format_args!(
+        "{log} is older than {path} and seems to be of the file that was there before"
+    ));
+    Err(StoreError::Unavailable(reason.with_hint(format!(
+        "if {path} is a copy that was put there, remove {log} and use doorwarden restore the next time; if it is the \
+         database itself, touch {log}"
+    ))))
 }
 
 /// Whether anything happened to the first after the second was written last. Neither `cp -p` nor `mv` can

@@ -24,6 +24,7 @@ use doorwarden_core::token::seal::Sealer;
 use doorwarden_core::token::secret::{KeyTooShort, SecretKey};
 use doorwarden_core::token::session::SessionTokenKeys;
 use doorwarden_postgres::OptionsError;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -461,15 +462,23 @@ impl OldSecretKeys {
     }
 }
 
-/// Doorwarden could not be built.
+/// An error with its hint, for programs that print the error and nothing else.
+fn advised(error: &impl fmt::Display, hint: Option<impl fmt::Display>) -> String {
+    match hint {
+        Some(hint) => format!("{error}. hint: {hint}"),
+        None => error.to_string(),
+    }
+}
+
+/// Doorwarden could not be built. Its text contains the hint of its cause.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
     /// The database URL is not valid.
-    #[error(transparent)]
+    #[error("{}", advised(.0, .0.hint()))]
     DatabaseUrl(#[from] DatabaseUrlError),
     /// The options in the PostgreSQL URL are not valid.
-    #[error(transparent)]
+    #[error("{}", advised(.0, .0.hint()))]
     Postgres(#[from] OptionsError),
     /// PostgreSQL without a secret key.
     #[error("PostgreSQL needs a secret key, which all instances must share")]
@@ -478,10 +487,10 @@ pub enum BuildError {
     #[error(transparent)]
     SecretKeyTooShort(#[from] KeyTooShort),
     /// The secret key file cannot be used.
-    #[error(transparent)]
+    #[error("{}", advised(.0, .0.hint()))]
     SecretKey(#[from] SecretKeyError),
     /// The signing keys cannot be used.
-    #[error("{error}{}", .0.hint().map(|hint| format!(". hint: {hint}")).unwrap_or_default(), error = .0)]
+    #[error("{}", advised(.0, .0.hint()))]
     Keys(#[from] KeysError),
     /// No algorithm for signing keys was given.
     #[error("signing keys need at least one algorithm")]
@@ -496,10 +505,10 @@ pub enum BuildError {
     #[error("the idle time of a session must be at least {} s", SessionSettings::MIN_IDLE.as_secs())]
     Idle,
     /// The database cannot be used.
-    #[error(transparent)]
+    #[error("{}", advised(.0, .0.hint()))]
     Store(#[from] StoreError),
     /// A migration failed.
-    #[error(transparent)]
+    #[error("{}", advised(.0, .0.hint()))]
     Migrate(#[from] MigrateError),
     /// Migrations are pending, and [`Builder::migrate`] is `false`.
     #[error("the database is not up to date: {0} migrations are pending")]

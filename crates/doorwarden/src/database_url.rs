@@ -58,16 +58,22 @@ pub enum DatabaseUrlError {
     )]
     Mode,
     /// A parameter other than `mode`.
-    #[error(
-        "the parameter \"{0}\" of a SQLite URL is not known here, only mode is. hint: a question mark in the name of a file is written \
-         %3F"
-    )]
+    #[error("the parameter \"{0}\" of a SQLite URL is not known here, only mode is")]
     Parameter(String),
     /// A `%` without two hexadecimal digits, or bytes that are not UTF-8.
-    #[error(
-        "the path in the database URL is not percent-encoded text. hint: a % in the name of a file is written %25"
-    )]
+    #[error("the path in the database URL is not percent-encoded text")]
     Encoding,
+}
+
+impl DatabaseUrlError {
+    /// Advice on how to fix the problem.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Parameter(_) => Some("a question mark in the name of a file is written %3F"),
+            Self::Encoding => Some("a % in the name of a file is written %25"),
+            Self::Scheme | Self::NoPath | Self::InMemory | Self::ReadOnly | Self::Mode => None,
+        }
+    }
 }
 
 impl FromStr for DatabaseUrl {

@@ -20,14 +20,13 @@ pub enum SecretKeyError {
     /// Other users than the owner can read the file, and the process cannot change that because it is not the
     /// owner.
     #[error(
-        "others may read the file with the secret key, {path}, and that cannot be changed. hint: chmod 600 {path}",
+        "others may read the file with the secret key, {path}, and that cannot be changed",
         path = .0.display()
     )]
     Readable(PathBuf),
     /// The file is missing, and the database has signing keys that it sealed.
     #[error(
-        "the file with the secret key, {path}, is missing, and the signing keys in the database are sealed under it. hint: restore it; \
-         if it is lost, `doorwarden secret revoke` makes a new one, and ends everything that came of it",
+        "the file with the secret key, {path}, is missing, and the signing keys in the database are sealed under it",
         path = .0.display()
     )]
     Missing(PathBuf),
@@ -42,6 +41,22 @@ pub enum SecretKeyError {
         /// The rule that the secret key breaks.
         error: KeyTooShort,
     },
+}
+
+impl SecretKeyError {
+    /// Advice on how to fix the problem.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Readable(path) => Some(format!("chmod 600 {}", path.display())),
+            Self::Missing(_) => Some(
+                "restore it; if it is lost, `doorwarden secret revoke` makes a new one, and ends everything that came \
+                 of it"
+                    .to_owned(),
+            ),
+            Self::Store(error) => error.hint().map(str::to_owned),
+            Self::File { .. } | Self::TooShort { .. } => None,
+        }
+    }
 }
 
 /// The path of the secret key of this SQLite database.

@@ -31,6 +31,7 @@ pub use users::{
 use crate::audit::Effects;
 use crate::time::Timestamp;
 use async_trait::async_trait;
+use std::fmt;
 use std::sync::Arc;
 
 /// The storage of Doorwarden.
@@ -45,7 +46,7 @@ pub trait Store:
     + ChangeFeed
     + Send
     + Sync
-    + std::fmt::Debug
+    + fmt::Debug
     + 'static
 {
     /// Brings the schema to the version of this program. Does nothing if the schema is current; several
@@ -104,22 +105,67 @@ pub enum StoreError {
     /// The database cannot be reached, is closing, or did not respond in time. The operation may or may not
     /// have taken place.
     #[error("the database is not available: {0}")]
-    Unavailable(Arc<str>),
+    Unavailable(Reason),
     /// The database refused the operation, or a stored value cannot be read: a bug, or damaged data, not an
     /// error of the caller.
     #[error("the database failed: {0}")]
-    Failed(Arc<str>),
+    Failed(Reason),
 }
 
 impl StoreError {
     /// The database cannot be reached.
-    pub fn unavailable(why: impl std::fmt::Display) -> Self {
-        Self::Unavailable(why.to_string().into())
+    pub fn unavailable(why: impl fmt::Display) -> Self {
+        Self::Unavailable(Reason::new(why))
     }
 
     /// The database refused.
-    pub fn failed(why: impl std::fmt::Display) -> Self {
-        Self::Failed(why.to_string().into())
+    pub fn failed(why: impl fmt::Display) -> Self {
+        Self::Failed(Reason::new(why))
+    }
+
+    /// Advice on how to fix the problem.
+    pub fn hint(&self) -> Option<&str> {
+        match self {
+            Self::Unavailable(reason) | Self::Failed(reason) => reason.hint(),
+        }
+    }
+}
+
+/// Why a database operation failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reason {
+    text: Arc<str>,
+    hint: Option<Arc<str>>,
+}
+
+impl Reason {
+    /// A reason without advice.
+    pub fn new(text: impl fmt::Display) -> Self {
+        Self { text: text.to_string().into(), hint: None }
+    }
+
+    /// The reason with advice on how to fix the problem.
+    #[must_use]
+    pub fn with_hint(self, hint: impl Into<Arc<str>>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+
+    /// The reason at this place, such as a file or a host: `PLACE: REASON`.
+    #[must_use]
+    pub fn at(self, place: impl fmt::Display) -> Self {
+        Self { text: format!("{place}: {}", self.text).into(), ..self }
+    }
+
+    /// Advice on how to fix the problem.
+    pub fn hint(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+}
+
+/// The reason without its hint.
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
     }
 }
 
@@ -128,18 +174,14 @@ impl StoreError {
 #[non_exhaustive]
 pub enum MigrateError {
     /// A newer program has migrated this database.
-    #[error(
-        "the database was migrated by a newer version (it has `{0}`). hint: use that version, or restore a backup"
-    )]
+    #[error("the database was migrated by a newer version (it has `{0}`)")]
     Newer(String),
     /// A migration that was run differs from the one that this program has under the same number.
     #[error("migration `{0}` was changed after it was applied to this database")]
     Changed(String),
     /// Doorwarden has not used this database before, and another program's table has a name that Doorwarden
     /// needs.
-    #[error(
-        "{0} already exists in this database and is not Doorwarden's. hint: use another database or schema"
-    )]
+    #[error("{0} already exists in this database and is not Doorwarden's")]
     Taken(String),
     /// The role may not create tables.
     #[error("database role `{role}` may not create tables in schema `{schema}`")]
@@ -152,8 +194,21 @@ pub enum MigrateError {
     /// The server refuses the connection because of what the URL says (the user, the password, or a database
     /// that does not exist), so that retrying does not help.
     #[error("the database refused the connection: {0}")]
-    Denied(String),
+    Denied(Reason),
     /// The database operation failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl MigrateError {
+    /// Advice on how to fix the problem.
+    pub fn hint(&self) -> Option<&str> {
+        match self {
+            Self::Newer(_) => Some("use that version, or restore a backup"),
+            Self::Taken(_) => Some("use another database or schema"),
+            Self::Denied(reason) => reason.hint(),
+            Self::Store(error) => error.hint(),
+            Self::Changed(_) | Self::Forbidden { .. } => None,
+        }
+    }
 }

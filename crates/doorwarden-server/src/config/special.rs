@@ -91,7 +91,11 @@ text!(Url, {"type": "string", "writeOnly": true});
 
 impl Text for Url {
     fn parse(text: &str) -> Result<Self, String> {
-        text.parse().map(Self).map_err(|error: DatabaseUrlError| error.to_string())
+        text.parse().map(Self).map_err(|error: DatabaseUrlError| match error.hint() {
+            // The error of a deserializer has no place for a hint.
+            Some(hint) => format!("{error}; {hint}"),
+            None => error.to_string(),
+        })
     }
 
     fn text(&self) -> String {

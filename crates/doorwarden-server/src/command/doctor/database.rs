@@ -32,12 +32,12 @@ pub(super) async fn check(config: &Config, repair: bool, report: &mut Report) {
         Err(error) => return report.failure(CHECK, &error.into()),
     };
     if let Err(error) = look(config, repair, store.as_ref(), report).await {
-        let advice = match &error {
+        let advice = error.hint().unwrap_or(match &error {
             StoreError::Unavailable(_) => {
                 "check that the database is running and that `database_url` is correct"
             }
             StoreError::Failed(_) => "check the log of the database",
-        };
+        });
         report.error(CHECK, error.to_string(), advice);
     }
     store.close().await;

@@ -23,7 +23,9 @@ pub(super) enum Source {
 impl Source {
     /// Opens `sqlite://PATH` or `postgres://…` read-only.
     pub(super) async fn open(url: &str) -> Result<Self, Failure> {
-        let wrong = |error: DatabaseUrlError| Failure::usage(format!("invalid `--from`: {error}"));
+        let wrong = |error: DatabaseUrlError| {
+            Failure::usage(format!("invalid `--from`: {error}")).maybe_hint(error.hint())
+        };
         let url: DatabaseUrl = url.parse().map_err(wrong)?;
         Ok(match url.sqlite_path() {
             Some(path) => Self::Sqlite(sqlite::Source::open(path)?),
