@@ -274,7 +274,7 @@ mod tests {
             assert_eq!(read(url).err(), Some(expected), "{url}");
         }
         assert!(OptionsError::Url.hint().unwrap().contains("%40"));
-        assert!(OptionsError::Parameter.to_string().contains("sslmode, sslrootcert"));
+        assert!(OptionsError::Parameter.hint().unwrap().contains("sslmode, sslrootcert"));
     }
 
     #[test]
