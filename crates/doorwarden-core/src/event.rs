@@ -1,11 +1,16 @@
 //! What happened that matters to security: one typed event for each, for the log, hooks and the [audit
 //! log](crate::audit).
 
+mod details;
+mod log;
+
+pub use details::{Found, LoginFailure, Outcome, RepeatSign, UpdatedFields};
+
 use crate::permission::PermissionName;
 use crate::refresh::{Decision, Repeat};
 use crate::session::{EndReason, Session, SessionId};
 use crate::time::Timestamp;
-use crate::user::{UserChange, UserId};
+use crate::user::UserId;
 use serde_json::{Map, Value, json};
 
 /// Something that matters to security happened. Holds no secret, no email address or username, and nothing
@@ -227,160 +232,6 @@ pub enum Event {
     },
 }
 
-/// The fields of a user that were set: flags with their new value, other fields without it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct UpdatedFields {
-    /// The username.
-    pub username: bool,
-    /// The email address.
-    pub email: bool,
-    /// A member of `metadata`.
-    pub metadata: bool,
-    /// See [`UserChange::is_active`].
-    pub is_active: Option<bool>,
-    /// See [`UserChange::is_staff`].
-    pub is_staff: Option<bool>,
-    /// See [`UserChange::is_superuser`].
-    pub is_superuser: Option<bool>,
-}
-
-impl UpdatedFields {
-    /// The fields that a change sets.
-    pub fn of(change: &UserChange) -> Self {
-        Self {
-            username: change.username.is_some(),
-            email: change.email.is_some(),
-            metadata: !change.metadata.is_empty(),
-            is_active: change.is_active,
-            is_staff: change.is_staff,
-            is_superuser: change.is_superuser,
-        }
-    }
-
-    /// Each field by its name: the new value of a flag, `"changed"` otherwise.
-    fn data(self) -> Map<String, Value> {
-        let typed = [("username", self.username), ("email", self.email), ("metadata", self.metadata)];
-        let flags =
-            [("is_active", self.is_active), ("is_staff", self.is_staff), ("is_superuser", self.is_superuser)];
-        let typed = typed.into_iter().filter(|(_, set)| *set).map(|(name, _)| (name, json!("changed")));
-        let flags = flags.into_iter().filter_map(|(name, set)| Some((name, json!(set?))));
-        typed.chain(flags).map(|(name, value)| (name.to_owned(), value)).collect()
-    }
-}
-
-/// What only the database knows about a change. A flow leaves it out of an event ([`UserId::NEW`], a count of
-/// 0), and the store fills it in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Found {
-    /// The id of the user who was created.
-    User(UserId),
-    /// The number of rows.
-    Count(u64),
-    /// How many sessions of how many users ended.
-    SignedOut {
-        /// Users.
-        users: u64,
-        /// Sessions.
-        sessions: u64,
-    },
-    /// How many permissions and groups are new.
-    Rights {
-        /// Permissions.
-        permissions: u64,
-        /// Groups.
-        groups: u64,
-    },
-    /// How many keys were revoked and how many sessions ended.
-    Restored {
-        /// Keys.
-        keys: u64,
-        /// Sessions.
-        sessions: u64,
-    },
-}
-
-/// Whether the operation succeeded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// The operation succeeded.
-    Success,
-    /// The operation was refused.
-    Failure,
-}
-
-impl Outcome {
-    /// The stored word.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Success => "success",
-            Self::Failure => "failure",
-        }
-    }
-
-    /// The outcome that is stored as this word, if it is one.
-    pub fn from_stored(word: &str) -> Option<Self> {
-        [Self::Success, Self::Failure].into_iter().find(|outcome| outcome.as_str() == word)
-    }
-}
-
-/// What is noteworthy about a refresh token that was repeated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum RepeatSign {
-    /// The token came after the grace period, and was counted.
-    Late,
-    /// The token came within the grace period, but from another address network or user agent than the login.
-    Elsewhere,
-}
-
-impl RepeatSign {
-    /// The stored word.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Late => "late",
-            Self::Elsewhere => "elsewhere",
-        }
-    }
-}
-
-/// Why a login failed. Logged, never returned to the client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum LoginFailure {
-    /// No account has this email address.
-    UnknownEmail,
-    /// The password is wrong.
-    WrongPassword,
-    /// The account is inactive.
-    Inactive,
-    /// The account has no password.
-    UnusablePassword,
-    /// The stored hash cannot be read.
-    UnreadableHash,
-    /// The stored hash costs more than the ceilings allow.
-    ExpensiveHash,
-    /// A hook refused.
-    Refused,
-    /// The account was changed while its password was being checked.
-    Raced,
-}
-
-impl LoginFailure {
-    /// The stored word.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::UnknownEmail => "unknown_email",
-            Self::WrongPassword => "wrong_password",
-            Self::Inactive => "inactive",
-            Self::UnusablePassword => "unusable_password",
-            Self::UnreadableHash => "unreadable_hash",
-            Self::ExpensiveHash => "expensive_hash",
-            Self::Refused => "refused",
-            Self::Raced => "raced",
-        }
-    }
-}
-
 impl Event {
     /// A stable name, in snake case.
     pub fn name(&self) -> &'static str {
@@ -573,103 +424,6 @@ impl Event {
                 (*keys, *sessions) = (k, s);
             }
             _ => {}
-        }
-    }
-
-    /// Writes the event to the log: a sentence and fields.
-    pub(crate) fn log(&self) {
-        use tracing::{info, warn};
-        match self {
-            Self::UserCreated { user } => info!(user.id = user.0, "an account was created"),
-            Self::LoggedIn { user, session } => {
-                info!(user.id = user.0, session.id = %session, "a user logged in");
-            }
-            Self::SessionOpened { user, session } => {
-                info!(user.id = user.0, session.id = %session, "a session was opened");
-            }
-            Self::LoginFailed {
-                user: Some(user),
-                reason: reason @ (LoginFailure::UnreadableHash | LoginFailure::ExpensiveHash),
-            } => {
-                warn!(user.id = user.0, ?reason, "a login failed because of the stored password hash");
-            }
-            Self::LoginFailed { user, reason } => {
-                info!(user.id = user.map(|u| u.0), ?reason, "a login failed");
-            }
-            Self::SessionEnded { user, session, reason } => {
-                info!(user.id = user.0, session.id = %session, reason = reason.as_str(), "a session ended");
-            }
-            Self::SessionsEnded { user, count, reason } => {
-                info!(user.id = user.0, count, reason = reason.as_str(), "sessions ended");
-            }
-            Self::EverybodySignedOut { users, sessions } => {
-                info!(users, sessions, "everybody was signed out");
-            }
-            Self::RefreshRepeated { user, session, sign: RepeatSign::Late } => {
-                warn!(user.id = user.0, session.id = %session, "a refresh token came back late, and was counted");
-            }
-            Self::RefreshRepeated { user, session, sign: RepeatSign::Elsewhere } => {
-                warn!(
-                    user.id = user.0,
-                    session.id = %session,
-                    "a refresh token came back from another network or program than the login did"
-                );
-            }
-            Self::RefreshReused { user, session } => {
-                warn!(user.id = user.0, session.id = %session, "a refresh token was used again: the session has ended");
-            }
-            Self::PasswordChanged { user } => info!(user.id = user.0, "a password was changed"),
-            Self::UserUpdated { user, fields } => {
-                info!(user.id = user.0, fields = %json!(fields.data()), "an account was changed");
-            }
-            Self::UserDeleted { user } => info!(user.id = user.0, "an account was deleted"),
-            Self::TokenExchanged { user, session } => {
-                info!(user.id = user.0, session.id = %session, "a session token was exchanged for a token pair");
-            }
-            Self::PermissionDeclared { permission } => info!(%permission, "a permission was declared"),
-            Self::PermissionDeleted { permission } => info!(%permission, "a permission was deleted"),
-            Self::PermissionGranted { user, permission } => {
-                info!(user.id = user.0, %permission, "a user was given a permission");
-            }
-            Self::PermissionRevoked { user, permission } => {
-                info!(user.id = user.0, %permission, "a permission was taken from a user");
-            }
-            Self::GroupCreated { group } => info!(?group, "a group was created"),
-            Self::GroupDeleted { group } => info!(?group, "a group was deleted"),
-            Self::GroupPermissionGranted { group, permission } => {
-                info!(?group, %permission, "a group was given a permission");
-            }
-            Self::GroupPermissionRevoked { group, permission } => {
-                info!(?group, %permission, "a permission was taken from a group");
-            }
-            Self::GroupMemberAdded { user, group } => {
-                info!(user.id = user.0, ?group, "a user was put into a group");
-            }
-            Self::GroupMemberRemoved { user, group } => {
-                info!(user.id = user.0, ?group, "a user was taken out of a group");
-            }
-            Self::SigningKeyAdded { key, algorithm, signs_from } => {
-                info!(key.id = key, algorithm, %signs_from, "a signing key was announced");
-            }
-            Self::SigningKeyScheduled { key, signs_from, signs_until: None } => {
-                info!(key.id = key, %signs_from, "when a signing key signs was changed");
-            }
-            Self::SigningKeyScheduled { key, signs_until: Some(until), .. } => {
-                info!(key.id = key, %until, "a signing key comes to its end");
-            }
-            Self::SigningKeyResealed { key } => info!(key.id = key, "a signing key was sealed anew"),
-            Self::SigningKeyRevoked { key } => warn!(key.id = key, "a signing key was revoked"),
-            Self::SigningKeysRevoked { count } => warn!(keys = count, "every signing key was revoked"),
-            Self::SigningKeyDeleted { key } => {
-                info!(key.id = key, "a signing key was deleted: its last token has expired");
-            }
-            Self::UsersImported { count } => info!(count, "accounts were imported"),
-            Self::RightsImported { permissions, groups } => {
-                info!(permissions, groups, "permissions and groups were imported");
-            }
-            Self::Restored { keys, sessions } => {
-                info!(keys, sessions, "the database was restored from a copy");
-            }
         }
     }
 }

@@ -1,0 +1,103 @@
+//! Events in the program's log.
+
+use super::{Event, LoginFailure, RepeatSign};
+use serde_json::json;
+use tracing::{info, warn};
+
+impl Event {
+    /// Writes the event to the log: a sentence and fields.
+    pub(crate) fn log(&self) {
+        match self {
+            Self::UserCreated { user } => info!(user.id = user.0, "an account was created"),
+            Self::LoggedIn { user, session } => {
+                info!(user.id = user.0, session.id = %session, "a user logged in");
+            }
+            Self::SessionOpened { user, session } => {
+                info!(user.id = user.0, session.id = %session, "a session was opened");
+            }
+            Self::LoginFailed {
+                user: Some(user),
+                reason: reason @ (LoginFailure::UnreadableHash | LoginFailure::ExpensiveHash),
+            } => {
+                warn!(user.id = user.0, ?reason, "a login failed because of the stored password hash");
+            }
+            Self::LoginFailed { user, reason } => {
+                info!(user.id = user.map(|u| u.0), ?reason, "a login failed");
+            }
+            Self::SessionEnded { user, session, reason } => {
+                info!(user.id = user.0, session.id = %session, reason = reason.as_str(), "a session ended");
+            }
+            Self::SessionsEnded { user, count, reason } => {
+                info!(user.id = user.0, count, reason = reason.as_str(), "sessions ended");
+            }
+            Self::EverybodySignedOut { users, sessions } => {
+                info!(users, sessions, "everybody was signed out");
+            }
+            Self::RefreshRepeated { user, session, sign: RepeatSign::Late } => {
+                warn!(user.id = user.0, session.id = %session, "a refresh token came back late, and was counted");
+            }
+            Self::RefreshRepeated { user, session, sign: RepeatSign::Elsewhere } => {
+                warn!(
+                    user.id = user.0,
+                    session.id = %session,
+                    "a refresh token came back from another network or program than the login did"
+                );
+            }
+            Self::RefreshReused { user, session } => {
+                warn!(user.id = user.0, session.id = %session, "a refresh token was used again: the session has ended");
+            }
+            Self::PasswordChanged { user } => info!(user.id = user.0, "a password was changed"),
+            Self::UserUpdated { user, fields } => {
+                info!(user.id = user.0, fields = %json!(fields.data()), "an account was changed");
+            }
+            Self::UserDeleted { user } => info!(user.id = user.0, "an account was deleted"),
+            Self::TokenExchanged { user, session } => {
+                info!(user.id = user.0, session.id = %session, "a session token was exchanged for a token pair");
+            }
+            Self::PermissionDeclared { permission } => info!(%permission, "a permission was declared"),
+            Self::PermissionDeleted { permission } => info!(%permission, "a permission was deleted"),
+            Self::PermissionGranted { user, permission } => {
+                info!(user.id = user.0, %permission, "a user was given a permission");
+            }
+            Self::PermissionRevoked { user, permission } => {
+                info!(user.id = user.0, %permission, "a permission was taken from a user");
+            }
+            Self::GroupCreated { group } => info!(?group, "a group was created"),
+            Self::GroupDeleted { group } => info!(?group, "a group was deleted"),
+            Self::GroupPermissionGranted { group, permission } => {
+                info!(?group, %permission, "a group was given a permission");
+            }
+            Self::GroupPermissionRevoked { group, permission } => {
+                info!(?group, %permission, "a permission was taken from a group");
+            }
+            Self::GroupMemberAdded { user, group } => {
+                info!(user.id = user.0, ?group, "a user was put into a group");
+            }
+            Self::GroupMemberRemoved { user, group } => {
+                info!(user.id = user.0, ?group, "a user was taken out of a group");
+            }
+            Self::SigningKeyAdded { key, algorithm, signs_from } => {
+                info!(key.id = key, algorithm, %signs_from, "a signing key was announced");
+            }
+            Self::SigningKeyScheduled { key, signs_from, signs_until: None } => {
+                info!(key.id = key, %signs_from, "when a signing key signs was changed");
+            }
+            Self::SigningKeyScheduled { key, signs_until: Some(until), .. } => {
+                info!(key.id = key, %until, "a signing key comes to its end");
+            }
+            Self::SigningKeyResealed { key } => info!(key.id = key, "a signing key was sealed anew"),
+            Self::SigningKeyRevoked { key } => warn!(key.id = key, "a signing key was revoked"),
+            Self::SigningKeysRevoked { count } => warn!(keys = count, "every signing key was revoked"),
+            Self::SigningKeyDeleted { key } => {
+                info!(key.id = key, "a signing key was deleted: its last token has expired");
+            }
+            Self::UsersImported { count } => info!(count, "accounts were imported"),
+            Self::RightsImported { permissions, groups } => {
+                info!(permissions, groups, "permissions and groups were imported");
+            }
+            Self::Restored { keys, sessions } => {
+                info!(keys, sessions, "the database was restored from a copy");
+            }
+        }
+    }
+}
