@@ -510,8 +510,12 @@ async fn a_removed_algorithm_can_be_added_again(database: Database) {
         list.iter().filter(|(key, _)| key.algorithm == "EdDSA").filter_map(|(key, _)| key.signs_until).count()
     };
     assert_eq!(ends().await, 2);
-    old.auth.keys().maintain().await.unwrap();
-    assert_eq!(ends().await, 0);
+    // The new instance may still be at its first round, and end the chain once more.
+    let limit = Instant::now() + Duration::from_secs(5);
+    while ends().await > 0 {
+        assert!(Instant::now() < limit, "the chain of the algorithm still ends");
+        old.auth.keys().maintain().await.unwrap();
+    }
     assert_eq!(kid(&access(&old.auth).await), kid(&token));
     // Both instances keep working, with different settings.
     for _ in 0..30 {
