@@ -7,10 +7,10 @@
 //!
 //! # Templates
 //!
-//! Each mail is one file in each language, `<locale>/<kind>.txt`, where the locale is `en` or `de` and the
-//! kind is [`MailKind::as_str`](doorwarden_core::mail::MailKind::as_str): `de/verify_email.txt`. Both parts of a
-//! mail, plain text and HTML, are made from it. The first line is the subject; then follow blocks, separated
-//! by blank lines:
+//! Each mail is one file in each language, `<locale>/<kind>.txt`: `de/verify_email.txt`. The locale is `en`
+//! or `de`, the kind is that of [`MailKind::as_str`](doorwarden_core::mail::MailKind::as_str). Both parts
+//! of a mail, plain text and HTML, are made from the file. The first line is the subject; then follow blocks,
+//! separated by blank lines:
 //!
 //! ```text
 //! Subject: Choose a new password

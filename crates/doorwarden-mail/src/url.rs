@@ -12,7 +12,7 @@ use std::sync::Arc;
 /// | text | meaning |
 /// |---|---|
 /// | `smtps://user:password@host` | SMTP over TLS, port 465 |
-/// | `smtp://user:password@host` | SMTP with STARTTLS, port 587; STARTTLS is optional if the host is this one |
+/// | `smtp://user:password@host` | SMTP with STARTTLS, port 587; without it only if the host is this one |
 /// | `smtp://host?tls=none` | SMTP without TLS. A password is only accepted for this host. |
 /// | `file:DIRECTORY` | one file for each mail |
 /// | `console:` | on standard error, for development |
