@@ -15,8 +15,8 @@ use std::sync::Arc;
 /// | `smtp://user:password@host` | SMTP with STARTTLS, port 587; without it only if the host is this one |
 /// | `smtp://host?tls=none` | SMTP without TLS. A password is only accepted for this host. |
 /// | `file:DIRECTORY` | one file for each mail |
-/// | `console:` | on standard error, for development |
-/// | `memory:` | the last 100 in memory, for development |
+/// | `console` | on standard error, for development |
+/// | `memory` | the last 100 in memory, for development |
 ///
 /// User name and password are percent-encoded where they have other characters than letters, digits and
 /// `-._~`. A port follows the host: `smtp://host:25`. The parameter `hello` is the name that the client gives
@@ -68,7 +68,7 @@ pub(crate) enum Tls {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum MailUrlError {
     /// The scheme is not known.
-    #[error("does not begin with `smtp://`, `smtps://`, `file:`, `console:` or `memory:`")]
+    #[error("does not begin with `smtp://`, `smtps://`, `file:`, `console` or `memory`")]
     Scheme,
     /// `file:` without a directory.
     #[error("`file:` is not followed by a directory")]
@@ -123,7 +123,11 @@ impl FromStr for MailUrl {
     type Err = MailUrlError;
 
     fn from_str(text: &str) -> Result<Self, MailUrlError> {
-        let (scheme, rest) = text.trim().split_once(':').ok_or(MailUrlError::Scheme)?;
+        let text = text.trim();
+        let (scheme, rest) = match text {
+            "console" | "memory" => (text, ""),
+            _ => text.split_once(':').ok_or(MailUrlError::Scheme)?,
+        };
         match (scheme.to_ascii_lowercase().as_str(), rest.strip_prefix("//")) {
             ("smtp", Some(rest)) => smtp(rest, false).map(Self::Smtp),
             ("smtps", Some(rest)) => smtp(rest, true).map(Self::Smtp),
@@ -231,8 +235,8 @@ impl fmt::Display for MailUrl {
         match self {
             Self::Smtp(url) => url.fmt(f),
             Self::Files(directory) => write!(f, "file:{}", directory.display()),
-            Self::Console => f.write_str("console:"),
-            Self::Memory => f.write_str("memory:"),
+            Self::Console => f.write_str("console"),
+            Self::Memory => f.write_str("memory"),
         }
     }
 }

@@ -13,8 +13,9 @@ fn a_url_says_server_port_and_encryption() {
         ("file:/var/mails", "file:/var/mails"),
         ("file:///var/mails", "file:/var/mails"),
         ("file:mails", "file:mails"),
-        ("console:", "console:"),
-        ("memory:", "memory:"),
+        ("console", "console"),
+        ("console:", "console"),
+        ("memory", "memory"),
     ] {
         assert_eq!(text.parse::<MailUrl>().unwrap().to_string(), shown, "{text}");
     }
