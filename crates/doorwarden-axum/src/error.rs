@@ -3,15 +3,24 @@
 
 use crate::accept::wants_problem;
 use crate::hint::Hint;
+use crate::next_step::NextStep;
 use axum::response::{IntoResponse, Response};
 use doorwarden_core::error::{FieldError, FieldErrors, NON_FIELD_ERRORS};
 use doorwarden_core::flow::authenticate::{AuthenticateError, TokenRefused};
+use doorwarden_core::flow::change_email::ChangeEmailError;
 use doorwarden_core::flow::change_password::ChangePasswordError;
+use doorwarden_core::flow::continue_login::ContinueError;
 use doorwarden_core::flow::delete_account::DeleteAccountError;
+use doorwarden_core::flow::links::RedeemError;
 use doorwarden_core::flow::log_in::LoginError;
+use doorwarden_core::flow::log_in_by_mail::RequestMailError;
 use doorwarden_core::flow::obtain_tokens::{ExchangeError, InvalidTarget};
+use doorwarden_core::flow::pending::{Pending, PendingStep};
 use doorwarden_core::flow::profile::ProfileError;
+use doorwarden_core::flow::reauthenticate::ReauthenticateError;
 use doorwarden_core::flow::register::RegisterError;
+use doorwarden_core::flow::reset_password::ResetPasswordError;
+use doorwarden_core::flow::verify_registration::VerifyRegistrationError;
 use doorwarden_core::keys::SignError;
 use doorwarden_core::password::PoolError;
 use doorwarden_core::store::{Reason, StoreError};
@@ -43,6 +52,25 @@ pub struct ApiError {
     headers: Vec<(http::HeaderName, HeaderValue)>,
     shows_code: bool,
     hint: Option<Hint>,
+    more: More,
+}
+
+/// What an error says beside its text, for programs.
+#[derive(Debug, Clone, Default, Serialize, JsonSchema)]
+#[schemars(inline)]
+pub(crate) struct More {
+    /// How many more codes may be tried.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "u32")]
+    attempts_left: Option<u32>,
+    /// How many seconds ago the user may have been authenticated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "u64")]
+    max_age: Option<u64>,
+    /// What to do next, and with which login token.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    #[schemars(flatten)]
+    next: Option<Box<NextStep>>,
 }
 
 #[derive(Debug, Clone)]
@@ -55,11 +83,14 @@ enum Complaint {
 
 /// The format of a [`Complaint::Detail`].
 #[derive(Debug, Serialize, JsonSchema)]
+#[expect(clippy::struct_field_names, reason = "Django REST framework calls it so")]
 pub(crate) struct Detail<'a> {
     detail: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "&str")]
     code: Option<&'a str>,
+    #[serde(flatten)]
+    more: &'a More,
 }
 
 /// Complaints by field; `non_field_errors` for those that concern no single field, `detail` for the request
@@ -102,6 +133,8 @@ pub(crate) struct ProblemDetails<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "BTreeMap<&str, Vec<ProblemOfField<'_>>>")]
     errors: Option<BTreeMap<&'a str, Vec<ProblemOfField<'a>>>>,
+    #[serde(flatten)]
+    more: &'a More,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -134,6 +167,7 @@ impl ApiError {
             headers: Vec::new(),
             shows_code: false,
             hint: None,
+            more: More::default(),
         }
     }
 
@@ -141,7 +175,8 @@ impl ApiError {
     pub fn fields(errors: FieldErrors) -> Self {
         let (status, code) = (StatusCode::BAD_REQUEST, Cow::Borrowed("invalid"));
         let complaint = Complaint::Fields(errors);
-        Self { status, code, complaint, headers: Vec::new(), shows_code: false, hint: None }
+        let more = More::default();
+        Self { status, code, complaint, headers: Vec::new(), shows_code: false, hint: None, more }
     }
 
     /// An error of RFC 6749, section 5.2.
@@ -210,6 +245,44 @@ impl ApiError {
             WWW_AUTHENTICATE,
             HeaderValue::from_static("Bearer realm=\"api\", error=\"insufficient_scope\""),
         )
+    }
+
+    /// 401 with what to do before there is a token.
+    pub(crate) fn pending(pending: &Pending) -> Self {
+        let (code, text) = match pending.step {
+            PendingStep::VerifyEmail { .. } => (
+                "email_verification_required",
+                "Confirm your email address with the mail that was sent to you.",
+            ),
+            PendingStep::ChangePassword => ("password_change_required", "Choose a new password."),
+            PendingStep::CancelDeletion => {
+                ("deletion_planned", "This account will be deleted. To keep it, cancel its deletion.")
+            }
+            _ => ("login_pending", "The login needs another step."),
+        };
+        let mut error = Self::detail(StatusCode::UNAUTHORIZED, code, text).showing_code().header(
+            WWW_AUTHENTICATE,
+            HeaderValue::from_static("Bearer realm=\"api\", error=\"insufficient_user_authentication\""),
+        );
+        error.more.next = Some(Box::new(NextStep::of(pending)));
+        error
+    }
+
+    /// 401: the user was authenticated longer ago than this (RFC 9470, section 3).
+    pub(crate) fn reauthentication_required(max_age: Duration) -> Self {
+        let seconds = max_age.as_secs();
+        let challenge = format!(
+            "Bearer realm=\"api\", error=\"insufficient_user_authentication\", max_age=\"{seconds}\""
+        );
+        let text = "Confirm that it is you.";
+        let mut error =
+            Self::detail(StatusCode::UNAUTHORIZED, "reauthentication_required", text).showing_code().header(
+                WWW_AUTHENTICATE,
+                HeaderValue::from_str(&challenge).unwrap_or(HeaderValue::from_static("Bearer")),
+            );
+        error.more.max_age = Some(seconds);
+        error.more.next = Some(Box::new(NextStep::reauthenticate()));
+        error
     }
 
     /// 404.
@@ -334,7 +407,8 @@ impl ApiError {
     fn drf(&self) -> Vec<u8> {
         match &self.complaint {
             Complaint::Detail(detail) => {
-                rendered(&Detail { detail, code: self.shows_code.then_some(&self.code) })
+                let code = self.shows_code.then_some(self.code.as_ref());
+                rendered(&Detail { detail, code, more: &self.more })
             }
             Complaint::Oauth(error_description) => {
                 rendered(&OauthError { error: &self.code, error_description })
@@ -364,6 +438,7 @@ impl ApiError {
             detail,
             hint: self.hint.map(Hint::text),
             errors,
+            more: &self.more,
         })
     }
 }
@@ -396,6 +471,7 @@ impl From<LoginError> for ApiError {
         match error {
             LoginError::Invalid(errors) => Self::fields(errors),
             LoginError::WrongCredentials => wrong_credentials(),
+            LoginError::Pending(pending) => Self::pending(&pending),
             LoginError::Pool(error) => error.into(),
             LoginError::Store(error) => error.into(),
         }
@@ -407,8 +483,101 @@ impl From<RegisterError> for ApiError {
         match error {
             RegisterError::Invalid(errors) => Self::fields(errors),
             RegisterError::Changed => wrong_credentials(),
+            RegisterError::Pending(pending) => Self::pending(&pending),
+            RegisterError::Closed => Self::detail(
+                StatusCode::FORBIDDEN,
+                "registration_closed",
+                "Registration is closed. Ask for an invitation.",
+            )
+            .showing_code(),
             RegisterError::Pool(error) => error.into(),
             RegisterError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<RedeemError> for ApiError {
+    fn from(error: RedeemError) -> Self {
+        let bad = |code, text| Self::detail(StatusCode::BAD_REQUEST, code, text).showing_code();
+        match error {
+            RedeemError::LinkInvalid => {
+                bad("link_invalid", "This link was used already or has expired. Ask for another one.")
+            }
+            RedeemError::LoginExpired => {
+                Self::unauthorized("login_expired", "The login has expired. Begin again.").showing_code()
+            }
+            RedeemError::CodeInvalid { attempts_left } => {
+                let mut error = bad("code_invalid", "This code is wrong.");
+                error.more.attempts_left = Some(attempts_left);
+                error
+            }
+            RedeemError::Missing => bad("answer_missing", "Send `key`, or `login_token` and `code`."),
+            RedeemError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<RequestMailError> for ApiError {
+    fn from(error: RequestMailError) -> Self {
+        match error {
+            RequestMailError::Invalid(errors) => Self::fields(errors),
+            RequestMailError::NoMail => {
+                let text = "This service sends no mail.";
+                Self::detail(StatusCode::NOT_IMPLEMENTED, "mail_not_configured", text).showing_code()
+            }
+            RequestMailError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<ContinueError> for ApiError {
+    fn from(error: ContinueError) -> Self {
+        match error {
+            ContinueError::Redeem(error) => error.into(),
+            ContinueError::Login(error) => error.into(),
+            ContinueError::Sign(error) => error.into(),
+        }
+    }
+}
+
+impl From<ChangeEmailError> for ApiError {
+    fn from(error: ChangeEmailError) -> Self {
+        match error {
+            ChangeEmailError::Redeem(error) => error.into(),
+            ChangeEmailError::Invalid(errors) => Self::fields(errors),
+        }
+    }
+}
+
+impl From<ReauthenticateError> for ApiError {
+    fn from(error: ReauthenticateError) -> Self {
+        match error {
+            ReauthenticateError::Invalid(errors) => Self::fields(errors),
+            ReauthenticateError::Pending(pending) => Self::pending(&pending),
+            ReauthenticateError::NoSession => AuthenticateError::from(TokenRefused::WithoutSession).into(),
+            ReauthenticateError::NoMail => RequestMailError::NoMail.into(),
+            ReauthenticateError::Pool(error) => error.into(),
+            ReauthenticateError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<ResetPasswordError> for ApiError {
+    fn from(error: ResetPasswordError) -> Self {
+        match error {
+            ResetPasswordError::Redeem(error) => error.into(),
+            ResetPasswordError::Invalid(errors) => Self::fields(errors),
+            ResetPasswordError::Pool(error) => error.into(),
+        }
+    }
+}
+
+impl From<VerifyRegistrationError> for ApiError {
+    fn from(error: VerifyRegistrationError) -> Self {
+        match error {
+            VerifyRegistrationError::Redeem(error) => error.into(),
+            VerifyRegistrationError::Register(error) => error.into(),
+            VerifyRegistrationError::Login(error) => error.into(),
         }
     }
 }
@@ -501,6 +670,7 @@ impl From<StoreError> for ApiError {
                 tracing::error!(error = %why, hint = why.hint(), "the database failed");
                 Self::internal()
             }
+            StoreError::Spent => RedeemError::LinkInvalid.into(),
         }
     }
 }

@@ -8,9 +8,12 @@ use crate::extract::{self, CurrentUser};
 use axum::Router;
 use axum::extract::Request;
 use axum::response::Response;
+use doorwarden_core::flow::reauthenticate::is_recent;
 use doorwarden_core::permission::PermissionName;
+use doorwarden_core::store::patience::one_request;
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 use tower_layer::Layer;
 
 impl Auth {
@@ -56,6 +59,25 @@ impl Auth {
         RequireLayer::new(self.clone(), Requirement::Staff)
     }
 
+    /// A layer that admits only users who were authenticated at most `age` ago (RFC 9470): 401 without a
+    /// user, and with `insufficient_user_authentication` for one who must first confirm that it is them, at
+    /// `/reauthenticate`. A refresh does not move the time of an authentication. Reads the session from the
+    /// database.
+    ///
+    /// ```
+    /// use axum::{Router, routing::post};
+    /// use doorwarden_axum::Auth;
+    /// use std::time::Duration;
+    ///
+    /// fn app(auth: &Auth) -> Router {
+    ///     let pay = post(async || "paid").route_layer(auth.require_recent(Duration::from_mins(5)));
+    ///     Router::new().route("/payments", pay)
+    /// }
+    /// ```
+    pub fn require_recent(&self, age: Duration) -> RequireLayer {
+        RequireLayer::new(self.clone(), Requirement::Recent(age))
+    }
+
     /// A layer that admits only users who have this permission, as Django's `has_perm` defines it: 401
     /// without a user, 403 for other users. A permission that was never declared belongs to superusers only.
     ///
@@ -88,15 +110,24 @@ pub(crate) enum Requirement {
     User,
     Staff,
     Permission(Arc<str>),
+    Recent(Duration),
 }
 
 impl Requirement {
-    fn is_met_by(&self, user: &CurrentUser) -> bool {
-        match self {
+    async fn check(&self, auth: &Auth, user: &CurrentUser) -> Result<(), ApiError> {
+        let is_met = match self {
             Self::User => true,
             Self::Staff => user.is_staff(),
             Self::Permission(permission) => user.has_perm(permission),
-        }
+            Self::Recent(age) => {
+                let is_recent = is_recent(auth.context(), user.authenticated(), *age);
+                return match one_request(is_recent).await? {
+                    true => Ok(()),
+                    false => Err(ApiError::reauthentication_required(*age)),
+                };
+            }
+        };
+        if is_met { Ok(()) } else { Err(ApiError::permission_denied()) }
     }
 }
 
@@ -128,10 +159,10 @@ impl Decide for RequireLayer {
         let (mut parts, body) = request.into_parts();
         parts.extensions.insert(auth.clone());
         let refused = match extract::current(&mut parts).await {
-            Ok(Some(user)) if requirement.is_met_by(&user) => {
-                return inner.call(Request::from_parts(parts, body)).await;
-            }
-            Ok(Some(_)) => ApiError::permission_denied(),
+            Ok(Some(user)) => match requirement.check(&auth, &user).await {
+                Ok(()) => return inner.call(Request::from_parts(parts, body)).await,
+                Err(error) => error,
+            },
             Ok(None) => ApiError::not_authenticated(),
             Err(error) => error,
         };

@@ -16,6 +16,7 @@ mod hint;
 pub mod layer;
 pub mod metrics;
 pub mod middleware;
+mod next_step;
 pub mod oauth_client;
 pub mod page;
 mod readiness;

@@ -96,6 +96,15 @@ impl Outcomes {
     }
 }
 
+#[derive(Debug)]
+struct ByEndpoint([[AtomicU64; STATUSES.len()]; Endpoint::ALL.len()]);
+
+impl Default for ByEndpoint {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| Default::default()))
+    }
+}
+
 /// Counters of requests. Few plain atomics: a family with text labels costs more than verifying a token.
 #[derive(Debug, Default)]
 pub struct Metrics {
@@ -107,7 +116,7 @@ pub struct Metrics {
     micros: AtomicU64,
     panics: AtomicU64,
     /// By endpoint and status, in the orders of [`Endpoint::ALL`] and [`STATUSES`].
-    by_endpoint: [[AtomicU64; STATUSES.len()]; Endpoint::ALL.len()],
+    by_endpoint: ByEndpoint,
     /// By the stable name of the operation. Locked only by whoever makes a router or reads the metrics.
     flows: Mutex<BTreeMap<&'static str, Arc<Outcomes>>>,
 }
@@ -133,7 +142,7 @@ impl Metrics {
     /// Counts the response of an endpoint.
     pub(crate) fn answered(&self, endpoint: Endpoint, status: StatusCode) {
         let place = STATUSES.iter().position(|known| *known == status.as_str()).unwrap_or(STATUSES.len() - 1);
-        self.by_endpoint[endpoint as usize][place].fetch_add(1, Relaxed);
+        self.by_endpoint.0[endpoint as usize][place].fetch_add(1, Relaxed);
     }
 
     /// The counters of the operation with this stable name.
@@ -185,7 +194,7 @@ impl Metrics {
     fn endpoints(&self, text: &mut String) {
         let name = "doorwarden_responses_total";
         let _ = writeln!(text, "# HELP {name} Answers of an endpoint, by status.\n# TYPE {name} counter");
-        for (endpoint, counters) in Endpoint::ALL.iter().zip(&self.by_endpoint) {
+        for (endpoint, counters) in Endpoint::ALL.iter().zip(&self.by_endpoint.0) {
             for (status, counter) in STATUSES.iter().zip(counters) {
                 let count = counter.load(Relaxed);
                 if count > 0 {

@@ -39,11 +39,26 @@ macro_rules! endpoints {
 }
 
 endpoints! {
+    Config, "config", "/config";
     Registration, "registration", "/registration";
+    RegistrationVerify, "registration_verify", "/registration/verify-email";
+    RegistrationResend, "registration_resend", "/registration/resend-email";
     Login, "login", "/login";
+    LoginEmail, "login_email", "/login/email";
+    LoginVerify, "login_verify", "/login/verify";
+    LoginLink, "login_link", "/login/link";
+    LoginState, "login_state", "/login/state";
+    LoginCancel, "login_cancel", "/login/cancel";
+    LinkInspect, "link_inspect", "/links/inspect";
+    PasswordReset, "password_reset", "/password/reset";
+    PasswordResetConfirm, "password_reset_confirm", "/password/reset/confirm";
     Me, "me", "/me";
     Logout, "logout", "/logout";
     PasswordChange, "password_change", "/password/change";
+    EmailChange, "email_change", "/email/change";
+    EmailChangeConfirm, "email_change_confirm", "/email/change/confirm";
+    EmailChangeRevert, "email_change_revert", "/email/change/revert";
+    Reauthenticate, "reauthenticate", "/reauthenticate";
     Sessions, "sessions", "/sessions";
     Session, "session", "/sessions/{id}";
     Token, "token", "/token";

@@ -4,7 +4,9 @@
 
 pub use crate::event::{Found, Outcome};
 
+use crate::challenge::ChallengeId;
 use crate::event::Event;
+use crate::mail::NewMail;
 use crate::session::{ClientInfo, EndReason, SessionId};
 use crate::time::Timestamp;
 use crate::user::UserId;
@@ -105,12 +107,31 @@ pub struct Effects {
     pub origin: Origin,
     /// What happens.
     pub events: Vec<Event>,
+    /// The mails that it causes.
+    pub mails: Vec<NewMail>,
+    /// The challenge that allows the change. If it is no longer open, nothing happens, and the write fails
+    /// with [`StoreError::Spent`](crate::store::StoreError::Spent).
+    pub spends: Option<ChallengeId>,
 }
 
 impl Effects {
     /// These events.
     pub fn new(at: Timestamp, origin: &Origin, events: impl IntoIterator<Item = Event>) -> Self {
-        Self { at, origin: origin.clone(), events: events.into_iter().collect() }
+        let (origin, events) = (origin.clone(), events.into_iter().collect());
+        Self { at, origin, events, mails: Vec::new(), spends: None }
+    }
+
+    /// With this mail.
+    #[must_use]
+    pub fn mailing(mut self, mail: NewMail) -> Self {
+        self.mails.push(mail);
+        self
+    }
+
+    /// Allowed by this challenge, and spending it.
+    #[must_use]
+    pub fn spending(self, challenge: ChallengeId) -> Self {
+        Self { spends: Some(challenge), ..self }
     }
 
     /// With what only the database knows.
@@ -118,6 +139,11 @@ impl Effects {
     pub fn with(mut self, found: Found) -> Self {
         for event in &mut self.events {
             event.fill(found);
+        }
+        if let Found::User(user) = found {
+            for mail in self.mails.iter_mut().filter(|mail| mail.user == Some(UserId::NEW)) {
+                mail.user = Some(user);
+            }
         }
         self
     }
@@ -132,7 +158,7 @@ impl Effects {
     /// The same cause with other events.
     #[must_use]
     pub fn causing(&self, events: impl IntoIterator<Item = Event>) -> Self {
-        Self { events: events.into_iter().collect(), ..self.clone() }
+        Self::new(self.at, &self.origin, events)
     }
 }
 

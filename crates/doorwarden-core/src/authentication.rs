@@ -6,6 +6,7 @@
 
 use crate::password::PasswordHash;
 use crate::time::Timestamp;
+use crate::user::User;
 use std::fmt;
 use std::num::NonZeroU32;
 
@@ -26,7 +27,7 @@ impl AuthContext {
     pub const UNAUTHENTICATED: u8 = 0;
 }
 
-/// Authentication methods, at least one: a set of the values of RFC 8176, section 2.
+/// Authentication methods, at least one: a set of the values of RFC 8176, section 2, and `email`.
 ///
 /// ```
 /// use doorwarden_core::authentication::Amr;
@@ -39,16 +40,26 @@ impl AuthContext {
 pub struct Amr(NonZeroU32);
 
 impl Amr {
-    const VALUES: [&str; 20] = [
+    /// Those of the registry, and what it lacks.
+    const VALUES: [&str; 21] = [
         "face", "fpt", "geo", "hwk", "iris", "kba", "mca", "mfa", "otp", "pin", "pwd", "rba", "retina", "sc",
-        "sms", "swk", "tel", "user", "vbm", "wia",
+        "sms", "swk", "tel", "user", "vbm", "wia", "email",
     ];
 
     /// A password: `pwd`.
     pub const PASSWORD: Self = Self(NonZeroU32::new(1 << 10).expect("a bit is set"));
 
+    /// A link or code that was mailed: `email`, which the registry lacks.
+    pub const EMAIL: Self = Self(NonZeroU32::new(1 << 20).expect("a bit is set"));
+
+    /// The methods of both.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     /// The methods that are stored as these words, separated by spaces; `None` if there are none.
-    /// Unregistered words are ignored, so that a user is never taken for better authenticated than they were.
+    /// Other words are ignored, so that a user is never taken for better authenticated than they were.
     pub fn from_stored(words: &str) -> Option<Self> {
         let place = |word| Self::VALUES.iter().position(|value| *value == word);
         NonZeroU32::new(words.split(' ').filter_map(place).fold(0, |bits, place| bits | 1 << place)).map(Self)
@@ -78,7 +89,7 @@ impl fmt::Display for Amr {
 /// What a session is opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// The user logs in, which sets `last_login`. Needs their password.
+    /// The user logs in, which sets `last_login`. Needs their password, or a mail that they answered.
     LogIn,
     /// The user has just chosen the password: a registration, or a password change that ended their session.
     /// Needs that password.
@@ -93,6 +104,8 @@ pub enum Purpose {
 pub enum Proof {
     /// The user's password.
     Password(PasswordProof),
+    /// The user answered a mail to the address of the account.
+    Email,
 }
 
 /// A verified password, and what is to be stored.
@@ -116,12 +129,18 @@ impl PasswordProof {
     }
 }
 
-/// A factor.
+/// What is still needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Factor {
-    /// The password.
-    Password,
+pub enum Need {
+    /// A first factor: the password, or a mailed link or code.
+    FirstFactor,
+    /// The account is to be deleted: its user must say that it stays.
+    CancelDeletion,
+    /// The email address must be proved.
+    VerifyEmail,
+    /// A new password must be chosen.
+    ChangePassword,
 }
 
 /// The next step of an authentication.
@@ -129,20 +148,21 @@ pub enum Factor {
 pub enum Next {
     /// The session can be opened.
     Done(Completed),
-    /// This factor is needed first.
-    Needs(Factor),
+    /// This is needed first.
+    Needs(Need),
 }
 
-/// Every factor that a purpose needs was verified. Only [`next`] makes one:
+/// Everything that a purpose needs was verified. Only [`next`] makes one:
 ///
 /// ```compile_fail,E0451
 /// use doorwarden_core::authentication::{Completed, Purpose};
-/// let forged = Completed { purpose: Purpose::LogIn, password: None, auth: None };
+/// let forged = Completed { purpose: Purpose::LogIn, password: None, proves_email: true, auth: None };
 /// ```
 #[derive(Debug, Clone)]
 pub struct Completed {
     purpose: Purpose,
     password: Option<PasswordProof>,
+    proves_email: bool,
     auth: Option<AuthContext>,
 }
 
@@ -157,21 +177,77 @@ impl Completed {
         self.password.as_ref()
     }
 
-    /// How the user was authenticated; `None` if no factor was verified.
+    /// Whether a mail to the address of the account was answered.
+    pub fn proves_email(&self) -> bool {
+        self.proves_email
+    }
+
+    /// How the user was authenticated; `None` if nothing was verified.
     pub fn auth(&self) -> Option<AuthContext> {
         self.auth
     }
 }
 
-/// Decides what is still needed for `purpose` after these proofs, the last of which was given `at`.
-pub fn next(purpose: Purpose, proofs: Vec<Proof>, at: Timestamp) -> Next {
-    let password = proofs.into_iter().next().map(|Proof::Password(password)| password);
-    let auth = match (purpose, &password) {
-        (Purpose::Issue, _) => None,
-        (Purpose::LogIn | Purpose::NewPassword, None) => return Next::Needs(Factor::Password),
-        (Purpose::LogIn | Purpose::NewPassword, Some(_)) => {
-            Some(AuthContext { methods: Amr::PASSWORD, assurance_level: 1, auth_time: at })
+/// What is known of an account that decides what its user must do before a session is opened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// The email address was never proved.
+    pub is_unverified: bool,
+    /// No session before the address was proved.
+    pub needs_verified_email: bool,
+    /// A new password must be chosen.
+    pub must_change_password: bool,
+    /// The account is to be deleted.
+    pub is_to_be_deleted: bool,
+}
+
+impl Standing {
+    /// That of a user, where the address must be proved or need not be.
+    pub fn of(user: &User, needs_verified_email: bool) -> Self {
+        Self {
+            is_unverified: user.email_verified_at.is_none(),
+            needs_verified_email,
+            must_change_password: user.must_change_password,
+            is_to_be_deleted: user.deletion_at.is_some(),
         }
+    }
+}
+
+/// Decides what is still needed for `purpose` after these proofs, the last of which was given `at`. Every way
+/// in ends here.
+///
+/// Whoever answers a mail to an address that was never proved, without the password, may be another person
+/// than the one who registered with that address: such an account gets a new password, which ends everything
+/// that was set before (pre-hijacking).
+pub fn next(purpose: Purpose, standing: Standing, proofs: Vec<Proof>, at: Timestamp) -> Next {
+    let mut password = None;
+    let mut proves_email = false;
+    for proof in proofs {
+        match proof {
+            Proof::Password(proof) => password = Some(proof),
+            Proof::Email => proves_email = true,
+        }
+    }
+    if purpose == Purpose::Issue {
+        return Next::Done(Completed { purpose, password: None, proves_email: false, auth: None });
+    }
+    let methods = match (&password, proves_email) {
+        (None, false) => return Next::Needs(Need::FirstFactor),
+        (None, true) if purpose == Purpose::NewPassword => return Next::Needs(Need::FirstFactor),
+        (Some(_), false) => Amr::PASSWORD,
+        (None, true) => Amr::EMAIL,
+        (Some(_), true) => Amr::PASSWORD.and(Amr::EMAIL),
     };
-    Next::Done(Completed { purpose, password, auth })
+    if standing.is_to_be_deleted {
+        return Next::Needs(Need::CancelDeletion);
+    }
+    if standing.needs_verified_email && standing.is_unverified && !proves_email {
+        return Next::Needs(Need::VerifyEmail);
+    }
+    let is_new = purpose == Purpose::NewPassword;
+    if !is_new && (standing.must_change_password || standing.is_unverified && password.is_none()) {
+        return Next::Needs(Need::ChangePassword);
+    }
+    let auth = Some(AuthContext { methods, assurance_level: 1, auth_time: at });
+    Next::Done(Completed { purpose, password, proves_email, auth })
 }

@@ -1,6 +1,7 @@
 //! What every flow is given.
 
 use crate::audit::{Effects, Origin};
+use crate::challenge::CodeKey;
 use crate::duties::Duties;
 use crate::event::Event;
 use crate::feed::{FeedError, Published, RevocationFeed};
@@ -8,6 +9,8 @@ use crate::field::Fields;
 use crate::hook::Hooks;
 use crate::keys::KeyRing;
 use crate::live::LiveView;
+use crate::mail::NewMail;
+use crate::outbox::{Letter, Outbox};
 use crate::password::HashPool;
 use crate::random::RandomSource;
 use crate::settings::Settings;
@@ -36,6 +39,10 @@ pub struct Context {
     pub feed: RevocationFeed,
     /// Work that is left to the background tasks.
     pub duties: Duties,
+    /// Where mails are written and sent.
+    pub outbox: Outbox,
+    /// The key under which mailed codes are hashed.
+    pub codes: CodeKey,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
@@ -59,8 +66,16 @@ impl Context {
         Effects::new(self.now(), origin, events)
     }
 
+    /// The mail as it is queued with a change.
+    pub(crate) fn write_mail(&self, letter: Letter) -> NewMail {
+        self.outbox.write(letter, self.now(), self.random.as_ref())
+    }
+
     /// Logs events that were written, and notifies the hooks.
     pub(crate) async fn notify(&self, effects: &Effects) {
+        if !effects.mails.is_empty() {
+            self.outbox.wake();
+        }
         for event in &effects.events {
             event.log();
             for hook in &self.hooks {

@@ -38,6 +38,13 @@ pub enum Event {
         /// The session.
         session: SessionId,
     },
+    /// A user was authenticated once more in a session.
+    Reauthenticated {
+        /// The user.
+        user: UserId,
+        /// The session.
+        session: SessionId,
+    },
     /// A login failed.
     LoginFailed {
         /// The user whose account was concerned; `None` if there is no such account.
@@ -239,6 +246,7 @@ impl Event {
             Self::UserCreated { .. } => "user_created",
             Self::LoggedIn { .. } => "logged_in",
             Self::SessionOpened { .. } => "session_opened",
+            Self::Reauthenticated { .. } => "reauthenticated",
             Self::LoginFailed { .. } => "login_failed",
             Self::SessionEnded { .. } => "session_ended",
             Self::SessionsEnded { .. } => "sessions_ended",
@@ -299,6 +307,7 @@ impl Event {
             Self::UserCreated { user }
             | Self::LoggedIn { user, .. }
             | Self::SessionOpened { user, .. }
+            | Self::Reauthenticated { user, .. }
             | Self::SessionEnded { user, .. }
             | Self::SessionsEnded { user, .. }
             | Self::RefreshRepeated { user, .. }
@@ -336,6 +345,7 @@ impl Event {
         match self {
             Self::LoggedIn { session, .. }
             | Self::SessionOpened { session, .. }
+            | Self::Reauthenticated { session, .. }
             | Self::SessionEnded { session, .. }
             | Self::RefreshRepeated { session, .. }
             | Self::RefreshReused { session, .. }
@@ -392,6 +402,7 @@ impl Event {
             Self::Restored { keys, sessions } => json!({"keys": keys, "sessions": sessions}),
             Self::UserCreated { .. }
             | Self::LoggedIn { .. }
+            | Self::Reauthenticated { .. }
             | Self::SessionOpened { .. }
             | Self::RefreshReused { .. }
             | Self::PasswordChanged { .. }

@@ -7,6 +7,7 @@
 
 pub mod audit;
 pub mod authentication;
+pub mod challenge;
 pub mod context;
 pub mod duties;
 pub mod error;
@@ -19,7 +20,9 @@ pub mod hook;
 pub mod identity;
 pub mod keys;
 pub mod live;
+pub mod locale;
 pub mod mail;
+pub mod outbox;
 pub mod permission;
 pub mod random;
 pub mod refresh;

@@ -1,7 +1,11 @@
 //! Mails to users: what they say, and the trait of whoever delivers them. A mail is queued in the transaction
 //! that causes it, and delivered in the background.
 
+pub use crate::locale::Locale;
+
+use crate::random::uuid;
 use crate::time::Timestamp;
+use crate::user::UserId;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -15,7 +19,7 @@ pub struct MailId(pub Uuid);
 impl MailId {
     /// An id of this instant.
     pub fn new(now: Timestamp, random: [u8; 10]) -> Self {
-        Self(crate::session::SessionId::new(now, random).0)
+        Self(uuid(now, random))
     }
 }
 
@@ -100,68 +104,6 @@ impl MailKind {
     }
 }
 
-/// A language in which mails and pages are written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[non_exhaustive]
-pub enum Locale {
-    /// English.
-    #[default]
-    #[serde(rename = "en")]
-    English,
-    /// German.
-    #[serde(rename = "de")]
-    German,
-}
-
-impl Locale {
-    /// Every language.
-    pub const ALL: [Self; 2] = [Self::English, Self::German];
-
-    /// The tag of BCP 47.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::English => "en",
-            Self::German => "de",
-        }
-    }
-
-    /// The language of a tag (`de`, `de-AT`, `DE_ch`), if it is one of these.
-    pub fn of_tag(tag: &str) -> Option<Self> {
-        let primary = tag.trim().split(['-', '_']).next()?;
-        Self::ALL.into_iter().find(|locale| locale.as_str().eq_ignore_ascii_case(primary))
-    }
-
-    /// The language that a client prefers, by its `Accept-Language` (RFC 9110, section 12.5.4); `None` if it
-    /// names none of these.
-    ///
-    /// ```
-    /// use doorwarden_core::mail::Locale;
-    /// assert_eq!(Locale::accepted("fr, en;q=0.3, de-CH;q=0.7"), Some(Locale::German));
-    /// assert_eq!(Locale::accepted("fr, de;q=0"), None);
-    /// ```
-    pub fn accepted(header: &str) -> Option<Self> {
-        let mut best = None;
-        for range in header.split(',').take(32) {
-            let (tag, parameters) = range.split_once(';').unwrap_or((range, ""));
-            let weight = parameters.split(';').find_map(|p| p.trim().strip_prefix("q=")?.parse::<f32>().ok());
-            let weight = weight.unwrap_or(1.0);
-            let locale = Self::of_tag(tag).filter(|_| weight > 0.0);
-            if let Some(locale) = locale
-                && best.is_none_or(|(_, before)| weight > before)
-            {
-                best = Some((locale, weight));
-            }
-        }
-        best.map(|(locale, _)| locale)
-    }
-}
-
-impl fmt::Display for Locale {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
 /// What a mail says beside its fixed text. Sealed while the mail is queued, because a link logs in.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -197,6 +139,30 @@ impl fmt::Debug for MailContent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("MailContent(..)")
     }
+}
+
+/// A mail to be queued.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewMail {
+    /// The id.
+    pub id: MailId,
+    /// What it is about.
+    pub kind: MailKind,
+    /// The address.
+    pub to: String,
+    /// The account; [`UserId::NEW`]: the one that the write creates.
+    pub user: Option<UserId>,
+    /// The language.
+    pub locale: Locale,
+    /// What it says, sealed.
+    pub sealed: Vec<u8>,
+    /// When it is queued.
+    pub created_at: Timestamp,
+    /// After this it is not worth sending: its link has expired.
+    pub expires_at: Timestamp,
+    /// The mail is never sent: it makes the request for an address without an account take as long as any
+    /// other.
+    pub is_decoy: bool,
 }
 
 /// A mail to be delivered.

@@ -1,6 +1,8 @@
 //! The source of randomness.
 
+use crate::time::Timestamp;
 use std::fmt;
+use uuid::Uuid;
 
 /// A source of cryptographically secure random bytes. A parameter everywhere, so that tests can repeat
 /// themselves.
@@ -16,6 +18,12 @@ impl dyn RandomSource {
         self.fill(&mut bytes);
         bytes
     }
+}
+
+/// A UUIDv7: its first 48 bits are this instant, the rest is random.
+pub(crate) fn uuid(now: Timestamp, random: [u8; 10]) -> Uuid {
+    let millis = u64::try_from(now.as_micros() / 1000).unwrap_or(0);
+    uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid()
 }
 
 /// The operating system's generator.

@@ -18,8 +18,7 @@ impl SessionId {
 
     /// A new id from the present instant and ten random bytes.
     pub fn new(now: Timestamp, random: [u8; 10]) -> Self {
-        let millis = u64::try_from(now.as_micros() / 1000).unwrap_or(0);
-        Self(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid())
+        Self(crate::random::uuid(now, random))
     }
 }
 

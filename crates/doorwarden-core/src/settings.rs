@@ -1,5 +1,6 @@
 //! What an application may decide about accounts and tokens. The defaults are safe.
 
+use crate::locale::Locale;
 use crate::password::PasswordPolicy;
 use crate::session::Session;
 use crate::time::Timestamp;
@@ -25,6 +26,76 @@ pub struct Settings {
     pub keys: KeySettings,
     /// How much the live view may hold.
     pub live: LiveSettings,
+    /// Who may register.
+    pub registration: RegistrationSettings,
+    /// Mail, and what it proves.
+    pub mail: MailSettings,
+}
+
+/// Who may register.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct RegistrationSettings {
+    /// By default anybody, at once.
+    pub mode: RegistrationMode,
+}
+
+/// Who may register, and when the account exists.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum RegistrationMode {
+    /// Anybody; the account exists at once.
+    #[default]
+    Open,
+    /// Anybody who proves the email address first. Addresses with and without an account are answered alike.
+    Verified,
+    /// Only who was invited.
+    Invitation,
+    /// Nobody; operators and the application create accounts.
+    Closed,
+}
+
+/// Whether the email address of an account must be proved.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum EmailVerification {
+    /// Nobody is asked.
+    #[default]
+    Off,
+    /// Whoever registers gets a mail; what it asks for may be left undone.
+    Asked,
+    /// No login before the address was proved.
+    Required,
+}
+
+/// Mail, and what it proves.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct MailSettings {
+    /// Whether the email address of an account must be proved. By default not.
+    pub verification: EmailVerification,
+    /// The page of the application that links lead to, with `#key=…` behind it; `None`, the default: the page
+    /// of this service, `ISSUER/link?key=…`.
+    pub front_end: Option<String>,
+    /// The language of mails to whom no other is known. By default English.
+    pub locale: Locale,
+    /// How long links and codes for a login or a confirmation can be used. By default 10 minutes.
+    pub login_lifetime: Duration,
+    /// How long those for a new password can be used. By default one hour.
+    pub reset_lifetime: Duration,
+    /// How long those that prove an address can be used. By default one day.
+    pub verify_lifetime: Duration,
+}
+
+impl Default for MailSettings {
+    fn default() -> Self {
+        Self {
+            verification: EmailVerification::Off,
+            front_end: None,
+            locale: Locale::English,
+            login_lifetime: Duration::from_mins(10),
+            reset_lifetime: Duration::from_hours(1),
+            verify_lifetime: DAY,
+        }
+    }
 }
 
 /// Session tokens.

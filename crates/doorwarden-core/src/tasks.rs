@@ -1,9 +1,12 @@
 //! Work in the background: a list of tasks, each with its interval.
 
 use crate::audit::Actor;
+use crate::challenge::Challenge;
 use crate::context::Context;
 use crate::flow::open_session::forget_surplus;
+use crate::flow::send_mails;
 use crate::flow::signing_keys::{maintain, reload, replenish};
+use crate::outbox;
 use crate::skew::may_delete;
 use crate::store::StoreError;
 use crate::time::Timestamp;
@@ -33,7 +36,7 @@ enum Left {
 }
 
 /// The tasks. They are done one after the other, the largest table last.
-const TASKS: [Task; 6] = [
+const TASKS: [Task; 8] = [
     Task {
         name: "unique keys of users whom SQL has written",
         every: Duration::from_secs(2),
@@ -63,6 +66,18 @@ const TASKS: [Task; 6] = [
         every: ROUND,
         by_calendar: true,
         run: |context| Box::pin(purge_sessions(context)),
+    },
+    Task {
+        name: "expired challenges",
+        every: ROUND,
+        by_calendar: true,
+        run: |context| Box::pin(purge_challenges(context)),
+    },
+    Task {
+        name: "mails that were sent",
+        every: ROUND,
+        by_calendar: true,
+        run: |context| Box::pin(purge_mails(context)),
     },
     Task {
         name: "log of changes",
@@ -99,6 +114,7 @@ const DEAF: Duration = Duration::from_millis(500);
 /// maintenance of signing keys.
 pub fn start(context: &Arc<Context>, has_keys: bool) {
     tokio::spawn(run(Arc::downgrade(context)));
+    send_mails::start(context);
     if has_keys {
         tokio::spawn(follow_signing_keys(Arc::downgrade(context)));
     }
@@ -222,6 +238,23 @@ async fn purge_sessions(context: &Context) -> Result<Left, StoreError> {
         return Ok(Left::Nothing);
     }
     Ok(rest(context.store.purge_sessions(context.now().before(KEEP), BATCH).await?, BATCH))
+}
+
+/// Deletes a batch of challenges that expired a while ago, unless the clock is wrong.
+async fn purge_challenges(context: &Context) -> Result<Left, StoreError> {
+    if !may_delete(context.store.as_ref(), context.clock.as_ref()).await? {
+        return Ok(Left::Nothing);
+    }
+    let before = context.now().before(Challenge::ATTEMPTS_COUNT_FOR);
+    Ok(rest(context.store.purge_challenges(before, BATCH).await?, BATCH))
+}
+
+/// Deletes a batch of mails that were sent or given up, unless the clock is wrong.
+async fn purge_mails(context: &Context) -> Result<Left, StoreError> {
+    if !may_delete(context.store.as_ref(), context.clock.as_ref()).await? {
+        return Ok(Left::Nothing);
+    }
+    Ok(rest(context.store.purge_mails(context.now().before(outbox::KEEP), BATCH).await?, BATCH))
 }
 
 /// Deletes a batch of old entries of the change log.

@@ -1,6 +1,7 @@
 //! A user, as stored and as created.
 
 use crate::identity::{EmailAddress, Username};
+use crate::locale::Locale;
 use crate::password::PasswordHash;
 use crate::time::Timestamp;
 use serde_json::{Map, Value};
@@ -63,10 +64,19 @@ pub struct User {
     /// The generation of live sessions: those that were opened under this number. The number rises when all
     /// of them end, and never falls.
     pub sessions_generation: i64,
+    /// When it was last proved that the user receives mail under [`email`](Self::email), if it was.
+    pub email_verified_at: Option<Timestamp>,
+    /// The language of the user's mails; `None`: the service's.
+    pub locale: Option<Locale>,
+    /// A new password must be chosen at the next login.
+    pub must_change_password: bool,
+    /// When the account will be deleted, if its user wants that. Until then a login can only keep it.
+    pub deletion_at: Option<Timestamp>,
 }
 
 impl User {
-    /// An active user without rights, `metadata` or a login so far, whose password was not trimmed.
+    /// An active user without rights, `metadata` or a login so far, whose password was not trimmed and whose
+    /// address was not proved.
     pub fn new(
         id: UserId,
         username: Username,
@@ -88,6 +98,10 @@ impl User {
             password_trimmed: false,
             tokens_valid_after: None,
             sessions_generation: 0,
+            email_verified_at: None,
+            locale: None,
+            must_change_password: false,
+            deletion_at: None,
         }
     }
 }
@@ -111,6 +125,10 @@ pub struct NewUser {
     pub date_joined: Timestamp,
     /// See [`User::metadata`].
     pub metadata: Map<String, Value>,
+    /// See [`User::email_verified_at`].
+    pub email_verified_at: Option<Timestamp>,
+    /// See [`User::locale`].
+    pub locale: Option<Locale>,
 }
 
 /// What to change of a user; `None` leaves a field as it is.
@@ -127,6 +145,14 @@ pub struct UserChange {
     pub is_staff: Option<bool>,
     /// Grants or revokes superuser status.
     pub is_superuser: Option<bool>,
+    /// The address was proved at this instant.
+    pub email_verified_at: Option<Timestamp>,
+    /// The new language of mails.
+    pub locale: Option<Locale>,
+    /// Whether a new password must be chosen at the next login.
+    pub must_change_password: Option<bool>,
+    /// When the account is to be deleted; `Some(None)`: it stays.
+    pub deletion_at: Option<Option<Timestamp>>,
     /// Members to set at the top level of `metadata`; a `null` removes the member. Other members stay.
     pub metadata: Map<String, Value>,
 }

@@ -83,7 +83,7 @@ const LAST: i64 = 253_402_300_799_999_999;
 
 /// The parameter for [`write_effects`].
 pub(crate) fn parameter(effects: &Effects) -> String {
-    let Effects { at, origin, events } = effects;
+    let Effects { at, origin, events, .. } = effects;
     // PostgreSQL can hold no NUL.
     let text = |text: &str| text.replace('\0', "");
     let events: Vec<Value> = events
@@ -112,8 +112,9 @@ pub(crate) fn parameter(effects: &Effects) -> String {
 #[async_trait]
 impl AuditStore for PostgresStore {
     async fn record(&self, effects: Effects) -> Result<(), StoreError> {
-        let sql = WRITE;
-        self.database.rows(Effort::Write, sql, &[(&parameter(&effects), Type::TEXT)]).await?;
+        const RECORD: &str =
+            concat!("WITH audited AS (", write_effects!("$1", from: "(SELECT) AS always"), ") SELECT");
+        self.database.change(&effects, RECORD, &[(&parameter(&effects), Type::TEXT)]).await?;
         Ok(())
     }
 

@@ -1,9 +1,12 @@
 //! One statement on one pooled connection, within a time limit.
 
+use crate::challenges;
 use crate::failure::Failure;
+use crate::mails;
 use crate::options::{Access, OptionsError, PostgresOptions};
 use crate::pool::{Connection, Lease, Pool};
 use crate::server::Role;
+use doorwarden_core::audit::Effects;
 use doorwarden_core::store::patience;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -31,6 +34,10 @@ const CONFLICT_TRIES: u32 = 8;
 /// What an ordinary connection has set for good.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = 1500; \
     SET LOCAL idle_in_transaction_session_timeout = 10000";
+
+/// The same within a transaction.
+const LIMITS: &str =
+    "SET LOCAL statement_timeout = 1500; SET LOCAL idle_in_transaction_session_timeout = 10000";
 
 /// A parameter and its type. Naming the type saves a round trip.
 pub(crate) type Param<'a> = (&'a (dyn ToSql + Sync), Type);
@@ -124,6 +131,34 @@ impl Database {
         Ok(self.rows(effort, sql, params).await?.pop())
     }
 
+    /// Makes a change, by a statement that gives a row if there is one, with the mails that it causes, and
+    /// after the challenge was spent that allows it: all or nothing. Without either it is the one statement.
+    pub(crate) async fn change(
+        &self,
+        effects: &Effects,
+        sql: &str,
+        params: &[Param<'_>],
+    ) -> Result<Option<Row>, Failure> {
+        if effects.mails.is_empty() && effects.spends.is_none() {
+            return self.row(Effort::Write, sql, params).await;
+        }
+        let _call = self.begin()?;
+        patience::call(CALL_LIMIT, |limit| async move {
+            let deadline = Instant::now() + limit;
+            let mut conflicts = 0;
+            loop {
+                let mut lease = self.pool.take(true, false, deadline).await?;
+                let changing = in_transaction(&mut lease, effects, sql, params);
+                let result = timeout_at(deadline, changing).await.unwrap_or(Err(Failure::Silent));
+                match self.give_back(lease, result) {
+                    Err(failure) if failure.is_conflict() && conflicts < CONFLICT_TRIES => conflicts += 1,
+                    result => return result,
+                }
+            }
+        })
+        .await
+    }
+
     /// Asks the server for a sign of life, by a statement that takes no time.
     pub(crate) async fn ping(&self, sql: &str) -> Result<(), Failure> {
         let _call = self.begin()?;
@@ -176,6 +211,11 @@ impl Database {
             let query = self.query(lease.connection()?, sql, params);
             timeout_at(deadline, query).await.unwrap_or(Err(Failure::Silent))
         };
+        self.give_back(lease, result)
+    }
+
+    /// The result of a call, after whose end the connection is used again or not.
+    fn give_back<T>(&self, lease: Lease<'_>, result: Result<T, Failure>) -> Result<T, Failure> {
         match result {
             // Dropped: it may still be at work.
             Err(Failure::Silent) => {}
@@ -226,6 +266,26 @@ impl Database {
             }
         }
     }
+}
+
+/// What allows a change, the change, and its mails.
+async fn in_transaction(
+    lease: &mut Lease<'_>,
+    effects: &Effects,
+    sql: &str,
+    params: &[Param<'_>],
+) -> Result<Option<Row>, Failure> {
+    let transaction = lease.transaction().await?;
+    transaction.batch_execute(LIMITS).await?;
+    challenges::spend(&transaction, effects).await?;
+    let row = transaction.query_typed(sql, params).await?.pop();
+    if row.is_some() {
+        mails::queue(&transaction, &effects.mails, row.as_ref()).await?;
+        transaction.commit().await?;
+    } else {
+        transaction.rollback().await?;
+    }
+    Ok(row)
 }
 
 /// One statement that may take long, in a transaction of its own because that is how far its time limit

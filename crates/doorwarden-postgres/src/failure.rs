@@ -19,6 +19,8 @@ pub(crate) enum Failure {
     Busy(String),
     /// The server refused the statement.
     Refused { state: SqlState, constraint: Option<String>, message: String },
+    /// The challenge that allows the change is no longer open.
+    Spent,
     /// The answer cannot be read, or the question could not be written.
     Unreadable(String),
 }
@@ -151,6 +153,7 @@ impl From<Failure> for StoreError {
             Failure::Lost(reason) | Failure::Denied(reason) => Self::Unavailable(reason),
             Failure::Busy(message) => Self::unavailable(message),
             Failure::Silent => Self::unavailable("no answer in time"),
+            Failure::Spent => Self::Spent,
             Failure::Refused { message, .. } | Failure::Unreadable(message) => Self::failed(message),
         }
     }

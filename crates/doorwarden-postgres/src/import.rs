@@ -20,8 +20,8 @@ use tokio_postgres::types::Type;
 
 /// The columns that are written, in order, and how many.
 const COLUMNS: &str = "id, username, username_key, email, email_key, password, is_active, is_staff, is_superuser, \
-                       date_joined, last_login, metadata, password_trimmed, tokens_valid_after";
-const COUNT: i16 = 14;
+                       date_joined, last_login, metadata, password_trimmed, tokens_valid_after, email_verified_at";
+const COUNT: i16 = 15;
 
 #[async_trait]
 impl ImportStore for PostgresStore {
@@ -256,6 +256,7 @@ fn user_fields(fields: &mut Fields<'_>, account: &ImportedAccount) {
     }
     fields.bool(user.password_trimmed);
     fields.instant(user.tokens_valid_after);
+    fields.instant(user.email_verified_at);
 }
 
 impl std::fmt::Debug for PostgresImport {

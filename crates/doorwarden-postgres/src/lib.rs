@@ -22,6 +22,7 @@
 //! [`StoreError::Unavailable`]: doorwarden_core::store::StoreError::Unavailable
 
 mod audit;
+mod challenges;
 mod client;
 mod copy;
 mod database;
@@ -32,6 +33,7 @@ mod identities;
 mod import;
 mod keys;
 mod listing;
+mod mails;
 mod migrations;
 mod options;
 mod pool;

@@ -29,6 +29,7 @@ const MIGRATIONS: &[Migration] = doorwarden_core::migrations![
     "0006_by_hand",
     "0007_audit",
     "0008_session_limit",
+    "0009_account_life",
 ];
 
 /// Runs what is missing, all in one transaction.

@@ -4,6 +4,7 @@ use crate::failure::Failure;
 use crate::values::At;
 use doorwarden_core::authentication::{Amr, AuthContext};
 use doorwarden_core::identity::{EmailAddress, Username};
+use doorwarden_core::mail::Locale;
 use doorwarden_core::password::PasswordHash;
 use doorwarden_core::session::{ClientInfo, EndReason, Repeats, Session, SessionId};
 use doorwarden_core::time::Timestamp;
@@ -15,7 +16,8 @@ use tokio_postgres::types::{FromSql, Json};
 macro_rules! user_columns {
     () => {
         "u.id, u.username, u.email, u.password, u.is_active, u.is_staff, u.is_superuser, u.date_joined, u.last_login, \
-         u.metadata, u.password_trimmed, u.tokens_valid_after, u.sessions_generation"
+         u.metadata, u.password_trimmed, u.tokens_valid_after, u.sessions_generation, u.email_verified_at, u.locale, \
+         u.must_change_password, u.deletion_at"
     };
 }
 
@@ -52,11 +54,11 @@ pub(crate) fn get<'a, T: FromSql<'a>>(row: &'a Row, place: usize) -> Result<T, F
     Ok(row.try_get(place)?)
 }
 
-fn instant(row: &Row, place: usize) -> Result<Timestamp, Failure> {
+pub(crate) fn instant(row: &Row, place: usize) -> Result<Timestamp, Failure> {
     Ok(get::<At>(row, place)?.0)
 }
 
-fn optional_instant(row: &Row, place: usize) -> Result<Option<Timestamp>, Failure> {
+pub(crate) fn optional_instant(row: &Row, place: usize) -> Result<Option<Timestamp>, Failure> {
     Ok(get::<Option<At>>(row, place)?.map(|at| at.0))
 }
 
@@ -77,8 +79,16 @@ pub(crate) fn user(row: &Row) -> Result<User, Failure> {
     user.password_trimmed = get(row, 10)?;
     user.tokens_valid_after = optional_instant(row, 11)?;
     user.sessions_generation = get(row, 12)?;
+    user.email_verified_at = optional_instant(row, 13)?;
+    // A language that is not one of these, written by another program, is no reason to refuse a login.
+    user.locale = get::<Option<&str>>(row, 14)?.and_then(Locale::of_tag);
+    user.must_change_password = get(row, 15)?;
+    user.deletion_at = optional_instant(row, 16)?;
     Ok(user)
 }
+
+/// How many columns [`user_columns`] are.
+pub(crate) const USER_COLUMNS: usize = 17;
 
 /// How many columns [`session_columns`] are.
 pub(crate) const SESSION_COLUMNS: usize = 21;

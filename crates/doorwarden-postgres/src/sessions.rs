@@ -7,6 +7,7 @@ use crate::store::PostgresStore;
 use crate::values::At;
 use async_trait::async_trait;
 use doorwarden_core::audit::Effects;
+use doorwarden_core::authentication::AuthContext;
 use doorwarden_core::event::Event;
 use doorwarden_core::password::PasswordHash;
 use doorwarden_core::refresh::Presented;
@@ -52,9 +53,10 @@ const OPEN: &str = insert_session!(
 
 const LOG_IN: &str = insert_session!(
     "UPDATE users SET last_login = $3, password = coalesce($26, password), \
-     password_trimmed = password_trimmed AND NOT $27 \
+     password_trimmed = password_trimmed AND NOT $27, \
+     email_verified_at = CASE WHEN $28 THEN $3 ELSE email_verified_at END \
      FROM (SELECT set_config('doorwarden.password', 'rehashed', true) AS said) AS setting \
-     WHERE id = $1 AND is_active AND password = $25 AND setting.said = 'rehashed' RETURNING id, sessions_generation"
+     WHERE id = $1 AND is_active AND ($25 IS NULL OR password = $25) AND setting.said = 'rehashed' RETURNING id, sessions_generation"
 );
 
 #[async_trait]
@@ -95,11 +97,12 @@ impl SessionStore for PostgresStore {
             (&verified as _, Type::TEXT),
             (&rehashed as _, Type::TEXT),
             (&password.is_some_and(|password| password.is_untrimmed) as _, Type::BOOL),
+            (&open.proves_email() as _, Type::BOOL),
         ];
         let row = if open.is_login() {
-            self.database.row(Effort::Write, LOG_IN, &params).await?
+            self.database.change(&effects, LOG_IN, &params).await?
         } else {
-            self.database.row(Effort::Write, OPEN, &params[..25]).await?
+            self.database.change(&effects, OPEN, &params[..25]).await?
         };
         let opened = |row: &_| {
             let ended = get::<Vec<_>>(row, 1)?.into_iter().map(SessionId).collect();
@@ -175,6 +178,33 @@ impl SessionStore for PostgresStore {
             (&limit as _, Type::INT8),
         ];
         Ok(all(&self.database.rows(Effort::Read, sql, &params).await?, session)?)
+    }
+
+    async fn authenticate_session(
+        &self,
+        id: SessionId,
+        user: UserId,
+        auth: AuthContext,
+        verified: Option<&PasswordHash>,
+        effects: Effects,
+    ) -> Result<bool, StoreError> {
+        let sql = change!(
+            "UPDATE doorwarden_sessions SET amr = $3, auth_time = $4, assurance_level = $5 \
+             WHERE id = $1 AND user_id = $2 AND ended_at IS NULL AND expires_at > $4 \
+             AND generation = (SELECT sessions_generation FROM users \
+                 WHERE id = $2 AND is_active AND ($6 IS NULL OR password = $6)) RETURNING 1",
+            "$7"
+        );
+        let params = [
+            (&id.0 as _, Type::UUID),
+            (&user.0 as _, Type::INT8),
+            (&auth.methods.to_string() as _, Type::TEXT),
+            (&At(auth.auth_time) as _, Type::TIMESTAMPTZ),
+            (&i16::from(auth.assurance_level) as _, Type::INT2),
+            (&verified.map(PasswordHash::as_str) as _, Type::TEXT),
+            (&audit::parameter(&effects) as _, Type::TEXT),
+        ];
+        Ok(self.database.change(&effects, sql, &params).await?.is_some())
     }
 
     async fn end_session(

@@ -2,12 +2,13 @@
 
 use crate::audit::{self, change, write_effects};
 use crate::database::{Effort, Param};
-use crate::rows::{all, get, optional, user, user_columns};
+use crate::rows::{USER_COLUMNS, all, get, optional, user, user_columns};
 use crate::store::PostgresStore;
 use crate::values::At;
 use async_trait::async_trait;
 use doorwarden_core::audit::Effects;
 use doorwarden_core::identity::{EmailAddress, EmailKey, Username, UsernameKey};
+use doorwarden_core::mail::Locale;
 use doorwarden_core::password::PasswordHash;
 use doorwarden_core::session::EndReason;
 use doorwarden_core::store::{
@@ -29,14 +30,15 @@ impl UserStore for PostgresStore {
     async fn create_user(&self, new: NewUser, effects: Effects) -> Result<User, WriteUserError> {
         let sql = concat!(
             "WITH u AS (INSERT INTO users (username, username_key, email, email_key, password, is_active, is_staff, \
-             is_superuser, date_joined, metadata) SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10::json \
+             is_superuser, date_joined, metadata, email_verified_at, locale) \
+             SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10::json, $12, $13 \
              WHERE NOT EXISTS (SELECT FROM doorwarden_pending_keys) RETURNING *), audited AS (",
             write_effects!("$11", from: "u", user: "u.id", session: "NULL", found: "'{}'"),
             ") SELECT ",
             user_columns!(),
             " FROM u"
         );
-        let effects = audit::parameter(&effects);
+        let parameter = audit::parameter(&effects);
         let metadata = metadata_text(&new.metadata)?;
         let (username_key, email_key) = (new.username.key(), new.email.key());
         let params = [
@@ -50,10 +52,12 @@ impl UserStore for PostgresStore {
             (&new.is_superuser as _, Type::BOOL),
             (&At(new.date_joined) as _, Type::TIMESTAMPTZ),
             (&metadata as _, Type::TEXT),
-            (&effects as _, Type::TEXT),
+            (&parameter as _, Type::TEXT),
+            (&new.email_verified_at.map(At) as _, Type::TIMESTAMPTZ),
+            (&new.locale.map(Locale::as_str) as _, Type::TEXT),
         ];
         for _ in 0..PENDING_TRIES {
-            if let Some(user) = self.write_user(sql, &params).await? {
+            if let Some(user) = self.write_user(&effects, sql, &params).await? {
                 return Ok(user);
             }
             self.resolve_pending().await?;
@@ -97,7 +101,8 @@ impl UserStore for PostgresStore {
              FROM users u WHERE u.id = $1"
         );
         let row = self.database.row(Effort::Read, sql, &[(&id.0, Type::INT8)]).await?;
-        let read = |row: &_| Ok(Account::new(user(row)?, get(row, 13)?, get(row, 14)?));
+        let read =
+            |row: &_| Ok(Account::new(user(row)?, get(row, USER_COLUMNS)?, get(row, USER_COLUMNS + 1)?));
         Ok(optional(row.as_ref(), read)?)
     }
 
@@ -158,7 +163,6 @@ impl UserStore for PostgresStore {
         change: UserChange,
         effects: Effects,
     ) -> Result<Option<User>, WriteUserError> {
-        let effects = audit::parameter(&effects);
         if change.username.is_some() || change.email.is_some() {
             self.resolve_pending().await?;
         }
@@ -196,7 +200,8 @@ impl UserStore for PostgresStore {
         // user's row locked, and sees the sessions that were opened before that.
         let sql = concat!(
             "WITH changed AS (\
-                   UPDATE users SET password = $2, password_trimmed = false, \
+                   UPDATE users SET password = $2, password_trimmed = false, must_change_password = false, \
+                   email_verified_at = CASE WHEN $8 THEN $4 ELSE email_verified_at END, \
                    tokens_valid_after = greatest(tokens_valid_after, $4), sessions_generation = sessions_generation + 1 \
                    FROM (SELECT set_config('doorwarden.password', 'rehashed', true) AS said) AS setting \
                    WHERE id = $1 AND ($3 IS NULL OR password = $3) AND setting.said = 'rehashed' \
@@ -213,8 +218,9 @@ impl UserStore for PostgresStore {
             (&change.keep_session.map(|id| id.0) as _, Type::UUID),
             (&change.reason.as_str() as _, Type::TEXT),
             (&audit::parameter(&effects) as _, Type::TEXT),
+            (&change.proves_email as _, Type::BOOL),
         ];
-        Ok(self.database.row(Effort::Write, sql, &params).await?.is_some())
+        Ok(self.database.change(&effects, sql, &params).await?.is_some())
     }
 
     async fn sign_out_user(
@@ -299,7 +305,7 @@ impl UserStore for PostgresStore {
     async fn delete_user(&self, id: UserId, effects: Effects) -> Result<bool, StoreError> {
         let sql = change!("DELETE FROM users WHERE id = $1 RETURNING 1", "$2");
         let params = [(&id.0 as _, Type::INT8), (&audit::parameter(&effects) as _, Type::TEXT)];
-        Ok(self.database.row(Effort::Write, sql, &params).await?.is_some())
+        Ok(self.database.change(&effects, sql, &params).await?.is_some())
     }
 }
 
@@ -314,7 +320,7 @@ impl PostgresStore {
     async fn read_by_key(&self, sql: &str, key: &str) -> Result<Option<User>, StoreError> {
         let params = [(&key as _, Type::TEXT)];
         let mut row = self.database.row(Effort::Read, sql, &params).await?;
-        if optional(row.as_ref(), |row| get(row, 13))? == Some(true) {
+        if optional(row.as_ref(), |row| get(row, USER_COLUMNS))? == Some(true) {
             self.resolve_pending().await?;
             row = self.database.row(Effort::Read, sql, &params).await?;
         }
@@ -325,8 +331,13 @@ impl PostgresStore {
     }
 
     /// Writes a user; the constraints say what is wrong with it.
-    async fn write_user(&self, sql: &str, params: &[Param<'_>]) -> Result<Option<User>, WriteUserError> {
-        match self.database.row(Effort::Write, sql, params).await {
+    async fn write_user(
+        &self,
+        effects: &Effects,
+        sql: &str,
+        params: &[Param<'_>],
+    ) -> Result<Option<User>, WriteUserError> {
+        match self.database.change(effects, sql, params).await {
             Ok(row) => Ok(optional(row.as_ref(), user).map_err(StoreError::from)?),
             Err(failure) => Err(match failure.constraint() {
                 Some("users_email_unique") => WriteUserError::EmailTaken,
@@ -343,14 +354,17 @@ impl PostgresStore {
         id: UserId,
         change: &UserChange,
         metadata: Option<(&str, &str)>,
-        effects: &str,
+        effects: &Effects,
     ) -> Result<Option<User>, WriteUserError> {
         // The setting, which lasts as long as the statement, informs the trigger that the keys are correct.
         let sql = concat!(
             "WITH u AS (UPDATE users u SET username = coalesce($2, u.username), username_key = coalesce($3, u.username_key), \
              email = coalesce($4, u.email), email_key = coalesce($5, u.email_key), \
              is_active = coalesce($6, u.is_active), is_staff = coalesce($7, u.is_staff), \
-             is_superuser = coalesce($8, u.is_superuser), metadata = coalesce($10::json, u.metadata) \
+             is_superuser = coalesce($8, u.is_superuser), metadata = coalesce($10::json, u.metadata), \
+             email_verified_at = coalesce($12, u.email_verified_at), locale = coalesce($13, u.locale), \
+             must_change_password = coalesce($14, u.must_change_password), \
+             deletion_at = CASE WHEN $15 THEN $16 ELSE u.deletion_at END \
              FROM (SELECT set_config('doorwarden.keys', 'given', true) AS keys) AS setting \
              WHERE u.id = $1 AND setting.keys = 'given' AND ($9 IS NULL OR u.metadata::text = $9) RETURNING u.*), audited AS (",
             write_effects!("$11", from: "u"),
@@ -371,8 +385,13 @@ impl PostgresStore {
             (&change.is_superuser as _, Type::BOOL),
             (&metadata.map(|(old, _)| old) as _, Type::TEXT),
             (&metadata.map(|(_, new)| new) as _, Type::TEXT),
-            (&effects as _, Type::TEXT),
+            (&audit::parameter(effects) as _, Type::TEXT),
+            (&change.email_verified_at.map(At) as _, Type::TIMESTAMPTZ),
+            (&change.locale.map(Locale::as_str) as _, Type::TEXT),
+            (&change.must_change_password as _, Type::BOOL),
+            (&change.deletion_at.is_some() as _, Type::BOOL),
+            (&change.deletion_at.flatten().map(At) as _, Type::TIMESTAMPTZ),
         ];
-        self.write_user(sql, &params).await
+        self.write_user(effects, sql, &params).await
     }
 }

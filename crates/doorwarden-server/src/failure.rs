@@ -161,7 +161,7 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         let failure = match error {
             StoreError::Unavailable(_) => Self::unavailable(error.to_string()),
-            StoreError::Failed(_) => Self::software(error.to_string()),
+            StoreError::Failed(_) | StoreError::Spent => Self::software(error.to_string()),
         };
         failure.maybe_hint(error.hint())
     }

@@ -1,6 +1,8 @@
 //! The audit log.
 
+use crate::challenges;
 use crate::failure::Failure;
+use crate::mails;
 use crate::rows::{Record, all, run};
 use crate::store::SqliteStore;
 use async_trait::async_trait;
@@ -14,7 +16,11 @@ use serde_json::Value;
 #[async_trait]
 impl AuditStore for SqliteStore {
     async fn record(&self, effects: Effects) -> Result<(), StoreError> {
-        self.write(move |connection| Ok(write(connection, &effects)?)).await
+        self.write(move |connection| {
+            challenges::check(connection, &effects)?;
+            Ok(write(connection, &effects)?)
+        })
+        .await
     }
 
     async fn audit_records(&self, after: Option<i64>, limit: u32) -> Result<Vec<AuditRecord>, StoreError> {
@@ -24,12 +30,15 @@ impl AuditStore for SqliteStore {
     }
 }
 
-/// Writes what a change causes, in the transaction of the change.
+/// Writes what a change causes, events and mails, and spends what has allowed it, in the transaction of the
+/// change.
 pub(crate) fn write(connection: &Connection, effects: &Effects) -> Result<(), Failure> {
     let sql = "INSERT INTO doorwarden_audit \
                (at, kind, actor, actor_id, user_id, session_id, address, user_agent, result, data) \
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
     let origin = &effects.origin;
+    challenges::spend(connection, effects)?;
+    mails::queue(connection, &effects.mails)?;
     for event in &effects.events {
         let params = params![
             effects.at.as_micros(),

@@ -126,7 +126,7 @@ impl SqliteOptions {
                 Err(failure) => {
                     return Err(match failure.into() {
                         StoreError::Unavailable(why) => StoreError::Unavailable(why.at(self.path.display())),
-                        failed @ StoreError::Failed(_) => failed,
+                        other => other,
                     }
                     .into());
                 }

@@ -1,6 +1,8 @@
 //! What SQLite says, in the words of the store's traits.
 
-use doorwarden_core::store::{GrantError, MigrateError, Reason, StoreError, WriteUserError};
+use doorwarden_core::store::{
+    CreateChallengeError, GrantError, MigrateError, Reason, StoreError, WriteUserError,
+};
 use rusqlite::ErrorCode;
 
 /// A statement failed.
@@ -44,6 +46,12 @@ impl Failure {
 impl From<rusqlite::Error> for Failure {
     fn from(error: rusqlite::Error) -> Self {
         Self::Sqlite(error)
+    }
+}
+
+impl From<Failure> for CreateChallengeError {
+    fn from(failure: Failure) -> Self {
+        Self::Store(failure.into())
     }
 }
 

@@ -175,8 +175,8 @@ struct Statements<'c> {
 impl<'c> Statements<'c> {
     fn prepare(connection: &'c Connection) -> Result<Self, Failure> {
         let user = "INSERT INTO users (id, username, username_key, email, email_key, password, is_active, is_staff, \
-                    is_superuser, date_joined, last_login, metadata, password_trimmed, tokens_valid_after) \
-                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) ON CONFLICT DO NOTHING";
+                    is_superuser, date_joined, last_login, metadata, password_trimmed, tokens_valid_after, email_verified_at) \
+                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) ON CONFLICT DO NOTHING";
         let group = "INSERT INTO doorwarden_user_groups (user_id, group_name) VALUES (?1, ?2)";
         let permission = "INSERT INTO doorwarden_user_permissions (user_id, permission) VALUES (?1, ?2)";
         Ok(Self {
@@ -209,6 +209,7 @@ impl<'c> Statements<'c> {
             metadata,
             user.password_trimmed,
             user.tokens_valid_after.map(text),
+            user.email_verified_at.map(text),
         ])?;
         if written == 0 {
             return Ok(false);

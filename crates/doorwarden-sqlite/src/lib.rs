@@ -34,6 +34,7 @@
 
 mod audit;
 mod backup;
+mod challenges;
 mod connection;
 mod failure;
 mod feed;
@@ -43,6 +44,7 @@ mod identities;
 mod import;
 mod job;
 mod keys;
+mod mails;
 mod migrations;
 mod poke;
 mod readers;

@@ -18,6 +18,7 @@ const MIGRATIONS: &[Migration] = doorwarden_core::migrations![
     "0005_key_chains",
     "0006_by_hand",
     "0007_audit",
+    "0008_account_life",
 ];
 
 /// Runs what is missing, all in one transaction.

@@ -3,6 +3,7 @@
 use crate::failure::Failure;
 use doorwarden_core::authentication::{Amr, AuthContext};
 use doorwarden_core::identity::{EmailAddress, Username};
+use doorwarden_core::mail::Locale;
 use doorwarden_core::password::PasswordHash;
 use doorwarden_core::session::{ClientInfo, EndReason, Repeats, Session, SessionId};
 use doorwarden_core::time::Timestamp;
@@ -15,7 +16,8 @@ use uuid::Uuid;
 macro_rules! user_columns {
     () => {
         "id, username, email, password, is_active, is_staff, is_superuser, date_joined, last_login, metadata, \
-         password_trimmed, tokens_valid_after, sessions_generation"
+         password_trimmed, tokens_valid_after, sessions_generation, email_verified_at, locale, must_change_password, \
+         deletion_at"
     };
 }
 
@@ -176,6 +178,11 @@ pub(crate) fn user(row: &Row<'_>) -> Result<User, Failure> {
     user.password_trimmed = row.get(10)?;
     user.tokens_valid_after = row.parse_optional(11, instant)?;
     user.sessions_generation = row.get(12)?;
+    user.email_verified_at = row.parse_optional(13, instant)?;
+    // A language that is not one of these, written by another program, is no reason to refuse a login.
+    user.locale = row.get::<Option<String>>(14)?.and_then(|tag| Locale::of_tag(&tag));
+    user.must_change_password = row.get(15)?;
+    user.deletion_at = row.parse_optional(16, instant)?;
     Ok(user)
 }
 

@@ -1,6 +1,7 @@
 //! Sessions.
 
 use crate::audit;
+use crate::challenges;
 use crate::failure::Failure;
 use crate::rows::{
     Record, all, count, get, instant, judged_session_columns, one, run, session, session_columns, text,
@@ -9,6 +10,7 @@ use crate::store::SqliteStore;
 use crate::users::with_own_password;
 use async_trait::async_trait;
 use doorwarden_core::audit::{Effects, Found};
+use doorwarden_core::authentication::AuthContext;
 use doorwarden_core::event::Event;
 use doorwarden_core::password::PasswordHash;
 use doorwarden_core::refresh::{self, Decision, Presented};
@@ -25,15 +27,24 @@ const PORTION: u32 = 500;
 impl SessionStore for SqliteStore {
     async fn open_session(&self, open: OpenSession, effects: Effects) -> Result<Option<Opened>, StoreError> {
         self.write(move |connection| {
+            challenges::check(connection, &effects)?;
             let (session, password) = (open.session(), open.password());
-            if let Some(password) = password.filter(|_| open.is_login()) {
+            if open.is_login() {
                 let sql = "UPDATE users SET last_login = ?3, password = coalesce(?4, password), \
-                           password_trimmed = password_trimmed AND NOT ?5 WHERE id = ?1 AND is_active AND password = ?2";
-                let rehashed = password.rehashed.as_ref().map(PasswordHash::as_str);
-                let at = text(session.created_at);
-                let params = (session.user.0, password.verified.as_str(), at, rehashed, password.is_untrimmed);
+                           password_trimmed = password_trimmed AND NOT ?5, \
+                           email_verified_at = CASE WHEN ?6 THEN ?3 ELSE email_verified_at END \
+                           WHERE id = ?1 AND is_active AND (?2 IS NULL OR password = ?2)";
+                let rehashed = password.and_then(|password| password.rehashed.as_ref());
+                let params = params![
+                    session.user.0,
+                    password.map(|password| password.verified.as_str()),
+                    text(session.created_at),
+                    rehashed.map(PasswordHash::as_str),
+                    password.is_some_and(|password| password.is_untrimmed),
+                    open.proves_email(),
+                ];
                 let log_in = || Ok(run(connection, sql, params)? == 1);
-                if !with_own_password(connection, password.rehashed.as_ref(), log_in)? {
+                if !with_own_password(connection, rehashed, log_in)? {
                     return Ok(None);
                 }
             }
@@ -96,6 +107,29 @@ impl SessionStore for SqliteStore {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         Ok(self
             .read(|connection| all(connection, sql, (user.0, now.as_micros(), opened, id, limit), session))?)
+    }
+
+    async fn authenticate_session(
+        &self,
+        id: SessionId,
+        user: UserId,
+        auth: AuthContext,
+        verified: Option<&PasswordHash>,
+        effects: Effects,
+    ) -> Result<bool, StoreError> {
+        let verified = verified.map(|hash| hash.as_str().to_owned());
+        self.write(move |connection| {
+            challenges::check(connection, &effects)?;
+            let sql = "UPDATE doorwarden_sessions SET amr = ?3, auth_time = ?4, assurance_level = ?5 \
+                       WHERE id = ?1 AND user_id = ?2 AND ended_at IS NULL AND expires_at > ?4 \
+                       AND generation = (SELECT sessions_generation FROM users \
+                           WHERE id = ?2 AND is_active AND (?6 IS NULL OR password = ?6))";
+            let (amr, at) = (auth.methods.to_string(), auth.auth_time.as_micros());
+            let params = params![id.0, user.0, amr, at, auth.assurance_level, verified];
+            let changed = run(connection, sql, params)? == 1;
+            Ok(audit::write_if(connection, changed, &effects)?)
+        })
+        .await
     }
 
     async fn end_session(

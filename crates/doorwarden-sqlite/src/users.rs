@@ -1,6 +1,7 @@
 //! Users.
 
 use crate::audit;
+use crate::challenges;
 use crate::failure::Failure;
 use crate::identities;
 use crate::rows::{all, count, get, one, run, text, user, user_columns};
@@ -9,6 +10,7 @@ use crate::store::SqliteStore;
 use async_trait::async_trait;
 use doorwarden_core::audit::{Effects, Found};
 use doorwarden_core::identity::{EmailAddress, EmailKey, Username, UsernameKey};
+use doorwarden_core::mail::Locale;
 use doorwarden_core::password::PasswordHash;
 use doorwarden_core::session::EndReason;
 use doorwarden_core::store::{
@@ -25,11 +27,13 @@ impl UserStore for SqliteStore {
     async fn create_user(&self, new: NewUser, effects: Effects) -> Result<User, WriteUserError> {
         let sql = concat!(
             "INSERT INTO users (username, username_key, email, email_key, password, is_active, is_staff, is_superuser, \
-             date_joined, metadata) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) RETURNING ",
+             date_joined, metadata, email_verified_at, locale) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) \
+             RETURNING ",
             user_columns!()
         );
         let metadata = metadata_text(&new.metadata)?;
         self.write(move |connection| {
+            challenges::check(connection, &effects)?;
             identities::resolve(connection)?;
             let (username_key, email_key) = (new.username.key(), new.email.key());
             let params = params![
@@ -43,6 +47,8 @@ impl UserStore for SqliteStore {
                 new.is_superuser,
                 text(new.date_joined),
                 metadata,
+                new.email_verified_at.map(text),
+                new.locale.map(Locale::as_str),
             ];
             let created = one(connection, sql, params, user)?;
             let created = created.ok_or_else(|| StoreError::failed("a new user was not returned"))?;
@@ -127,6 +133,7 @@ impl UserStore for SqliteStore {
         effects: Effects,
     ) -> Result<Option<User>, WriteUserError> {
         self.write(move |connection| {
+            challenges::check(connection, &effects)?;
             identities::resolve(connection)?;
             let Some(old) = by_id(connection, id)? else { return Ok(None) };
             // Text that is not to be changed stays as it was written.
@@ -134,7 +141,10 @@ impl UserStore for SqliteStore {
             let metadata = patched.then(|| merge_metadata(old.metadata, &change.metadata)).transpose()?;
             let sql = "UPDATE users SET username = coalesce(?2, username), email = coalesce(?3, email), \
                        is_active = coalesce(?4, is_active), is_staff = coalesce(?5, is_staff), \
-                       is_superuser = coalesce(?6, is_superuser), metadata = coalesce(?7, metadata) WHERE id = ?1";
+                       is_superuser = coalesce(?6, is_superuser), metadata = coalesce(?7, metadata), \
+                       email_verified_at = coalesce(?8, email_verified_at), locale = coalesce(?9, locale), \
+                       must_change_password = coalesce(?10, must_change_password), \
+                       deletion_at = CASE WHEN ?11 THEN ?12 ELSE deletion_at END WHERE id = ?1";
             let (username, email) = (change.username.as_ref(), change.email.as_ref());
             let params = params![
                 id.0,
@@ -144,6 +154,11 @@ impl UserStore for SqliteStore {
                 change.is_staff,
                 change.is_superuser,
                 metadata,
+                change.email_verified_at.map(text),
+                change.locale.map(Locale::as_str),
+                change.must_change_password,
+                change.deletion_at.is_some(),
+                change.deletion_at.flatten().map(text),
             ];
             run(connection, sql, params)?;
             // A statement of its own: the trigger for SQL by hand has just guessed.
@@ -168,11 +183,13 @@ impl UserStore for SqliteStore {
         effects: Effects,
     ) -> Result<bool, StoreError> {
         self.write(move |connection| {
-            let sql = "UPDATE users SET password = ?2, password_trimmed = 0, \
+            challenges::check(connection, &effects)?;
+            let sql = "UPDATE users SET password = ?2, password_trimmed = 0, must_change_password = 0, \
+                       email_verified_at = CASE WHEN ?5 THEN ?4 ELSE email_verified_at END, \
                        tokens_valid_after = max(coalesce(tokens_valid_after, ''), ?4) \
                        WHERE id = ?1 AND (?3 IS NULL OR password = ?3)";
             let expected = change.expected.as_ref().map(PasswordHash::as_str);
-            let params = (id.0, change.password.as_str(), expected, text(change.at));
+            let params = (id.0, change.password.as_str(), expected, text(change.at), change.proves_email);
             // The sessions end below, but one.
             let changed = with_own_password(connection, Some(&change.password), || {
                 Ok(run(connection, sql, params)? == 1)
@@ -242,6 +259,7 @@ impl UserStore for SqliteStore {
 
     async fn delete_user(&self, id: UserId, effects: Effects) -> Result<bool, StoreError> {
         self.write(move |connection| {
+            challenges::check(connection, &effects)?;
             let deleted = run(connection, "DELETE FROM users WHERE id = ?1", [id.0])? == 1;
             Ok(audit::write_if(connection, deleted, &effects)?)
         })

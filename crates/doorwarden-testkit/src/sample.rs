@@ -1,5 +1,5 @@
 use doorwarden_core::audit::{Actor, Effects};
-use doorwarden_core::authentication::{Next, PasswordProof, Proof, Purpose, next};
+use doorwarden_core::authentication::{Next, PasswordProof, Proof, Purpose, Standing, next};
 use doorwarden_core::identity::{EmailAddress, Username};
 use doorwarden_core::password::PasswordHash;
 use doorwarden_core::random::{RandomSource, SystemRandom};
@@ -42,6 +42,8 @@ pub fn new_user(name: &str) -> NewUser {
         is_superuser: false,
         date_joined: NOON,
         metadata: Map::new(),
+        email_verified_at: None,
+        locale: None,
     }
 }
 
@@ -95,7 +97,7 @@ pub fn opening(
     most: Option<u32>,
 ) -> OpenSession {
     let proofs = password.map(Proof::Password).into_iter().collect();
-    match next(purpose, proofs, session.created_at) {
+    match next(purpose, Standing::default(), proofs, session.created_at) {
         Next::Done(completed) => OpenSession::new(session, completed, most),
         Next::Needs(factor) => panic!("{factor:?} is needed"),
     }

@@ -3,7 +3,8 @@
 
 use base64_simd::{AsOut, URL_SAFE_NO_PAD};
 
-pub(crate) fn encode(bytes: &[u8]) -> String {
+/// Encodes these bytes.
+pub fn encode(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode_to_string(bytes)
 }
 
@@ -23,8 +24,8 @@ pub(crate) fn decode_into<'b>(text: &[u8], buffer: &'b mut [u8]) -> Option<&'b [
     URL_SAFE_NO_PAD.decode(text, buffer.as_out()).ok().map(|bytes| &*bytes)
 }
 
-/// Decodes exactly `N` bytes.
-pub(crate) fn decode_array<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
+/// Decodes exactly `N` bytes; `None` if the text is anything but their one spelling.
+pub fn decode_array<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
     if text.len() != URL_SAFE_NO_PAD.encoded_length(N) {
         return None;
     }

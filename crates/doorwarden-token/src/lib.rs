@@ -29,7 +29,7 @@
 //! ```
 
 pub mod access;
-mod base64url;
+pub mod base64url;
 pub mod bearer;
 pub mod feed;
 pub mod inspect;

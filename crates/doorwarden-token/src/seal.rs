@@ -36,6 +36,12 @@ impl Sealer {
         Self { current: key(current), old: old.iter().map(key).collect() }
     }
 
+    /// The same for mails that wait, under keys of their own.
+    pub fn of_mails(current: &SecretKey, old: &[SecretKey]) -> Self {
+        let key = |secret| derived(secret, "doorwarden sealed mail v1");
+        Self { current: key(current), old: old.iter().map(key).collect() }
+    }
+
     /// Seals `plain`. The nonce must be random and fresh for each call.
     pub fn seal(&self, nonce: [u8; NONCE], associated: &[u8], plain: &[u8]) -> Vec<u8> {
         let mut sealed = Vec::with_capacity(1 + NONCE + plain.len() + AES_256_GCM.tag_len());
@@ -91,6 +97,10 @@ fn open(key: &LessSafeKey, associated: &[u8], sealed: &[u8]) -> Option<Zeroizing
 }
 
 fn key(secret: &SecretKey) -> LessSafeKey {
-    let key = secret.derive("doorwarden sealed private key v1");
+    derived(secret, "doorwarden sealed private key v1")
+}
+
+fn derived(secret: &SecretKey, label: &str) -> LessSafeKey {
+    let key = secret.derive(label);
     LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &*key).expect("a key of 256 bits fits AES-256"))
 }

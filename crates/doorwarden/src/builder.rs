@@ -4,6 +4,7 @@ use crate::secret::{self, SecretKeyError};
 use doorwarden_axum::settings::EndpointPathError;
 use doorwarden_axum::{Auth, CorsSettings, Endpoint, HttpSettings};
 use doorwarden_core::audit::{Actor, Origin};
+use doorwarden_core::challenge::CodeKey;
 use doorwarden_core::context::Context;
 use doorwarden_core::duties::Duties;
 use doorwarden_core::feed::RevocationFeed;
@@ -12,6 +13,8 @@ use doorwarden_core::flow::permissions;
 use doorwarden_core::hook::Hooks;
 use doorwarden_core::keys::{KeyRing, KeysError};
 use doorwarden_core::live::LiveView;
+use doorwarden_core::mail::Mailer;
+use doorwarden_core::outbox::Outbox;
 use doorwarden_core::password::{Ceilings, HashPool, HashSettings, HashSettingsError, Hasher, PoolSettings};
 use doorwarden_core::permission::{Permission, PermissionNameError};
 use doorwarden_core::random::{RandomSource, SystemRandom};
@@ -82,6 +85,7 @@ pub struct Builder {
     origin: Origin,
     clock: Arc<dyn Clock>,
     random: Arc<dyn RandomSource>,
+    mailer: Option<Arc<dyn Mailer>>,
 }
 
 impl Default for Builder {
@@ -104,6 +108,7 @@ impl Default for Builder {
             origin: Actor::Application.into(),
             clock: Arc::new(SystemClock),
             random: Arc::new(SystemRandom),
+            mailer: None,
         }
     }
 }
@@ -292,6 +297,14 @@ impl Builder {
         self.random = Arc::new(random);
         self
     }
+
+    /// What delivers mails. By default nothing is mailed, and what needs a mail (a login by link, a new
+    /// password for whoever has forgotten theirs) is refused.
+    #[must_use]
+    pub fn mailer(mut self, mailer: impl Mailer) -> Self {
+        self.mailer = Some(Arc::new(mailer));
+        self
+    }
 }
 
 /// # Build
@@ -370,6 +383,8 @@ impl Builder {
             keys,
             feed: RevocationFeed::default(),
             duties: Duties::default(),
+            outbox: Outbox::new(self.mailer, &secret, &old.open_keys),
+            codes: CodeKey::new(&secret),
             clock: self.clock,
             random: self.random,
             hooks: self.hooks,

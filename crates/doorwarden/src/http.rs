@@ -11,6 +11,7 @@ use doorwarden_axum::page::{LoginRequiredLayer, SessionCookieLayer};
 use doorwarden_axum::{ApiError, CurrentUser, HttpSettings};
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 use tower_service::Service;
 
 /// # Routers and layers
@@ -66,6 +67,12 @@ impl Doorwarden {
     /// A layer that requires a user with `is_staff`: 401 without a user, 403 for others.
     pub fn require_staff(&self) -> RequireLayer {
         self.auth().require_staff()
+    }
+
+    /// A layer that requires an authentication of at most `age` ago. See
+    /// [`Auth::require_recent`](crate::Auth::require_recent).
+    pub fn require_recent(&self, age: Duration) -> RequireLayer {
+        self.auth().require_recent(age)
     }
 
     /// A layer that requires a permission, as Django's `has_perm` defines it: 401 without a user, 403 for

@@ -7,10 +7,14 @@
 //! and the body.
 
 mod answer;
+mod config;
 mod docs;
+mod email_change;
 mod health;
 mod jwks;
+mod links;
 mod login;
+mod login_steps;
 mod logout;
 mod me;
 mod metadata;
@@ -18,7 +22,9 @@ mod oauth;
 mod openapi;
 mod operation;
 mod password;
+mod password_reset;
 mod problem;
+mod reauthenticate;
 mod registration;
 mod revocations;
 mod route;
@@ -32,10 +38,10 @@ mod types;
 
 use crate::extract::CurrentUser;
 use crate::settings::Endpoint;
-use answer::{Created, Document, Json, NoContent, Page, Rendered, WithCookie};
+use answer::{Document, Json, NoContent, Page, Rendered, WithCookie};
 use doorwarden_core::session::SessionId;
 use http::Method;
-use operation::{Anybody, AnybodyOrUser, Data, Operation, Service, Unread, operation};
+use operation::{Anybody, AnybodyOrUser, Data, Operation, Recent, Service, Unread, operation};
 
 macro_rules! operations {
     ($($endpoint:ident: [$($operation:expr),+ $(,)?];)+) => {
@@ -49,19 +55,114 @@ macro_rules! operations {
 }
 
 operations! {
+    Config: [
+        operation::<Anybody, (), Json<config::PublicConfig>>(
+            Method::GET, "read_config", "What a front end needs to know to draw its forms.", config::get,
+        )
+        .answers(&["The settings that anybody may know."]),
+    ];
     Registration: [
-        operation::<Anybody, Data<registration::Registration>, Created<login::Token>>(
+        operation::<Anybody, Data<registration::Registration>, registration::Registered>(
             Method::POST, "create_account", "Create an account and log in to it.", registration::post,
         )
-        .answers(&["The account was created."])
-        .errors(&[problem::BUSY, problem::STOPPING]),
+        .answers(&[
+            "The account was created.",
+            "A mail was sent, with which the account is created. An address that has an account is answered alike.",
+        ])
+        .errors(&[problem::PENDING, problem::REGISTRATION_CLOSED, problem::BUSY, problem::STOPPING]),
+    ];
+    RegistrationVerify: [
+        operation::<Anybody, Data<registration::VerifyEmail>, login_steps::TokenAnswer<201>>(
+            Method::POST, "verify_email", "Prove an email address with the mail that was sent to it.", registration::verify,
+        )
+        .answers(&["Proved, and logged in."])
+        .errors(&[
+            problem::LINK_INVALID, problem::CODE_INVALID, problem::ANSWER_MISSING, problem::LOGIN_EXPIRED,
+            problem::PENDING, problem::COOKIE_CROSS_SITE, problem::CSRF_FAILED, problem::BUSY, problem::STOPPING,
+        ]),
+    ];
+    RegistrationResend: [
+        operation::<Anybody, Data<login_steps::PendingLogin>, login_steps::Asked>(
+            Method::POST,
+            "resend_email",
+            "Send the mail of a registration or a login once more, with a new link and code, at most every 30 s.",
+            login_steps::resend,
+        )
+        .answers(&["Sent, unless it was sent a moment ago."])
+        .errors(&[problem::LOGIN_EXPIRED]),
     ];
     Login: [
         operation::<Anybody, Data<login::Login>, Json<login::Token>>(
             Method::POST, "create_login", "Log in with an email address and a password.", login::post,
         )
         .answers(&["Logged in."])
-        .errors(&[problem::WRONG_CREDENTIALS, problem::BUSY, problem::STOPPING]),
+        .errors(&[problem::WRONG_CREDENTIALS, problem::PENDING, problem::BUSY, problem::STOPPING]),
+    ];
+    LoginEmail: [
+        operation::<Anybody, Data<login_steps::EmailLogin>, login_steps::Asked>(
+            Method::POST, "create_login_by_mail", "Mail a link and a code for a login without a password.", login_steps::email,
+        )
+        .answers(&["Sent, if the address has an account."])
+        .errors(&[problem::INVALID_TARGET, problem::NO_MAIL]),
+    ];
+    LoginVerify: [
+        operation::<Anybody, Data<login_steps::LoginStep>, login_steps::TokenAnswer<200>>(
+            Method::POST, "continue_login", "Take the next step of a login.", login_steps::verify,
+        )
+        .answers(&["Logged in."])
+        .errors(&[
+            problem::CODE_INVALID, problem::LINK_INVALID, problem::LOGIN_EXPIRED, problem::PENDING,
+            problem::COOKIE_CROSS_SITE, problem::CSRF_FAILED, problem::BUSY, problem::STOPPING,
+        ]),
+    ];
+    LoginLink: [
+        operation::<Anybody, Data<login_steps::LinkLogin>, login_steps::TokenAnswer<200>>(
+            Method::POST, "create_login_by_link", "Log in with the key of a link.", login_steps::link,
+        )
+        .answers(&["Logged in."])
+        .errors(&[
+            problem::LINK_INVALID, problem::PENDING, problem::COOKIE_CROSS_SITE, problem::CSRF_FAILED,
+        ]),
+    ];
+    LoginState: [
+        operation::<Anybody, Data<login_steps::PendingLogin>, NoContent>(
+            Method::POST, "read_login", "The next step of a login, for a page that was loaded again.", login_steps::state,
+        )
+        .answers(&["Never: what is pending is an error, as it was the first time."])
+        .errors(&[problem::PENDING, problem::LOGIN_EXPIRED]),
+    ];
+    LoginCancel: [
+        operation::<Anybody, Data<login_steps::PendingLogin>, NoContent>(
+            Method::POST, "cancel_login", "End a login that waits for another step, with its link and code.", login_steps::cancel,
+        )
+        .answers(&["Ended, now or before."]),
+    ];
+    LinkInspect: [
+        operation::<Anybody, Data<links::Key>, Json<links::Link>>(
+            Method::POST, "read_link", "What a link is for. Uses nothing up.", links::inspect,
+        )
+        .answers(&["The purpose of the link."])
+        .errors(&[problem::LINK_INVALID]),
+    ];
+    PasswordReset: [
+        operation::<Anybody, Data<password_reset::PasswordReset>, login_steps::Asked>(
+            Method::POST, "request_password", "Mail a link and a code with which a new password can be chosen.", password_reset::ask,
+        )
+        .answers(&["Sent, if the address has an account."])
+        .errors(&[problem::NO_MAIL]),
+    ];
+    PasswordResetConfirm: [
+        operation::<Anybody, Data<password_reset::PasswordResetConfirm>, NoContent>(
+            Method::POST,
+            "reset_password",
+            "Choose a new password. Ends every session, open link and pending login of the account.",
+            password_reset::confirm,
+        )
+        .answers(&["The password was changed. Nobody is logged in by this."])
+        .errors(&[
+            problem::LINK_INVALID, problem::CODE_INVALID, problem::ANSWER_MISSING, problem::LOGIN_EXPIRED,
+            problem::BUSY, problem::STOPPING,
+        ]),
     ];
     Me: [
         operation::<CurrentUser, (), Rendered<me::User>>(
@@ -105,6 +206,57 @@ operations! {
         .answers(&["Changed; the caller's own session has ended too, so here is a new token.", "Changed."])
         .errors(&[problem::WRONG_PASSWORD, problem::BUSY, problem::STOPPING]),
     ];
+    EmailChange: [
+        operation::<CurrentUser, (), Json<email_change::EmailChangeState>>(
+            Method::GET, "read_email_change", "The change of the email address that waits to be confirmed.", email_change::get,
+        )
+        .answers(&["The change, or `null`."]),
+        operation::<Recent, Data<email_change::EmailChange>, Json<email_change::EmailChangeState, 202>>(
+            Method::POST,
+            "create_email_change",
+            "Change the email address. The new one gets a link and a code, the old one a notice, and works until then.",
+            email_change::post,
+        )
+        .answers(&["Sent."])
+        .errors(&[problem::NO_MAIL]),
+        operation::<CurrentUser, (), NoContent>(
+            Method::DELETE, "delete_email_change", "Cancel a change that is not confirmed.", email_change::delete,
+        )
+        .answers(&["Cancelled."])
+        .errors(&[problem::NO_EMAIL_CHANGE]),
+    ];
+    EmailChangeConfirm: [
+        operation::<AnybodyOrUser, Data<email_change::EmailChangeConfirm>, Json<email_change::EmailOfAccount>>(
+            Method::POST,
+            "confirm_email_change",
+            "Confirm the new email address: with the key of the link, or with the code and a token of the user.",
+            email_change::confirm,
+        )
+        .answers(&["Changed."])
+        .errors(&[
+            problem::LINK_INVALID, problem::CODE_INVALID, problem::ANSWER_MISSING,
+        ]),
+    ];
+    EmailChangeRevert: [
+        operation::<Anybody, Data<email_change::EmailChangeRevert>, Json<email_change::EmailOfAccount>>(
+            Method::POST,
+            "revert_email_change",
+            "Take a change back with the link that the old address got. Ends every session and the password.",
+            email_change::revert,
+        )
+        .answers(&["The account has its old address again."])
+        .errors(&[problem::LINK_INVALID]),
+    ];
+    Reauthenticate: [
+        operation::<CurrentUser, Data<reauthenticate::Reauthentication>, Json<reauthenticate::Authentication>>(
+            Method::POST,
+            "update_authentication",
+            "Confirm that it is you: with the password, or without one by a mail.",
+            reauthenticate::post,
+        )
+        .answers(&["Confirmed."])
+        .errors(&[problem::PENDING, problem::WRONG_PASSWORD, problem::NO_MAIL, problem::BUSY, problem::STOPPING]),
+    ];
     Sessions: [
         operation::<CurrentUser, (), Page<sessions::UserSession<'static>>>(
             Method::GET,
@@ -134,7 +286,7 @@ operations! {
         .body_optional()
         .answers(&["Logged in."])
         .errors(&[
-            problem::INVALID_TARGET, problem::COOKIE_CROSS_SITE, problem::NO_ACTIVE_ACCOUNT, problem::TOKEN_NOT_EXCHANGED, problem::CSRF_FAILED, problem::BUSY, problem::STOPPING,
+            problem::INVALID_TARGET, problem::COOKIE_CROSS_SITE, problem::NO_ACTIVE_ACCOUNT, problem::PENDING, problem::TOKEN_NOT_EXCHANGED, problem::CSRF_FAILED, problem::BUSY, problem::STOPPING,
         ]),
     ];
     TokenRefresh: [

@@ -106,7 +106,7 @@ fn operation(context: &Context, settings: &HttpSettings, operation: &Operation, 
         "security": match operation.permission {
             Permission::Anybody => json!([]),
             Permission::AnybodyOrUser => json!([{}, {"bearer": []}]),
-            Permission::User => json!([{"bearer": []}]),
+            Permission::User | Permission::RecentUser => json!([{"bearer": []}]),
             Permission::Service => json!([{"basic": []}, {}]),
         },
         "responses": responses(operation, types),
@@ -147,7 +147,7 @@ fn responses(operation: &Operation, types: &mut Types) -> Value {
         let of_status: Vec<&Problem> =
             errors.iter().copied().filter(|error| error.status == status).collect();
         let described = match COMMON.iter().find(|(common, ..)| *common == status) {
-            Some((_, name, errors)) if errors().len() == of_status.len() => {
+            Some((_, name, errors)) if codes(&errors()) == codes(&of_status) => {
                 json!({"$ref": format!("#/components/responses/{name}")})
             }
             _ => failure(&of_status, types),
@@ -156,6 +156,10 @@ fn responses(operation: &Operation, types: &mut Types) -> Value {
         all.entry(name).or_insert(described);
     }
     Value::Object(all)
+}
+
+fn codes(errors: &[&Problem]) -> Vec<&'static str> {
+    errors.iter().map(|error| error.code).collect()
 }
 
 /// A response that many operations share: its status, its name under `components/responses`, the errors.
@@ -233,12 +237,15 @@ fn failure(errors: &[&Problem], types: &mut Types) -> Value {
     } else if has(Shape::Detail) {
         schemas.push(types.output::<Detail<'_>>());
     }
+    if has(Shape::Step) && (has(Shape::Fields) || !has(Shape::Detail)) {
+        schemas.push(types.output::<Detail<'_>>());
+    }
     let schema = match schemas.len() {
         1 => schemas.remove(0),
         _ => json!({"anyOf": schemas}),
     };
     let mut content = json!({"application/json": {"schema": schema}});
-    if has(Shape::Fields) || has(Shape::Detail) {
+    if [Shape::Fields, Shape::Detail, Shape::Step].into_iter().any(has) {
         content["application/problem+json"] = json!({"schema": types.output::<ProblemDetails<'_>>()});
     }
     let lines: Vec<String> =

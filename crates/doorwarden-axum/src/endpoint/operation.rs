@@ -14,10 +14,13 @@ use axum::response::Response;
 use doorwarden_core::error::Input;
 use doorwarden_core::field::Raw;
 use doorwarden_core::flow::authenticate::{AuthenticateError, ShownTo};
+use doorwarden_core::flow::reauthenticate::{RECENT, is_recent};
+use doorwarden_core::mail::Locale;
 use doorwarden_core::session::ClientInfo;
 use doorwarden_core::store::patience::one_request;
 use futures_util::future::BoxFuture;
 use http::Method;
+use http::header::ACCEPT_LANGUAGE;
 use http::request::Parts;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -34,6 +37,8 @@ pub(crate) enum Permission {
     /// Anybody; the token of a user may take the place of the body.
     AnybodyOrUser,
     User,
+    /// A user who was authenticated a few minutes ago at most.
+    RecentUser,
     /// A service that shows its secret, as HTTP Basic or in the form.
     Service,
 }
@@ -76,6 +81,22 @@ impl Caller for CurrentUser {
 
     async fn find(auth: &Auth, parts: &Parts) -> Result<Self, ApiError> {
         user(auth, parts).await
+    }
+}
+
+/// A user who was authenticated a few minutes ago at most.
+#[derive(Debug)]
+pub(crate) struct Recent(pub(crate) CurrentUser);
+
+impl Caller for Recent {
+    const PERMISSION: Permission = Permission::RecentUser;
+
+    async fn find(auth: &Auth, parts: &Parts) -> Result<Self, ApiError> {
+        let user = user(auth, parts).await?;
+        match one_request(is_recent(auth.context(), user.authenticated(), RECENT)).await? {
+            true => Ok(Self(user)),
+            false => Err(ApiError::reauthentication_required(RECENT)),
+        }
     }
 }
 
@@ -182,6 +203,11 @@ impl<C, B> Call<C, B> {
     /// Where it came from.
     pub(crate) fn client(&self) -> ClientInfo {
         client_info(&self.parts, self.auth.settings())
+    }
+
+    /// The language that the client prefers, if mails are written in it.
+    pub(crate) fn locale(&self) -> Option<Locale> {
+        self.parts.headers.get(ACCEPT_LANGUAGE).and_then(|value| Locale::accepted(value.to_str().ok()?))
     }
 
     /// A parameter of the query; `None` if it is missing.
@@ -333,9 +359,16 @@ impl Operation {
 
     /// Every error that it can answer.
     pub(crate) fn all_errors(&self) -> impl Iterator<Item = &'static Problem> {
-        let of_user = if self.permission == Permission::User { problem::OF_USERS } else { &[] };
+        let of_user = match self.permission {
+            Permission::User | Permission::RecentUser => problem::OF_USERS,
+            _ => &[],
+        };
+        let of_recent = match self.permission {
+            Permission::RecentUser => problem::OF_RECENT_USERS,
+            _ => &[],
+        };
         let of_body = if (self.body)(&mut Types::default()).is_some() { problem::OF_BODIES } else { &[] };
-        problem::COMMON.iter().chain(of_user).chain(of_body).chain(self.errors)
+        problem::COMMON.iter().chain(of_user).chain(of_recent).chain(of_body).chain(self.errors)
     }
 }
 

@@ -7,6 +7,8 @@ pub(crate) enum Shape {
     Fields,
     /// One sentence about the request as a whole.
     Detail,
+    /// The same, and what to do next.
+    Step,
     /// RFC 6749, section 5.2.
     Oauth,
 }
@@ -35,6 +37,11 @@ impl Problem {
     /// Those that follow from the permission and the body.
     pub(crate) fn implied() -> impl Iterator<Item = &'static Self> {
         COMMON.iter().chain(OF_USERS).chain(OF_BODIES)
+    }
+
+    /// An error that says what to do next.
+    pub(crate) const fn step(status: u16, code: &'static str, meaning: &'static str) -> Self {
+        Self { status, code, meaning, shape: Shape::Step }
     }
 
     /// An error of OAuth.
@@ -67,6 +74,13 @@ pub(crate) const OF_USERS: &[Problem] = &[
     Problem::detail(401, "user_not_found", "The user of the token is gone."),
     Problem::detail(401, "user_inactive", "The user of the token has been deactivated."),
 ];
+
+/// Those of operations that need a user who was authenticated lately.
+pub(crate) const OF_RECENT_USERS: &[Problem] = &[Problem::step(
+    401,
+    "reauthentication_required",
+    "The user was authenticated longer ago than `max_age` seconds: see `/reauthenticate`.",
+)];
 
 /// Those of operations that take a body.
 pub(crate) const OF_BODIES: &[Problem] = &[
@@ -117,3 +131,25 @@ pub(super) const OAUTH_UNSUPPORTED_TOKEN: Problem =
 pub(super) const READ_ONLY: Problem = Problem::fields("A field cannot be changed here.");
 pub(super) const TOKEN_NOT_EXCHANGED: Problem =
     Problem::detail(401, "token_not_valid", "The session token is refused.");
+pub(super) const PENDING: Problem = Problem::step(
+    401,
+    "login_pending",
+    "Something else must be done first; `flows` says what. The code is `email_verification_required`, \
+     `password_change_required` or `deletion_planned` where it is that.",
+);
+pub(super) const REGISTRATION_CLOSED: Problem =
+    Problem::detail(403, "registration_closed", "Nobody can register, or only who was invited.");
+pub(super) const LINK_INVALID: Problem =
+    Problem::detail(400, "link_invalid", "The link was used, has expired, or is for something else.");
+pub(super) const CODE_INVALID: Problem =
+    Problem::step(400, "code_invalid", "The code is wrong; `attempts_left` says how many more may be tried.");
+pub(super) const ANSWER_MISSING: Problem =
+    Problem::detail(400, "answer_missing", "Neither `key` nor `login_token` and `code` were sent.");
+pub(super) const LOGIN_EXPIRED: Problem = Problem::detail(
+    401,
+    "login_expired",
+    "The login token was used, has expired, or waits for another step.",
+);
+pub(super) const NO_MAIL: Problem = Problem::detail(501, "mail_not_configured", "The service sends no mail.");
+pub(super) const NO_EMAIL_CHANGE: Problem =
+    Problem::detail(404, "not_found", "No change of the email address waits to be confirmed.");

@@ -1,9 +1,17 @@
-use super::answer::{Created, Json};
+use super::answer::{Answer, Created, Described, Json};
 use super::login::Token;
+use super::login_steps::{Asked, TokenAnswer, tokens};
 use super::operation::{Anybody, Call, Data};
-use crate::body::{Email, NewPassword, Username};
+use super::types::Types;
+use crate::body::{Email, NewPassword, Username, Word};
 use crate::error::ApiError;
-use doorwarden_core::flow::register::{self, register};
+use crate::next_step::NextStep;
+use crate::refresh_cookie;
+use axum::response::Response;
+use doorwarden_core::flow::links;
+use doorwarden_core::flow::register::{self, RegisterError, register};
+use doorwarden_core::flow::verify_registration::{VerifyRegistration, verify_registration};
+use doorwarden_core::settings::RegistrationMode;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -14,11 +22,68 @@ pub(super) struct Registration {
     password: NewPassword,
 }
 
-pub(super) async fn post(call: Call<Anybody, Data<Registration>>) -> Result<Created<Token>, ApiError> {
-    let client = call.client();
+pub(super) async fn post(call: Call<Anybody, Data<Registration>>) -> Result<Registered, ApiError> {
+    let (client, locale) = (call.client(), call.locale());
+    let is_verified = call.auth.context().settings.registration.mode == RegistrationMode::Verified;
     let Data { fields: Registration { email, username, password }, others } = call.body;
-    let registration =
-        register::Registration { email: email.0, username: username.0, password: password.0, others, client };
-    let registered = register(call.auth.context(), registration).await?;
-    Ok(Json(registered.token.into()))
+    let registration = register::Registration {
+        email: email.0,
+        username: username.0,
+        password: password.0,
+        others,
+        client,
+        locale,
+    };
+    match register(call.auth.context(), registration).await {
+        Ok(registered) => Ok(Registered::Account(Json(registered.token.into()))),
+        Err(RegisterError::Pending(pending)) if is_verified => {
+            Ok(Registered::Waiting(Json(NextStep::of(&pending))))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// 201 with a token, or 202: the address must be proved first.
+#[derive(Debug)]
+pub(super) enum Registered {
+    Account(Created<Token>),
+    Waiting(Asked),
+}
+
+impl Answer for Registered {
+    fn describe(types: &mut Types) -> Vec<Described> {
+        Created::<Token>::describe(types).into_iter().chain(Asked::describe(types)).collect()
+    }
+
+    fn respond(self) -> Response {
+        match self {
+            Self::Account(answer) => answer.respond(),
+            Self::Waiting(answer) => answer.respond(),
+        }
+    }
+}
+
+/// `key`, or `login_token` and `code`.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(super) struct VerifyEmail {
+    /// Of the link.
+    #[serde(default)]
+    key: Word,
+    #[serde(default)]
+    login_token: Word,
+    /// The code that was mailed.
+    #[serde(default)]
+    code: Word,
+    /// The password of the account, where the link is opened without the login token of the registration.
+    #[serde(default)]
+    password: NewPassword,
+}
+
+pub(super) async fn verify(call: Call<Anybody, Data<VerifyEmail>>) -> Result<TokenAnswer<201>, ApiError> {
+    let transport = refresh_cookie::transport(call.auth.settings(), &call.parts.headers)?;
+    let client = call.client();
+    let VerifyEmail { key, login_token, code, password } = call.body.fields;
+    let answer = links::Answer { key: key.0, login_token: login_token.0, code: code.0 };
+    let request = VerifyRegistration { answer, password: password.0, client };
+    Ok(tokens(verify_registration(call.auth.context(), request).await?, transport))
 }

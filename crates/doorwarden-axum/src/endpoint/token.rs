@@ -74,7 +74,7 @@ pub(super) async fn post(call: Call<AnybodyOrUser, Unread<TokenLogin>>) -> Resul
 }
 
 /// Whom a token is asked for.
-fn audience(auth: &Auth, resource: Texts) -> Result<Option<Resources>, ApiError> {
+pub(super) fn audience(auth: &Auth, resource: Texts) -> Result<Option<Resources>, ApiError> {
     let named = resource.0.ok_or(InvalidTarget)?;
     Ok(Resources::of(&auth.context().settings.access, &named)?)
 }

@@ -12,6 +12,14 @@ pub struct UpdatedFields {
     pub email: bool,
     /// A member of `metadata`.
     pub metadata: bool,
+    /// The language of mails.
+    pub locale: bool,
+    /// The proof that the user receives mail under the address.
+    pub email_verified_at: bool,
+    /// The time of the deletion.
+    pub deletion_at: bool,
+    /// See [`UserChange::must_change_password`].
+    pub must_change_password: Option<bool>,
     /// See [`UserChange::is_active`].
     pub is_active: Option<bool>,
     /// See [`UserChange::is_staff`].
@@ -27,6 +35,10 @@ impl UpdatedFields {
             username: change.username.is_some(),
             email: change.email.is_some(),
             metadata: !change.metadata.is_empty(),
+            locale: change.locale.is_some(),
+            email_verified_at: change.email_verified_at.is_some(),
+            deletion_at: change.deletion_at.is_some(),
+            must_change_password: change.must_change_password,
             is_active: change.is_active,
             is_staff: change.is_staff,
             is_superuser: change.is_superuser,
@@ -35,9 +47,20 @@ impl UpdatedFields {
 
     /// Each field by its name: the new value of a flag, `"changed"` otherwise.
     pub(super) fn data(self) -> Map<String, Value> {
-        let typed = [("username", self.username), ("email", self.email), ("metadata", self.metadata)];
-        let flags =
-            [("is_active", self.is_active), ("is_staff", self.is_staff), ("is_superuser", self.is_superuser)];
+        let typed = [
+            ("username", self.username),
+            ("email", self.email),
+            ("metadata", self.metadata),
+            ("locale", self.locale),
+            ("email_verified_at", self.email_verified_at),
+            ("deletion_at", self.deletion_at),
+        ];
+        let flags = [
+            ("is_active", self.is_active),
+            ("is_staff", self.is_staff),
+            ("is_superuser", self.is_superuser),
+            ("must_change_password", self.must_change_password),
+        ];
         let typed = typed.into_iter().filter(|(_, set)| *set).map(|(name, _)| (name, json!("changed")));
         let flags = flags.into_iter().filter_map(|(name, set)| Some((name, json!(set?))));
         typed.chain(flags).map(|(name, value)| (name.to_owned(), value)).collect()

@@ -15,6 +15,9 @@ impl Event {
             Self::SessionOpened { user, session } => {
                 info!(user.id = user.0, session.id = %session, "a session was opened");
             }
+            Self::Reauthenticated { user, session } => {
+                info!(user.id = user.0, session.id = %session, "a user was authenticated once more");
+            }
             Self::LoginFailed {
                 user: Some(user),
                 reason: reason @ (LoginFailure::UnreadableHash | LoginFailure::ExpensiveHash),

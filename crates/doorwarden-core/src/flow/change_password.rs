@@ -1,7 +1,7 @@
 //! Users change their own password.
 
 use super::finish::finish;
-use super::open_session;
+use super::open_session::{self, Opening};
 use super::verify_password::{confirm_password, incorrect};
 use super::{IssuedToken, rules};
 use crate::audit::{Actor, Origin};
@@ -88,6 +88,7 @@ pub async fn change_password(
         at: context.now(),
         keep_session: keep,
         reason: EndReason::PasswordChanged,
+        proves_email: false,
     };
     let context = Arc::clone(context);
     finish(async move { store(&context, id, change, request.client).await }).await
@@ -116,9 +117,13 @@ async fn store(
     }
     let session = open_session::new_session(context, id, client, context.settings.session.lifetime);
     // Somebody else may have changed it again.
-    let session = open_session::open(context, session, Purpose::NewPassword, vec![chosen], &origin).await?;
-    let session = session.ok_or_else(|| wrong("current_password"))?;
-    Ok(Some(open_session::session_token(context, &session)))
+    let user = context.store.user(id).await?.ok_or(ChangePasswordError::NoSuchUser)?;
+    let purpose = Purpose::NewPassword;
+    match open_session::open(context, session, &user, purpose, vec![chosen], None, &origin).await? {
+        Opening::Opened(session) => Ok(Some(open_session::session_token(context, &session))),
+        Opening::Needs(_) => Ok(None),
+        Opening::Gone => Err(wrong("current_password")),
+    }
 }
 
 fn wrong(field: &'static str) -> ChangePasswordError {

@@ -1,7 +1,7 @@
 //! Tokens without a password, for the application's own logins and for operators. The session says that
 //! nobody was authenticated.
 
-use super::open_session;
+use super::open_session::{self, Opening};
 use super::token_pair;
 use super::token_pair::PairError;
 use super::{IssuedToken, TokenPair};
@@ -60,7 +60,9 @@ pub async fn issue_pair(context: &Context, user: UserId, origin: &Origin) -> Res
 }
 
 async fn open(context: &Context, session: Session, origin: &Origin) -> Result<Session, IssueError> {
-    open_session::open(context, session, Purpose::Issue, Vec::new(), origin)
-        .await?
-        .ok_or(IssueError::NoActiveUser)
+    let user = context.store.user(session.user).await?.ok_or(IssueError::NoActiveUser)?;
+    match open_session::open(context, session, &user, Purpose::Issue, Vec::new(), None, origin).await? {
+        Opening::Opened(session) => Ok(*session),
+        Opening::Needs(_) | Opening::Gone => Err(IssueError::NoActiveUser),
+    }
 }

@@ -1,19 +1,21 @@
 //! Password login.
 
 use super::finish::finish;
-use super::open_session;
+use super::open_session::{self, Opening};
+use super::pending::{Pending, State, WantedTokens, go_on};
 use super::sessions::end_one;
 use super::verify_password::{PasswordError, verify_for_nobody, verify_password};
 use super::{IssuedToken, rules};
 use crate::audit::{Actor, Origin};
 use crate::authentication::{PasswordProof, Proof, Purpose};
+use crate::challenge::ChallengeId;
 use crate::context::Context;
 use crate::error::{FieldError, FieldErrors, Input};
 use crate::event::{Event, LoginFailure};
 use crate::identity::{EmailAddress, EmailKey, text};
 use crate::password::{Password, PoolError};
 use crate::session::{ClientInfo, EndReason, Session};
-use crate::store::{Change, StoreError};
+use crate::store::{Change, CreateChallengeError, StoreError};
 use crate::user::{User, UserId};
 use std::sync::Arc;
 
@@ -51,6 +53,9 @@ pub enum LoginError {
     /// specific.
     #[error("A user with this email and password was not found.")]
     WrongCredentials,
+    /// Something else must be done before there is a token.
+    #[error("the login needs another step")]
+    Pending(Box<Pending>),
     /// The password was not checked.
     #[error(transparent)]
     Pool(#[from] PoolError),
@@ -59,23 +64,28 @@ pub enum LoginError {
     Store(#[from] StoreError),
 }
 
+impl From<CreateChallengeError> for LoginError {
+    fn from(error: CreateChallengeError) -> Self {
+        match error {
+            CreateChallengeError::Store(error) => Self::Store(error),
+            CreateChallengeError::UsernameTaken => Self::Store(StoreError::failed(error)),
+        }
+    }
+}
+
 /// Logs in and returns a session token.
 ///
 /// # Errors
 /// [`LoginError`] if the input is not valid, the credentials are wrong, the password could not be checked, or
 /// the database operation failed.
 pub async fn log_in(context: &Arc<Context>, request: Login) -> Result<(User, IssuedToken), LoginError> {
-    let lifetime = context.settings.session.lifetime;
-    let LoggedIn { user, session } = open_session(context, request, |c, user, client| {
-        open_session::new_session(c, user.id, client, lifetime)
-    })
-    .await?;
+    let LoggedIn { user, session } = open_session(context, request, WantedTokens::Session).await?;
     let token = open_session::session_token(context, &session);
     Ok((user, token))
 }
 
-/// Checks the email address and the password and opens the session that `session` makes. Every login with a
-/// password ends here.
+/// Checks the email address and the password and opens a session for `tokens`. Every login with a password
+/// ends here.
 ///
 /// An unknown email address, a wrong password, an inactive account and an unusable password have the same
 /// result after the same work.
@@ -86,7 +96,7 @@ pub async fn log_in(context: &Arc<Context>, request: Login) -> Result<(User, Iss
 pub(super) async fn open_session(
     context: &Arc<Context>,
     request: Login,
-    session: impl FnOnce(&Context, &User, ClientInfo) -> Session,
+    tokens: WantedTokens,
 ) -> Result<LoggedIn, LoginError> {
     let mut errors = FieldErrors::new();
     let email = match request.email {
@@ -128,35 +138,59 @@ pub(super) async fn open_session(
         Err(Rejected::Pool(error)) => return Err(error.into()),
         Err(Rejected::Store(error)) => return Err(error.into()),
     };
+    let origin = Origin { actor: Actor::User(user.id), ..stranger };
+    match finish_login(context, user, tokens, vec![proof], None, origin).await {
+        Err(LoginError::WrongCredentials) => Err(failure),
+        result => result,
+    }
+}
+
+/// The last step of a login with these proofs, whichever they are: asks the hooks, and opens the session or
+/// says what is still needed. Spends the challenge that led here.
+pub(super) async fn finish_login(
+    context: &Arc<Context>,
+    user: User,
+    tokens: WantedTokens,
+    proofs: Vec<Proof>,
+    spends: Option<ChallengeId>,
+    origin: Origin,
+) -> Result<LoggedIn, LoginError> {
     for hook in &context.hooks {
-        if let Err(refused) = hook.before_login(&user, &request.client).await {
+        if let Err(refused) = hook.before_login(&user, &origin.client).await {
             let event = Event::LoginFailed { user: Some(user.id), reason: LoginFailure::Refused };
+            let stranger = Origin { actor: Actor::Anonymous, ..origin };
             context.record(context.effects(&stranger, [event])).await;
             return Err(LoginError::Invalid(refused));
         }
     }
-
-    let session = session(context, &user, request.client);
     let context = Arc::clone(context);
-    let origin = Origin { actor: Actor::User(user.id), ..stranger };
-    let opened = finish(async move { open(&context, user, session, proof, &origin).await }).await?;
-    opened.ok_or(failure)
+    finish(async move { open(&context, user, &tokens, proofs, spends, &origin).await }).await
 }
 
-/// What begins with the session. `None`: the account was changed while its password was being checked.
+/// What begins with the session.
 async fn open(
     context: &Context,
     user: User,
-    session: Session,
-    proof: Proof,
+    tokens: &WantedTokens,
+    proofs: Vec<Proof>,
+    spends: Option<ChallengeId>,
     origin: &Origin,
-) -> Result<Option<LoggedIn>, LoginError> {
-    let Some(session) = open_session::open(context, session, Purpose::LogIn, vec![proof], origin).await?
-    else {
-        let event = Event::LoginFailed { user: Some(user.id), reason: LoginFailure::Raced };
-        context.record(context.effects(origin, [event])).await;
-        return Ok(None);
-    };
+) -> Result<LoggedIn, LoginError> {
+    let session = tokens.session(context, user.id, origin.client.clone());
+    let state = State::new(tokens.clone(), &proofs);
+    let session =
+        match open_session::open(context, session, &user, Purpose::LogIn, proofs, spends, origin).await? {
+            Opening::Opened(session) => *session,
+            Opening::Needs(need) => {
+                let pending = go_on(context, &user, need, state, spends, origin).await?;
+                return Err(LoginError::Pending(Box::new(pending)));
+            }
+            Opening::Gone => {
+                let event = Event::LoginFailed { user: Some(user.id), reason: LoginFailure::Raced };
+                context.record(context.effects(origin, [event])).await;
+                return Err(LoginError::WrongCredentials);
+            }
+        };
     context.live.forget(Change::User(user.id));
     for hook in &context.hooks {
         if let Err(refused) = hook.after_login(&user, &session).await {
@@ -167,7 +201,7 @@ async fn open(
             return Err(LoginError::Invalid(refused));
         }
     }
-    Ok(Some(LoggedIn { user, session }))
+    Ok(LoggedIn { user, session })
 }
 
 /// Why nobody was verified.

@@ -153,6 +153,8 @@ pub async fn create_user(
         is_superuser: account.is_superuser.unwrap_or(false),
         date_joined: context.now(),
         metadata: account.metadata,
+        email_verified_at: None,
+        locale: None,
     };
     let effects = context.effects(origin, [Event::UserCreated { user: UserId::NEW }]);
     let user = context.store.create_user(new, effects.clone()).await?;
@@ -215,7 +217,9 @@ pub async fn set_password(
         None => PasswordHash::unusable(context.random.bytes()),
     };
     let reason = EndReason::PasswordChanged;
-    let change = PasswordChange { password, expected: None, at: context.now(), keep_session: None, reason };
+    let at = context.now();
+    let change =
+        PasswordChange { password, expected: None, at, keep_session: None, reason, proves_email: false };
     let effects = context.effects(origin, [Event::PasswordChanged { user }]);
     let forgetting = context.live.forgetting(Change::User(user));
     let changed = context.store.change_password(user, change, effects.clone()).await;

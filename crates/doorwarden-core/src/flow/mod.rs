@@ -2,29 +2,38 @@
 //! behave alike. Each has its own error type.
 
 pub mod authenticate;
+pub mod change_email;
 pub mod change_password;
+pub mod continue_login;
 pub mod delete_account;
 mod finish;
 pub mod groups;
 pub mod import;
 pub mod introspect;
 pub mod issue_tokens;
+pub mod links;
 pub mod log_in;
+pub mod log_in_by_mail;
 pub mod log_out;
 pub mod manage;
 pub mod obtain_tokens;
 pub(crate) mod open_session;
+pub mod pending;
 pub mod permissions;
 pub mod profile;
+pub mod reauthenticate;
 pub mod refresh_tokens;
 pub mod register;
+pub mod reset_password;
 pub mod restored;
 pub mod revoke_token;
 mod rules;
+pub mod send_mails;
 pub mod sessions;
 pub mod signing_keys;
 mod token_pair;
 mod verify_password;
+pub mod verify_registration;
 
 pub use open_session::IssuedToken;
 pub use token_pair::TokenPair;

@@ -3,6 +3,7 @@
 use super::authenticate::{Authenticated, TokenClaims, TokenRefused};
 use super::finish::finish;
 use super::log_in::{LoggedIn, Login, LoginError, open_session};
+use super::pending::WantedTokens;
 use super::token_pair;
 use super::token_pair::{PairError, TokenPair};
 use crate::audit::{Actor, Origin};
@@ -67,10 +68,7 @@ pub async fn obtain_tokens(
     request: Login,
     audience: Option<Resources>,
 ) -> Result<(User, TokenPair), ObtainTokensError> {
-    let LoggedIn { user, session } = open_session(context, request, |c, user, client| {
-        token_pair::new_pair_session(c, user.id, client, audience)
-    })
-    .await?;
+    let LoggedIn { user, session } = open_session(context, request, WantedTokens::pair(audience)).await?;
     match token_pair::token_pair(context, &session).await {
         Ok(pair) => Ok((user, pair)),
         Err(PairError::Gone) => Err(LoginError::WrongCredentials.into()),

@@ -1,14 +1,16 @@
 //! The one place where a session is opened and its token made: every login ends here.
 
 use crate::audit::{Effects, Origin};
-use crate::authentication::{Next, Proof, Purpose, next};
+use crate::authentication::{Need, Next, Proof, Purpose, Standing, next};
+use crate::challenge::ChallengeId;
 use crate::context::Context;
 use crate::event::Event;
 use crate::session::{ClientInfo, Session, SessionId};
+use crate::settings::EmailVerification;
 use crate::store::{Change, OpenSession, Opened, StoreError};
 use crate::time::Timestamp;
 use crate::token::session::SessionClaims;
-use crate::user::UserId;
+use crate::user::{User, UserId};
 use std::time::Duration;
 
 /// A newly issued session token. `Debug` does not show it.
@@ -40,31 +42,48 @@ pub(super) fn new_session(
     Session { client: client.shortened(), ..Session::new(id, user, now, now.after(lifetime)) }
 }
 
-/// Opens a session for `origin`. `None` if something that `purpose` needs was not verified, or the account
-/// was deleted, deactivated or given another password than the verified one.
+/// What became of a session that was to be opened.
+pub(super) enum Opening {
+    /// It is open.
+    Opened(Box<Session>),
+    /// Something is needed first.
+    Needs(Need),
+    /// The account was deleted, deactivated or given another password than the verified one.
+    Gone,
+}
+
+/// Opens a session of `user` for `origin`, if nothing more is needed. Spends the challenge that allows it.
 pub(super) async fn open(
     context: &Context,
     session: Session,
+    user: &User,
     purpose: Purpose,
     proofs: Vec<Proof>,
+    spends: Option<ChallengeId>,
     origin: &Origin,
-) -> Result<Option<Session>, StoreError> {
-    let Next::Done(completed) = next(purpose, proofs, session.created_at) else { return Ok(None) };
+) -> Result<Opening, StoreError> {
+    let is_required = context.settings.mail.verification == EmailVerification::Required;
+    let standing = Standing::of(user, is_required);
+    let completed = match next(purpose, standing, proofs, session.created_at) {
+        Next::Done(completed) => completed,
+        Next::Needs(need) => return Ok(Opening::Needs(need)),
+    };
     let open = OpenSession::new(session, completed, context.settings.session.max_per_user);
     let session = open.session().clone();
-    let user = session.user;
     let event = match purpose {
-        Purpose::LogIn => Event::LoggedIn { user, session: session.id },
-        Purpose::NewPassword | Purpose::Issue => Event::SessionOpened { user, session: session.id },
+        Purpose::LogIn => Event::LoggedIn { user: user.id, session: session.id },
+        Purpose::NewPassword | Purpose::Issue => Event::SessionOpened { user: user.id, session: session.id },
     };
-    let effects = context.effects(origin, [event]);
-    let Some(opened) = context.store.open_session(open, effects.clone()).await? else { return Ok(None) };
+    let effects = Effects { spends, ..context.effects(origin, [event]) };
+    let Some(opened) = context.store.open_session(open, effects.clone()).await? else {
+        return Ok(Opening::Gone);
+    };
     if opened.ended.len() >= Opened::MOST_ENDED as usize {
-        context.duties.limit_sessions_of(user);
+        context.duties.limit_sessions_of(user.id);
     }
     context.notify(&effects).await;
-    forget_surplus(context, &effects, user, &opened.ended).await;
-    Ok(Some(Session { generation: opened.generation, ..session }))
+    forget_surplus(context, &effects, user.id, &opened.ended).await;
+    Ok(Opening::Opened(Box::new(Session { generation: opened.generation, ..session })))
 }
 
 /// Drops sessions from the cache that ended because a user had too many.

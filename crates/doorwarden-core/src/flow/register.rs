@@ -2,19 +2,25 @@
 
 use super::finish::finish;
 use super::manage::{UserError, delete_user};
-use super::open_session;
+use super::open_session::{self, Opening};
+use super::pending::{Ask, Pending, PendingStep, State, WantedTokens, ask, go_on, mask};
 use super::{IssuedToken, rules};
-use crate::audit::{Actor, Origin};
+use crate::audit::{Actor, Effects, Origin};
 use crate::authentication::{PasswordProof, Proof, Purpose};
+use crate::challenge::{Challenge, ChallengeId, ChallengePurpose};
 use crate::context::Context;
 use crate::error::{FieldError, FieldErrors, Input};
 use crate::event::{Event, Found};
 use crate::field::Raw;
 use crate::identity::{EmailAddress, Username};
-use crate::password::{Password, PoolError};
+use crate::mail::{Locale, MailKind};
+use crate::password::{Password, PasswordHash, PoolError};
 use crate::session::ClientInfo;
-use crate::store::{StoreError, WriteUserError};
+use crate::settings::RegistrationMode;
+use crate::store::{CreateChallengeError, StoreError, WriteUserError};
+use crate::time::Timestamp;
 use crate::user::{NewUser, User, UserId};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
@@ -31,6 +37,8 @@ pub struct Registration {
     pub others: std::collections::HashMap<String, Input<Raw>>,
     /// The client that sent the request.
     pub client: ClientInfo,
+    /// The language of the account's mails.
+    pub locale: Option<Locale>,
 }
 
 /// The account and its first session.
@@ -52,12 +60,30 @@ pub enum RegisterError {
     /// was opened.
     #[error("the account was changed before its first session was opened")]
     Changed,
+    /// The email address must be proved first. Until then there is no session, and in the mode
+    /// [`Verified`](crate::settings::RegistrationMode::Verified) no account.
+    #[error("the email address must be proved first")]
+    Pending(Box<Pending>),
+    /// Nobody can register, or only who was invited.
+    #[error("registration is closed")]
+    Closed,
     /// The password was not hashed.
     #[error(transparent)]
     Pool(#[from] PoolError),
     /// The database operation failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl From<CreateChallengeError> for RegisterError {
+    fn from(error: CreateChallengeError) -> Self {
+        match error {
+            CreateChallengeError::Store(error) => Self::Store(error),
+            CreateChallengeError::UsernameTaken => {
+                Self::Invalid(FieldErrors::one("username", FieldError::taken("username")))
+            }
+        }
+    }
 }
 
 impl From<WriteUserError> for RegisterError {
@@ -72,21 +98,110 @@ impl From<WriteUserError> for RegisterError {
 /// [`RegisterError::Invalid`] with every complaint at once; of many simultaneous registrations of one email
 /// address or username exactly one succeeds.
 pub async fn register(context: &Arc<Context>, request: Registration) -> Result<Registered, RegisterError> {
-    let client = request.client.clone();
-    let (valid, password) = validate(context, request).await?;
+    let mode = context.settings.registration.mode;
+    let is_verified = match mode {
+        RegistrationMode::Open => false,
+        RegistrationMode::Verified => true,
+        RegistrationMode::Invitation | RegistrationMode::Closed => return Err(RegisterError::Closed),
+    };
+    let (client, locale) = (request.client.clone(), request.locale);
+    let (valid, password) = validate(context, request, !is_verified).await?;
     let mut new = valid;
     for hook in &context.hooks {
         hook.before_registration(&mut new, &client).await.map_err(RegisterError::Invalid)?;
     }
+    new.locale = locale;
     new.password = context.pool.hash(&password, context.random.bytes()).await?;
+    if is_verified {
+        return Err(RegisterError::Pending(Box::new(reserve(context, new, client).await?)));
+    }
     let context = Arc::clone(context);
-    finish(async move { create(&context, new, client).await }).await
+    finish(async move { create(&context, new, None, client).await }).await
+}
+
+/// Keeps a registration until its address is proved. An address that has an account is answered alike, after
+/// the same work; its owner gets a mail that says so.
+async fn reserve(context: &Context, new: NewUser, client: ClientInfo) -> Result<Pending, RegisterError> {
+    let origin = Origin::new(Actor::Anonymous, client);
+    let owner = context.store.user_by_email(&new.email.key()).await?;
+    let mail = if owner.is_some() { MailKind::AccountExists } else { MailKind::VerifyEmail };
+    let asked = Ask {
+        purpose: ChallengePurpose::Register,
+        user: None,
+        email: new.email.clone(),
+        lifetime: context.settings.mail.verify_lifetime,
+        data: Waiting::of(&new, owner.is_some()).write(),
+        username_key: Some(new.username.key().as_str().to_owned()),
+        mail: Some(mail),
+        is_decoy: false,
+        locale: new.locale,
+        spends: None,
+    };
+    let step = PendingStep::VerifyEmail { email: mask(new.email.as_str()) };
+    let (login_token, expires_at) = ask(context, asked, &origin, None).await?;
+    Ok(Pending { step, login_token, expires_in: expires_at.since(context.now()) })
+}
+
+/// A registration whose address is not proved yet.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Waiting {
+    username: String,
+    password: String,
+    metadata: Map<String, Value>,
+    locale: Option<Locale>,
+    /// The address has an account: nothing makes this one.
+    pub(super) is_decoy: bool,
+}
+
+impl Waiting {
+    fn of(new: &NewUser, is_decoy: bool) -> Self {
+        Self {
+            username: new.username.as_str().to_owned(),
+            password: new.password.as_str().to_owned(),
+            metadata: new.metadata.clone(),
+            locale: new.locale,
+            is_decoy,
+        }
+    }
+
+    fn write(&self) -> Map<String, Value> {
+        match serde_json::to_value(self) {
+            Ok(Value::Object(members)) => members,
+            _ => Map::new(),
+        }
+    }
+
+    pub(super) fn read(challenge: &Challenge) -> Option<Self> {
+        serde_json::from_value(Value::Object(challenge.data.clone())).ok()
+    }
+
+    /// The account, whose address is proved at `now`.
+    pub(super) fn account(self, email: EmailAddress, now: Timestamp) -> NewUser {
+        NewUser {
+            username: Username::from_stored(self.username),
+            email,
+            password: PasswordHash::from_stored(self.password),
+            is_active: true,
+            is_staff: false,
+            is_superuser: false,
+            date_joined: now,
+            metadata: self.metadata,
+            email_verified_at: Some(now),
+            locale: self.locale,
+        }
+    }
 }
 
 /// Completed once the account exists: disconnecting does not bypass a hook.
-async fn create(context: &Context, new: NewUser, client: ClientInfo) -> Result<Registered, RegisterError> {
+pub(super) async fn create(
+    context: &Context,
+    new: NewUser,
+    spends: Option<ChallengeId>,
+    client: ClientInfo,
+) -> Result<Registered, RegisterError> {
     let origin = Origin::new(Actor::Anonymous, client.clone());
-    let effects = context.effects(&origin, [Event::UserCreated { user: UserId::NEW }]);
+    let created = context.effects(&origin, [Event::UserCreated { user: UserId::NEW }]);
+    let effects = Effects { spends, ..created };
     let user = context.store.create_user(new, effects.clone()).await?;
     context.notify(&effects.with(Found::User(user.id))).await;
     let origin = Origin { actor: Actor::User(user.id), ..origin };
@@ -102,15 +217,26 @@ async fn create(context: &Context, new: NewUser, client: ClientInfo) -> Result<R
     }
 
     let session = open_session::new_session(context, user.id, client, context.settings.session.lifetime);
-    let chosen = Proof::Password(PasswordProof::of_new(user.password.clone()));
-    let session = open_session::open(context, session, Purpose::NewPassword, vec![chosen], &origin).await?;
-    let session = session.ok_or(RegisterError::Changed)?;
-    let token = open_session::session_token(context, &session);
-    Ok(Registered { user, token })
+    let proofs = vec![Proof::Password(PasswordProof::of_new(user.password.clone()))];
+    let state = State::new(WantedTokens::Session, &proofs);
+    match open_session::open(context, session, &user, Purpose::NewPassword, proofs, None, &origin).await? {
+        Opening::Opened(session) => {
+            Ok(Registered { token: open_session::session_token(context, &session), user })
+        }
+        Opening::Needs(need) => {
+            let pending = go_on(context, &user, need, state, None, &origin).await?;
+            Err(RegisterError::Pending(Box::new(pending)))
+        }
+        Opening::Gone => Err(RegisterError::Changed),
+    }
 }
 
 /// The account to be created, without its password hash.
-async fn validate(context: &Context, request: Registration) -> Result<(NewUser, Password), RegisterError> {
+async fn validate(
+    context: &Context,
+    request: Registration,
+    says_taken_email: bool,
+) -> Result<(NewUser, Password), RegisterError> {
     let mut errors = FieldErrors::new();
     let typed = |input: &Input<String>| match input {
         Input::Given(text) => text.clone(),
@@ -121,7 +247,8 @@ async fn validate(context: &Context, request: Registration) -> Result<(NewUser, 
 
     let email = rules::new_email(request.email, &mut errors);
     let username = rules::new_username(request.username, &mut errors);
-    complain_about_taken(context, email.as_ref(), username.as_ref(), &mut errors).await?;
+    let tellable = email.as_ref().filter(|_| says_taken_email);
+    complain_about_taken(context, tellable, username.as_ref(), &mut errors).await?;
     let password = rules::typed_password("password", request.password, &mut errors);
     if let Some(password) = &password {
         rules::strength("password", &context.settings.password_policy, password, &attributes, &mut errors);
@@ -148,12 +275,14 @@ fn new_user(
     NewUser {
         username,
         email,
-        password: crate::password::PasswordHash::unusable(context.random.bytes()),
+        password: PasswordHash::unusable(context.random.bytes()),
         is_active: true,
         is_staff: false,
         is_superuser: false,
         date_joined: context.now(),
         metadata,
+        email_verified_at: None,
+        locale: None,
     }
 }
 

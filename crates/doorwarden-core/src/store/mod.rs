@@ -5,22 +5,27 @@
 //! must hold is a test in `doorwarden-testkit`, run on both.
 
 mod audit;
+mod challenges;
 mod changes;
 mod facts;
 mod groups;
 mod import;
 mod keys;
+mod mails;
 mod migrations;
 pub mod patience;
 mod sessions;
 mod users;
 
+pub use crate::mail::NewMail;
 pub use audit::AuditStore;
+pub use challenges::{ChallengeStore, CreateChallengeError};
 pub use changes::{Change, ChangeFeed, ChangeSink, Connected, Look};
 pub use facts::{DurabilitySetting, StoreFacts};
 pub use groups::{GrantError, GroupStore};
 pub use import::{ImportStore, ImportWriter, ImportedAccount, NewRights};
 pub use keys::{KeyStore, SigningKey};
+pub use mails::{MailQueue, MailRecord, MailState, MailStore, QueuedMail};
 pub use migrations::{AppliedMigration, Migration};
 pub use sessions::{OpenSession, Opened, Renewal, Revocations, Rotation, SessionStore};
 pub use users::{
@@ -43,6 +48,8 @@ pub trait Store:
     + KeyStore
     + ImportStore
     + AuditStore
+    + ChallengeStore
+    + MailStore
     + ChangeFeed
     + Send
     + Sync
@@ -110,6 +117,10 @@ pub enum StoreError {
     /// error of the caller.
     #[error("the database failed: {0}")]
     Failed(Reason),
+    /// The challenge that allowed the operation was spent, has expired, or its account has changed since.
+    /// Nothing happened.
+    #[error("the link or code was used already, or can no longer be used")]
+    Spent,
 }
 
 impl StoreError {
@@ -127,6 +138,7 @@ impl StoreError {
     pub fn hint(&self) -> Option<&str> {
         match self {
             Self::Unavailable(reason) | Self::Failed(reason) => reason.hint(),
+            Self::Spent => None,
         }
     }
 }

@@ -1,6 +1,7 @@
 use super::StoreError;
 use crate::audit::Effects;
-use crate::authentication::{Completed, PasswordProof, Purpose};
+use crate::authentication::{AuthContext, Completed, PasswordProof, Purpose};
+use crate::password::PasswordHash;
 use crate::refresh::{self, Presented, Repeat};
 use crate::session::{EndReason, Session, SessionCursor, SessionId};
 use crate::time::Timestamp;
@@ -46,6 +47,17 @@ pub trait SessionStore {
         after: Option<SessionCursor>,
         limit: usize,
     ) -> Result<Vec<Session>, StoreError>;
+
+    /// Records that the user of a live session was authenticated once more, now, if `verified` is still the
+    /// stored password; `false` if it is not, or there is no such session.
+    async fn authenticate_session(
+        &self,
+        id: SessionId,
+        user: UserId,
+        auth: AuthContext,
+        verified: Option<&PasswordHash>,
+        effects: Effects,
+    ) -> Result<bool, StoreError>;
 
     /// Ends a session of `user`; `false` if there is none that has not ended.
     async fn end_session(
@@ -131,6 +143,11 @@ impl OpenSession {
     /// What was verified, and must still be the stored password.
     pub fn password(&self) -> Option<&PasswordProof> {
         self.completed.password()
+    }
+
+    /// Whether a mail to the address of the account was answered.
+    pub fn proves_email(&self) -> bool {
+        self.completed.proves_email()
     }
 
     /// Whether the session is opened by a login, which is recorded with the user.

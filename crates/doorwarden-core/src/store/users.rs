@@ -68,7 +68,8 @@ pub trait UserStore {
     ) -> Result<Option<User>, WriteUserError>;
 
     /// Stores a new password, ends the user's sessions except `keep_session` with
-    /// [`EndReason::PasswordChanged`] (or the given reason), and sets `tokens_valid_after`, all at once.
+    /// [`EndReason::PasswordChanged`] (or the given reason), and sets `tokens_valid_after`, all at once. The
+    /// user need not [change it](crate::user::User::must_change_password) any more.
     /// `false` if the user is gone, or the stored hash is no longer `expected`.
     async fn change_password(
         &self,
@@ -140,6 +141,8 @@ pub struct PasswordChange {
     pub keep_session: Option<SessionId>,
     /// Why the other sessions end.
     pub reason: EndReason,
+    /// The change also proves the email address: it was allowed by a mail.
+    pub proves_email: bool,
 }
 
 /// A user whose email address or username, in its folded form, is that of an older user.

@@ -1,15 +1,28 @@
-use doorwarden_core::authentication::{Amr, AuthContext, Factor, Next, PasswordProof, Proof, Purpose, next};
+use doorwarden_core::authentication::{
+    Amr, AuthContext, Need, Next, PasswordProof, Proof, Purpose, Standing, next,
+};
 use doorwarden_core::password::PasswordHash;
 use doorwarden_core::time::Timestamp;
 
 const NOON: Timestamp = Timestamp::from_seconds(1_795_435_200);
 
+fn password() -> Proof {
+    Proof::Password(PasswordProof::of_new(PasswordHash::unusable([0; 40])))
+}
+
+/// What comes next for an account in this standing: what is needed, or how the session is authenticated.
+fn of(purpose: Purpose, standing: Standing, proofs: &[Proof]) -> Result<Option<String>, Need> {
+    match next(purpose, standing, proofs.to_vec(), NOON) {
+        Next::Done(completed) => Ok(completed.auth().map(|auth| auth.methods.to_string())),
+        Next::Needs(need) => Err(need),
+    }
+}
+
 #[test]
 fn a_login_and_a_new_password_need_a_proof_and_say_which_was_given() {
     for purpose in [Purpose::LogIn, Purpose::NewPassword] {
-        assert!(matches!(next(purpose, Vec::new(), NOON), Next::Needs(Factor::Password)), "{purpose:?}");
-        let password = PasswordProof::of_new(PasswordHash::unusable([0; 40]));
-        let Next::Done(completed) = next(purpose, vec![Proof::Password(password)], NOON) else {
+        assert_eq!(of(purpose, Standing::default(), &[]), Err(Need::FirstFactor), "{purpose:?}");
+        let Next::Done(completed) = next(purpose, Standing::default(), vec![password()], NOON) else {
             panic!("{purpose:?} is complete");
         };
         let auth = AuthContext { methods: Amr::PASSWORD, assurance_level: 1, auth_time: NOON };
@@ -20,7 +33,46 @@ fn a_login_and_a_new_password_need_a_proof_and_say_which_was_given() {
 
 #[test]
 fn to_issue_needs_no_proof_and_claims_none() {
-    let Next::Done(completed) = next(Purpose::Issue, Vec::new(), NOON) else { panic!("nothing is needed") };
-    assert_eq!(completed.auth(), None);
-    assert!(completed.password().is_none());
+    let worst = Standing {
+        is_unverified: true,
+        needs_verified_email: true,
+        must_change_password: true,
+        is_to_be_deleted: true,
+    };
+    for standing in [Standing::default(), worst] {
+        let Next::Done(completed) = next(Purpose::Issue, standing, Vec::new(), NOON) else {
+            panic!("nothing is needed")
+        };
+        assert_eq!(completed.auth(), None);
+        assert!(completed.password().is_none() && !completed.proves_email());
+    }
+}
+
+/// Every standing of an account with every set of proofs.
+#[test]
+fn what_a_login_needs_follows_from_the_account_and_the_proofs() {
+    let good = Standing::default();
+    let unverified = Standing { is_unverified: true, ..good };
+    let required = Standing { needs_verified_email: true, ..unverified };
+    let must_change = Standing { must_change_password: true, ..good };
+    let deleting = Standing { is_to_be_deleted: true, ..must_change };
+    let done = |methods: &str| Ok(Some(methods.to_owned()));
+    let rows = [
+        (good, done("pwd"), done("email"), done("pwd email")),
+        // Whoever answers the mail may not be the one who set the password.
+        (unverified, done("pwd"), Err(Need::ChangePassword), done("pwd email")),
+        (required, Err(Need::VerifyEmail), Err(Need::ChangePassword), done("pwd email")),
+        (must_change, Err(Need::ChangePassword), Err(Need::ChangePassword), Err(Need::ChangePassword)),
+        (deleting, Err(Need::CancelDeletion), Err(Need::CancelDeletion), Err(Need::CancelDeletion)),
+    ];
+    for (standing, by_password, by_mail, by_both) in rows {
+        assert_eq!(of(Purpose::LogIn, standing, &[]), Err(Need::FirstFactor), "{standing:?}");
+        assert_eq!(of(Purpose::LogIn, standing, &[password()]), by_password, "{standing:?}");
+        assert_eq!(of(Purpose::LogIn, standing, &[Proof::Email]), by_mail, "{standing:?}");
+        assert_eq!(of(Purpose::LogIn, standing, &[password(), Proof::Email]), by_both, "{standing:?}");
+        assert_eq!(of(Purpose::LogIn, standing, &[Proof::Email, password()]), by_both, "{standing:?}");
+    }
+    assert_eq!(of(Purpose::NewPassword, required, &[password()]), Err(Need::VerifyEmail));
+    assert_eq!(of(Purpose::NewPassword, must_change, &[password()]), done("pwd"));
+    assert_eq!(of(Purpose::NewPassword, good, &[Proof::Email]), Err(Need::FirstFactor));
 }

@@ -66,6 +66,8 @@ pub(crate) fn new_user(name: &str) -> NewUser {
         is_superuser: false,
         date_joined: now(),
         metadata: Map::new(),
+        email_verified_at: None,
+        locale: None,
     }
 }
 

@@ -387,7 +387,7 @@ pub(super) struct Endpoints(List<Path>);
 
 struct Path(Endpoint);
 
-text!(Path, {"enum": Endpoint::ALL.map(Endpoint::default_path)});
+text!(Path, {"enum": Endpoint::ALL.map(Endpoint::default_path).to_vec()});
 
 impl Text for Path {
     fn parse(text: &str) -> Result<Self, String> {

@@ -203,6 +203,7 @@ pub async fn storing_a_password_is_an_event_only_if_it_succeeds(t: &TestStore) {
         at: NOON,
         keep_session: None,
         reason: EndReason::PasswordChanged,
+        proves_email: false,
     };
     let event = || effects([Event::PasswordChanged { user: ada }]);
     assert!(!t.store.change_password(ada, change("wrong"), event()).await.unwrap());

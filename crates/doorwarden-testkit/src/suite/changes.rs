@@ -55,6 +55,7 @@ pub async fn every_change_of_a_user_is_notified(t: &TestStore) {
         at: NOON,
         keep_session: None,
         reason: EndReason::PasswordChanged,
+        proves_email: false,
     };
     let metadata = [("theme".to_owned(), "dark".into())].into_iter().collect();
     let heard = follow(t).await;

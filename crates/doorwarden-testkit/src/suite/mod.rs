@@ -10,6 +10,8 @@ pub mod audit;
 #[doc(hidden)]
 pub mod by_hand;
 #[doc(hidden)]
+pub mod challenges;
+#[doc(hidden)]
 pub mod changes;
 #[doc(hidden)]
 pub mod groups;
@@ -21,6 +23,8 @@ pub mod keys;
 pub mod lifecycle;
 #[doc(hidden)]
 pub mod listing;
+#[doc(hidden)]
+pub mod mails;
 #[doc(hidden)]
 pub mod metadata;
 #[doc(hidden)]
@@ -130,6 +134,30 @@ macro_rules! store_suite {
             signing_out_ends_the_sessions_and_revokes_older_tokens
             signing_out_counts_the_ended_sessions
             a_revoked_token_stays_revoked_on_an_instance_with_a_slow_clock
+        );
+        $crate::store_suite!(@ $open challenges:
+            a_challenge_is_found_by_its_key_and_its_token_until_it_expires
+            a_challenge_ends_with_what_ends_the_sessions_and_with_its_address
+            a_write_that_spends_a_challenge_happens_once_and_with_everything_else
+            a_write_that_does_not_take_place_spends_and_mails_nothing
+            drill_of_32_redemptions_of_one_link_one_succeeds
+            of_100_guesses_at_once_five_are_compared_and_new_requests_go_on_counting
+            a_link_is_renewed_at_most_every_half_minute
+            an_address_has_at_most_twenty_open_challenges_or_one
+            a_registration_reserves_its_username_until_it_expires
+            a_login_without_a_password_is_one_and_proves_the_address
+            another_address_is_not_verified_whoever_writes_it
+            the_life_of_an_account_is_read_as_it_was_written
+            expired_challenges_are_deleted_in_batches
+        );
+        $crate::store_suite!(@ $open mails:
+            a_mail_is_claimed_once_and_first_attempts_apart_from_others
+            a_claimed_mail_is_as_it_was_queued
+            a_mail_that_was_sent_is_not_sent_again_and_says_nothing_more
+            a_failed_attempt_is_repeated_when_it_is_due_or_given_up
+            of_many_claims_at_once_each_mail_goes_to_one
+            a_decoy_is_never_sent_nor_shown_and_goes_with_the_old_ones
+            mails_go_with_their_user_and_one_of_a_new_user_has_its_id
         );
         $crate::store_suite!(@ $open groups:
             declared_permissions_exist_once_with_the_latest_label

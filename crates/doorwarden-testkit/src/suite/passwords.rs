@@ -11,6 +11,7 @@ fn to(word: &str) -> PasswordChange {
         at: NOON.after(seconds(60)),
         keep_session: None,
         reason: EndReason::PasswordChanged,
+        proves_email: false,
     }
 }
 

@@ -19,7 +19,7 @@ fn spelling(text: &str, n: usize) -> String {
 }
 
 /// The number of calls that returned `true`.
-async fn successes<F>(calls: impl IntoIterator<Item = F>) -> usize
+pub(super) async fn successes<F>(calls: impl IntoIterator<Item = F>) -> usize
 where
     F: Future<Output = bool> + Send + 'static,
 {
@@ -135,6 +135,7 @@ pub async fn drill_a_login_racing_with_a_password_change_leaves_no_session(t: &T
             at: NOON,
             keep_session: None,
             reason: EndReason::PasswordChanged,
+            proves_email: false,
         };
         let changing = t.store.change_password(ada.id, change, no_effects());
         let open = || login(new_session(ada.id, NOON), ada.password.clone(), Some(hash("old, better")));
@@ -183,6 +184,7 @@ pub async fn drill_exactly_one_of_8_concurrent_password_changes_succeeds(t: &Tes
                 at: NOON,
                 keep_session: None,
                 reason: EndReason::PasswordChanged,
+                proves_email: false,
             };
             async move { store.change_password(id, change, no_effects()).await.unwrap() }
         });

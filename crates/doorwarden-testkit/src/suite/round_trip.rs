@@ -75,6 +75,8 @@ fn user() -> impl Strategy<Value = NewUser> {
             is_superuser,
             date_joined,
             metadata,
+            email_verified_at: None,
+            locale: None,
         },
     )
 }
@@ -144,6 +146,7 @@ pub async fn drill_any_user_is_read_as_written(t: &TestStore) {
             at: instant,
             keep_session: None,
             reason: EndReason::PasswordChanged,
+            proves_email: false,
         };
         assert!(t.store.change_password(created.id, change, no_effects()).await.unwrap());
         let tokens_valid_after = Some(instant);

@@ -36,7 +36,7 @@ pub(super) async fn check(config: &Config, repair: bool, report: &mut Report) {
             StoreError::Unavailable(_) => {
                 "check that the database is running and that `database_url` is correct"
             }
-            StoreError::Failed(_) => "check the log of the database",
+            StoreError::Failed(_) | StoreError::Spent => "check the log of the database",
         });
         report.error(CHECK, error.to_string(), advice);
     }

@@ -53,10 +53,10 @@ pub(super) async fn update(auth: &Doorwarden, update: Update, out: Output) -> Re
     let change = UserChange {
         username,
         email,
-        is_active: None,
         is_staff: update.staff,
         is_superuser: update.superuser,
         metadata: update.metadata.as_ref().and_then(|object| object.as_object().cloned()).unwrap_or_default(),
+        ..UserChange::default()
     };
     let changed = auth.users().update(found.id, change).await?;
     out.done(&format!("Updated user `{}`", changed.email), &value(&changed))

@@ -1,0 +1,78 @@
+use super::answer::Json;
+use super::operation::{Anybody, Call};
+use crate::error::ApiError;
+use doorwarden_core::settings::{EmailVerification, RegistrationMode};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+/// What a front end needs to know to draw its forms.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Config")]
+pub(super) struct PublicConfig {
+    registration: Registration,
+    /// How one can log in.
+    login: Vec<LoginMethod>,
+    password: PasswordRules,
+    email_verification: Verification,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+enum Registration {
+    Open,
+    Verified,
+    Invitation,
+    Closed,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+enum LoginMethod {
+    Password,
+    Email,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+enum Verification {
+    Off,
+    Asked,
+    Required,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(inline)]
+struct PasswordRules {
+    min_length: usize,
+    max_length: usize,
+}
+
+pub(super) async fn get(call: Call<Anybody>) -> Result<Json<PublicConfig>, ApiError> {
+    let context = call.auth.context();
+    let settings = &context.settings;
+    let mut login = vec![LoginMethod::Password];
+    if context.outbox.is_open() {
+        login.push(LoginMethod::Email);
+    }
+    Ok(Json(PublicConfig {
+        registration: match settings.registration.mode {
+            RegistrationMode::Open => Registration::Open,
+            RegistrationMode::Verified => Registration::Verified,
+            RegistrationMode::Invitation => Registration::Invitation,
+            RegistrationMode::Closed => Registration::Closed,
+        },
+        login,
+        password: PasswordRules {
+            min_length: settings.password_policy.min_length,
+            max_length: settings.password_policy.max_length,
+        },
+        email_verification: match settings.mail.verification {
+            EmailVerification::Off => Verification::Off,
+            EmailVerification::Asked => Verification::Asked,
+            EmailVerification::Required => Verification::Required,
+        },
+    }))
+}

@@ -1,0 +1,165 @@
+//! Logins of more than one step, and those without a password.
+
+use super::answer::{Json, NoContent, WithCookie};
+use super::login::Token;
+use super::operation::{Anybody, Call, Data};
+use super::reauthenticate::Authentication;
+use super::token::{self, TokenPair};
+use crate::body::{Email, NewPassword, Texts, Word};
+use crate::error::ApiError;
+use crate::next_step::NextStep;
+use crate::refresh_cookie::{self, Transport};
+use doorwarden_core::error::{FieldError, FieldErrors, Input};
+use doorwarden_core::flow::continue_login::{
+    LoginTokens, Step, cancel_login, continue_login, pending_login, resend_mail,
+};
+use doorwarden_core::flow::links::{Answer, RedeemError};
+use doorwarden_core::flow::log_in_by_mail::{MailedLogin, request_login};
+use doorwarden_core::flow::pending::WantedTokens;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// 202 with the next step.
+pub(super) type Asked = Json<NextStep, 202>;
+
+/// What a login answers: a session token, or a token pair if that is what it was for. Of a session that was
+/// authenticated once more: how and when.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(inline)]
+pub(super) enum Tokens {
+    Session(Token),
+    Pair(TokenPair),
+    Reauthenticated(Authentication),
+}
+
+/// Tokens with the status of the operation.
+pub(super) type TokenAnswer<const STATUS: u16> = WithCookie<Json<Tokens, STATUS>>;
+
+/// The tokens as an answer.
+pub(super) fn tokens<const STATUS: u16>(tokens: LoginTokens, transport: Transport) -> TokenAnswer<STATUS> {
+    match tokens {
+        LoginTokens::Session(issued) => WithCookie(Json(Tokens::Session(issued.into())), None),
+        LoginTokens::Pair(pair) => {
+            let WithCookie(Json(pair), cookie) = token::answer(pair, transport);
+            WithCookie(Json(Tokens::Pair(pair)), cookie)
+        }
+        LoginTokens::Reauthenticated(auth) => WithCookie(Json(Tokens::Reauthenticated(auth.into())), None),
+    }
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(super) struct EmailLogin {
+    email: Email,
+    /// `session`, the default, or `pair`.
+    #[serde(default)]
+    tokens: Word,
+    /// Whom the access token of a pair is for (RFC 8707).
+    #[serde(default)]
+    resource: Texts,
+}
+
+pub(super) async fn email(call: Call<Anybody, Data<EmailLogin>>) -> Result<Asked, ApiError> {
+    let (client, locale) = (call.client(), call.locale());
+    let EmailLogin { email, tokens, resource } = call.body.fields;
+    let tokens = match tokens.0 {
+        Input::Missing => WantedTokens::Session,
+        Input::Given(word) if word == "session" => WantedTokens::Session,
+        Input::Given(word) if word == "pair" => WantedTokens::pair(token::audience(&call.auth, resource)?),
+        _ => {
+            let complaint = FieldError::new("invalid_choice", "Send `session` or `pair`.");
+            return Err(ApiError::fields(FieldErrors::one("tokens", complaint)));
+        }
+    };
+    let login = MailedLogin { email: email.0, tokens, locale, client };
+    let pending = request_login(call.auth.context(), login).await?;
+    Ok(Json(NextStep::of(&pending)))
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(super) struct LoginStep {
+    login_token: Word,
+    /// `email_code`, `new_password` or `cancel_deletion`.
+    method: Word,
+    /// The code that was mailed.
+    #[serde(default)]
+    code: Word,
+    /// The password to be set.
+    #[serde(default)]
+    new_password: NewPassword,
+}
+
+pub(super) async fn verify(call: Call<Anybody, Data<LoginStep>>) -> Result<TokenAnswer<200>, ApiError> {
+    let transport = refresh_cookie::transport(call.auth.settings(), &call.parts.headers)?;
+    let client = call.client();
+    let LoginStep { login_token, method, code, new_password } = call.body.fields;
+    let login_token = login_token.0;
+    let required = |field, complaint| ApiError::fields(FieldErrors::one(field, complaint));
+    let step = match method.0.required().map_err(|complaint| required("method", complaint))?.as_str() {
+        "email_code" => {
+            let code = code.0.required().map_err(|complaint| required("code", complaint))?;
+            let code = Input::Given(code);
+            Step::Mail(Answer { key: Input::Missing, login_token, code })
+        }
+        "new_password" => Step::NewPassword { login_token, new_password: new_password.0 },
+        "cancel_deletion" => Step::CancelDeletion { login_token },
+        _ => {
+            let text = "Send `email_code`, `new_password` or `cancel_deletion`.";
+            return Err(required("method", FieldError::new("invalid_choice", text)));
+        }
+    };
+    Ok(tokens(continue_login(call.auth.context(), step, client).await?, transport))
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(super) struct LinkLogin {
+    key: Word,
+    /// On the device that asked: the link then stands beside what was proved there.
+    #[serde(default)]
+    login_token: Word,
+}
+
+pub(super) async fn link(call: Call<Anybody, Data<LinkLogin>>) -> Result<TokenAnswer<200>, ApiError> {
+    let transport = refresh_cookie::transport(call.auth.settings(), &call.parts.headers)?;
+    let client = call.client();
+    let LinkLogin { key, login_token } = call.body.fields;
+    let key = key.0.required().map_err(|complaint| ApiError::fields(FieldErrors::one("key", complaint)))?;
+    let answer = Answer { key: Input::Given(key), login_token: login_token.0, code: Input::Missing };
+    Ok(tokens(continue_login(call.auth.context(), Step::Mail(answer), client).await?, transport))
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(super) struct PendingLogin {
+    login_token: Word,
+}
+
+impl PendingLogin {
+    fn token(self) -> Result<String, ApiError> {
+        let complain = |complaint| ApiError::fields(FieldErrors::one("login_token", complaint));
+        self.login_token.0.required().map_err(complain)
+    }
+}
+
+/// The next step again, as an error like the first time.
+pub(super) async fn state(call: Call<Anybody, Data<PendingLogin>>) -> Result<NoContent, ApiError> {
+    let token = call.body.fields.token()?;
+    let pending = pending_login(call.auth.context(), &token).await?;
+    Err(ApiError::pending(&pending))
+}
+
+pub(super) async fn cancel(call: Call<Anybody, Data<PendingLogin>>) -> Result<NoContent, ApiError> {
+    let client = call.client();
+    let token = call.body.fields.token()?;
+    match cancel_login(call.auth.context(), &token, client).await {
+        // There is nothing to end.
+        Ok(()) | Err(RedeemError::LoginExpired) => Ok(NoContent),
+        Err(error) => Err(error.into()),
+    }
+}
+
+pub(super) async fn resend(call: Call<Anybody, Data<PendingLogin>>) -> Result<Asked, ApiError> {
+    let client = call.client();
+    let token = call.body.fields.token()?;
+    let pending = resend_mail(call.auth.context(), &token, client).await?;
+    Ok(Json(NextStep::of(&pending)))
+}

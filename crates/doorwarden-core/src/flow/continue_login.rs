@@ -1,0 +1,345 @@
+//! The further steps of a login.
+
+use super::finish::finish;
+use super::links::{Answer, RedeemError, answered, by_key, by_token};
+use super::log_in::{LoggedIn, LoginError, finish_login};
+use super::open_session;
+use super::pending::{LoginToken, Pending, PendingStep, State, StoredNeed, WantedTokens, mail, mask};
+use super::reauthenticate::answer_mail;
+use super::rules;
+use super::token_pair::{self, PairError};
+use super::{IssuedToken, TokenPair};
+use crate::audit::{Actor, Effects, Origin};
+use crate::authentication::{AuthContext, PasswordProof, Proof};
+use crate::challenge::{Challenge, ChallengePurpose, Code, Secret, SecretHash};
+use crate::context::Context;
+use crate::error::{FieldErrors, Input};
+use crate::event::Event;
+use crate::keys::SignError;
+use crate::mail::MailKind;
+use crate::session::{ClientInfo, EndReason, Session};
+use crate::store::{Change, PasswordChange, StoreError};
+use crate::user::{User, UserChange};
+use std::sync::Arc;
+
+/// The tokens of a login.
+#[derive(Debug, Clone)]
+pub enum LoginTokens {
+    /// A session token.
+    Session(IssuedToken),
+    /// A token pair.
+    Pair(TokenPair),
+    /// None: the session of before was authenticated once more.
+    Reauthenticated(AuthContext),
+}
+
+/// A step of a login.
+#[derive(Debug)]
+pub enum Step {
+    /// A mail is answered.
+    Mail(Answer),
+    /// A new password is chosen, where that is asked for.
+    NewPassword {
+        /// The login token.
+        login_token: Input<String>,
+        /// The new password.
+        new_password: Input<String>,
+    },
+    /// The account stays, where that is asked for.
+    CancelDeletion {
+        /// The login token.
+        login_token: Input<String>,
+    },
+}
+
+/// Why a step yielded no tokens.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ContinueError {
+    /// The link, the login token or the code is refused.
+    #[error(transparent)]
+    Redeem(#[from] RedeemError),
+    /// Something else must be done, a field is wrong, or the account cannot log in.
+    #[error(transparent)]
+    Login(#[from] LoginError),
+    /// No access token can be signed. The reason is logged.
+    #[error("the access token could not be signed: {0}")]
+    Sign(#[from] SignError),
+}
+
+impl From<StoreError> for ContinueError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Spent => RedeemError::LinkInvalid.into(),
+            other => LoginError::Store(other).into(),
+        }
+    }
+}
+
+/// Takes the next step of a login; returns the tokens after the last one.
+///
+/// # Errors
+/// [`ContinueError`], among them [`LoginError::Pending`] with the step after this one.
+pub async fn continue_login(
+    context: &Arc<Context>,
+    step: Step,
+    client: ClientInfo,
+) -> Result<LoginTokens, ContinueError> {
+    match step {
+        Step::Mail(answer) if is_reauthentication(context, &answer).await? => {
+            Ok(LoginTokens::Reauthenticated(answer_mail(context, answer, client).await?))
+        }
+        Step::Mail(answer) => {
+            let answered = answered(context, answer).await?;
+            let challenge = answered.challenge;
+            if !matches!(challenge.purpose, ChallengePurpose::LogIn | ChallengePurpose::VerifyEmail) {
+                return Err(RedeemError::LinkInvalid.into());
+            }
+            let (user, origin) = owner(context, &challenge, client).await?;
+            let mut state = State::read(&challenge);
+            if challenge.key.is_none() || state.needs.is_some() {
+                return Err(RedeemError::LoginExpired.into());
+            }
+            // Whoever opens the link elsewhere may be another person than the one who typed the password.
+            let mut proofs = if answered.is_asker { state.proofs() } else { Vec::new() };
+            proofs.push(Proof::Email);
+            state.has_email = true;
+            log_in(context, user, state.tokens, proofs, &challenge, origin).await
+        }
+        Step::NewPassword { login_token, new_password } => {
+            let (challenge, state) = awaiting(context, login_token, StoredNeed::ChangePassword).await?;
+            let (user, origin) = owner(context, &challenge, client).await?;
+            choose_password(context, user, state, new_password, &challenge, origin).await
+        }
+        Step::CancelDeletion { login_token } => {
+            let (challenge, state) = awaiting(context, login_token, StoredNeed::CancelDeletion).await?;
+            let (user, origin) = owner(context, &challenge, client).await?;
+            let change = UserChange { deletion_at: Some(None), ..UserChange::default() };
+            let event =
+                Event::UserUpdated { user: user.id, fields: crate::event::UpdatedFields::of(&change) };
+            let effects = context.effects(&origin, [event]);
+            let user = context.store.update_user(user.id, change, effects.clone()).await;
+            let user = user.map_err(|error| LoginError::Store(StoreError::failed(error)))?;
+            let user = user.ok_or(RedeemError::LoginExpired)?;
+            context.live.forget(Change::User(user.id));
+            context.notify(&effects).await;
+            let proofs = state.proofs();
+            log_in(context, user, state.tokens, proofs, &challenge, origin).await
+        }
+    }
+}
+
+async fn is_reauthentication(context: &Context, answer: &Answer) -> Result<bool, StoreError> {
+    let challenge = match (&answer.key, &answer.login_token) {
+        (Input::Given(key), _) => by_key(context, key).await?,
+        (_, Input::Given(token)) => by_token(context, token).await?,
+        _ => None,
+    };
+    Ok(challenge.is_some_and(|challenge| challenge.purpose == ChallengePurpose::Reauthenticate))
+}
+
+/// The account of a challenge, and who asks.
+async fn owner(
+    context: &Context,
+    challenge: &Challenge,
+    client: ClientInfo,
+) -> Result<(User, Origin), ContinueError> {
+    let user = match challenge.user {
+        Some(user) => context.store.user(user).await?.filter(|user| user.is_active),
+        None => None,
+    };
+    let user = user.ok_or(RedeemError::LinkInvalid)?;
+    let origin = Origin::new(Actor::User(user.id), client);
+    Ok((user, origin))
+}
+
+/// The challenge of a login that waits for this step.
+async fn awaiting(
+    context: &Context,
+    login_token: Input<String>,
+    need: StoredNeed,
+) -> Result<(Challenge, State), ContinueError> {
+    let token = login_token
+        .required()
+        .map_err(|complaint| LoginError::Invalid(FieldErrors::one("login_token", complaint)))?;
+    let challenge = by_token(context, &token).await?.ok_or(RedeemError::LoginExpired)?;
+    let state = State::read(&challenge);
+    if state.needs != Some(need) {
+        return Err(RedeemError::LoginExpired.into());
+    }
+    Ok((challenge, state))
+}
+
+async fn log_in(
+    context: &Arc<Context>,
+    user: User,
+    tokens: WantedTokens,
+    proofs: Vec<Proof>,
+    challenge: &Challenge,
+    origin: Origin,
+) -> Result<LoginTokens, ContinueError> {
+    let spends = Some(challenge.id);
+    let logged_in = finish_login(context, user, tokens, proofs, spends, origin).await;
+    let LoggedIn { session, .. } = match logged_in {
+        Err(LoginError::Store(StoreError::Spent) | LoginError::WrongCredentials) => {
+            return Err(RedeemError::LinkInvalid.into());
+        }
+        result => result?,
+    };
+    tokens_of(context, &session).await
+}
+
+/// The tokens of a session that was just opened.
+async fn tokens_of(context: &Context, session: &Session) -> Result<LoginTokens, ContinueError> {
+    if session.refresh_counter.is_none() {
+        return Ok(LoginTokens::Session(open_session::session_token(context, session)));
+    }
+    match token_pair::token_pair(context, session).await {
+        Ok(pair) => Ok(LoginTokens::Pair(pair)),
+        Err(PairError::Gone) => Err(RedeemError::LoginExpired.into()),
+        Err(PairError::Sign(error)) => Err(error.into()),
+        Err(PairError::Store(error)) => Err(error.into()),
+    }
+}
+
+/// Stores the password, which ends every session and everything else that was set before, and logs in with
+/// it.
+async fn choose_password(
+    context: &Arc<Context>,
+    user: User,
+    state: State,
+    new_password: Input<String>,
+    challenge: &Challenge,
+    origin: Origin,
+) -> Result<LoginTokens, ContinueError> {
+    let new = new_password_for(context, &user, new_password).map_err(LoginError::Invalid)?;
+    let password = context.pool.hash(&new, context.random.bytes()).await.map_err(LoginError::Pool)?;
+    let proof = Proof::Password(PasswordProof::of_new(password.clone()));
+    let change = PasswordChange {
+        password,
+        expected: Some(user.password.clone()),
+        at: context.now(),
+        keep_session: None,
+        reason: EndReason::PasswordChanged,
+        proves_email: state.has_email,
+    };
+    let effects = context.effects(&origin, [Event::PasswordChanged { user: user.id }]);
+    let effects = Effects { spends: Some(challenge.id), ..effects };
+    let (changing, id) = (Arc::clone(context), user.id);
+    let changed = finish(async move {
+        let forgetting = changing.live.forgetting(Change::User(id));
+        let changed = changing.store.change_password(id, change, effects.clone()).await;
+        drop(forgetting);
+        if let Ok(true) = changed {
+            changing.notify(&effects).await;
+        }
+        changed
+    });
+    if !changed.await? {
+        return Err(RedeemError::LoginExpired.into());
+    }
+    let user = context.store.user(id).await?.ok_or(RedeemError::LoginExpired)?;
+    let proofs = state.has_email.then_some(Proof::Email).into_iter().chain([proof]).collect();
+    let LoggedIn { session, .. } = finish_login(context, user, state.tokens, proofs, None, origin).await?;
+    tokens_of(context, &session).await
+}
+
+/// A new password that the rules allow for this user, or complaints about `new_password`.
+pub(super) fn new_password_for(
+    context: &Context,
+    user: &User,
+    typed: Input<String>,
+) -> Result<crate::password::Password, FieldErrors> {
+    let mut errors = FieldErrors::new();
+    let new = rules::typed_password("new_password", typed, &mut errors);
+    if let Some(new) = &new {
+        let attributes = [("username", user.username.as_str()), ("email", user.email.as_str())];
+        rules::strength("new_password", &context.settings.password_policy, new, &attributes, &mut errors);
+    }
+    new.filter(|_| errors.is_empty()).ok_or(errors)
+}
+
+/// What the login with this token waits for, so that a page that was loaded again can go on.
+///
+/// # Errors
+/// [`RedeemError::LoginExpired`] if it waits for nothing.
+pub async fn pending_login(context: &Context, login_token: &str) -> Result<Pending, RedeemError> {
+    let challenge = by_token(context, login_token).await?.ok_or(RedeemError::LoginExpired)?;
+    let step = match (State::read(&challenge).needs, challenge.purpose) {
+        (Some(StoredNeed::ChangePassword), _) => PendingStep::ChangePassword,
+        (Some(StoredNeed::CancelDeletion), _) => PendingStep::CancelDeletion,
+        (None, ChallengePurpose::VerifyEmail | ChallengePurpose::Register) => {
+            PendingStep::VerifyEmail { email: mask(challenge.email.as_str()) }
+        }
+        (None, _) => PendingStep::EmailCode,
+    };
+    let login_token = LoginToken(login_token.to_owned());
+    Ok(Pending { step, login_token, expires_in: challenge.expires_at.since(context.now()) })
+}
+
+/// Ends a login that waits for another step, with its link and code.
+///
+/// # Errors
+/// [`RedeemError::LoginExpired`] if it waits for nothing.
+pub async fn cancel_login(
+    context: &Context,
+    login_token: &str,
+    client: ClientInfo,
+) -> Result<(), RedeemError> {
+    let challenge = by_token(context, login_token).await?.ok_or(RedeemError::LoginExpired)?;
+    let origin = Origin::new(Actor::Anonymous, client);
+    let effects = Effects::new(context.now(), &origin, []);
+    match context.store.end_challenge(challenge.id, context.now(), effects).await? {
+        true => Ok(()),
+        false => Err(RedeemError::LoginExpired),
+    }
+}
+
+/// Mails the link and the code of a login once more, both new, at most every
+/// [`RESEND_AFTER`](Challenge::RESEND_AFTER). Says nothing of whether anything was mailed.
+///
+/// # Errors
+/// [`RedeemError::LoginExpired`] if the login waits for no mail.
+pub async fn resend_mail(
+    context: &Context,
+    login_token: &str,
+    client: ClientInfo,
+) -> Result<Pending, RedeemError> {
+    let pending = pending_login(context, login_token).await?;
+    let hash = SecretHash::of(Secret::LOGIN, login_token).ok_or(RedeemError::LoginExpired)?;
+    let challenge = by_token(context, login_token).await?.ok_or(RedeemError::LoginExpired)?;
+    if challenge.key.is_none() {
+        return Err(RedeemError::LoginExpired);
+    }
+    let user = match challenge.user {
+        Some(user) => context.store.user(user).await?,
+        None => None,
+    };
+    let is_waiting = challenge.purpose == ChallengePurpose::Register;
+    let is_taken = is_waiting && challenge.data.get("is_decoy").is_some_and(|decoy| decoy == true);
+    let kind = match challenge.purpose {
+        ChallengePurpose::Register if is_taken => MailKind::AccountExists,
+        ChallengePurpose::Register | ChallengePurpose::VerifyEmail => MailKind::VerifyEmail,
+        ChallengePurpose::ResetPassword => MailKind::ResetPassword,
+        _ => MailKind::LogIn,
+    };
+    let locale = challenge.data.get("locale").and_then(|tag| crate::locale::Locale::of_tag(tag.as_str()?));
+    let origin = Origin::new(Actor::Anonymous, client);
+    let (key, code) =
+        (Secret::new(Secret::LINK, context.random.as_ref()), Code::new(context.random.as_ref()));
+    let about = super::pending::About {
+        kind,
+        user: user.as_ref(),
+        email: &challenge.email,
+        locale,
+        is_decoy: user.is_none() && !is_waiting,
+    };
+    let mail = mail(context, &about, &key, &code, challenge.expires_at, &origin);
+    let effects = Effects::new(context.now(), &origin, []).mailing(mail);
+    let code = context.codes.hash(challenge.id, &code);
+    let renewed =
+        context.store.renew_challenge(hash, key.hash(), code, context.now(), effects.clone()).await?;
+    if renewed {
+        context.notify(&effects).await;
+    }
+    Ok(pending)
+}

@@ -1,0 +1,173 @@
+//! "Confirm that it is you": some operations need an authentication of a few minutes ago. A refresh does not
+//! move its time; this does.
+
+use super::authenticate::Authenticated;
+use super::links::{Answer, RedeemError, answered};
+use super::pending::{Ask, Pending, PendingStep, ask};
+use super::rules;
+use super::verify_password::confirm_password;
+use crate::audit::{Actor, Effects, Origin};
+use crate::authentication::{Amr, AuthContext};
+use crate::challenge::{Challenge, ChallengePurpose};
+use crate::context::Context;
+use crate::error::{FieldErrors, Input};
+use crate::event::Event;
+use crate::mail::MailKind;
+use crate::password::{PasswordHash, PoolError};
+use crate::session::{ClientInfo, SessionId};
+use crate::store::{CreateChallengeError, StoreError};
+use crate::time::Timestamp;
+use crate::user::User;
+use serde_json::{Map, Value};
+use std::time::Duration;
+
+/// How long ago an authentication may be that counts as recent (RFC 9470; NIST SP 800-63B).
+pub const RECENT: Duration = Duration::from_mins(5);
+
+/// Why a user was not authenticated once more.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ReauthenticateError {
+    /// The password is wrong.
+    #[error("the input is not valid: {0}")]
+    Invalid(FieldErrors),
+    /// A mail was sent that must be answered.
+    #[error("a mail must be answered")]
+    Pending(Box<Pending>),
+    /// The token names no session, or its session has ended.
+    #[error("the token has no session that could be authenticated again")]
+    NoSession,
+    /// No password was sent, and this service sends no mail.
+    #[error("this service sends no mail")]
+    NoMail,
+    /// The password was not checked.
+    #[error(transparent)]
+    Pool(#[from] PoolError),
+    /// The database operation failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Whether the session of a token was authenticated at most `age` ago.
+///
+/// # Errors
+/// [`StoreError`] if the database operation failed.
+pub async fn is_recent(context: &Context, who: &Authenticated, age: Duration) -> Result<bool, StoreError> {
+    let Some(session) = who.session() else { return Ok(false) };
+    let session = context.store.session(session).await?;
+    let auth = session.filter(|session| session.ended.is_none()).and_then(|session| session.auth);
+    Ok(auth.is_some_and(|auth| context.now().before(age) <= auth.auth_time))
+}
+
+/// Authenticates the user of a session once more: by the password, or without one by a mail.
+///
+/// # Errors
+/// [`ReauthenticateError`], among them [`Pending`](ReauthenticateError::Pending) with the next step, where no
+/// password was sent.
+pub async fn reauthenticate(
+    context: &Context,
+    who: &Authenticated,
+    password: Input<String>,
+    client: ClientInfo,
+) -> Result<AuthContext, ReauthenticateError> {
+    let session = who.session().ok_or(ReauthenticateError::NoSession)?;
+    let user = context.store.user(who.id()).await?.ok_or(ReauthenticateError::NoSession)?;
+    let origin = Origin::new(Actor::User(user.id), client);
+    if matches!(password, Input::Missing) {
+        return Err(by_mail(context, &user, session, &origin).await?);
+    }
+    let mut errors = FieldErrors::new();
+    let password = rules::typed_password("password", password, &mut errors);
+    if let Some(password) = &password {
+        confirm_password(context, &user, "password", password, &mut errors).await?;
+    }
+    if !errors.is_empty() {
+        return Err(ReauthenticateError::Invalid(errors));
+    }
+    let auth = AuthContext { methods: Amr::PASSWORD, assurance_level: 1, auth_time: context.now() };
+    let effects = context.effects(&origin, []);
+    store(context, &user, session, auth, Some(&user.password), effects).await
+}
+
+async fn store(
+    context: &Context,
+    user: &User,
+    session: SessionId,
+    auth: AuthContext,
+    verified: Option<&PasswordHash>,
+    cause: Effects,
+) -> Result<AuthContext, ReauthenticateError> {
+    let event = Event::Reauthenticated { user: user.id, session };
+    let effects = Effects { events: vec![event], ..cause };
+    let stored =
+        context.store.authenticate_session(session, user.id, auth, verified, effects.clone()).await?;
+    if !stored {
+        return Err(ReauthenticateError::NoSession);
+    }
+    context.notify(&effects).await;
+    Ok(auth)
+}
+
+async fn by_mail(
+    context: &Context,
+    user: &User,
+    session: SessionId,
+    origin: &Origin,
+) -> Result<ReauthenticateError, StoreError> {
+    // A mail to an address that was never proved proves nothing of the user.
+    if !context.outbox.is_open() || user.email_verified_at.is_none() {
+        return Ok(ReauthenticateError::NoMail);
+    }
+    let asked = Ask {
+        purpose: ChallengePurpose::Reauthenticate,
+        user: Some(user),
+        email: user.email.clone(),
+        lifetime: context.settings.mail.login_lifetime,
+        data: Map::from_iter([(SESSION.to_owned(), Value::from(session.to_string()))]),
+        username_key: None,
+        mail: Some(MailKind::Reauthenticate),
+        is_decoy: false,
+        locale: None,
+        spends: None,
+    };
+    let (login_token, expires_at) = match ask(context, asked, origin, None).await {
+        Ok(asked) => asked,
+        Err(CreateChallengeError::Store(error)) => return Err(error),
+        Err(error @ CreateChallengeError::UsernameTaken) => return Err(StoreError::failed(error)),
+    };
+    let expires_in = expires_at.since(context.now());
+    Ok(ReauthenticateError::Pending(Box::new(Pending {
+        step: PendingStep::EmailCode,
+        login_token,
+        expires_in,
+    })))
+}
+
+/// The session of a challenge, in its data.
+const SESSION: &str = "session";
+
+/// Authenticates the session for which a mail was sent, by its code. The link is good for nothing else than
+/// to be answered where it was asked for.
+pub(super) async fn answer_mail(
+    context: &Context,
+    answer: Answer,
+    client: ClientInfo,
+) -> Result<AuthContext, RedeemError> {
+    let answered = answered(context, answer).await?;
+    let challenge: Challenge = answered.challenge;
+    let session = challenge.data.get(SESSION).and_then(|id| id.as_str()?.parse().ok());
+    let user = match challenge.user.filter(|_| challenge.purpose == ChallengePurpose::Reauthenticate) {
+        Some(user) if answered.is_asker => context.store.user(user).await?,
+        _ => None,
+    };
+    let (Some(session), Some(user)) = (session, user) else { return Err(RedeemError::LinkInvalid) };
+    let now: Timestamp = context.now();
+    let auth = AuthContext { methods: Amr::EMAIL, assurance_level: 1, auth_time: now };
+    let origin = Origin::new(Actor::User(user.id), client);
+    let effects = Effects { spends: Some(challenge.id), ..context.effects(&origin, []) };
+    match store(context, &user, SessionId(session), auth, None, effects).await {
+        Ok(auth) => Ok(auth),
+        Err(ReauthenticateError::Store(StoreError::Spent)) => Err(RedeemError::LinkInvalid),
+        Err(ReauthenticateError::Store(error)) => Err(error.into()),
+        Err(_) => Err(RedeemError::LoginExpired),
+    }
+}
