@@ -11,6 +11,7 @@ use doorwarden_core::flow::change_email::ChangeEmailError;
 use doorwarden_core::flow::change_password::ChangePasswordError;
 use doorwarden_core::flow::continue_login::ContinueError;
 use doorwarden_core::flow::delete_account::DeleteAccountError;
+use doorwarden_core::flow::invite::AcceptError;
 use doorwarden_core::flow::links::RedeemError;
 use doorwarden_core::flow::log_in::LoginError;
 use doorwarden_core::flow::log_in_by_mail::RequestMailError;
@@ -536,6 +537,15 @@ impl From<ContinueError> for ApiError {
             ContinueError::Redeem(error) => error.into(),
             ContinueError::Login(error) => error.into(),
             ContinueError::Sign(error) => error.into(),
+        }
+    }
+}
+
+impl From<AcceptError> for ApiError {
+    fn from(error: AcceptError) -> Self {
+        match error {
+            AcceptError::Redeem(error) => error.into(),
+            AcceptError::Register(error) => error.into(),
         }
     }
 }

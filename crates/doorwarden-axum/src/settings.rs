@@ -50,6 +50,7 @@ endpoints! {
     LoginState, "login_state", "/login/state";
     LoginCancel, "login_cancel", "/login/cancel";
     LinkInspect, "link_inspect", "/links/inspect";
+    InvitationAccept, "invitation_accept", "/invitations/accept";
     PasswordReset, "password_reset", "/password/reset";
     PasswordResetConfirm, "password_reset_confirm", "/password/reset/confirm";
     Me, "me", "/me";

@@ -23,6 +23,8 @@ pub enum Event {
         /// The new user.
         user: UserId,
     },
+    /// Somebody was invited to register.
+    UserInvited,
     /// A user logged in.
     LoggedIn {
         /// The user who logged in.
@@ -244,6 +246,7 @@ impl Event {
     pub fn name(&self) -> &'static str {
         match self {
             Self::UserCreated { .. } => "user_created",
+            Self::UserInvited => "user_invited",
             Self::LoggedIn { .. } => "logged_in",
             Self::SessionOpened { .. } => "session_opened",
             Self::Reauthenticated { .. } => "reauthenticated",
@@ -321,7 +324,8 @@ impl Event {
             | Self::GroupMemberAdded { user, .. }
             | Self::GroupMemberRemoved { user, .. } => Some(*user),
             Self::LoginFailed { user, .. } => *user,
-            Self::EverybodySignedOut { .. }
+            Self::UserInvited
+            | Self::EverybodySignedOut { .. }
             | Self::PermissionDeclared { .. }
             | Self::PermissionDeleted { .. }
             | Self::GroupCreated { .. }
@@ -402,6 +406,7 @@ impl Event {
             Self::Restored { keys, sessions } => json!({"keys": keys, "sessions": sessions}),
             Self::UserCreated { .. }
             | Self::LoggedIn { .. }
+            | Self::UserInvited
             | Self::Reauthenticated { .. }
             | Self::SessionOpened { .. }
             | Self::RefreshReused { .. }

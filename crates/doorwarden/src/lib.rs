@@ -159,6 +159,7 @@ pub use doorwarden_core::event::{Event, LoginFailure, RepeatSign};
 pub use doorwarden_core::field::{Field, FieldNameError};
 pub use doorwarden_core::flow::authenticate::{AuthenticateError, Authenticated, TokenClaims, TokenRefused};
 pub use doorwarden_core::flow::groups::CreateGroupError;
+pub use doorwarden_core::flow::invite::InviteError;
 pub use doorwarden_core::flow::issue_tokens::IssueError;
 pub use doorwarden_core::flow::manage::{
     CreateUserError, NewAccount, SetPasswordError, UpdateUserError, UserError,
@@ -168,6 +169,8 @@ pub use doorwarden_core::hook::Hooks;
 pub use doorwarden_core::identity::{EmailAddress, Username};
 pub use doorwarden_core::keys::KeysError;
 pub use doorwarden_core::keys::state::KeyState;
+pub use doorwarden_core::locale::Locale;
+pub use doorwarden_core::mail::{Mail, MailContent, MailKind, Mailer, SendError};
 pub use doorwarden_core::password::{
     Ceilings, HashSettings, HashSettingsError, Password, PasswordHash, PasswordPolicy, PoolSettings,
 };

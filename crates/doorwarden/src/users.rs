@@ -1,6 +1,7 @@
 use doorwarden_core::audit::Origin;
 use doorwarden_core::context::Context;
 use doorwarden_core::flow::groups::{self, CreateGroupError};
+use doorwarden_core::flow::invite::{self, InviteError};
 use doorwarden_core::flow::manage::{
     self, CreateUserError, NewAccount, SetPasswordError, UpdateUserError, UserError,
 };
@@ -9,6 +10,7 @@ use doorwarden_core::identity::{EmailKey, UsernameKey};
 use doorwarden_core::password::Password;
 use doorwarden_core::permission::{Group, Permission, PermissionName};
 use doorwarden_core::store::{GrantError, SignedOut, StoreError, UserFilter};
+use doorwarden_core::time::Timestamp;
 use doorwarden_core::user::{Account, User, UserChange, UserId};
 use std::sync::Arc;
 
@@ -70,6 +72,16 @@ impl Users {
     /// [`CreateUserError`] if a value is not valid or is taken, or the database operation failed.
     pub async fn create(&self, account: NewAccount) -> Result<User, CreateUserError> {
         manage::create_user(&self.context, account, &self.origin).await
+    }
+
+    /// Mails an invitation to this address: whoever has its link may register with it, whatever the mode of
+    /// registration. Ends an earlier one. Returns until when it can be accepted.
+    ///
+    /// # Errors
+    /// [`InviteError`] if the text is not an email address or has an account, no mail can be sent, or the
+    /// database operation failed.
+    pub async fn invite(&self, email: &str) -> Result<Timestamp, InviteError> {
+        invite::invite(&self.context, email, None, &self.origin).await
     }
 
     /// The user with this id.

@@ -99,7 +99,7 @@ pub(super) async fn verify(call: Call<Anybody, Data<LoginStep>>) -> Result<Token
         "email_code" => {
             let code = code.0.required().map_err(|complaint| required("code", complaint))?;
             let code = Input::Given(code);
-            Step::Mail(Answer { key: Input::Missing, login_token, code })
+            Step::Mail(Answer { key: Input::Missing, login_token, code, ..Answer::default() })
         }
         "new_password" => Step::NewPassword { login_token, new_password: new_password.0 },
         "cancel_deletion" => Step::CancelDeletion { login_token },
@@ -124,7 +124,12 @@ pub(super) async fn link(call: Call<Anybody, Data<LinkLogin>>) -> Result<TokenAn
     let client = call.client();
     let LinkLogin { key, login_token } = call.body.fields;
     let key = key.0.required().map_err(|complaint| ApiError::fields(FieldErrors::one("key", complaint)))?;
-    let answer = Answer { key: Input::Given(key), login_token: login_token.0, code: Input::Missing };
+    let answer = Answer {
+        key: Input::Given(key),
+        login_token: login_token.0,
+        code: Input::Missing,
+        ..Answer::default()
+    };
     Ok(tokens(continue_login(call.auth.context(), Step::Mail(answer), client).await?, transport))
 }
 

@@ -38,7 +38,7 @@ mod types;
 
 use crate::extract::CurrentUser;
 use crate::settings::Endpoint;
-use answer::{Document, Json, NoContent, Page, Rendered, WithCookie};
+use answer::{Created, Document, Json, NoContent, Page, Rendered, WithCookie};
 use doorwarden_core::session::SessionId;
 use http::Method;
 use operation::{Anybody, AnybodyOrUser, Data, Operation, Recent, Service, Unread, operation};
@@ -143,6 +143,13 @@ operations! {
         )
         .answers(&["The purpose of the link."])
         .errors(&[problem::LINK_INVALID]),
+    ];
+    InvitationAccept: [
+        operation::<Anybody, Data<registration::Acceptance>, Created<login::Token>>(
+            Method::POST, "accept_invitation", "Create the account of an invitation and log in to it.", registration::accept,
+        )
+        .answers(&["The account was created."])
+        .errors(&[problem::LINK_INVALID, problem::BUSY, problem::STOPPING]),
     ];
     PasswordReset: [
         operation::<Anybody, Data<password_reset::PasswordReset>, login_steps::Asked>(

@@ -41,7 +41,7 @@ pub(super) struct PasswordResetConfirm {
 pub(super) async fn confirm(call: Call<Anybody, Data<PasswordResetConfirm>>) -> Result<NoContent, ApiError> {
     let client = call.client();
     let PasswordResetConfirm { new_password, key, login_token, code } = call.body.fields;
-    let answer = Answer { key: key.0, login_token: login_token.0, code: code.0 };
+    let answer = Answer { key: key.0, login_token: login_token.0, code: code.0, ..Answer::default() };
     let request = reset_password::ResetPassword { answer, new_password: new_password.0, client };
     reset_password(call.auth.context(), request).await?;
     Ok(NoContent)

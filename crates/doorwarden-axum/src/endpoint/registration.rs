@@ -8,6 +8,8 @@ use crate::error::ApiError;
 use crate::next_step::NextStep;
 use crate::refresh_cookie;
 use axum::response::Response;
+use doorwarden_core::error::FieldErrors;
+use doorwarden_core::flow::invite::accept_invitation;
 use doorwarden_core::flow::links;
 use doorwarden_core::flow::register::{self, RegisterError, register};
 use doorwarden_core::flow::verify_registration::{VerifyRegistration, verify_registration};
@@ -83,7 +85,32 @@ pub(super) async fn verify(call: Call<Anybody, Data<VerifyEmail>>) -> Result<Tok
     let transport = refresh_cookie::transport(call.auth.settings(), &call.parts.headers)?;
     let client = call.client();
     let VerifyEmail { key, login_token, code, password } = call.body.fields;
-    let answer = links::Answer { key: key.0, login_token: login_token.0, code: code.0 };
+    let answer =
+        links::Answer { key: key.0, login_token: login_token.0, code: code.0, ..links::Answer::default() };
     let request = VerifyRegistration { answer, password: password.0, client };
     Ok(tokens(verify_registration(call.auth.context(), request).await?, transport))
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(super) struct Acceptance {
+    /// Of the link.
+    key: Word,
+    username: Username,
+    password: NewPassword,
+}
+
+pub(super) async fn accept(call: Call<Anybody, Data<Acceptance>>) -> Result<Created<Token>, ApiError> {
+    let (client, locale) = (call.client(), call.locale());
+    let Data { fields: Acceptance { key, username, password }, others } = call.body;
+    let key = key.0.required().map_err(|complaint| ApiError::fields(FieldErrors::one("key", complaint)))?;
+    let registration = register::Registration {
+        username: username.0,
+        password: password.0,
+        others,
+        client,
+        locale,
+        ..register::Registration::default()
+    };
+    let registered = accept_invitation(call.auth.context(), &key, registration).await?;
+    Ok(Json(registered.token.into()))
 }

@@ -8,6 +8,7 @@ use super::pending::{LoginToken, Pending, PendingStep, State, StoredNeed, Wanted
 use super::reauthenticate::answer_mail;
 use super::rules;
 use super::token_pair::{self, PairError};
+use super::verify_password::confirm_password;
 use super::{IssuedToken, TokenPair};
 use crate::audit::{Actor, Effects, Origin};
 use crate::authentication::{AuthContext, PasswordProof, Proof};
@@ -88,7 +89,8 @@ pub async fn continue_login(
         Step::Mail(answer) if is_reauthentication(context, &answer).await? => {
             Ok(LoginTokens::Reauthenticated(answer_mail(context, answer, client).await?))
         }
-        Step::Mail(answer) => {
+        Step::Mail(mut answer) => {
+            let password = std::mem::take(&mut answer.password);
             let answered = answered(context, answer).await?;
             let challenge = answered.challenge;
             if !matches!(challenge.purpose, ChallengePurpose::LogIn | ChallengePurpose::VerifyEmail) {
@@ -101,6 +103,9 @@ pub async fn continue_login(
             }
             // Whoever opens the link elsewhere may be another person than the one who typed the password.
             let mut proofs = if answered.is_asker { state.proofs() } else { Vec::new() };
+            if !answered.is_asker && !matches!(password, Input::Missing) {
+                proofs.push(confirmed(context, &user, password).await?);
+            }
             proofs.push(Proof::Email);
             state.has_email = true;
             log_in(context, user, state.tokens, proofs, &challenge, origin).await
@@ -125,6 +130,20 @@ pub async fn continue_login(
             let proofs = state.proofs();
             log_in(context, user, state.tokens, proofs, &challenge, origin).await
         }
+    }
+}
+
+/// The password of whoever opened a link.
+async fn confirmed(context: &Context, user: &User, password: Input<String>) -> Result<Proof, ContinueError> {
+    let mut errors = FieldErrors::new();
+    let password = rules::typed_password("password", password, &mut errors);
+    if let Some(password) = &password {
+        let checked = confirm_password(context, user, "password", password, &mut errors).await;
+        checked.map_err(LoginError::Pool)?;
+    }
+    match errors.is_empty() {
+        true => Ok(Proof::Password(PasswordProof::of_new(user.password.clone()))),
+        false => Err(LoginError::Invalid(errors).into()),
     }
 }
 

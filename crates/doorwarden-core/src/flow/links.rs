@@ -61,6 +61,9 @@ pub struct Answer {
     pub login_token: Input<String>,
     /// The code.
     pub code: Input<String>,
+    /// The password of the account, where a link is opened without the login token: it shows that whoever
+    /// opens it has also set the password, which therefore stays.
+    pub password: Input<String>,
 }
 
 /// A challenge that was answered, and is not spent yet.

@@ -10,6 +10,7 @@ mod finish;
 pub mod groups;
 pub mod import;
 pub mod introspect;
+pub mod invite;
 pub mod issue_tokens;
 pub mod links;
 pub mod log_in;

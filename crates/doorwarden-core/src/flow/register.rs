@@ -6,7 +6,7 @@ use super::open_session::{self, Opening};
 use super::pending::{Ask, Pending, PendingStep, State, WantedTokens, ask, go_on, mask};
 use super::{IssuedToken, rules};
 use crate::audit::{Actor, Effects, Origin};
-use crate::authentication::{PasswordProof, Proof, Purpose};
+use crate::authentication::{Need, PasswordProof, Proof, Purpose};
 use crate::challenge::{Challenge, ChallengeId, ChallengePurpose};
 use crate::context::Context;
 use crate::error::{FieldError, FieldErrors, Input};
@@ -16,7 +16,7 @@ use crate::identity::{EmailAddress, Username};
 use crate::mail::{Locale, MailKind};
 use crate::password::{Password, PasswordHash, PoolError};
 use crate::session::ClientInfo;
-use crate::settings::RegistrationMode;
+use crate::settings::{EmailVerification, RegistrationMode};
 use crate::store::{CreateChallengeError, StoreError, WriteUserError};
 use crate::time::Timestamp;
 use crate::user::{NewUser, User, UserId};
@@ -104,19 +104,29 @@ pub async fn register(context: &Arc<Context>, request: Registration) -> Result<R
         RegistrationMode::Verified => true,
         RegistrationMode::Invitation | RegistrationMode::Closed => return Err(RegisterError::Closed),
     };
-    let (client, locale) = (request.client.clone(), request.locale);
-    let (valid, password) = validate(context, request, !is_verified).await?;
-    let mut new = valid;
-    for hook in &context.hooks {
-        hook.before_registration(&mut new, &client).await.map_err(RegisterError::Invalid)?;
-    }
-    new.locale = locale;
-    new.password = context.pool.hash(&password, context.random.bytes()).await?;
+    let client = request.client.clone();
+    let new = prepare(context, request, !is_verified).await?;
     if is_verified {
         return Err(RegisterError::Pending(Box::new(reserve(context, new, client).await?)));
     }
     let context = Arc::clone(context);
     finish(async move { create(&context, new, None, client).await }).await
+}
+
+/// The account of a valid registration that the hooks allow.
+pub(super) async fn prepare(
+    context: &Context,
+    request: Registration,
+    says_taken_email: bool,
+) -> Result<NewUser, RegisterError> {
+    let (client, locale) = (request.client.clone(), request.locale);
+    let (mut new, password) = validate(context, request, says_taken_email).await?;
+    for hook in &context.hooks {
+        hook.before_registration(&mut new, &client).await.map_err(RegisterError::Invalid)?;
+    }
+    new.locale = locale;
+    new.password = context.pool.hash(&password, context.random.bytes()).await?;
+    Ok(new)
 }
 
 /// Keeps a registration until its address is proved. An address that has an account is answered alike, after
@@ -221,6 +231,9 @@ pub(super) async fn create(
     let state = State::new(WantedTokens::Session, &proofs);
     match open_session::open(context, session, &user, Purpose::NewPassword, proofs, None, &origin).await? {
         Opening::Opened(session) => {
+            if context.settings.mail.verification == EmailVerification::Asked {
+                ask_for_proof(context, &user, &origin).await;
+            }
             Ok(Registered { token: open_session::session_token(context, &session), user })
         }
         Opening::Needs(need) => {
@@ -228,6 +241,18 @@ pub(super) async fn create(
             Err(RegisterError::Pending(Box::new(pending)))
         }
         Opening::Gone => Err(RegisterError::Changed),
+    }
+}
+
+/// Mails a link that proves the address of a new account. The account exists without it, so a failure is only
+/// logged.
+async fn ask_for_proof(context: &Context, user: &User, origin: &Origin) {
+    if !context.outbox.is_open() || user.email_verified_at.is_some() {
+        return;
+    }
+    let state = State::new(WantedTokens::Session, &[]);
+    if let Err(error) = go_on(context, user, Need::VerifyEmail, state, None, origin).await {
+        tracing::warn!(user.id = user.id.0, %error, "a new user could not be asked to prove the address");
     }
 }
 

@@ -55,7 +55,8 @@ pub async fn verify_registration(
     request: VerifyRegistration,
 ) -> Result<LoginTokens, VerifyRegistrationError> {
     if purpose(context, &request.answer).await? == Some(ChallengePurpose::VerifyEmail) {
-        return Ok(continue_login(context, Step::Mail(request.answer), request.client).await?);
+        let answer = Answer { password: request.password, ..request.answer };
+        return Ok(continue_login(context, Step::Mail(answer), request.client).await?);
     }
     let answered = answered(context, request.answer).await?;
     let (challenge, now) = (answered.challenge, context.now());

@@ -37,6 +37,8 @@ on_both! {
     an_authentication_is_recent_for_five_minutes_and_no_refresh_moves_it
     a_user_confirms_by_mail_that_it_is_them
     a_route_of_the_application_can_need_a_recent_authentication
+    whoever_is_invited_registers_with_that_address_although_nobody_else_can
+    a_proof_that_is_asked_for_may_be_left_undone_and_keeps_the_password_of_whoever_knows_it
     closed_registration_is_closed
     the_language_of_a_mail_is_that_of_the_account
     the_configuration_says_what_a_front_end_needs
@@ -638,4 +640,67 @@ async fn a_route_of_the_application_can_need_a_recent_authentication(database: D
     assert_eq!(pay(Some(&issued)).await.status, 401, "nobody was authenticated");
     confirm(&app, &token, json!({"password": PASSWORD})).await;
     assert_eq!(pay(Some(&token)).await.status, 200);
+}
+
+async fn whoever_is_invited_registers_with_that_address_although_nobody_else_can(database: Database) {
+    let post = Post::default();
+    let mailer = with_mail(&post);
+    let app = database
+        .app_with(|b| mailer(b).settings(|s| s.registration.mode = RegistrationMode::Invitation))
+        .await;
+    assert_eq!(app.try_register("jane").await.status, 403);
+    let mut keys = Vec::new();
+    for _ in 0..2 {
+        app.auth.users().invite("jane@example.com").await.unwrap();
+        let letter = post.one(&app, MailKind::Invitation).await;
+        assert_eq!((letter.0.to.as_str(), &letter.0.content.code), ("jane@example.com", &None));
+        keys.push(letter.key());
+    }
+    let accept = async |key: &str, password: &str| {
+        let body =
+            json!({"key": key, "username": "jane", "password": password, "email": "thief@example.com"});
+        app.post("/invitations/accept", body).await
+    };
+    assert_eq!(accept(&keys[0], PASSWORD).await.json()["code"], "link_invalid", "the second ended the first");
+    app.post("/links/inspect", json!({"key": keys[1]}))
+        .await
+        .is(200, json!({"purpose": "invitation", "email": "j•••@example.com", "expires_in": 604_800}));
+    assert_eq!(accept(&keys[1], "short").await.status, 400);
+    let answer = accept(&keys[1], PASSWORD).await;
+    assert_eq!(answer.status, 201, "{answer:?}");
+    assert_eq!(app.get("/me", &answer.token()).await.json()["email"], "jane@example.com");
+    let user = app.auth.users().get(UserId(1)).await.unwrap().unwrap();
+    assert_eq!(user.email_verified_at, Some(NOON));
+    assert_eq!(accept(&keys[1], PASSWORD).await.json()["code"], "link_invalid");
+    let again = app.auth.users().invite("jane@example.com").await;
+    assert!(again.unwrap_err().to_string().contains("already exists"));
+}
+
+async fn a_proof_that_is_asked_for_may_be_left_undone_and_keeps_the_password_of_whoever_knows_it(
+    database: Database,
+) {
+    let post = Post::default();
+    let mailer = with_mail(&post);
+    let app =
+        database.app_with(|b| mailer(b).settings(|s| s.mail.verification = EmailVerification::Asked)).await;
+    let session = app.register("jane").await;
+    assert_eq!(app.log_in("jane", PASSWORD).await.status, 200, "it may be left undone");
+    let key = post.one(&app, MailKind::VerifyEmail).await.key();
+    let verify = async |more: Value| {
+        let mut body = json!({"key": key});
+        body.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap());
+        app.post("/registration/verify-email", body).await
+    };
+    let wrong = verify(json!({"password": "not the password"})).await;
+    assert_eq!((wrong.status.as_u16(), wrong.json()["password"].is_array()), (400, true));
+    let answer = verify(json!({"password": PASSWORD})).await;
+    assert_eq!(answer.status, 201, "{answer:?}");
+    assert_eq!(app.get("/me", &session).await.status, 200, "nothing ended");
+    assert_eq!(app.log_in("jane", PASSWORD).await.status, 200);
+    let user = app.auth.users().get(UserId(1)).await.unwrap().unwrap();
+    assert_eq!(user.email_verified_at, Some(NOON));
+
+    app.register("john").await;
+    let key = post.one(&app, MailKind::VerifyEmail).await.key();
+    next(&app.post("/registration/verify-email", json!({"key": key})).await, 401, "change_password");
 }
