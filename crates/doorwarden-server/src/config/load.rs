@@ -88,10 +88,13 @@ impl Loaded {
 
     /// Whether the file itself contains a secret.
     pub(crate) fn file_holds_secrets(&self) -> bool {
-        let url = &self.config.database_url;
-        let has_password = url.sqlite_path().is_none() && url.as_str().contains('@');
-        self.set.iter().any(|(path, (_, source))| {
-            let is_secret = |key: &Key| key.secret && (key.name != "database_url" || has_password);
+        let is_sqlite = self.config.database_url.sqlite_path().is_some();
+        self.set.iter().any(|(path, (value, source))| {
+            let is_secret = |key: &Key| match key.name.as_str() {
+                "database_url" => !is_sqlite && text(value).contains('@'),
+                "mail.url" => text(value).contains('@'),
+                _ => key.secret,
+            };
             matches!(source, Source::File(_)) && Key::at(path).is_some_and(is_secret)
         })
     }

@@ -5,6 +5,7 @@ mod declared;
 mod environment;
 mod keys;
 mod load;
+mod mail;
 mod sections;
 mod shown;
 mod special;
@@ -13,6 +14,7 @@ mod value;
 pub(crate) use environment::Environment;
 pub(crate) use keys::{keys, schema};
 pub(crate) use load::{Loaded, Source, secret_in};
+pub(crate) use mail::{Mail, Mailing, is_local_host};
 
 use crate::failure::{Failure, Message};
 use doorwarden::core::password::{Ceilings, HashSettings, Hasher, PoolSettings};
@@ -46,6 +48,7 @@ pub(crate) struct Config {
     pub(crate) keep_alive: Duration,
     pub(crate) fields: Vec<Field>,
     pub(crate) permissions: Vec<(String, String)>,
+    pub(crate) mail: Mail,
     /// Warnings about probable mistakes.
     pub(crate) warnings: Vec<Message>,
 }
@@ -86,6 +89,7 @@ impl Default for Config {
             keep_alive: Duration::from_secs(75),
             fields: Vec::new(),
             permissions: Vec::new(),
+            mail: Mail::default(),
             warnings: Vec::new(),
         }
     }
@@ -130,7 +134,7 @@ impl Config {
     fn common_builder(&self) -> Result<Builder, Failure> {
         let hashing = self.hashing()?;
         let mut settings = self.settings.clone();
-        settings.access.issuer = self.issuer.clone().unwrap_or_else(|| self.default_issuer());
+        settings.access.issuer = self.issuer();
         let mut builder = Doorwarden::builder()
             .database_url(self.database_url.as_str())
             .settings(|defaults| *defaults = settings)
@@ -144,6 +148,11 @@ impl Config {
             builder = builder.old_secret_key(key.as_str(), *good_for);
         }
         Ok(self.fields.iter().fold(builder, |builder, field| builder.field(field.clone())))
+    }
+
+    /// `iss` of access tokens.
+    fn issuer(&self) -> String {
+        self.issuer.clone().unwrap_or_else(|| self.default_issuer())
     }
 
     /// `iss` of access tokens if none is set.

@@ -4,8 +4,9 @@
 use super::Config;
 use super::declared::Fields;
 use super::special::{
-    Address, Algorithm, Clients, Endings, Endpoints, LogFormat, Network, OldSecretKeys, Optional, Origins,
-    Secret, Threads, Url, Validators, WithoutSession,
+    Address, Algorithm, Clients, Endings, Endpoints, FrontEnd, Locale, LogFormat, MailUrl, Network,
+    OldSecretKeys, Optional, Origins, Registering, Secret, Sender, Threads, Url, Validators, Verification,
+    WithoutSession,
 };
 use super::value::{Duration, Either, Flag, List, Never, Number, Off, Pairs, Setting};
 use doorwarden::core::password::HashSettings;
@@ -77,6 +78,9 @@ section! {
         hashing: Hashing,
         http: Http,
         live: Live,
+        registration: Registration,
+        mail: Mail,
+        front_end: FrontEndSection,
     }
 }
 
@@ -255,5 +259,51 @@ section! {
         sessions: Number<64, 1_000_000_000> = settings.live.sessions,
         /// Maximum number of access tokens whose signature need not be verified again.
         access_tokens: Number<64, 100_000_000> = settings.live.access_tokens,
+    }
+}
+
+section! {
+    /// Registration.
+    Registration {
+        /// Who may register: `open`, anybody; `verified`, anybody, and the account exists once the email
+        /// address was proved; `invitation`, who was invited; `closed`, nobody.
+        mode: Registering = settings.registration.mode,
+    }
+}
+
+section! {
+    /// Mails to users.
+    Mail {
+        /// How mails are sent: `smtps://USER:PASSWORD@HOST`, `smtp://USER:PASSWORD@HOST` (STARTTLS),
+        /// `file:DIRECTORY`, or `console`. Without it nothing is mailed; but while only this machine reaches
+        /// the service, mails can be read at `/dev/mailbox`.
+        url: MailUrl = mail.url,
+        /// The sender: `Example <accounts@example.org>`. Required with `mail.url`, unless only this machine
+        /// reaches the service.
+        from: Sender = mail.from,
+        /// Directory of the application's own templates.
+        templates: Optional = mail.templates,
+        /// Name of the service in mails. By default the host of `tokens.issuer`.
+        service: Optional = mail.service,
+        /// Whether users must prove their email address: `off`, nobody is asked; `asked`, whoever registers
+        /// gets a mail; `required`, before the first login.
+        verification: Verification = settings.mail.verification,
+        /// Language of mails to users whose language is not known: `en` or `de`.
+        locale: Locale = settings.mail.locale,
+        /// How long a link or code to log in, or to confirm an action, can be used.
+        login_lifetime: Duration<MINUTE, DAY> = settings.mail.login_lifetime,
+        /// How long a link or code to choose a new password can be used.
+        reset_lifetime: Duration<MINUTE, { 7 * DAY }> = settings.mail.reset_lifetime,
+        /// How long a link or code to prove an email address can be used.
+        verify_lifetime: Duration<MINUTE, { 30 * DAY }> = settings.mail.verify_lifetime,
+    }
+}
+
+section! {
+    /// The application's pages.
+    FrontEndSection {
+        /// URL of the page that links in mails lead to, with `#key=KEY` appended. By default `/link` of
+        /// `tokens.issuer`.
+        url: FrontEnd = settings.mail.front_end,
     }
 }

@@ -1,12 +1,17 @@
 //! Values as they may be shown.
 
 use super::keys::Key;
+use doorwarden_mail::MailUrl;
 
-/// A value of this key as it may be shown: of secrets only whether they are set.
+/// A value of this key as it may be shown: of URLs without the password, of other secrets only whether they
+/// are set.
 pub(super) fn shown(key: &Key, text: &str) -> String {
     match (key.secret, text.is_empty()) {
         (true, _) if key.name == "database_url" => without_password(text),
-        (true, false) => "(set, hidden)".to_owned(),
+        (true, false) => match text.parse::<MailUrl>() {
+            Ok(url) if key.name == "mail.url" => url.to_string(),
+            _ => "(set, hidden)".to_owned(),
+        },
         (true, true) => "(not set)".to_owned(),
         (false, _) => text.to_owned(),
     }

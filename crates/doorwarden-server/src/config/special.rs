@@ -2,7 +2,7 @@
 
 use super::value::{List, Number, Pairs, Setting, Text, Written, no_default, schema, text, texts, wraps};
 use doorwarden::core::password::{PasswordPolicy, PoolSettings};
-use doorwarden::core::settings::PasswordChangeEnds;
+use doorwarden::core::settings::{EmailVerification, PasswordChangeEnds, RegistrationMode};
 use doorwarden::{CorsSettings, DatabaseUrl, DatabaseUrlError, Endpoint, OauthClients, OldSecretKey, core};
 use http::HeaderValue;
 use ipnet::IpNet;
@@ -105,6 +105,140 @@ impl Text for Url {
 
 wraps!(Url: DatabaseUrl);
 
+/// How mails are sent, which may hold a password; empty means not set.
+pub(super) struct MailUrl(Option<doorwarden_mail::MailUrl>);
+
+text!(MailUrl, {"type": "string", "writeOnly": true});
+
+impl Text for MailUrl {
+    fn parse(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            return Ok(Self(None));
+        }
+        match text.parse() {
+            Ok(doorwarden_mail::MailUrl::Memory) => {
+                Err("`memory` is for programs; leave it empty to read mails at `/dev/mailbox`".to_owned())
+            }
+            Ok(url) => Ok(Self(Some(url))),
+            Err(error) => Err(match doorwarden_mail::MailUrlError::hint(error) {
+                Some(hint) => format!("{error}; {hint}"),
+                None => error.to_string(),
+            }),
+        }
+    }
+
+    fn text(&self) -> String {
+        self.0.as_ref().map(ToString::to_string).unwrap_or_default()
+    }
+}
+
+wraps!(MailUrl: Option<doorwarden_mail::MailUrl>);
+
+/// The sender of mails; empty means not set.
+pub(super) struct Sender(Option<doorwarden_mail::Sender>);
+
+text!(Sender, {"type": "string"});
+
+impl Text for Sender {
+    fn parse(text: &str) -> Result<Self, String> {
+        let sender = (!text.is_empty()).then(|| text.parse()).transpose();
+        sender.map(Self).map_err(|error: doorwarden_mail::SenderError| error.to_string())
+    }
+
+    fn text(&self) -> String {
+        let Some(sender) = &self.0 else { return String::new() };
+        match sender.name() {
+            Some(name) => format!("{name} <{}>", sender.address()),
+            None => sender.address().to_owned(),
+        }
+    }
+}
+
+wraps!(Sender: Option<doorwarden_mail::Sender>);
+
+/// The URL of a page; empty means not set.
+pub(super) struct FrontEnd(Option<String>);
+
+text!(FrontEnd, {"type": "string"});
+
+impl Text for FrontEnd {
+    fn parse(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            return Ok(Self(None));
+        }
+        let url = text.parse::<http::Uri>().ok().filter(|_| !text.contains('#'));
+        let is_page = url.is_some_and(|url| {
+            matches!(url.scheme_str(), Some("http" | "https"))
+                && url.host().is_some_and(|host| !host.is_empty())
+        });
+        let wrong = "must be an absolute URL without a fragment, such as `https://app.example.com/account`";
+        is_page.then(|| Self(Some(text.to_owned()))).ok_or_else(|| wrong.to_owned())
+    }
+
+    fn text(&self) -> String {
+        self.0.clone().unwrap_or_default()
+    }
+}
+
+wraps!(FrontEnd: Option<String>);
+
+/// A value that is written as one of a few words.
+macro_rules! words {
+    ($name:ident: $place:ty { $($variant:ident = $value:path,)+ }) => {
+        #[derive(Clone, Copy, Serialize, Deserialize, JsonSchema)]
+        #[serde(rename_all = "lowercase")]
+        #[schemars(inline)]
+        pub(super) enum $name {
+            $($variant,)+
+        }
+
+        impl Written<$place> for $name {
+            fn write(place: &$place) -> Self {
+                match place {
+                    $($value => Self::$variant,)+
+                }
+            }
+
+            fn read(self) -> $place {
+                match self {
+                    $(Self::$variant => $value,)+
+                }
+            }
+        }
+    };
+}
+
+words!(Verification: EmailVerification {
+    Off = EmailVerification::Off,
+    Asked = EmailVerification::Asked,
+    Required = EmailVerification::Required,
+});
+
+words!(Registering: RegistrationMode {
+    Open = RegistrationMode::Open,
+    Verified = RegistrationMode::Verified,
+    Invitation = RegistrationMode::Invitation,
+    Closed = RegistrationMode::Closed,
+});
+
+/// A language.
+pub(super) struct Locale(core::locale::Locale);
+
+text!(Locale, {"enum": core::locale::Locale::ALL.map(core::locale::Locale::as_str)});
+
+impl Text for Locale {
+    fn parse(text: &str) -> Result<Self, String> {
+        let known = core::locale::Locale::ALL.into_iter().find(|locale| locale.as_str() == text);
+        known.map(Self).ok_or_else(|| "must be `en` or `de`".to_owned())
+    }
+
+    fn text(&self) -> String {
+        self.0.as_str().to_owned()
+    }
+}
+
+wraps!(Locale: core::locale::Locale);
+
 #[derive(Clone, Copy, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]
@@ -160,29 +294,10 @@ impl Text for WithoutSession {
 
 wraps!(WithoutSession: core::settings::WithoutSession);
 
-#[derive(Clone, Copy, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-#[schemars(inline)]
-pub(super) enum Endings {
-    Others,
-    All,
-}
-
-impl Written<PasswordChangeEnds> for Endings {
-    fn write(place: &PasswordChangeEnds) -> Self {
-        match place {
-            PasswordChangeEnds::OtherSessions => Self::Others,
-            PasswordChangeEnds::AllSessions => Self::All,
-        }
-    }
-
-    fn read(self) -> PasswordChangeEnds {
-        match self {
-            Self::Others => PasswordChangeEnds::OtherSessions,
-            Self::All => PasswordChangeEnds::AllSessions,
-        }
-    }
-}
+words!(Endings: PasswordChangeEnds {
+    Others = PasswordChangeEnds::OtherSessions,
+    All = PasswordChangeEnds::AllSessions,
+});
 
 /// The number of hashing threads, and with it the queue; `None`: one per core.
 pub(super) struct Threads(Option<Number<1, 1024>>);

@@ -4,9 +4,10 @@ mod accept;
 mod files;
 mod framing;
 mod log;
+mod mailbox;
 mod patience;
 
-use crate::config::Config;
+use crate::config::{Config, Mailing};
 use crate::failure::{Failure, Hint};
 use accept::Acceptor;
 use axum::Router;
@@ -48,11 +49,15 @@ pub(crate) async fn run(config: Config) -> Result<(), Failure> {
         tracing::warn!(hint = warning.advice().map(Hint::as_str), "{}", warning.text());
     }
     look_around(&config)?;
+    let mailing = config.mailing()?;
+    for problem in mailing.iter().flat_map(|mailing| mailing.templates.problems()) {
+        tracing::warn!("a template of mails is not used: {problem}");
+    }
     let mut signals = Signals::new()?;
     let max_connections = files::connections(config.max_connections);
     let socket = bind(&config.listen).await?;
     let auth = tokio::select! {
-        auth = build(&config) => auth?,
+        auth = build(&config, mailing.as_ref()) => auth?,
         () = signals.next() => return Ok(()),
     };
     let listener = socket.listen(BACKLOG)?;
@@ -72,7 +77,17 @@ pub(crate) async fn run(config: Config) -> Result<(), Failure> {
     greet(&config, &address.to_string(), &auth).await;
 
     let acceptor = Acceptor { max_connections, keep_alive: config.keep_alive, drain: DRAIN };
-    let serving = tokio::spawn(acceptor.run(listener, auth.service(), stopped));
+    let serving = match mailing.and_then(|mailing| mailing.mailbox) {
+        Some(mailbox) => {
+            let at = format!("http://{address}{}", mailbox::PATH);
+            tracing::warn!(
+                hint = "set `mail.url` to send mails",
+                "mails are not sent: they can be read at {at} on this machine"
+            );
+            tokio::spawn(acceptor.run(listener, mailbox::beside(auth.service(), mailbox), stopped))
+        }
+        None => tokio::spawn(acceptor.run(listener, auth.service(), stopped)),
+    };
     signals.next().await;
     tracing::info!("stopping; finishing open requests");
     let _ = stop.send(true);
@@ -93,11 +108,15 @@ pub(crate) async fn run(config: Config) -> Result<(), Failure> {
 }
 
 /// Builds the service; waits for a database that is not reachable yet.
-async fn build(config: &Config) -> Result<Doorwarden, Failure> {
+async fn build(config: &Config, mailing: Option<&Mailing>) -> Result<Doorwarden, Failure> {
     let began = Instant::now();
     let mut pause = Duration::from_millis(250);
     loop {
-        let error = match config.builder()?.build().await {
+        let mut builder = config.builder()?;
+        if let Some(mailing) = mailing {
+            builder = builder.mailer(mailing.mailer());
+        }
+        let error = match builder.build().await {
             Ok(auth) => return with_the_right_time(auth).await,
             Err(error) => error,
         };

@@ -127,17 +127,19 @@ fn an_address_without_a_port_or_a_port_without_an_address_is_refused_with_an_exa
     }
 }
 
-const SECRETS: [(&str, &str); 4] = [
+const SECRETS: [(&str, &str); 5] = [
     ("database_url", "url"),
     ("secret_key", "key"),
     ("old_secret_keys", "old"),
     ("oauth.clients", "clients"),
+    ("mail.url", "smtp"),
 ];
 
 fn site_with_secret_files() -> Site {
     let hash = "4ae7c3b6ac0beff671efa8cf57386151c06e58ca53a78d83f36107316cec125f";
     Site::empty()
         .file("url", "postgres://ada:hunter2@localhost/accounts\n")
+        .file("smtp", "smtps://kim%40example.org:hunter2@mail.example.org\n")
         .file("key", &format!("{SECRET_KEY}\n"))
         .file("old", &format!("{SECRET_KEY}\nverifies_tokens={SECRET_KEY}\n"))
         .file("clients", &format!("billing={hash}\nshop={hash}\n"))
@@ -147,8 +149,11 @@ fn site_with_secret_files() -> Site {
 fn every_secret_can_be_read_from_a_file() {
     for (key, file) in SECRETS {
         let variable = format!("DOORWARDEN_{}_FILE", key.replace('.', "_").to_uppercase());
-        let value =
-            if key == "database_url" { "postgres://ada:***@localhost/accounts" } else { "(set, hidden)" };
+        let value = match key {
+            "database_url" => "postgres://ada:***@localhost/accounts",
+            "mail.url" => "smtps://mail.example.org:465",
+            _ => "(set, hidden)",
+        };
         let by_variable = shown(&site_with_secret_files().env(&variable, file), key, &[]);
         assert_eq!(by_variable, (value.to_owned(), format!("{file}, named by {variable}")));
         let by_flag = shown(&site_with_secret_files(), key, &["--set", &format!("{key}_file={file}")]);

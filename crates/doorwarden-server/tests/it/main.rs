@@ -13,6 +13,7 @@ mod drills;
 mod import;
 mod import_from_others;
 mod lifecycle;
+mod mails;
 mod migrate;
 mod output;
 mod passwords;

@@ -4,7 +4,7 @@ use crate::site::Site;
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 /// A service that is killed when it is dropped.
@@ -25,11 +25,22 @@ impl Service {
         Self::start_as(site, port, &[], log.into())
     }
 
+    /// As [`start`](Self::start), with these variables.
+    pub(crate) fn start_with(site: &Site, port: u16, variables: &[(&str, &str)]) -> Self {
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(site.path("log")).unwrap();
+        let mut command = site.command(&[]);
+        command.envs(variables.iter().copied());
+        Self::run(site, port, command, log.into())
+    }
+
     /// As [`start`](Self::start), through a command that executes the service, and with this as standard
     /// error.
     pub(crate) fn start_as(site: &Site, port: u16, behind: &[&str], log: Stdio) -> Self {
-        let address = format!("127.0.0.1:{port}");
-        let mut command = site.command_behind(behind, &["serve", "--listen", &address]);
+        Self::run(site, port, site.command_behind(behind, &[]), log)
+    }
+
+    fn run(site: &Site, port: u16, mut command: Command, log: Stdio) -> Self {
+        command.args(["serve", "--listen", &format!("127.0.0.1:{port}")]);
         if !site.environment().contains_key("DOORWARDEN_METRICS_LISTEN") {
             command.env("DOORWARDEN_METRICS_LISTEN", "off");
         }

@@ -123,6 +123,9 @@ fn configuration(loaded: &Loaded, report: &mut Report) {
     if let Err(failure) = loaded.config.builder() {
         report.failure(CHECK, &failure);
     }
+    if let Err(failure) = loaded.config.mailing() {
+        report.failure(CHECK, &failure);
+    }
     if let Err(failure) = loaded.config.declared_permissions() {
         report.failure(CHECK, &failure);
     }
