@@ -30,6 +30,9 @@ pub struct Settings {
     pub registration: RegistrationSettings,
     /// Mail, and what it proves.
     pub mail: MailSettings,
+    /// How long an account whose user deletes it can still be kept. `None`, the default: it is deleted at
+    /// once.
+    pub deletion_grace: Option<Duration>,
 }
 
 /// Who may register.

@@ -3,6 +3,7 @@
 use crate::audit::Actor;
 use crate::challenge::Challenge;
 use crate::context::Context;
+use crate::flow::delete_account::delete_due;
 use crate::flow::open_session::forget_surplus;
 use crate::flow::send_mails;
 use crate::flow::signing_keys::{maintain, reload, replenish};
@@ -36,7 +37,7 @@ enum Left {
 }
 
 /// The tasks. They are done one after the other, the largest table last.
-const TASKS: [Task; 8] = [
+const TASKS: [Task; 9] = [
     Task {
         name: "unique keys of users whom SQL has written",
         every: Duration::from_secs(2),
@@ -66,6 +67,12 @@ const TASKS: [Task; 8] = [
         every: ROUND,
         by_calendar: true,
         run: |context| Box::pin(purge_sessions(context)),
+    },
+    Task {
+        name: "accounts to be deleted",
+        every: ROUND,
+        by_calendar: true,
+        run: |context| Box::pin(delete_accounts(context)),
     },
     Task {
         name: "expired challenges",
@@ -238,6 +245,15 @@ async fn purge_sessions(context: &Context) -> Result<Left, StoreError> {
         return Ok(Left::Nothing);
     }
     Ok(rest(context.store.purge_sessions(context.now().before(KEEP), BATCH).await?, BATCH))
+}
+
+/// Deletes a batch of the accounts whose users wanted that and had time to change their mind, unless the
+/// clock is wrong.
+async fn delete_accounts(context: &Context) -> Result<Left, StoreError> {
+    if !may_delete(context.store.as_ref(), context.clock.as_ref()).await? {
+        return Ok(Left::Nothing);
+    }
+    Ok(if delete_due(context, BATCH).await? { Left::Something } else { Left::Nothing })
 }
 
 /// Deletes a batch of challenges that expired a while ago, unless the clock is wrong.

@@ -85,3 +85,17 @@ CREATE TABLE doorwarden_outbox (
 CREATE INDEX doorwarden_outbox_due ON doorwarden_outbox (due_at) WHERE state = 'queued';
 CREATE INDEX doorwarden_outbox_done ON doorwarden_outbox (due_at) WHERE state <> 'queued';
 CREATE INDEX doorwarden_outbox_by_user ON doorwarden_outbox (user_id) WHERE user_id IS NOT NULL;
+CREATE INDEX doorwarden_outbox_by_recipient ON doorwarden_outbox (lower(recipient));
+
+-- Nothing that has the address of an account outlives it.
+CREATE FUNCTION doorwarden_user_forgotten() RETURNS trigger LANGUAGE plpgsql
+    SECURITY DEFINER SET search_path FROM CURRENT AS $$
+BEGIN
+    DELETE FROM doorwarden_challenges WHERE email_key = OLD.email_key;
+    DELETE FROM doorwarden_outbox WHERE lower(recipient) = lower(OLD.email);
+    RETURN NULL;
+END $$;
+REVOKE ALL ON FUNCTION doorwarden_user_forgotten() FROM PUBLIC;
+CREATE TRIGGER doorwarden_user_forgotten AFTER DELETE ON users
+    FOR EACH ROW EXECUTE FUNCTION doorwarden_user_forgotten();
+ALTER TABLE users ENABLE ALWAYS TRIGGER doorwarden_user_forgotten;

@@ -302,6 +302,27 @@ impl UserStore for PostgresStore {
         Ok(portion.filter(|portion| portion.last.is_some()))
     }
 
+    async fn users_to_delete(&self, now: Timestamp, limit: u32) -> Result<Vec<UserId>, StoreError> {
+        let sql = "SELECT id FROM users WHERE deletion_at <= $1 ORDER BY deletion_at LIMIT $2";
+        let params = [(&At(now) as _, Type::TIMESTAMPTZ), (&i64::from(limit) as _, Type::INT8)];
+        Ok(all(&self.database.rows(Effort::Long, sql, &params).await?, |row| Ok(UserId(get(row, 0)?)))?)
+    }
+
+    async fn delete_user_due(
+        &self,
+        id: UserId,
+        now: Timestamp,
+        effects: Effects,
+    ) -> Result<bool, StoreError> {
+        let sql = change!("DELETE FROM users WHERE id = $1 AND deletion_at <= $2 RETURNING 1", "$3");
+        let params = [
+            (&id.0 as _, Type::INT8),
+            (&At(now) as _, Type::TIMESTAMPTZ),
+            (&audit::parameter(&effects) as _, Type::TEXT),
+        ];
+        Ok(self.database.change(&effects, sql, &params).await?.is_some())
+    }
+
     async fn delete_user(&self, id: UserId, effects: Effects) -> Result<bool, StoreError> {
         let sql = change!("DELETE FROM users WHERE id = $1 RETURNING 1", "$2");
         let params = [(&id.0 as _, Type::INT8), (&audit::parameter(&effects) as _, Type::TEXT)];

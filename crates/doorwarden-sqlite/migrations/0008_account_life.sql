@@ -79,8 +79,10 @@ CREATE INDEX doorwarden_outbox_due ON doorwarden_outbox (due_at) WHERE state = '
 CREATE INDEX doorwarden_outbox_done ON doorwarden_outbox (due_at) WHERE state <> 'queued';
 CREATE INDEX doorwarden_outbox_by_user ON doorwarden_outbox (user_id) WHERE user_id IS NOT NULL;
 
--- Connections that do not enforce foreign keys.
+CREATE INDEX doorwarden_outbox_by_recipient ON doorwarden_outbox (lower(recipient));
+
+-- Nothing that has the address of an account outlives it. Also for connections that do not enforce foreign keys.
 CREATE TRIGGER doorwarden_user_life_deleted AFTER DELETE ON users BEGIN
-    DELETE FROM doorwarden_challenges WHERE user_id = OLD.id;
-    DELETE FROM doorwarden_outbox WHERE user_id = OLD.id;
+    DELETE FROM doorwarden_challenges WHERE user_id = OLD.id OR email_key = OLD.email_key;
+    DELETE FROM doorwarden_outbox WHERE user_id = OLD.id OR lower(recipient) = lower(OLD.email);
 END;

@@ -257,6 +257,26 @@ impl UserStore for SqliteStore {
         .await
     }
 
+    async fn users_to_delete(&self, now: Timestamp, limit: u32) -> Result<Vec<UserId>, StoreError> {
+        let sql = "SELECT id FROM users WHERE deletion_at <= ?1 ORDER BY deletion_at LIMIT ?2";
+        let params = (text(now), limit);
+        self.scan(move |connection| all(connection, sql, params, |row| Ok(UserId(get(row, 0)?)))).await
+    }
+
+    async fn delete_user_due(
+        &self,
+        id: UserId,
+        now: Timestamp,
+        effects: Effects,
+    ) -> Result<bool, StoreError> {
+        self.write(move |connection| {
+            let sql = "DELETE FROM users WHERE id = ?1 AND deletion_at <= ?2";
+            let deleted = run(connection, sql, (id.0, text(now)))? == 1;
+            Ok(audit::write_if(connection, deleted, &effects)?)
+        })
+        .await
+    }
+
     async fn delete_user(&self, id: UserId, effects: Effects) -> Result<bool, StoreError> {
         self.write(move |connection| {
             challenges::check(connection, &effects)?;

@@ -1,15 +1,16 @@
-use super::answer::{NoContent, Rendered};
+use super::answer::{Json, Rendered};
 use super::operation::{Call, Data};
 use crate::auth::Auth;
 use crate::body::{Password, Username};
 use crate::error::ApiError;
 use crate::extract::CurrentUser;
-use doorwarden_core::flow::delete_account::delete_account;
+use doorwarden_core::flow::delete_account::{Deletion, delete_account};
 use doorwarden_core::flow::profile::{ProfileChange, change_profile};
 use doorwarden_core::live::LiveUser;
+use doorwarden_core::time::Timestamp;
 use doorwarden_core::view::AccountView;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 pub(super) type User = AccountView<'static>;
 
@@ -54,11 +55,22 @@ async fn store(auth: &Auth, user: &CurrentUser, change: ProfileChange) -> Result
     Ok(render(auth, &changed))
 }
 
-pub(super) async fn delete(call: Call<CurrentUser, Data<Confirmation>>) -> Result<NoContent, ApiError> {
+/// The account will be deleted.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct PlannedDeletion {
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    deletion_at: Timestamp,
+}
+
+pub(super) async fn delete(
+    call: Call<CurrentUser, Data<Confirmation>>,
+) -> Result<Option<Json<PlannedDeletion, 202>>, ApiError> {
     let client = call.client();
     let Confirmation { password } = call.body.fields;
-    delete_account(call.auth.context(), call.caller.authenticated(), password.0, client).await?;
-    Ok(NoContent)
+    match delete_account(call.auth.context(), call.caller.authenticated(), password.0, client).await? {
+        Deletion::Done => Ok(None),
+        Deletion::Planned(deletion_at) => Ok(Some(Json(PlannedDeletion { deletion_at }))),
+    }
 }
 
 /// The answer for a user: rendered once, ready bytes afterwards.

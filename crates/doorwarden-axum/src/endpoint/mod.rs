@@ -189,10 +189,10 @@ operations! {
         )
         .answers(&["The updated user."])
         .errors(&[problem::READ_ONLY]),
-        operation::<CurrentUser, Data<me::Confirmation>, NoContent>(
+        operation::<CurrentUser, Data<me::Confirmation>, Option<Json<me::PlannedDeletion, 202>>>(
             Method::DELETE, "delete_me", "Delete the account. Asks for the password.", me::delete,
         )
-        .answers(&["The account was deleted."])
+        .answers(&["The account will be deleted then; until then a login can keep it.", "The account was deleted."])
         .errors(&[problem::WRONG_PASSWORD, problem::BUSY, problem::STOPPING]),
     ];
     Logout: [

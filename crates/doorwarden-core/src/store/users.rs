@@ -111,6 +111,13 @@ pub trait UserStore {
         effects: Effects,
     ) -> Result<Option<SignedOut>, StoreError>;
 
+    /// The users whose [time of deletion](crate::user::User::deletion_at) has come, at most `limit`.
+    async fn users_to_delete(&self, now: Timestamp, limit: u32) -> Result<Vec<UserId>, StoreError>;
+
+    /// [`delete_user`](Self::delete_user) if the user's time of deletion has come.
+    async fn delete_user_due(&self, id: UserId, now: Timestamp, effects: Effects)
+    -> Result<bool, StoreError>;
+
     /// Deletes a user with groups and permissions and ends the sessions with [`EndReason::UserDeleted`] (a
     /// trigger, so that SQL by hand does it too); `false` if there was no such user. The id is never used
     /// again.

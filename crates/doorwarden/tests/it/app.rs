@@ -94,6 +94,22 @@ impl Database {
         files.any(|file| file.to_string_lossy().starts_with(path))
     }
 
+    /// Whether this query gives a row.
+    pub(crate) async fn has(&self, query: &str) -> bool {
+        // Statements that fail if there is a row: the connection gives none back.
+        let check = match self.url.starts_with("sqlite://") {
+            true => format!(
+                "CREATE TEMP TABLE none (n INTEGER CHECK (n = 0)); INSERT INTO none SELECT EXISTS ({query})"
+            ),
+            false => format!("DO $$ BEGIN IF EXISTS ({query}) THEN RAISE 'found'; END IF; END $$"),
+        };
+        match self.sql.execute(&check).await {
+            Ok(()) => false,
+            Err(why) if why.contains("CHECK constraint") || why.contains("found") => true,
+            Err(why) => panic!("{query}: {why}"),
+        }
+    }
+
     /// An application with only the endpoints.
     pub(crate) async fn app(&self) -> App {
         self.app_with(|builder| builder).await

@@ -39,6 +39,7 @@ on_both! {
     a_route_of_the_application_can_need_a_recent_authentication
     whoever_is_invited_registers_with_that_address_although_nobody_else_can
     a_proof_that_is_asked_for_may_be_left_undone_and_keeps_the_password_of_whoever_knows_it
+    an_account_is_deleted_after_its_grace_and_leaves_no_address
     closed_registration_is_closed
     the_language_of_a_mail_is_that_of_the_account
     the_configuration_says_what_a_front_end_needs
@@ -703,4 +704,47 @@ async fn a_proof_that_is_asked_for_may_be_left_undone_and_keeps_the_password_of_
     app.register("john").await;
     let key = post.one(&app, MailKind::VerifyEmail).await.key();
     next(&app.post("/registration/verify-email", json!({"key": key})).await, 401, "change_password");
+}
+
+async fn an_account_is_deleted_after_its_grace_and_leaves_no_address(database: Database) {
+    let post = Post::default();
+    let mailer = with_mail(&post);
+    let app = database
+        .app_with(|b| mailer(b).settings(|s| s.deletion_grace = Some(Duration::from_hours(24))))
+        .await;
+    app.register("jane").await;
+    let delete =
+        async |token: &str| app.call("DELETE", "/me", Some(token), Some(json!({"password": PASSWORD}))).await;
+    for keeps in [true, false] {
+        let token = app.log_in("jane", PASSWORD).await.token();
+        let planned = delete(&token).await;
+        let at = app.auth.context().now().after(Duration::from_hours(24));
+        planned.is(202, json!({"deletion_at": at}));
+        assert_eq!(app.get("/me", &token).await.status, 401);
+        let letter = post.one(&app, MailKind::DeletionPlanned).await;
+        assert_eq!(letter.0.content.expires_at, Some(at));
+        if keeps {
+            let login = next(&app.log_in("jane", PASSWORD).await, 401, "cancel_deletion");
+            assert_eq!(step(&app, &login, "cancel_deletion", json!({})).await.status, 200);
+        }
+        app.clock.advance(Duration::from_hours(24));
+        let run = doorwarden::core::tasks::run_once;
+        run(app.auth.context()).await;
+        assert_eq!(app.auth.users().get(UserId(1)).await.unwrap().is_some(), keeps);
+    }
+    // What was asked for the address while there was no account goes with the next one.
+    app.register("jane").await;
+    ask(&app, "/password/reset", "jane@example.com").await;
+    post.one(&app, MailKind::ResetPassword).await;
+    app.auth.users().delete(UserId(2)).await.unwrap();
+    for (table, column) in [
+        ("users", "email"),
+        ("users", "username"),
+        ("doorwarden_challenges", "email"),
+        ("doorwarden_outbox", "recipient"),
+        ("doorwarden_audit", "data"),
+    ] {
+        let found = format!("SELECT 1 FROM {table} WHERE lower({column}) LIKE '%jane%'");
+        assert!(!database.has(&found).await, "{table}.{column}");
+    }
 }
