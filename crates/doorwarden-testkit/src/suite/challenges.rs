@@ -1,6 +1,7 @@
 use crate::suite::races::successes;
 use crate::{NOON, TestStore, drill, hash, new_session, new_user, no_effects, seconds};
 use doorwarden_core::audit::{Actor, Effects};
+use doorwarden_core::authentication::{Amr, AuthContext};
 use doorwarden_core::challenge::{Challenge, ChallengeId, ChallengePurpose, CodeHash, SecretHash};
 use doorwarden_core::event::Event;
 use doorwarden_core::identity::EmailAddress;
@@ -284,6 +285,54 @@ pub async fn a_login_without_a_password_is_one_and_proves_the_address(t: &TestSt
     assert_eq!(stored.auth.unwrap().methods.to_string(), "email");
     let again = t.store.open_session(open, spending(1, NOON)).await;
     assert!(matches!(again, Err(StoreError::Spent)), "{again:?}");
+}
+
+pub async fn a_live_session_is_authenticated_again_while_the_password_is_the_stored_one(t: &TestStore) {
+    let (ada, bob) = (t.user("ada").await, t.user("bob").await);
+    let at = NOON.after(seconds(60));
+    let auth = AuthContext { methods: Amr::EMAIL, assurance_level: 2, auth_time: at };
+    let live = t.session(ada.id, NOON).await;
+    let before = t.read_session(live.id).await;
+    create(t, of(&ada, 1)).await;
+    let spends = |at| spending(1, at);
+    let again = async |session, user, verified: Option<&str>, effects| {
+        let verified = verified.map(hash);
+        t.store.authenticate_session(session, user, auth, verified.as_ref(), effects).await
+    };
+
+    let ended = t.session(ada.id, NOON).await;
+    t.store.end_session(ended.id, ada.id, EndReason::LoggedOut, NOON, no_effects()).await.unwrap();
+    let mut expired = new_session(ada.id, NOON);
+    expired.expires_at = at;
+    let expired = t.open(expired).await;
+    let unknown = SessionId::new(NOON, [77; 10]);
+    let events = t.store.audit_records(None, 99).await.unwrap().len();
+    for (why, session, user, verified) in [
+        ("ended", ended.id, ada.id, None),
+        ("expired", expired.id, ada.id, None),
+        ("unknown", unknown, ada.id, None),
+        ("of another user", live.id, bob.id, None),
+        ("another password", live.id, ada.id, Some("another")),
+    ] {
+        assert!(!again(session, user, verified, spends(at)).await.unwrap(), "{why}");
+        assert!(is_open(t, 1, at).await, "{why}: spends nothing");
+    }
+    assert_eq!(t.store.audit_records(None, 99).await.unwrap().len(), events);
+    assert_eq!(t.read_session(live.id).await, before);
+
+    assert!(again(live.id, ada.id, Some("ada"), spends(at)).await.unwrap());
+    let mut expected = before;
+    expected.auth = Some(auth);
+    assert_eq!(t.read_session(live.id).await, expected, "nothing else of the session moves");
+    assert_eq!(t.store.audit_records(None, 99).await.unwrap().len(), events + 1);
+    assert!(!is_open(t, 1, at).await);
+    let spent = again(live.id, ada.id, Some("ada"), spends(at)).await;
+    assert!(matches!(spent, Err(StoreError::Spent)), "{spent:?}");
+    assert!(again(live.id, ada.id, None, no_effects()).await.unwrap(), "without a password none is compared");
+
+    let off = UserChange { is_active: Some(false), ..UserChange::default() };
+    t.store.update_user(ada.id, off, no_effects()).await.unwrap();
+    assert!(!again(live.id, ada.id, None, no_effects()).await.unwrap(), "deactivated");
 }
 
 pub async fn another_address_is_not_verified_whoever_writes_it(t: &TestStore) {

@@ -146,6 +146,7 @@ macro_rules! store_suite {
             an_address_has_at_most_twenty_open_challenges_or_one
             a_registration_reserves_its_username_until_it_expires
             a_login_without_a_password_is_one_and_proves_the_address
+            a_live_session_is_authenticated_again_while_the_password_is_the_stored_one
             another_address_is_not_verified_whoever_writes_it
             the_life_of_an_account_is_read_as_it_was_written
             expired_challenges_are_deleted_in_batches
