@@ -12,6 +12,7 @@ mod bodies;
 mod contract;
 mod discovery;
 mod endings;
+mod entries;
 mod errors;
 mod feed;
 mod freshness;
