@@ -54,6 +54,7 @@ endpoints! {
     PasswordReset, "password_reset", "/password/reset";
     PasswordResetConfirm, "password_reset_confirm", "/password/reset/confirm";
     Me, "me", "/me";
+    Export, "export", "/me/export";
     Logout, "logout", "/logout";
     PasswordChange, "password_change", "/password/change";
     EmailChange, "email_change", "/email/change";

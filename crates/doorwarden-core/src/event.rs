@@ -96,6 +96,11 @@ pub enum Event {
         /// The session.
         session: SessionId,
     },
+    /// A user exported everything that is held about them.
+    DataExported {
+        /// The user.
+        user: UserId,
+    },
     /// A password was changed.
     PasswordChanged {
         /// The user.
@@ -256,6 +261,7 @@ impl Event {
             Self::EverybodySignedOut { .. } => "everybody_signed_out",
             Self::RefreshRepeated { .. } => "refresh_repeated",
             Self::RefreshReused { .. } => "refresh_reused",
+            Self::DataExported { .. } => "data_exported",
             Self::PasswordChanged { .. } => "password_changed",
             Self::UserUpdated { .. } => "user_updated",
             Self::UserDeleted { .. } => "user_deleted",
@@ -315,6 +321,7 @@ impl Event {
             | Self::SessionsEnded { user, .. }
             | Self::RefreshRepeated { user, .. }
             | Self::RefreshReused { user, .. }
+            | Self::DataExported { user }
             | Self::PasswordChanged { user }
             | Self::UserUpdated { user, .. }
             | Self::UserDeleted { user }
@@ -406,6 +413,7 @@ impl Event {
             Self::Restored { keys, sessions } => json!({"keys": keys, "sessions": sessions}),
             Self::UserCreated { .. }
             | Self::LoggedIn { .. }
+            | Self::DataExported { .. }
             | Self::UserInvited
             | Self::Reauthenticated { .. }
             | Self::SessionOpened { .. }

@@ -109,6 +109,15 @@ pub(crate) fn parameter(effects: &Effects) -> String {
     .to_string()
 }
 
+/// The columns of an event.
+macro_rules! columns {
+    () => {
+        "id, at, kind, actor, actor_id, user_id, session_id, address, user_agent, result, data"
+    };
+}
+
+pub(crate) use columns;
+
 #[async_trait]
 impl AuditStore for PostgresStore {
     async fn record(&self, effects: Effects) -> Result<(), StoreError> {
@@ -119,14 +128,17 @@ impl AuditStore for PostgresStore {
     }
 
     async fn audit_records(&self, after: Option<i64>, limit: u32) -> Result<Vec<AuditRecord>, StoreError> {
-        let sql = "SELECT id, at, kind, actor, actor_id, user_id, session_id, address, user_agent, result, data \
-                   FROM doorwarden_audit WHERE $1 IS NULL OR id > $1 ORDER BY id LIMIT $2";
+        let sql = concat!(
+            "SELECT ",
+            columns!(),
+            " FROM doorwarden_audit WHERE $1 IS NULL OR id > $1 ORDER BY id LIMIT $2"
+        );
         let params = [(&after as _, Type::INT8), (&i64::from(limit) as _, Type::INT8)];
         Ok(all(&self.database.rows(Effort::Long, sql, &params).await?, record)?)
     }
 }
 
-fn record(row: &Row) -> Result<AuditRecord, Failure> {
+pub(crate) fn record(row: &Row) -> Result<AuditRecord, Failure> {
     let id: i64 = get(row, 0)?;
     let damaged =
         |column| Failure::Unreadable(format!("doorwarden_audit.{column} of id {id} cannot be read"));

@@ -26,6 +26,7 @@ mod challenges;
 mod client;
 mod copy;
 mod database;
+mod export;
 mod failure;
 mod feed;
 mod groups;

@@ -15,7 +15,8 @@ use doorwarden_core::user::UserId;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Row, Transaction};
 
-macro_rules! record {
+/// The mails for which this holds.
+macro_rules! select {
     ($condition:literal) => {
         concat!(
             "SELECT id, kind, recipient, user_id, locale, state, attempts, created_at, due_at, error \
@@ -24,6 +25,8 @@ macro_rules! record {
         )
     };
 }
+
+pub(crate) use select;
 
 /// Queues the mails that a change causes, in the transaction of the change. A user who was just created is
 /// the first column of `changed`.
@@ -129,7 +132,7 @@ impl MailStore for PostgresStore {
     }
 
     async fn mail(&self, id: MailId) -> Result<Option<MailRecord>, StoreError> {
-        let row = self.database.row(Effort::Read, record!("id = $1"), &[(&id.0, Type::UUID)]).await?;
+        let row = self.database.row(Effort::Read, select!("id = $1"), &[(&id.0, Type::UUID)]).await?;
         Ok(optional(row.as_ref(), record)?)
     }
 
@@ -139,7 +142,7 @@ impl MailStore for PostgresStore {
         before: Option<MailId>,
         limit: u32,
     ) -> Result<Vec<MailRecord>, StoreError> {
-        let sql = record!("($1 IS NULL OR state = $1) AND ($2 IS NULL OR id < $2) ORDER BY id DESC LIMIT $3");
+        let sql = select!("($1 IS NULL OR state = $1) AND ($2 IS NULL OR id < $2) ORDER BY id DESC LIMIT $3");
         let params = [
             (&state.map(MailState::as_str) as _, Type::TEXT),
             (&before.map(|id| id.0) as _, Type::UUID),
@@ -194,7 +197,7 @@ fn queued(row: &Row) -> Result<QueuedMail, Failure> {
     })
 }
 
-fn record(row: &Row) -> Result<MailRecord, Failure> {
+pub(crate) fn record(row: &Row) -> Result<MailRecord, Failure> {
     let locale = Locale::of_tag(get(row, 4)?).ok_or_else(|| damaged(row, "locale"))?;
     let mut record =
         MailRecord::new(MailId(get(row, 0)?), kind(row)?, get(row, 2)?, locale, instant(row, 7)?);

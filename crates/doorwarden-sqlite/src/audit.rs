@@ -13,6 +13,15 @@ use doorwarden_core::user::UserId;
 use rusqlite::{Connection, Row, params};
 use serde_json::Value;
 
+/// The columns of an event.
+macro_rules! columns {
+    () => {
+        "id, at, kind, actor, actor_id, user_id, session_id, address, user_agent, result, data"
+    };
+}
+
+pub(crate) use columns;
+
 #[async_trait]
 impl AuditStore for SqliteStore {
     async fn record(&self, effects: Effects) -> Result<(), StoreError> {
@@ -24,8 +33,11 @@ impl AuditStore for SqliteStore {
     }
 
     async fn audit_records(&self, after: Option<i64>, limit: u32) -> Result<Vec<AuditRecord>, StoreError> {
-        let sql = "SELECT id, at, kind, actor, actor_id, user_id, session_id, address, user_agent, result, data \
-                   FROM doorwarden_audit WHERE ?1 IS NULL OR id > ?1 ORDER BY id LIMIT ?2";
+        let sql = concat!(
+            "SELECT ",
+            columns!(),
+            " FROM doorwarden_audit WHERE ?1 IS NULL OR id > ?1 ORDER BY id LIMIT ?2"
+        );
         self.scan(move |connection| all(connection, sql, (after, limit), record)).await
     }
 }
@@ -65,7 +77,7 @@ pub(crate) fn write_if(connection: &Connection, changed: bool, effects: &Effects
     Ok(changed)
 }
 
-fn record(row: &Row<'_>) -> Result<AuditRecord, Failure> {
+pub(crate) fn record(row: &Row<'_>) -> Result<AuditRecord, Failure> {
     let row = Record { table: "doorwarden_audit", row };
     let actor_id: Option<String> = row.get(4)?;
     let actor = row.parse(3, |kind| Actor::from_stored(kind, actor_id.as_deref()))?;

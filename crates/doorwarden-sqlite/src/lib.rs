@@ -36,6 +36,7 @@ mod audit;
 mod backup;
 mod challenges;
 mod connection;
+mod export;
 mod failure;
 mod feed;
 mod files;

@@ -12,7 +12,7 @@ use doorwarden_core::time::Timestamp;
 use doorwarden_core::user::UserId;
 use rusqlite::{Connection, Row, params};
 
-const RECORD: &str = "SELECT id, kind, recipient, user_id, locale, state, attempts, created_at, due_at, error \
+pub(crate) const RECORD: &str = "SELECT id, kind, recipient, user_id, locale, state, attempts, created_at, due_at, error \
                       FROM doorwarden_outbox WHERE state <> 'decoy' AND ";
 
 /// Queues the mails that a change causes, in the transaction of the change.
@@ -161,7 +161,7 @@ fn queued(row: &Row<'_>) -> Result<QueuedMail, Failure> {
     })
 }
 
-fn record(row: &Row<'_>) -> Result<MailRecord, Failure> {
+pub(crate) fn record(row: &Row<'_>) -> Result<MailRecord, Failure> {
     let row = Record { table: "doorwarden_outbox", row };
     let (kind, locale) = (row.parse(1, MailKind::from_stored)?, row.parse(4, Locale::of_tag)?);
     let mut record = MailRecord::new(MailId(row.get(0)?), kind, row.get(2)?, locale, row.instant(7)?);

@@ -10,6 +10,7 @@ mod answer;
 mod config;
 mod docs;
 mod email_change;
+mod export;
 mod health;
 mod jwks;
 mod links;
@@ -194,6 +195,12 @@ operations! {
         )
         .answers(&["The account will be deleted then; until then a login can keep it.", "The account was deleted."])
         .errors(&[problem::WRONG_PASSWORD, problem::BUSY, problem::STOPPING]),
+    ];
+    Export: [
+        operation::<Recent, (), Json<export::Export>>(
+            Method::GET, "export_me", "Everything that is held about the user, without secrets.", export::get,
+        )
+        .answers(&["The data."]),
     ];
     Logout: [
         operation::<CurrentUser, (), NoContent>(

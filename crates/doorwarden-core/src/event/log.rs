@@ -9,6 +9,7 @@ impl Event {
     pub(crate) fn log(&self) {
         match self {
             Self::UserCreated { user } => info!(user.id = user.0, "an account was created"),
+            Self::DataExported { user } => info!(user.id = user.0, "the data of an account was exported"),
             Self::UserInvited => info!("somebody was invited"),
             Self::LoggedIn { user, session } => {
                 info!(user.id = user.0, session.id = %session, "a user logged in");

@@ -6,6 +6,7 @@ pub mod change_email;
 pub mod change_password;
 pub mod continue_login;
 pub mod delete_account;
+pub mod export;
 mod finish;
 pub mod groups;
 pub mod import;

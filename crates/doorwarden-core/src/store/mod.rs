@@ -7,6 +7,7 @@
 mod audit;
 mod challenges;
 mod changes;
+mod export;
 mod facts;
 mod groups;
 mod import;
@@ -21,6 +22,7 @@ pub use crate::mail::NewMail;
 pub use audit::AuditStore;
 pub use challenges::{ChallengeStore, CreateChallengeError};
 pub use changes::{Change, ChangeFeed, ChangeSink, Connected, Look};
+pub use export::ExportStore;
 pub use facts::{DurabilitySetting, StoreFacts};
 pub use groups::{GrantError, GroupStore};
 pub use import::{ImportStore, ImportWriter, ImportedAccount, NewRights};
@@ -49,6 +51,7 @@ pub trait Store:
     + ImportStore
     + AuditStore
     + ChallengeStore
+    + ExportStore
     + MailStore
     + ChangeFeed
     + Send

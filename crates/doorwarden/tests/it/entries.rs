@@ -50,6 +50,7 @@ enum Entry {
     RegistrationOpen,
     RegistrationByCode,
     RegistrationByLink,
+    Invitation,
     VerifyByCode,
     VerifyByLink,
     NewPasswordStep,
@@ -78,7 +79,7 @@ const REFUSED: &str = "401 token_not_valid";
 
 /// The outcomes, one for each of [`STANDINGS`]: `tokens`, `done` without a token, the id of the flow that must
 /// be gone through first, or the status and code of the refusal.
-const TABLE: [(Entry, [&str; 7]); 22] = [
+const TABLE: [(Entry, [&str; 7]); 23] = [
     (Entry::Password, [TOKENS, TOKENS, PROVE, CHOOSE, "400", "400", STAY]),
     (Entry::PasswordForPair, [TOKENS, TOKENS, PROVE, CHOOSE, NOBODY, NOBODY, STAY]),
     (Entry::MailedCode, [TOKENS, CHOOSE, CHOOSE, CHOOSE, EXPIRED, EXPIRED, STAY]),
@@ -97,8 +98,10 @@ const TABLE: [(Entry, [&str; 7]); 22] = [
     (Entry::EmailRevert, [DONE, DONE, DONE, DONE, DONE, INVALID, DONE]),
     (Entry::Issue, [TOKENS, TOKENS, TOKENS, TOKENS, GONE, GONE, TOKENS]),
     (Entry::IssuePair, [TOKENS, TOKENS, TOKENS, TOKENS, GONE, GONE, TOKENS]),
-    (Entry::RegistrationByCode, ["400", "400", "400", "400", "400", TOKENS, "400"]),
-    (Entry::RegistrationByLink, ["400", "400", "400", "400", "400", TOKENS, "400"]),
+    // What has the address of a deleted account goes with it, also what came before the account.
+    (Entry::RegistrationByCode, ["400", "400", "400", "400", "400", EXPIRED, "400"]),
+    (Entry::RegistrationByLink, ["400", "400", "400", "400", "400", INVALID, "400"]),
+    (Entry::Invitation, ["400", "400", "400", "400", "400", INVALID, "400"]),
     (Entry::VerifyByCode, [TOKENS, TOKENS, TOKENS, CHOOSE, EXPIRED, EXPIRED, STAY]),
     (Entry::VerifyByLink, [TOKENS, CHOOSE, CHOOSE, CHOOSE, INVALID, INVALID, STAY]),
 ];
@@ -110,6 +113,7 @@ fn entries(endpoint: Endpoint) -> &'static [Entry] {
         Endpoint::RegistrationVerify => {
             &[Entry::RegistrationByCode, Entry::RegistrationByLink, Entry::VerifyByCode, Entry::VerifyByLink]
         }
+        Endpoint::InvitationAccept => &[Entry::Invitation],
         Endpoint::Login => &[Entry::Password],
         Endpoint::LoginVerify => &[
             Entry::MailedCode,
@@ -135,6 +139,7 @@ fn entries(endpoint: Endpoint) -> &'static [Entry] {
         | Endpoint::EmailChange
         | Endpoint::Config
         | Endpoint::Me
+        | Endpoint::Export
         | Endpoint::Logout
         | Endpoint::Sessions
         | Endpoint::Session
@@ -278,6 +283,14 @@ impl World<'_> {
                 let (_, letter) = self.register().await;
                 let body = json!({"key": letter.key(), "password": "another battery"});
                 return self.app.post("/registration/verify-email", body).await;
+            }
+            Entry::Invitation => {
+                self.app.auth.users().invite(&self.email()).await.unwrap();
+                let key = self.post.one(self.app, MailKind::Invitation).await.key();
+                self.create().await;
+                self.change().await;
+                let body = json!({"key": key, "username": format!("{}x", self.name), "password": PASSWORD});
+                return self.app.post("/invitations/accept", body).await;
             }
             Entry::VerifyByCode => {
                 let (token, letter) = self.unproved().await;

@@ -40,6 +40,7 @@ on_both! {
     whoever_is_invited_registers_with_that_address_although_nobody_else_can
     a_proof_that_is_asked_for_may_be_left_undone_and_keeps_the_password_of_whoever_knows_it
     an_account_is_deleted_after_its_grace_and_leaves_no_address
+    an_export_has_everything_but_secrets_and_needs_a_recent_authentication
     closed_registration_is_closed
     the_language_of_a_mail_is_that_of_the_account
     the_configuration_says_what_a_front_end_needs
@@ -746,5 +747,78 @@ async fn an_account_is_deleted_after_its_grace_and_leaves_no_address(database: D
     ] {
         let found = format!("SELECT 1 FROM {table} WHERE lower({column}) LIKE '%jane%'");
         assert!(!database.has(&found).await, "{table}.{column}");
+    }
+}
+
+async fn an_export_has_everything_but_secrets_and_needs_a_recent_authentication(database: Database) {
+    let (app, post) = jane(&database).await;
+    let ended = app.log_in("jane", PASSWORD).await.token();
+    app.call("POST", "/logout", Some(&ended), None).await;
+    let token = app.log_in("jane", PASSWORD).await.token();
+    ask(&app, "/password/reset", "jane@example.com").await;
+    let letter = post.one(&app, MailKind::ResetPassword).await;
+    let answer = app.get("/me/export", &token).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let export = answer.json();
+    assert_eq!(
+        (&export["format"], &export["user"]["email"]),
+        (&json!("doorwarden-export/1"), &json!("jane@example.com"))
+    );
+    assert_eq!(export["user"]["password_algorithm"], "argon2");
+    let sessions = export["sessions"].as_array().unwrap();
+    assert_eq!(sessions.iter().filter(|session| session["end_reason"] == "logged_out").count(), 1);
+    assert_eq!(sessions.len(), 3);
+    let events: Vec<_> = export["events"].as_array().unwrap().iter().map(|event| &event["event"]).collect();
+    assert!(events.contains(&&json!("user_created")) && events.contains(&&json!("logged_in")), "{events:?}");
+    assert_eq!(
+        (&export["mails"][0]["kind"], &export["pending"][0]["purpose"]),
+        (&json!("reset_password"), &json!("reset_password"))
+    );
+    let text = export.to_string();
+    for secret in [letter.key(), letter.code(), "argon2id".to_owned()] {
+        assert!(!text.contains(&secret), "{secret}");
+    }
+    app.clock.advance(Duration::from_secs(301));
+    assert_eq!(app.get("/me/export", &token).await.json()["code"], "reauthentication_required");
+}
+
+/// Every table that has rows of a user is either in the export, or named here with the reason.
+#[test]
+fn no_table_with_a_user_is_forgotten_in_the_export() {
+    let exported = [
+        "users",
+        "doorwarden_user_groups",
+        "doorwarden_user_permissions",
+        "doorwarden_sessions",
+        "doorwarden_audit",
+        "doorwarden_challenges",
+        "doorwarden_outbox",
+    ];
+    // Bookkeeping: numbers of generations, keys to be made, and ids of sessions that the list of sessions
+    // had.
+    let bookkeeping = [
+        "doorwarden_session_ends",
+        "doorwarden_pending_keys",
+        "doorwarden_replaced",
+        "doorwarden_deleted_sessions",
+    ];
+    let mut found = Vec::new();
+    for store in ["sqlite", "postgres"] {
+        let folder = format!("{}/../doorwarden-{store}/migrations", env!("CARGO_MANIFEST_DIR"));
+        for file in std::fs::read_dir(folder).unwrap() {
+            let sql = std::fs::read_to_string(file.unwrap().path()).unwrap();
+            for table in sql.split("CREATE TABLE ").skip(1) {
+                let (name, rest) = table.split_once(" (").unwrap();
+                let columns = rest.split_once("\n)").map_or(rest, |(columns, _)| columns);
+                if name == "users" || columns.contains("user_id ") {
+                    found.push(name.to_owned());
+                }
+            }
+        }
+    }
+    assert!(found.len() > exported.len(), "{found:?}");
+    for table in found {
+        let is_known = exported.iter().chain(&bookkeeping).any(|known| *known == table);
+        assert!(is_known, "the table {table} has rows of a user: export it, or say why not");
     }
 }
