@@ -361,12 +361,18 @@ impl ApiError {
         self
     }
 
+    /// The complaints by field, of an error that has some.
+    pub(crate) fn complaints(&self) -> Option<&FieldErrors> {
+        match &self.complaint {
+            Complaint::Detail(_) | Complaint::Oauth(_) => None,
+            Complaint::Fields(errors) => Some(errors),
+        }
+    }
+
     /// Whether a complaint about a field has this code.
     pub(crate) fn has_complaint(&self, code: &str) -> bool {
-        match &self.complaint {
-            Complaint::Detail(_) | Complaint::Oauth(_) => false,
-            Complaint::Fields(errors) => errors.iter().any(|(_, list)| list.iter().any(|e| e.code == code)),
-        }
+        self.complaints()
+            .is_some_and(|errors| errors.iter().any(|(_, list)| list.iter().any(|e| e.code == code)))
     }
 
     /// The status.

@@ -86,6 +86,10 @@ pub fn safe_next(next: &str) -> &str {
     }
 }
 
+/// Marks a request whose service is in a [`SessionCookieLayer`].
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct InSessionCookie;
+
 /// Made by [`Auth::session_cookie`].
 #[derive(Debug, Clone)]
 pub struct SessionCookieLayer {
@@ -104,6 +108,7 @@ impl Decide for SessionCookieLayer {
     async fn answer(self, mut request: Request, mut inner: impl Inner) -> Result<Response, Infallible> {
         let auth = self.auth;
         request.extensions_mut().insert(auth.clone());
+        request.extensions_mut().insert(InSessionCookie);
         let Some(token) = token(request.method(), request.headers()) else {
             return inner.call(request).await;
         };

@@ -51,6 +51,7 @@ endpoints! {
     LoginCancel, "login_cancel", "/login/cancel";
     LinkInspect, "link_inspect", "/links/inspect";
     InvitationAccept, "invitation_accept", "/invitations/accept";
+    Link, "link", "/link";
     PasswordReset, "password_reset", "/password/reset";
     PasswordResetConfirm, "password_reset_confirm", "/password/reset/confirm";
     Me, "me", "/me";

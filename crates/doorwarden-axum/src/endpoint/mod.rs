@@ -22,6 +22,7 @@ mod metadata;
 mod oauth;
 mod openapi;
 mod operation;
+mod pages;
 mod password;
 mod password_reset;
 mod problem;
@@ -43,6 +44,14 @@ use answer::{Created, Document, Json, NoContent, Page, Rendered, WithCookie};
 use doorwarden_core::session::SessionId;
 use http::Method;
 use operation::{Anybody, AnybodyOrUser, Data, Operation, Recent, Service, Unread, operation};
+
+/// What the answers of a page mean.
+const PAGE: &[&str] = &[
+    "The page.",
+    "The page says what is wrong with the link or the form.",
+    "The form was sent by another page.",
+    "The page says that the service is not available at the moment.",
+];
 
 macro_rules! operations {
     ($($endpoint:ident: [$($operation:expr),+ $(,)?];)+) => {
@@ -151,6 +160,18 @@ operations! {
         )
         .answers(&["The account was created."])
         .errors(&[problem::LINK_INVALID, problem::BUSY, problem::STOPPING]),
+    ];
+    Link: [
+        operation::<Anybody, (), pages::Page>(
+            Method::GET, "show_link", "A page about the link of a mail, without a front end. Uses nothing up.", pages::link::get,
+        )
+        .query::<String>("key", "Of the link.")
+        .answers(PAGE),
+        operation::<Anybody, Unread<pages::link::LinkForm>, pages::Page>(
+            Method::POST, "use_link", "The form of that page.", pages::link::post,
+        )
+        .form()
+        .answers(PAGE),
     ];
     PasswordReset: [
         operation::<Anybody, Data<password_reset::PasswordReset>, login_steps::Asked>(

@@ -1,6 +1,6 @@
 //! What the key of a link and a login token are good for. Looking consumes nothing: mail scanners open links.
 
-use super::pending::mask;
+use super::pending::{State, WantedTokens, mask};
 use crate::challenge::{Challenge, ChallengePurpose, Code, Secret, SecretHash};
 use crate::context::Context;
 use crate::error::Input;
@@ -14,6 +14,8 @@ pub struct Link {
     pub purpose: ChallengePurpose,
     /// The address to which it was sent, as [`mask`](super::pending::mask) shows it.
     pub email: String,
+    /// Which tokens it gives, if it logs in.
+    pub tokens: WantedTokens,
     /// Until when it can be used.
     pub expires_at: Timestamp,
 }
@@ -24,8 +26,8 @@ pub struct Link {
 /// [`StoreError`] if the database operation failed.
 pub async fn inspect_link(context: &Context, key: &str) -> Result<Option<Link>, StoreError> {
     let Some(challenge) = by_key(context, key).await? else { return Ok(None) };
-    let email = mask(challenge.email.as_str());
-    Ok(Some(Link { purpose: challenge.purpose, email, expires_at: challenge.expires_at }))
+    let (email, tokens) = (mask(challenge.email.as_str()), State::read(&challenge).tokens);
+    Ok(Some(Link { purpose: challenge.purpose, email, tokens, expires_at: challenge.expires_at }))
 }
 
 /// Why a link or code is refused.

@@ -22,6 +22,7 @@ mod hostile;
 mod keys;
 mod library;
 mod life;
+mod link_pages;
 mod oauth;
 mod outage;
 mod pages;

@@ -1,0 +1,261 @@
+//! The built-in pages, for a service without a front end: HTML that works without a script.
+
+pub(super) mod link;
+
+use super::answer::{Answer, Described};
+use super::types::Types;
+use crate::error::ApiError;
+use axum::response::{IntoResponse, Response};
+use doorwarden_core::error::FieldError;
+use doorwarden_core::locale::Locale;
+use http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, RETRY_AFTER, SET_COOKIE,
+};
+use http::{HeaderValue, StatusCode};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use std::fmt::Write;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+const LAYOUT: &str = include_str!("layout.html");
+const FORM: &str = include_str!("form.html");
+const FIELD: &str = include_str!("field.html");
+const STYLE: &str = include_str!("style.css");
+
+/// The page's own style, forms to this origin, and nothing else.
+static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
+    let style = base64_simd::STANDARD.encode_to_string(Sha256::digest(STYLE));
+    let policy = format!(
+        "default-src 'none'; style-src 'sha256-{style}'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+    );
+    HeaderValue::from_str(&policy).expect("plain ASCII")
+});
+
+/// A text in every language: English, German.
+type Text = [&'static str; 2];
+
+const ERROR: Text = ["Error: ", "Fehler: "];
+const CONTINUE: Text = ["Continue", "Weiter"];
+const UNAVAILABLE: Text = ["Try again later", "Versuchen Sie es später noch einmal"];
+const UNAVAILABLE_TEXT: Text = [
+    "The service is busy or not available at the moment. Nothing was changed.",
+    "Der Dienst ist im Moment überlastet oder nicht erreichbar. Es wurde nichts geändert.",
+];
+
+fn in_language(locale: Locale, text: Text) -> &'static str {
+    match locale {
+        Locale::German => text[1],
+        _ => text[0],
+    }
+}
+
+/// Text as it stands in HTML, between tags and between double quotes.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            other => escaped.push(other),
+        }
+    }
+    escaped
+}
+
+/// A template with HTML in the place of its names. What is put in is not looked at again.
+fn filled(template: &str, values: &[(&str, &str)]) -> String {
+    let (mut filled, mut rest) = (String::new(), template);
+    while let Some((before, after)) = rest.split_once("{{") {
+        let (name, after) = after.split_once("}}").unwrap_or((after, ""));
+        let value = values.iter().find(|(known, _)| *known == name).map_or("", |(_, value)| value);
+        filled.extend([before, value]);
+        rest = after;
+    }
+    filled + rest
+}
+
+/// A field of a form.
+#[derive(Debug, Clone, Copy)]
+struct Field {
+    /// The name, which is also the id.
+    id: &'static str,
+    label: Text,
+    hint: Option<Text>,
+    kind: &'static str,
+    autocomplete: &'static str,
+}
+
+impl Field {
+    /// The field with what was typed and complaints about it; `is_first` of those with complaints gets the
+    /// focus.
+    fn html(&self, locale: Locale, min: usize, value: &str, errors: &[String], is_first: bool) -> String {
+        let (mut notes, mut ids) = (String::new(), Vec::new());
+        if let Some(hint) = self.hint {
+            let hint = in_language(locale, hint).replace("{min}", &min.to_string());
+            let _ = write!(notes, r#"<p class="hint" id="{}-hint">{hint}</p>"#, self.id);
+            ids.push(format!("{}-hint", self.id));
+        }
+        if !errors.is_empty() {
+            let errors = errors.join("<br>");
+            let _ = write!(notes, r#"<p class="error" role="alert" id="{}-error">{errors}</p>"#, self.id);
+            ids.push(format!("{}-error", self.id));
+        }
+        let mut described = match ids.is_empty() {
+            true => String::new(),
+            false => format!(r#" aria-describedby="{}""#, ids.join(" ")),
+        };
+        described += if errors.is_empty() { "" } else { r#" aria-invalid="true""# };
+        described += if is_first { " autofocus" } else { "" };
+        let (value, label) = (escaped(value), in_language(locale, self.label));
+        filled(
+            FIELD,
+            &[
+                ("id", self.id),
+                ("label", label),
+                ("notes", &notes),
+                ("type", self.kind),
+                ("autocomplete", self.autocomplete),
+                ("value", &value),
+                ("described", &described),
+            ],
+        )
+    }
+}
+
+/// A complaint in the language of the page, as HTML.
+fn complaint(locale: Locale, error: &FieldError, min: usize) -> String {
+    let german = match &*error.code {
+        "required" | "blank" | "null" => "Dieses Feld muss ausgefüllt werden.",
+        "min_length" => "Dieses Passwort ist zu kurz: Es braucht mindestens {min} Zeichen.",
+        "max_length" => "Diese Eingabe ist zu lang.",
+        "password_too_similar" => "Dieses Passwort ist Ihren eigenen Angaben zu ähnlich.",
+        "password_too_common" => "Dieses Passwort ist zu gebräuchlich.",
+        "password_entirely_numeric" => "Dieses Passwort besteht nur aus Ziffern.",
+        "password_mismatch" => "Die beiden Passwörter stimmen nicht überein.",
+        "unique" => "Ein anderes Konto hat diese Angabe inzwischen.",
+        _ => "",
+    };
+    match locale {
+        Locale::German if !german.is_empty() => german.replace("{min}", &min.to_string()),
+        Locale::German => format!(r#"<span lang="en">{}</span>"#, escaped(&error.text)),
+        _ => escaped(&error.text),
+    }
+}
+
+/// A page.
+#[derive(Debug)]
+pub(super) struct Page {
+    locale: Locale,
+    status: StatusCode,
+    heading: Text,
+    /// HTML.
+    content: String,
+    cookie: Option<HeaderValue>,
+    retry_after: Option<Duration>,
+}
+
+impl Page {
+    fn new(locale: Locale, status: StatusCode, heading: Text) -> Self {
+        Self { locale, status, heading, content: String::new(), cookie: None, retry_after: None }
+    }
+
+    /// The page for an error of the service, if it is one that goes by.
+    fn unavailable(locale: Locale, error: ApiError) -> Result<Self, ApiError> {
+        if error.status() != StatusCode::SERVICE_UNAVAILABLE {
+            return Err(error);
+        }
+        let page = Self::new(locale, error.status(), UNAVAILABLE).text(UNAVAILABLE_TEXT, "");
+        Ok(Self { retry_after: Some(Duration::from_secs(5)), ..page })
+    }
+
+    /// Adds a paragraph, in which `{email}` is an email address.
+    fn text(mut self, text: Text, email: &str) -> Self {
+        let email = format!("<strong>{}</strong>", escaped(email));
+        let text = in_language(self.locale, text).replace("{email}", &email);
+        let _ = writeln!(self.content, "<p>{text}</p>");
+        self
+    }
+
+    /// Adds complaints about the form as a whole, which are HTML.
+    fn alerts(mut self, complaints: &[String]) -> Self {
+        for complaint in complaints {
+            let _ = writeln!(self.content, r#"<p class="error" role="alert">{complaint}</p>"#);
+        }
+        self
+    }
+
+    /// Adds a form with a hidden field and others, which are HTML.
+    fn form(mut self, (name, value): (&str, &str), fields: &str, button: Text) -> Self {
+        let (value, button) = (escaped(value), in_language(self.locale, button));
+        self.content +=
+            &filled(FORM, &[("name", name), ("value", &value), ("fields", fields), ("button", button)]);
+        self
+    }
+
+    /// Adds a link to the application.
+    fn home(mut self) -> Self {
+        let _ = writeln!(self.content, r#"<p><a href="/">{}</a></p>"#, in_language(self.locale, CONTINUE));
+        self
+    }
+}
+
+impl Answer for Page {
+    fn describe(_: &mut Types) -> Vec<Described> {
+        let describe = |status| {
+            let content = Some(("text/html", Some(json!({"type": "string"}))));
+            Described { status, content, headers: &[] }
+        };
+        [200, 400, 403, 503].map(describe).into()
+    }
+
+    fn respond(self) -> Response {
+        let heading = in_language(self.locale, self.heading);
+        let title = match self.status {
+            StatusCode::OK => heading.to_owned(),
+            _ => format!("{}{heading}", in_language(self.locale, ERROR)),
+        };
+        let html = filled(
+            LAYOUT,
+            &[
+                ("lang", self.locale.as_str()),
+                ("title", &title),
+                ("style", STYLE),
+                ("heading", heading),
+                ("content", &self.content),
+            ],
+        );
+        let headers = [
+            (CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
+            (CONTENT_SECURITY_POLICY, POLICY.clone()),
+            (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+            (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+        ];
+        let mut response = (self.status, headers, html).into_response();
+        if let Some(cookie) = self.cookie {
+            response.headers_mut().insert(SET_COOKIE, cookie);
+        }
+        if let Some(after) = self.retry_after {
+            response.headers_mut().insert(RETRY_AFTER, after.as_secs().into());
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_filled_in_is_text() {
+        let value = escaped(r#"{{style}}"><script>'&"#);
+        assert_eq!(value, "{{style}}&quot;&gt;&lt;script&gt;&#39;&amp;");
+        assert_eq!(
+            filled("<a>{{value}}</a>{{style}}", &[("value", &value), ("style", "s")]),
+            format!("<a>{value}</a>s")
+        );
+    }
+}
