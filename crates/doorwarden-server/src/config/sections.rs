@@ -79,6 +79,7 @@ section! {
         http: Http,
         live: Live,
         registration: Registration,
+        deletion: Deletion,
         mail: Mail,
         front_end: FrontEndSection,
     }
@@ -268,6 +269,14 @@ section! {
         /// Who may register: `open`, anybody; `verified`, anybody, and the account exists once the email
         /// address was proved; `invitation`, who was invited; `closed`, nobody.
         mode: Registering = settings.registration.mode,
+    }
+}
+
+section! {
+    /// The deletion of accounts by their users.
+    Deletion {
+        /// How long an account can still be kept after its user has deleted it, or `off`: it is deleted at once.
+        grace: Either<Off, Duration<HOUR, { 365 * DAY }>> = settings.deletion_grace,
     }
 }
 
