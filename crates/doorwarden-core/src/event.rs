@@ -225,6 +225,11 @@ pub enum Event {
         /// The `kid` of the key.
         key: String,
     },
+    /// Mails that failed, or waited for another attempt, were made due.
+    MailsRetried {
+        /// Their number.
+        count: u64,
+    },
     /// Accounts of another system were imported.
     UsersImported {
         /// Their number.
@@ -282,6 +287,7 @@ impl Event {
             Self::SigningKeyRevoked { .. } => "signing_key_revoked",
             Self::SigningKeysRevoked { .. } => "signing_keys_revoked",
             Self::SigningKeyDeleted { .. } => "signing_key_deleted",
+            Self::MailsRetried { .. } => "mails_retried",
             Self::UsersImported { .. } => "users_imported",
             Self::RightsImported { .. } => "rights_imported",
             Self::Restored { .. } => "restored",
@@ -345,6 +351,7 @@ impl Event {
             | Self::SigningKeyRevoked { .. }
             | Self::SigningKeysRevoked { .. }
             | Self::SigningKeyDeleted { .. }
+            | Self::MailsRetried { .. }
             | Self::UsersImported { .. }
             | Self::RightsImported { .. }
             | Self::Restored { .. } => None,
@@ -406,7 +413,9 @@ impl Event {
             Self::SigningKeyResealed { key }
             | Self::SigningKeyRevoked { key }
             | Self::SigningKeyDeleted { key } => json!({"key": key}),
-            Self::SigningKeysRevoked { count } | Self::UsersImported { count } => json!({"count": count}),
+            Self::SigningKeysRevoked { count }
+            | Self::MailsRetried { count }
+            | Self::UsersImported { count } => json!({"count": count}),
             Self::RightsImported { permissions, groups } => {
                 json!({"permissions": permissions, "groups": groups})
             }
@@ -435,6 +444,7 @@ impl Event {
             (
                 Self::SessionsEnded { count, .. }
                 | Self::SigningKeysRevoked { count }
+                | Self::MailsRetried { count }
                 | Self::UsersImported { count },
                 Found::Count(n),
             ) => *count = n,

@@ -9,6 +9,7 @@ use crate::user::UserId;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::str::FromStr;
 use uuid::Uuid;
 
 /// The id of a mail: a UUID of version 7. It is also the left part of its `Message-ID`, so that a mail that
@@ -20,6 +21,14 @@ impl MailId {
     /// An id of this instant.
     pub fn new(now: Timestamp, random: [u8; 10]) -> Self {
         Self(uuid(now, random))
+    }
+}
+
+impl FromStr for MailId {
+    type Err = uuid::Error;
+
+    fn from_str(text: &str) -> Result<Self, uuid::Error> {
+        text.parse().map(Self)
     }
 }
 

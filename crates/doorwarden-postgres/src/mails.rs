@@ -1,6 +1,6 @@
 //! The outbox.
 
-use crate::audit::{self, change};
+use crate::audit::{self, write_effects};
 use crate::database::Effort;
 use crate::failure::Failure;
 use crate::rows::{all, get, instant, optional};
@@ -117,10 +117,16 @@ impl MailStore for PostgresStore {
         at: Timestamp,
         effects: Effects,
     ) -> Result<u64, StoreError> {
-        let sql = change!(
-            "UPDATE doorwarden_outbox SET state = 'queued', due_at = $2 \
-             WHERE state = 'failed' AND $1 IS NULL OR state IN ('queued', 'failed') AND id = $1 RETURNING 1",
-            "$3"
+        let sql = concat!(
+            "WITH due AS (UPDATE doorwarden_outbox SET state = 'queued', due_at = $2 \
+             WHERE state = 'failed' AND $1 IS NULL OR state IN ('queued', 'failed') AND id = $1 RETURNING 1), \
+             done AS (SELECT count(*) AS count FROM due), audited AS (",
+            write_effects!(
+                "$3",
+                from: "(SELECT count FROM done WHERE count > 0) AS done",
+                found: "jsonb_build_object('count', done.count)"
+            ),
+            ") SELECT count FROM done"
         );
         let id = id.map(|id| id.0);
         let params = [
@@ -128,7 +134,9 @@ impl MailStore for PostgresStore {
             (&At(at) as _, Type::TIMESTAMPTZ),
             (&audit::parameter(&effects) as _, Type::TEXT),
         ];
-        Ok(self.database.rows(Effort::Write, sql, &params).await?.len() as u64)
+        let row = self.database.row(Effort::Write, sql, &params).await?;
+        let due = optional(row.as_ref(), |row| get::<i64>(row, 0))?.unwrap_or(0);
+        Ok(u64::try_from(due).unwrap_or(0))
     }
 
     async fn mail(&self, id: MailId) -> Result<Option<MailRecord>, StoreError> {

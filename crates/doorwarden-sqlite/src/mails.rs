@@ -6,6 +6,7 @@ use crate::rows::{Record, all, count, one, run};
 use crate::store::SqliteStore;
 use async_trait::async_trait;
 use doorwarden_core::audit::Effects;
+use doorwarden_core::event::Found;
 use doorwarden_core::mail::{Locale, MailId, MailKind};
 use doorwarden_core::store::{MailQueue, MailRecord, MailState, MailStore, NewMail, QueuedMail, StoreError};
 use doorwarden_core::time::Timestamp;
@@ -101,9 +102,9 @@ impl MailStore for SqliteStore {
         self.write(move |connection| {
             let sql = "UPDATE doorwarden_outbox SET state = 'queued', due_at = ?2 \
                        WHERE state = 'failed' AND ?1 IS NULL OR state IN ('queued', 'failed') AND id = ?1";
-            let due = run(connection, sql, (id.map(|id| id.0), at.as_micros()))?;
-            audit::write_if(connection, due > 0, &effects)?;
-            Ok(due as u64)
+            let due = run(connection, sql, (id.map(|id| id.0), at.as_micros()))? as u64;
+            audit::write_if(connection, due > 0, &effects.with(Found::Count(due)))?;
+            Ok(due)
         })
         .await
     }

@@ -136,6 +136,7 @@ mod builder;
 mod database_url;
 mod http;
 mod keys;
+mod mails;
 mod secret;
 mod tokens;
 mod users;
@@ -189,6 +190,7 @@ pub use doorwarden_core::token::secret::KeyTooShort;
 pub use doorwarden_core::user::{Account, NewUser, User, UserChange, UserId};
 pub use doorwarden_postgres::OptionsError;
 pub use keys::Keys;
+pub use mails::Mails;
 pub use secret::SecretKeyError;
 pub use tokens::Tokens;
 pub use users::Users;
@@ -267,6 +269,11 @@ impl Doorwarden {
     /// Lists, rotates and revokes the signing keys of access tokens.
     pub fn keys(&self) -> Keys {
         Keys::new(self.auth.context().clone(), self.origin.clone())
+    }
+
+    /// Lists the mails that were queued, and lets failed ones be sent again.
+    pub fn mails(&self) -> Mails {
+        Mails::new(self.auth.context().clone(), self.origin.clone())
     }
 
     /// The part of the handle that works with axum, for code that depends on `doorwarden-axum` alone.

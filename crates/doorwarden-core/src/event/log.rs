@@ -96,6 +96,7 @@ impl Event {
             Self::SigningKeyDeleted { key } => {
                 info!(key.id = key, "a signing key was deleted: its last token has expired");
             }
+            Self::MailsRetried { count } => info!(mails = count, "mails were made due again"),
             Self::UsersImported { count } => info!(count, "accounts were imported"),
             Self::RightsImported { permissions, groups } => {
                 info!(permissions, groups, "permissions and groups were imported");

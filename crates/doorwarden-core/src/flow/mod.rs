@@ -28,6 +28,7 @@ pub mod refresh_tokens;
 pub mod register;
 pub mod reset_password;
 pub mod restored;
+pub mod retry_mails;
 pub mod revoke_token;
 mod rules;
 pub mod send_mails;

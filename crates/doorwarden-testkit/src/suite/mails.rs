@@ -5,6 +5,7 @@ use doorwarden_core::event::Event;
 use doorwarden_core::mail::{Locale, MailId, MailKind};
 use doorwarden_core::session::SessionId;
 use doorwarden_core::store::{MailState, NewMail};
+use doorwarden_core::time::Timestamp;
 use doorwarden_core::user::UserId;
 
 fn id(n: u8) -> MailId {
@@ -99,8 +100,22 @@ pub async fn a_failed_attempt_is_repeated_when_it_is_due_or_given_up(t: &TestSto
     assert_eq!(due_ids(NOON.after(seconds(30))).await, []);
     assert_eq!(due_ids(due).await, [id(1)]);
     assert_eq!(t.store.mails(Some(MailState::Failed), None, 9).await.unwrap()[0].id, id(2));
-    assert_eq!(t.store.retry_mails(None, due, no_effects()).await.unwrap(), 1);
+    queue_again(t, due).await;
+}
+
+/// Two mails that failed are made due by one write, which is recorded once.
+async fn queue_again(t: &TestStore, due: Timestamp) {
+    queue(t, [mail(3, None)]).await;
+    t.store.mail_failed(id(3), due, "550 no such user", None).await.unwrap();
+    let retry = async || {
+        let effects = Effects::new(due, &Actor::Operator.into(), [Event::MailsRetried { count: 0 }]);
+        t.store.retry_mails(None, due, effects).await.unwrap()
+    };
+    assert_eq!((retry().await, retry().await), (2, 0));
     assert_eq!(t.store.mail(id(2)).await.unwrap().unwrap().state, MailState::Queued);
+    let records = t.store.audit_records(None, 9).await.unwrap();
+    let said: Vec<_> = records.iter().map(|record| (record.kind.as_str(), &record.data["count"])).collect();
+    assert_eq!(said, [("mails_retried", &serde_json::json!(2))]);
 }
 
 pub async fn of_many_claims_at_once_each_mail_goes_to_one(t: &TestStore) {
