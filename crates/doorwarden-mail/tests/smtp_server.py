@@ -1,6 +1,6 @@
-"""An SMTP server on a free port of 127.0.0.1, which it prints; then one line of JSON for each mail that it accepts.
+"""An SMTP server on a port of 127.0.0.1, which it prints; then one line of JSON for each mail that it accepts.
 
-    smtp_server.py [--tls starttls|implicit] [--auth MECHANISM] [--utf8] [--mute]
+    smtp_server.py [--port PORT] [--tls starttls|implicit] [--auth MECHANISM] [--utf8] [--mute]
 
 The part before the @ of the recipient says what happens: see Handler. It ends with its standard input.
 """
@@ -80,6 +80,8 @@ class Handler:
         print(json.dumps(mail), flush=True)
         if name == "last":
             server.closes = True
+        if name == "late":
+            await asyncio.sleep(30)
         return "250 OK"
 
 
@@ -91,6 +93,7 @@ def authenticate(server, session, envelope, mechanism, data):
 
 async def main():
     parser = argparse.ArgumentParser()
+    parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--tls", choices=["starttls", "implicit"])
     parser.add_argument("--auth", choices=["PLAIN", "LOGIN"])
     parser.add_argument("--utf8", action="store_true")
@@ -115,7 +118,7 @@ async def main():
         )
 
     implicit = context if arguments.tls == "implicit" else None
-    server = await asyncio.get_running_loop().create_server(connection, "127.0.0.1", 0, ssl=implicit)
+    server = await asyncio.get_running_loop().create_server(connection, "127.0.0.1", arguments.port, ssl=implicit)
     print(server.sockets[0].getsockname()[1], flush=True)
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
 

@@ -1,7 +1,7 @@
 //! The command line. The arguments of a command are beside its code in [`crate::command`].
 
 use crate::command::{
-    backup, doctor, group, import, key, password, permission, secret, superuser, token, user,
+    backup, doctor, group, import, key, mail, password, permission, secret, superuser, token, user,
 };
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -53,6 +53,9 @@ pub(crate) enum Command {
     Createsuperuser(superuser::Arguments),
     #[command(flatten)]
     Accounts(AccountsCommand),
+    /// See which mails were sent, send failed ones again, and test the transport
+    #[command(subcommand)]
+    Mail(mail::Subcommands),
     /// Respond to a leaked or lost secret key
     #[command(subcommand)]
     Secret(secret::Subcommands),

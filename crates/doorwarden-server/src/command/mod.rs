@@ -6,6 +6,7 @@ pub(crate) mod doctor;
 pub(crate) mod group;
 pub(crate) mod import;
 pub(crate) mod key;
+pub(crate) mod mail;
 mod migrate;
 pub(crate) mod password;
 pub(crate) mod permission;
@@ -47,6 +48,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
         }
         Command::Import(from) => import::run(&begin(&global)?.config, from, out.is_json()).await,
         Command::Secret(command) => secret::run(&begin(&global)?.config, command, out).await,
+        Command::Mail(command) => mail::run(&begin(&global)?.config, command, out).await,
         Command::Backup(arguments) => backup::backup(&begin(&global)?.config, &arguments, out),
         Command::Restore(arguments) => backup::restore(&begin(&global)?.config, &arguments, out).await,
         Command::Restored(arguments) => backup::after_restore(&begin(&global)?.config, &arguments, out).await,

@@ -2,9 +2,15 @@
 
 use crate::service::{Service, exchange, free_port};
 use crate::site::{Site, on_both};
+use crate::smtp::SmtpServer;
+use serde_json::Value;
 use std::time::{Duration, Instant};
 
 on_both! {
+    a_mail_arrives_once_and_its_link_resets_the_password,
+    a_mail_waits_for_a_mail_server_that_is_down,
+    a_mail_of_a_killed_service_comes_again_under_the_same_id,
+    a_mail_that_was_refused_is_listed_with_the_reason_and_can_be_repeated,
     a_file_for_each_mail_has_the_link_that_resets_the_password,
 }
 
@@ -49,6 +55,145 @@ fn page(service: &Service, path: &str, host: &str, header: &str) -> (u16, String
     let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n{header}Connection: close\r\n\r\n");
     let answer = exchange(service.port, request.as_bytes()).unwrap();
     (answer[9..12].parse().unwrap(), answer)
+}
+
+/// A service that sends its mails to this port, and logs everything.
+fn mailing(site: &Site, smtp: u16) -> Service {
+    let url = SmtpServer::url(smtp);
+    let variables = [
+        ("DOORWARDEN_MAIL_URL", url.as_str()),
+        ("DOORWARDEN_MAIL_FROM", "Example <accounts@example.org>"),
+        ("DOORWARDEN_LOG_LEVEL", "trace"),
+    ];
+    Service::start_with(site, free_port(), &variables)
+}
+
+/// A user with this name asks for a new password.
+fn asks(service: &Service, name: &str) {
+    assert_eq!(service.status("POST", "/registration", &JANE.replace("jane", name)), Some(201));
+    assert_eq!(service.status("POST", "/password/reset", &RESET.replace("jane", name)), Some(202));
+}
+
+/// The only mail for a new password, as soon as it is so.
+fn only(site: &Site, is_so: impl Fn(&Value) -> bool) -> Value {
+    eventually("the mail is not so", || {
+        let list = site.run(&["mail", "list"]).json();
+        let mut mails = list.as_array()?.iter().filter(|mail| mail["kind"] == "reset_password");
+        let mail = mails.next().filter(|mail| is_so(mail))?.clone();
+        mails.next().is_none().then_some(mail)
+    })
+}
+
+/// Whether there was no further mail for a new password.
+fn is_over(smtp: &SmtpServer) -> bool {
+    smtp.rest().iter().all(|mail| !mail.contains("Subject: Choose a new password"))
+}
+
+fn message_id(mail: &str) -> &str {
+    mail.lines().find_map(|line| line.strip_prefix("Message-ID: ")).unwrap()
+}
+
+fn a_mail_arrives_once_and_its_link_resets_the_password(site: &Site) {
+    let port = free_port();
+    let Some(smtp) = SmtpServer::start(port) else { return };
+    let service = mailing(site, port);
+    asks(&service, "jane");
+    let (to, mail) = smtp.accepted();
+    assert_eq!(to, "jane@example.com");
+    let key = key(&mail);
+    let is_code = |line: &&str| line.len() == 9 && line.as_bytes()[4] == b'-';
+    let code = mail.lines().map(str::trim).find(is_code).unwrap_or_else(|| panic!("no code in {mail}"));
+    resets(&service, &key);
+
+    let sent = only(site, |mail| mail["state"] == "sent");
+    assert_eq!((&sent["kind"], &sent["attempts"]), (&"reset_password".into(), &1.into()));
+    let id = sent["id"].as_str().unwrap();
+    assert!(message_id(&mail).starts_with(&format!("<{id}@")), "{mail}");
+    let shown = site.run(&["mail", "show", id]).succeeds().stdout;
+    let retry = site.run(&["mail", "retry", id]).fails(3, "that was not sent yet found");
+    assert!(service.terminate().0.success());
+    for text in [&shown, &retry.stderr, &log(site)] {
+        for secret in [key.as_str(), code, "p/w #2", "p%2Fw"] {
+            assert!(!text.contains(secret), "{secret} is in {text}");
+        }
+    }
+    assert!(log(site).contains("a mail was sent") && !log(site).contains("jane@"), "{}", log(site));
+    assert!(is_over(&smtp));
+}
+
+fn a_mail_waits_for_a_mail_server_that_is_down(site: &Site) {
+    let port = free_port();
+    if SmtpServer::start(port).is_none() {
+        return;
+    }
+    let service = mailing(site, port);
+    let began = Instant::now();
+    asks(&service, "jane");
+    assert!(began.elapsed() < Duration::from_secs(5), "a request waits for no mail server");
+    let waiting = only(site, |mail| mail["attempts"] == 1 && !mail["error"].is_null());
+    assert_eq!(waiting["state"], "queued");
+    assert!(waiting["error"].as_str().unwrap().contains("127.0.0.1"), "{waiting}");
+
+    let smtp = SmtpServer::start(port).unwrap();
+    site.run(&["mail", "retry", waiting["id"].as_str().unwrap()]).succeeds();
+    resets(&service, &key(&smtp.accepted().1));
+    assert_eq!(only(site, |mail| mail["state"] == "sent")["attempts"], 2);
+    assert!(is_over(&smtp) && !log(site).contains("jane@"));
+}
+
+fn a_mail_of_a_killed_service_comes_again_under_the_same_id(site: &Site) {
+    let port = free_port();
+    let Some(smtp) = SmtpServer::start(port) else { return };
+    let service = mailing(site, port);
+    asks(&service, "late");
+    // The server has the mail, and has not said so yet.
+    let (_, first) = smtp.accepted();
+    service.kill();
+    let claimed = only(site, |mail| mail["state"] == "queued" && mail["attempts"] == 1);
+    site.run(&["mail", "retry", claimed["id"].as_str().unwrap()]).succeeds();
+    let service = mailing(site, port);
+    let (_, second) = smtp.accepted();
+    assert_eq!(message_id(&first), message_id(&second));
+    assert_eq!(key(&first), key(&second));
+    drop(service);
+    assert!(is_over(&smtp));
+}
+
+fn a_mail_that_was_refused_is_listed_with_the_reason_and_can_be_repeated(site: &Site) {
+    let port = free_port();
+    let Some(smtp) = SmtpServer::start(port) else { return };
+    let service = mailing(site, port);
+    asks(&service, "missing");
+    let refused = only(site, |mail| mail["state"] == "failed");
+    assert!(refused["error"].as_str().unwrap().contains("550"), "{refused}");
+    assert_eq!(site.run(&["mail", "list", "--state", "sent"]).json(), Value::Array(Vec::new()));
+    assert_eq!(site.run(&["mail", "list", "--state", "failed", "--limit", "1"]).json()[0], refused);
+    assert_eq!(site.run(&["mail", "retry", "--failed"]).json()["retried"], 1);
+    only(site, |mail| mail["state"] == "failed" && mail["attempts"] == 2);
+    assert!(service.terminate().0.success() && is_over(&smtp));
+    site.run(&["mail", "retry"]).fails(2, "<ID|--failed>");
+    site.run(&["mail", "show", "x"]).fails(2, "invalid value 'x'");
+    site.run(&["mail", "show", "01a21c2f-ebc8-7805-9a63-367c13963cfb"]).fails(3, "not found");
+}
+
+#[test]
+fn a_test_mail_is_sent_without_a_database() {
+    let site = Site::empty();
+    site.run(&["mail", "test", "kim@example.org"]).fails(78, "`mail.url` is not set");
+    let port = free_port();
+    let Some(smtp) = SmtpServer::start(port) else { return };
+    let site = site.env("DOORWARDEN_MAIL_URL", &SmtpServer::url(port));
+    let sent = site.run(&["mail", "test", "kim@example.org"]).json();
+    assert_eq!(sent["transport"], format!("smtp://127.0.0.1:{port}"));
+    let (to, mail) = smtp.accepted();
+    assert!(to == "kim@example.org" && mail.contains(sent["id"].as_str().unwrap()), "{mail}");
+    site.run(&["mail", "test", "missing@example.org"]).fails(1, "550");
+    site.run(&["mail", "test", "kim"]).fails(1, "address");
+    drop(smtp);
+    let down =
+        site.run(&["mail", "test", "kim@example.org"]).fails(1, "no mail was sent to `kim@example.org`");
+    assert!(!down.stderr.contains("p%2Fw") && !down.stderr.contains("p/w"), "{down:?}");
+    assert!(!site.path("doorwarden.db").exists());
 }
 
 fn a_file_for_each_mail_has_the_link_that_resets_the_password(site: &Site) {

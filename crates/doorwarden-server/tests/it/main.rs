@@ -22,6 +22,7 @@ mod rights;
 mod secrets;
 mod service;
 mod site;
+mod smtp;
 mod superuser;
 mod terminal;
 mod tokens;
