@@ -54,6 +54,8 @@ endpoints! {
     Link, "link", "/link";
     PasswordReset, "password_reset", "/password/reset";
     PasswordResetConfirm, "password_reset_confirm", "/password/reset/confirm";
+    PasswordForgotten, "password_forgotten", "/password/forgotten";
+    ChangePassword, "change_password", "/.well-known/change-password";
     Me, "me", "/me";
     Export, "export", "/me/export";
     Logout, "logout", "/logout";

@@ -66,7 +66,7 @@ pub(super) async fn page(call: Call<Anybody>) -> Result<Page, ApiError> {
 
 /// The relative reference from a page to the base of the paths, which is also right behind a proxy that
 /// strips a prefix.
-fn root(path: &str) -> String {
+pub(super) fn root(path: &str) -> String {
     match path.matches('/').count().saturating_sub(1) {
         0 => "./".to_owned(),
         depth => "../".repeat(depth),

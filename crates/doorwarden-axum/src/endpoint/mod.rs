@@ -193,6 +193,26 @@ operations! {
             problem::BUSY, problem::STOPPING,
         ]),
     ];
+    PasswordForgotten: [
+        operation::<Anybody, (), pages::Page>(
+            Method::GET, "show_password_forgotten", "A page that asks for the mail of `/password/reset`, without a front end.", pages::forgotten::get,
+        )
+        .answers(PAGE)
+        .errors(&[problem::NO_MAIL]),
+        operation::<Anybody, Unread<pages::forgotten::EmailForm>, pages::Page>(
+            Method::POST, "use_password_forgotten", "The form of that page.", pages::forgotten::post,
+        )
+        .form()
+        .answers(PAGE)
+        .errors(&[problem::NO_MAIL]),
+    ];
+    ChangePassword: [
+        operation::<Anybody, (), pages::Redirect>(
+            Method::GET, "find_password_page", "Leads password managers to `/password/forgotten`.", pages::forgotten::redirect,
+        )
+        .answers(&["The page."])
+        .errors(&[problem::NO_PAGE]),
+    ];
     Me: [
         operation::<CurrentUser, (), Rendered<me::User>>(
             Method::GET, "read_me", "The user of the token.", me::get,

@@ -153,3 +153,4 @@ pub(super) const LOGIN_EXPIRED: Problem = Problem::detail(
 pub(super) const NO_MAIL: Problem = Problem::detail(501, "mail_not_configured", "The service sends no mail.");
 pub(super) const NO_EMAIL_CHANGE: Problem =
     Problem::detail(404, "not_found", "No change of the email address waits to be confirmed.");
+pub(super) const NO_PAGE: Problem = Problem::detail(404, "not_found", "The page was left out.");

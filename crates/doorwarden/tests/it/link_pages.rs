@@ -24,6 +24,7 @@ on_both! {
     a_link_to_log_in_logs_the_browser_in_with_the_session_cookie
     a_link_to_confirm_an_authentication_asks_for_the_code
     a_form_of_another_origin_is_refused
+    whoever_forgot_the_password_asks_for_a_mail_and_every_address_is_answered_alike
     what_was_sent_is_shown_as_text
     the_page_speaks_the_language_of_the_browser
     a_link_that_is_not_valid_says_so
@@ -80,9 +81,13 @@ async fn open(app: &App, key: &str, status: u16) -> String {
 }
 
 async fn send(app: &App, fields: &[(&str, &str)], headers: &[(&str, &str)]) -> Answer {
+    send_to(app, "/link", fields, headers).await
+}
+
+async fn send_to(app: &App, path: &str, fields: &[(&str, &str)], headers: &[(&str, &str)]) -> Answer {
     let encoded = |text: &str| text.bytes().fold(String::new(), |all, byte| all + &format!("%{byte:02X}"));
     let body: Vec<_> = fields.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect();
-    let mut request = Request::builder().method(Method::POST).uri("/link");
+    let mut request = Request::builder().method(Method::POST).uri(path);
     request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded");
     for (name, value) in headers {
         request = request.header(*name, *value);
@@ -346,4 +351,27 @@ async fn a_link_that_is_not_valid_says_so(database: Database) {
     let broken = Request::builder().method(Method::POST).uri("/link").header("sec-fetch-site", "same-origin");
     let broken = broken.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body("key=%FF".into());
     page(&app.send(broken.unwrap()).await, 400);
+}
+
+async fn whoever_forgot_the_password_asks_for_a_mail_and_every_address_is_answered_alike(database: Database) {
+    const PATH: &str = "/password/forgotten";
+    let (app, post) = jane(&database).await;
+    let found = app.call("GET", "/.well-known/change-password", None, None).await;
+    assert_eq!((found.status.as_u16(), found.header("location")), (303, "../password/forgotten"));
+    assert!(page(&app.call("GET", PATH, None, None).await, 200).contains(r#"<label for="email">"#));
+    let mut pages = Vec::new();
+    for email in ["jane@example.com", "john@example.com"] {
+        let html = page(&send_to(&app, PATH, &[("email", email)], SAME).await, 200);
+        pages.push(html.replace(email, ""));
+    }
+    assert_eq!(pages[0], pages[1]);
+    open(&app, &post.one(&app, MailKind::ResetPassword).await.key(), 200).await;
+    let html = page(&send_to(&app, PATH, &[("email", "\"><b>jane")], SAME).await, 400);
+    assert!(html.contains(r#"value="&quot;&gt;&lt;b&gt;jane""#), "{html}");
+    assert!(html.contains(r#"aria-describedby="email-error" aria-invalid="true" autofocus"#), "{html}");
+    page(
+        &send_to(&app, PATH, &[("email", "jane@example.com")], &[("sec-fetch-site", "cross-site")]).await,
+        403,
+    );
+    assert!(post.read(&app).await.is_empty());
 }

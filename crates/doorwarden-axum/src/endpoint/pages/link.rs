@@ -2,7 +2,7 @@
 //! nothing up, because mail scanners open links.
 
 use super::super::operation::{Anybody, Call, Unread};
-use super::{Field, Page, Text, complaint};
+use super::{FOREIGN, Field, Page, Text, complaint, hidden};
 use crate::auth::Auth;
 use crate::body::{NewPassword, Text as Typed, Username};
 use crate::error::ApiError;
@@ -163,13 +163,6 @@ const INVALID: [Text; 2] = [
         "Er wurde schon benutzt oder ist abgelaufen. Fordern Sie dort, wo Sie ihn angefordert haben, eine neue E-Mail an.",
     ],
 ];
-const FOREIGN: [Text; 2] = [
-    ["The form was not sent", "Das Formular wurde nicht angenommen"],
-    [
-        "It did not come from this page. Open the link of the mail once more.",
-        "Es kam nicht von dieser Seite. Öffnen Sie den Link der E-Mail noch einmal.",
-    ],
-];
 const LOGGED_IN: [Text; 2] = [
     ["You are logged in", "Sie sind angemeldet"],
     ["This browser is logged in to your account.", "Dieser Browser ist bei Ihrem Konto angemeldet."],
@@ -325,10 +318,10 @@ impl Visit {
             fields += &field.html(self.locale, min, value, &of_fields[place], first == Some(place));
         }
         let hidden = match ticket {
-            Ticket::Key(key) => ("key", key.as_str()),
-            Ticket::LoginToken(token) => ("login_token", token.as_str()),
+            Ticket::Key(key) => hidden("key", key),
+            Ticket::LoginToken(token) => hidden("login_token", token),
         };
-        page.alerts(&alerts).form(hidden, &fields, button)
+        page.alerts(&alerts).form(&(hidden + &fields), button)
     }
 
     /// Uses a link.

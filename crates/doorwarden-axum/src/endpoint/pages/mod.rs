@@ -1,5 +1,6 @@
 //! The built-in pages, for a service without a front end: HTML that works without a script.
 
+pub(super) mod forgotten;
 pub(super) mod link;
 
 use super::answer::{Answer, Described};
@@ -9,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use doorwarden_core::error::FieldError;
 use doorwarden_core::locale::Locale;
 use http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, RETRY_AFTER, SET_COOKIE,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY, RETRY_AFTER, SET_COOKIE,
 };
 use http::{HeaderValue, StatusCode};
 use serde_json::json;
@@ -37,6 +38,13 @@ type Text = [&'static str; 2];
 
 const ERROR: Text = ["Error: ", "Fehler: "];
 const CONTINUE: Text = ["Continue", "Weiter"];
+const FOREIGN: [Text; 2] = [
+    ["The form was not sent", "Das Formular wurde nicht angenommen"],
+    [
+        "It did not come from this page. Open the page once more.",
+        "Es kam nicht von dieser Seite. Öffnen Sie die Seite noch einmal.",
+    ],
+];
 const UNAVAILABLE: Text = ["Try again later", "Versuchen Sie es später noch einmal"];
 const UNAVAILABLE_TEXT: Text = [
     "The service is busy or not available at the moment. Nothing was changed.",
@@ -126,6 +134,11 @@ impl Field {
     }
 }
 
+/// A field that nobody sees.
+fn hidden(name: &str, value: &str) -> String {
+    format!(r#"<input type="hidden" name="{name}" value="{}">"#, escaped(value))
+}
+
 /// A complaint in the language of the page, as HTML.
 fn complaint(locale: Locale, error: &FieldError, min: usize) -> String {
     let german = match &*error.code {
@@ -136,6 +149,9 @@ fn complaint(locale: Locale, error: &FieldError, min: usize) -> String {
         "password_too_common" => "Dieses Passwort ist zu gebräuchlich.",
         "password_entirely_numeric" => "Dieses Passwort besteht nur aus Ziffern.",
         "password_mismatch" => "Die beiden Passwörter stimmen nicht überein.",
+        "invalid" if error.text == "Enter a valid email address." => {
+            "Geben Sie eine gültige E-Mail-Adresse ein."
+        }
         "unique" => "Ein anderes Konto hat diese Angabe inzwischen.",
         _ => "",
     };
@@ -188,11 +204,10 @@ impl Page {
         self
     }
 
-    /// Adds a form with a hidden field and others, which are HTML.
-    fn form(mut self, (name, value): (&str, &str), fields: &str, button: Text) -> Self {
-        let (value, button) = (escaped(value), in_language(self.locale, button));
-        self.content +=
-            &filled(FORM, &[("name", name), ("value", &value), ("fields", fields), ("button", button)]);
+    /// Adds a form with fields, which are HTML.
+    fn form(mut self, fields: &str, button: Text) -> Self {
+        let button = in_language(self.locale, button);
+        self.content += &filled(FORM, &[("fields", fields), ("button", button)]);
         self
     }
 
@@ -242,6 +257,22 @@ impl Answer for Page {
             response.headers_mut().insert(RETRY_AFTER, after.as_secs().into());
         }
         response
+    }
+}
+
+/// 303 to another page.
+#[derive(Debug)]
+pub(super) struct Redirect(String);
+
+impl Answer for Redirect {
+    fn describe(_: &mut Types) -> Vec<Described> {
+        vec![Described { status: 303, content: None, headers: &[] }]
+    }
+
+    fn respond(self) -> Response {
+        let to = HeaderValue::from_str(&self.0).unwrap_or(HeaderValue::from_static("/"));
+        (StatusCode::SEE_OTHER, [(LOCATION, to), (CACHE_CONTROL, HeaderValue::from_static("no-store"))])
+            .into_response()
     }
 }
 
