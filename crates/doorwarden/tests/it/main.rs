@@ -23,6 +23,7 @@ mod keys;
 mod library;
 mod life;
 mod link_pages;
+mod machine;
 mod oauth;
 mod outage;
 mod pages;

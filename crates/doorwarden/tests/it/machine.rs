@@ -1,0 +1,567 @@
+//! Random sequences of everything that leads to a token, against a model that says who may have one.
+
+use crate::app::{Answer, App, Database, NOON, PASSWORD};
+use crate::post::{Letter, Post};
+use doorwarden::core::random::RandomSource;
+use doorwarden::core::settings::EmailVerification;
+use doorwarden::core::user::UserChange;
+use doorwarden::{Builder, UserId};
+use doorwarden_testkit::{SeededRandom, drill};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+on_both! {
+    drill_random_steps_give_tokens_to_whom_the_model_gives_them
+}
+
+/// What one of three clients does. The numbers choose among the accounts, the logins that have begun (of any
+/// client, also those that are over), and what is right or wrong.
+#[derive(Debug, Clone, Copy)]
+enum Act {
+    AskLogin(usize),
+    AskReset(usize),
+    LogIn(usize, Secrecy),
+    /// The code of the second login with the login token of the first.
+    Code(usize, usize),
+    WrongCode(usize),
+    /// The link of the second login by the client that began the first.
+    Link(usize, usize),
+    /// A link that was sent before the newest of its login.
+    OldLink(usize),
+    Resend(usize),
+    Cancel(usize),
+    Choose(usize),
+    Keep(usize),
+    Reset(usize, bool),
+    MustChange(usize),
+    Leave(usize),
+    Deactivate(usize),
+    Reactivate(usize),
+    SignOut(usize),
+    Wait(u64),
+}
+
+/// Which password somebody types.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Secrecy {
+    Present,
+    Former,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    LogIn,
+    Verify,
+    Reset,
+}
+
+/// What the next step of a login is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Awaits {
+    Mail,
+    Password,
+    Stay,
+}
+
+/// What the model says of an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Says {
+    Tokens,
+    Done,
+    /// Another login is begun, or the same one goes on, that awaits this.
+    Flow(&'static str),
+    Refused(u16),
+    /// A wrong code, and how many more may be tried.
+    Wrong(u32),
+}
+
+#[derive(Debug, Clone)]
+struct Account {
+    id: i64,
+    email: String,
+    password: u32,
+    is_verified: bool,
+    must_change: bool,
+    is_active: bool,
+    is_leaving: bool,
+    /// How often everything of the account has ended.
+    era: u32,
+}
+
+/// A login or a reset that has begun.
+struct Ticket {
+    token: String,
+    /// The account, with its era; `None` of a decoy.
+    of: Option<(usize, u32)>,
+    email: usize,
+    purpose: Purpose,
+    awaits: Awaits,
+    letters: Vec<Letter>,
+    has_password: bool,
+    has_email: bool,
+    is_over: bool,
+    attempts: u32,
+    carried: u32,
+    created: u64,
+    sent: u64,
+    ends: u64,
+}
+
+/// The client that began a login has its token; there are three.
+struct Machine<'a> {
+    app: &'a App,
+    post: &'a Post,
+    is_required: bool,
+    now: u64,
+    accounts: [Account; 2],
+    tickets: Vec<Ticket>,
+    /// The tokens that were given out, with account and era.
+    tokens: Vec<(String, usize, u32)>,
+}
+
+impl Machine<'_> {
+    fn is_open(&self, ticket: usize) -> bool {
+        let ticket = &self.tickets[ticket];
+        let lives = ticket.of.is_none_or(|(account, era)| self.accounts[account].era == era);
+        !ticket.is_over && lives && self.now < ticket.ends
+    }
+
+    /// Begins a login or reset for the address of an account; the answer has its token.
+    async fn begin(&mut self, answer: &Answer, mut ticket: Ticket, spends: Option<usize>) {
+        answer.json()["login_token"].as_str().unwrap().clone_into(&mut ticket.token);
+        let counted = self.tickets.iter().filter(|other| {
+            other.purpose == ticket.purpose && other.email == ticket.email && other.created + 3600 > self.now
+        });
+        ticket.carried = counted.map(|other| other.attempts - other.carried).sum();
+        ticket.attempts = ticket.carried;
+        if let Some(spent) = spends {
+            self.tickets[spent].is_over = true;
+        }
+        let mut mails = self.post.read(self.app).await;
+        let is_mailed = ticket.of.is_some() && ticket.awaits == Awaits::Mail;
+        assert_eq!(mails.len(), usize::from(is_mailed), "{mails:?}");
+        if let Some(mail) = mails.pop() {
+            assert_eq!(mail.to, self.accounts[ticket.email].email);
+            ticket.letters.push(Letter(mail));
+        }
+        self.tickets.push(ticket);
+    }
+
+    fn ticket(&self, email: usize, purpose: Purpose, awaits: Awaits) -> Ticket {
+        let account = &self.accounts[email];
+        let lifetime = match purpose {
+            Purpose::LogIn => 600,
+            Purpose::Reset => 3600,
+            Purpose::Verify => 86_400,
+        };
+        Ticket {
+            token: String::new(),
+            of: account.is_active.then_some((email, account.era)),
+            email,
+            purpose,
+            awaits,
+            letters: Vec::new(),
+            has_password: false,
+            has_email: false,
+            is_over: false,
+            attempts: 0,
+            carried: 0,
+            created: self.now,
+            sent: self.now,
+            ends: self.now + lifetime,
+        }
+    }
+
+    /// The policy: what somebody who has proved this needs.
+    fn needs(&self, account: usize, password: bool, email: bool) -> Option<(Purpose, Awaits, &'static str)> {
+        let account = &self.accounts[account];
+        if account.is_leaving {
+            Some((Purpose::LogIn, Awaits::Stay, "cancel_deletion"))
+        } else if self.is_required && !account.is_verified && !email {
+            Some((Purpose::Verify, Awaits::Mail, "verify_email"))
+        } else if account.must_change || !account.is_verified && !password {
+            Some((Purpose::LogIn, Awaits::Password, "change_password"))
+        } else {
+            None
+        }
+    }
+
+    /// The answer to the last step of a login in which this was proved.
+    async fn proved(
+        &mut self,
+        answer: &Answer,
+        account: usize,
+        (password, email): (bool, bool),
+        spends: Option<usize>,
+    ) -> Says {
+        let Some((purpose, awaits, flow)) = self.needs(account, password, email) else {
+            if let Some(spent) = spends {
+                self.tickets[spent].is_over = true;
+            }
+            self.accounts[account].is_verified |= email;
+            if answer.status == 200 {
+                self.tokens.push((answer.token(), account, self.accounts[account].era));
+            }
+            return Says::Tokens;
+        };
+        let mut ticket = self.ticket(account, purpose, awaits);
+        (ticket.has_password, ticket.has_email) = (password, email);
+        if answer.json()["login_token"].is_string() {
+            self.begin(answer, ticket, spends).await;
+        }
+        Says::Flow(flow)
+    }
+
+    fn end_everything(&mut self, account: usize) {
+        self.accounts[account].era += 1;
+    }
+
+    fn new_password(&mut self, account: usize, email: bool) {
+        self.end_everything(account);
+        let account = &mut self.accounts[account];
+        account.password += 1;
+        account.must_change = false;
+        account.is_verified |= email;
+    }
+
+    async fn update(&self, account: usize, change: UserChange) {
+        self.app.auth.users().update(UserId(self.accounts[account].id), change).await.unwrap();
+    }
+
+    async fn step(&self, ticket: usize, method: &str, more: (&str, String)) -> Answer {
+        let mut body = json!({"login_token": self.tickets[ticket].token, "method": method});
+        body[more.0] = more.1.into();
+        self.app.post("/login/verify", body).await
+    }
+
+    /// A code is tried: what is said if it is the wrong one or comes too late, or that it is right.
+    fn attempt(&mut self, ticket: usize, is_right: bool) -> Option<Says> {
+        if !self.is_open(ticket) {
+            return Some(Says::Refused(401));
+        }
+        let tried = &mut self.tickets[ticket];
+        if tried.attempts >= 5 {
+            return Some(Says::Wrong(0));
+        }
+        tried.attempts += 1;
+        (!is_right).then_some(Says::Wrong(5 - tried.attempts))
+    }
+
+    async fn take(&mut self, act: Act) -> Option<(Answer, Says)> {
+        match act {
+            Act::AskLogin(account) | Act::AskReset(account) => {
+                let (path, purpose) = match act {
+                    Act::AskLogin(_) => ("/login/email", Purpose::LogIn),
+                    _ => ("/password/reset", Purpose::Reset),
+                };
+                let answer = self.app.post(path, json!({"email": self.accounts[account].email})).await;
+                let ticket = self.ticket(account, purpose, Awaits::Mail);
+                self.begin(&answer, ticket, None).await;
+                Some((answer, Says::Flow("email_code")))
+            }
+            Act::LogIn(account, which) => {
+                let of = &self.accounts[account];
+                let typed = match which {
+                    Secrecy::Present => password(of.password),
+                    Secrecy::Former => password(of.password.wrapping_sub(1)),
+                };
+                let answer = self.app.post("/login", json!({"email": of.email, "password": typed})).await;
+                if which == Secrecy::Former || !of.is_active {
+                    return Some((answer, Says::Refused(400)));
+                }
+                let says = self.proved(&answer, account, (true, false), None).await;
+                Some((answer, says))
+            }
+            Act::Code(with, of) => {
+                let code = self.tickets[of].letters.last()?.code();
+                let answer = self.step(with, "email_code", ("code", code)).await;
+                if let Some(says) = self.attempt(with, with == of) {
+                    return Some((answer, says));
+                }
+                let ticket = &self.tickets[with];
+                let (account, _) = ticket.of?;
+                if ticket.purpose == Purpose::Reset {
+                    return Some((answer, Says::Refused(400)));
+                }
+                let proved = (ticket.has_password, true);
+                let says = self.proved(&answer, account, proved, Some(with)).await;
+                Some((answer, says))
+            }
+            Act::WrongCode(with) => {
+                let answer = self.step(with, "email_code", ("code", "BBBB-BBBB".to_owned())).await;
+                let says = self.attempt(with, false)?;
+                Some((answer, says))
+            }
+            Act::Link(by, of) => {
+                let key = self.tickets[of].letters.last()?.key();
+                let body = json!({"key": key, "login_token": self.tickets[by].token});
+                let answer = self.app.post("/login/link", body).await;
+                let ticket = &self.tickets[of];
+                if !self.is_open(of) || ticket.purpose == Purpose::Reset {
+                    return Some((answer, Says::Refused(400)));
+                }
+                let proved = (ticket.has_password && by == of, true);
+                let says = self.proved(&answer, ticket.of?.0, proved, Some(of)).await;
+                Some((answer, says))
+            }
+            Act::OldLink(of) => {
+                let [.., old, _] = &self.tickets[of].letters[..] else { return None };
+                let answer = self.app.post("/login/link", json!({"key": old.key()})).await;
+                Some((answer, Says::Refused(400)))
+            }
+            Act::Resend(of) => {
+                let body = json!({"login_token": self.tickets[of].token});
+                let answer = self.app.post("/registration/resend-email", body).await;
+                let mails = self.post.read(self.app).await;
+                if !self.is_open(of) || self.tickets[of].awaits != Awaits::Mail {
+                    assert!(mails.is_empty());
+                    return Some((answer, Says::Refused(401)));
+                }
+                let (now, ticket) = (self.now, &mut self.tickets[of]);
+                let is_due = now >= ticket.sent + 30;
+                assert_eq!(mails.len(), usize::from(is_due && ticket.of.is_some()));
+                if is_due {
+                    ticket.sent = now;
+                }
+                ticket.letters.extend(mails.into_iter().map(Letter));
+                let flow = if ticket.purpose == Purpose::Verify { "verify_email" } else { "email_code" };
+                Some((answer, Says::Flow(flow)))
+            }
+            Act::Cancel(of) => {
+                let body = json!({"login_token": self.tickets[of].token});
+                let answer = self.app.post("/login/cancel", body).await;
+                self.tickets[of].is_over = true;
+                Some((answer, Says::Done))
+            }
+            Act::Choose(of) => {
+                let account = self.tickets[of].email;
+                let new = password(self.accounts[account].password + 1);
+                let answer = self.step(of, "new_password", ("new_password", new)).await;
+                let ticket = &self.tickets[of];
+                if !self.is_open(of) || ticket.awaits != Awaits::Password {
+                    return Some((answer, Says::Refused(401)));
+                }
+                let has_email = ticket.has_email;
+                self.tickets[of].is_over = true;
+                self.new_password(account, has_email);
+                let says = self.proved(&answer, account, (true, has_email), None).await;
+                Some((answer, says))
+            }
+            Act::Keep(of) => {
+                let answer = self.step(of, "cancel_deletion", ("code", String::new())).await;
+                let ticket = &self.tickets[of];
+                if !self.is_open(of) || ticket.awaits != Awaits::Stay {
+                    return Some((answer, Says::Refused(401)));
+                }
+                let (account, proved) = (ticket.email, (ticket.has_password, ticket.has_email));
+                self.accounts[account].is_leaving = false;
+                let says = self.proved(&answer, account, proved, Some(of)).await;
+                Some((answer, says))
+            }
+            Act::Reset(of, by_code) => {
+                let letter = self.tickets[of].letters.last()?;
+                let account = self.tickets[of].email;
+                let new = password(self.accounts[account].password + 1);
+                let mut body = json!({"new_password": new});
+                match by_code {
+                    true => {
+                        (body["code"], body["login_token"]) =
+                            (letter.code().into(), self.tickets[of].token.clone().into());
+                    }
+                    false => body["key"] = letter.key().into(),
+                }
+                let answer = self.app.post("/password/reset/confirm", body).await;
+                self.post.read(self.app).await;
+                if by_code && let Some(says) = self.attempt(of, true) {
+                    return Some((answer, says));
+                }
+                if !self.is_open(of) || self.tickets[of].purpose != Purpose::Reset {
+                    return Some((answer, Says::Refused(400)));
+                }
+                self.new_password(account, true);
+                Some((answer, Says::Done))
+            }
+            _ => {
+                self.by_hand(act).await;
+                None
+            }
+        }
+    }
+
+    /// What no client does.
+    async fn by_hand(&mut self, act: Act) {
+        let nothing = UserChange::default();
+        match act {
+            Act::MustChange(account) => {
+                self.accounts[account].must_change = true;
+                self.update(account, UserChange { must_change_password: Some(true), ..nothing }).await;
+            }
+            Act::Leave(account) => {
+                self.accounts[account].is_leaving = true;
+                let at = NOON.after(Duration::from_hours(1000));
+                self.update(account, UserChange { deletion_at: Some(Some(at)), ..nothing }).await;
+            }
+            Act::Deactivate(account) | Act::Reactivate(account) => {
+                let is_active = matches!(act, Act::Reactivate(_));
+                if self.accounts[account].is_active && !is_active {
+                    self.end_everything(account);
+                }
+                self.accounts[account].is_active = is_active;
+                self.update(account, UserChange { is_active: Some(is_active), ..nothing }).await;
+            }
+            Act::SignOut(account) => {
+                self.app.auth.users().sign_out(UserId(self.accounts[account].id)).await.unwrap();
+                self.end_everything(account);
+            }
+            Act::Wait(seconds) => {
+                self.now += seconds;
+                self.app.clock.advance(Duration::from_secs(seconds));
+            }
+            other => panic!("{other:?} is answered"),
+        }
+    }
+
+    /// Every token that was given out is good exactly as long as the model says.
+    async fn check_tokens(&self) {
+        for (token, account, era) in &self.tokens {
+            let account = &self.accounts[*account];
+            let answer = self.app.get("/me", token).await;
+            let is_good = account.era == *era && account.is_active;
+            assert_eq!(answer.status == 200, is_good, "{answer:?}");
+            if is_good {
+                assert_eq!(answer.json()["email"], account.email, "of its own account");
+            }
+        }
+    }
+}
+
+fn password(n: u32) -> String {
+    format!("{PASSWORD} number {n}")
+}
+
+/// What an answer says, in the words of the model.
+fn said(answer: &Answer) -> Says {
+    let body = if answer.body.is_empty() { Value::Null } else { answer.json() };
+    if body.get("token").is_some() || body.get("access").is_some() {
+        assert_eq!(answer.status, 200);
+        return Says::Tokens;
+    }
+    let flows = ["email_code", "verify_email", "change_password", "cancel_deletion"];
+    if let Some(flow) = flows.into_iter().find(|flow| body["flows"][0]["id"] == *flow) {
+        return Says::Flow(flow);
+    }
+    match body["attempts_left"].as_u64() {
+        Some(left) => Says::Wrong(u32::try_from(left).unwrap()),
+        None if answer.status.is_success() => Says::Done,
+        None => Says::Refused(answer.status.as_u16()),
+    }
+}
+
+/// A number below `most`, not evenly.
+fn below(random: &SeededRandom, most: usize) -> usize {
+    let random: &dyn RandomSource = random;
+    usize::from_le_bytes(random.bytes()) % most
+}
+
+fn act(random: &SeededRandom, tickets: usize) -> Act {
+    let below = |most| below(random, most);
+    let account = below(2);
+    // Mostly the newest, and now and then one that may be over.
+    let any = || tickets - 1 - below(tickets.min(if below(3) == 0 { tickets } else { 2 }));
+    let chosen = below(if tickets == 0 { 9 } else { 40 });
+    match chosen {
+        0 | 1 => Act::AskLogin(account),
+        2 => Act::AskReset(account),
+        3 | 4 => Act::LogIn(account, Secrecy::Present),
+        5 => Act::LogIn(account, Secrecy::Former),
+        6 => Act::MustChange(account),
+        7 => match below(4) {
+            0 => Act::Deactivate(account),
+            1 => Act::SignOut(account),
+            _ => Act::Reactivate(account),
+        },
+        8 if below(3) == 0 => Act::Leave(account),
+        8 => Act::Wait([1, 29, 30, 300, 600, 3600][below(6)]),
+        9..=15 => {
+            let of = any();
+            Act::Code(of, of)
+        }
+        16 | 17 => Act::Code(any(), any()),
+        18 | 19 => Act::WrongCode(any()),
+        20..=22 => {
+            let of = any();
+            Act::Link(of, of)
+        }
+        23..=25 => Act::Link(any(), any()),
+        26 => Act::OldLink(any()),
+        27 | 28 => Act::Resend(any()),
+        29 => Act::Cancel(any()),
+        30..=33 => Act::Choose(any()),
+        34 | 35 => Act::Keep(any()),
+        _ => Act::Reset(any(), below(2) == 0),
+    }
+}
+
+/// An application on the database, and the accounts of a round.
+async fn round(app: &App, post: &Post, is_required: bool, seed: u64) -> [usize; 2] {
+    let random = SeededRandom::new(seed);
+    let mut accounts = Vec::new();
+    for n in 0..2 {
+        let (name, email) = (format!("u{seed}of{n}"), format!("u{seed}of{n}@example.com"));
+        let user = app.auth.users().create_user(&name, &email, Some(&password(1))).await.unwrap();
+        let is_verified = below(&random, 2) == 0;
+        if is_verified {
+            let change =
+                UserChange { email_verified_at: Some(app.auth.context().now()), ..UserChange::default() };
+            app.auth.users().update(user.id, change).await.unwrap();
+        }
+        accounts.push(Account {
+            id: user.id.0,
+            email,
+            password: 1,
+            is_verified,
+            must_change: false,
+            is_active: true,
+            is_leaving: false,
+            era: 0,
+        });
+    }
+    let accounts = <[Account; 2]>::try_from(accounts).unwrap();
+    let mut machine =
+        Machine { app, post, is_required, now: 0, accounts, tickets: Vec::new(), tokens: Vec::new() };
+    let (mut acts, mut flows) = (Vec::new(), 0);
+    for _ in 0..30 {
+        let act = act(&random, machine.tickets.len());
+        acts.push(act);
+        if let Some((answer, says)) = machine.take(act).await {
+            flows += usize::from(matches!(says, Says::Flow(_)));
+            assert_eq!(said(&answer), says, "required: {is_required}, seed {seed}, {acts:#?}");
+        }
+        machine.check_tokens().await;
+    }
+    [machine.tokens.len(), flows]
+}
+
+async fn drill_random_steps_give_tokens_to_whom_the_model_gives_them(database: Database) {
+    let rounds = drill().rounds(15, 2500);
+    let (mut tokens, mut flows) = (0, 0);
+    for is_required in [false, true] {
+        let post = Post::default();
+        let mailer = post.clone();
+        let change = |builder: Builder| {
+            // Mails are sent when they are read, and by nobody else.
+            builder.background(false).mailer(mailer).settings(|settings| {
+                if is_required {
+                    settings.mail.verification = EmailVerification::Required;
+                }
+            })
+        };
+        let app = database.app_with(change).await;
+        for seed in 0..rounds as u64 {
+            let seed = 2 * seed + u64::from(is_required);
+            let [given, begun] = round(&app, &post, is_required, seed).await;
+            (tokens, flows) = (tokens + given, flows + begun);
+        }
+    }
+    assert!(tokens > rounds && flows > rounds, "{tokens} tokens after {flows} steps");
+}
