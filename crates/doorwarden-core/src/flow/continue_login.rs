@@ -20,7 +20,7 @@ use crate::keys::SignError;
 use crate::mail::MailKind;
 use crate::session::{ClientInfo, EndReason, Session};
 use crate::store::{Change, PasswordChange, StoreError};
-use crate::user::{User, UserChange};
+use crate::user::{User, UserChange, UserId};
 use std::sync::Arc;
 
 /// The tokens of a login.
@@ -329,16 +329,15 @@ pub async fn resend_mail(
     if challenge.key.is_none() {
         return Err(RedeemError::LoginExpired);
     }
-    let user = match challenge.user {
-        Some(user) => context.store.user(user).await?,
-        None => None,
-    };
+    // Of a decoy, nobody is read: that takes as long.
+    let user = context.store.user(challenge.user.unwrap_or(UserId(0))).await?;
     let is_waiting = challenge.purpose == ChallengePurpose::Register;
     let is_taken = is_waiting && challenge.data.get("is_decoy").is_some_and(|decoy| decoy == true);
     let kind = match challenge.purpose {
         ChallengePurpose::Register if is_taken => MailKind::AccountExists,
         ChallengePurpose::Register | ChallengePurpose::VerifyEmail => MailKind::VerifyEmail,
         ChallengePurpose::ResetPassword => MailKind::ResetPassword,
+        ChallengePurpose::Reauthenticate => MailKind::Reauthenticate,
         _ => MailKind::LogIn,
     };
     let locale = challenge.data.get("locale").and_then(|tag| crate::locale::Locale::of_tag(tag.as_str()?));

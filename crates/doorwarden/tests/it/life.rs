@@ -604,6 +604,9 @@ async fn a_user_confirms_by_mail_that_it_is_them(database: Database) {
     let token = app.log_in("jane", PASSWORD).await.token();
     app.clock.advance(Duration::from_secs(301));
     let login_token = next(&confirm(&app, &token, json!({})).await, 401, "email_code");
+    post.one(&app, MailKind::Reauthenticate).await;
+    app.clock.advance(Duration::from_secs(30));
+    app.post("/registration/resend-email", json!({"login_token": login_token})).await;
     let letter = post.one(&app, MailKind::Reauthenticate).await;
     let elsewhere = app.post("/login/link", json!({"key": letter.key()})).await;
     assert_eq!(elsewhere.json()["code"], "link_invalid", "it logs nobody in");
