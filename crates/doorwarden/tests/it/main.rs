@@ -6,6 +6,7 @@
 #[macro_use]
 mod app;
 mod accounts;
+mod alike;
 mod audience;
 mod audit;
 mod bodies;

@@ -1,0 +1,160 @@
+//! Nobody learns from an answer, or from the time that it takes, whether an address has an account.
+
+use crate::app::{Answer, App, Database, PASSWORD};
+use crate::post::Post;
+use axum::body::Body;
+use doorwarden::core::random::RandomSource;
+use doorwarden::core::settings::RegistrationMode;
+use doorwarden_testkit::{SeededRandom, drill};
+use http::header::CONTENT_TYPE;
+use http::{Request, StatusCode};
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+
+on_both! {
+    drill_known_and_unknown_addresses_are_answered_alike_and_after_the_same_time
+}
+
+/// Where an address, or a login that was begun with one, is sent to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Probe {
+    WrongPassword,
+    LoginByMail,
+    Reset,
+    Registration,
+    Resend,
+    WrongCode,
+}
+
+const PROBES: [Probe; 6] = [
+    Probe::WrongPassword,
+    Probe::LoginByMail,
+    Probe::Reset,
+    Probe::Registration,
+    Probe::Resend,
+    Probe::WrongCode,
+];
+
+/// An address that has an account, or one of the same form that has none.
+fn address(is_known: bool, n: usize) -> String {
+    let name = if is_known { "known" } else { "other" };
+    format!("{name}{n:05}@example.com")
+}
+
+fn request(path: &str, body: &Value) -> Request<Body> {
+    let request = Request::builder().method("POST").uri(path).header(CONTENT_TYPE, "application/json");
+    request.body(Body::from(body.to_string())).unwrap()
+}
+
+impl Probe {
+    fn request(self, email: &str, token: &Value, serial: usize) -> Request<Body> {
+        match self {
+            Self::WrongPassword => request("/login", &json!({"email": email, "password": "a wrong battery"})),
+            Self::LoginByMail => request("/login/email", &json!({"email": email})),
+            Self::Reset => request("/password/reset", &json!({"email": email})),
+            Self::Registration => {
+                let username = format!("somebody{serial:08}");
+                request("/registration", &json!({"email": email, "username": username, "password": PASSWORD}))
+            }
+            Self::Resend => request("/registration/resend-email", &json!({"login_token": token})),
+            Self::WrongCode => request(
+                "/login/verify",
+                &json!({"login_token": token, "method": "email_code", "code": "BBBB-BBBB"}),
+            ),
+        }
+    }
+}
+
+/// What an answer shows besides its time.
+fn shape(answer: &Answer) -> (StatusCode, Vec<String>, usize) {
+    let mut names: Vec<_> = answer.headers.keys().map(ToString::to_string).collect();
+    names.sort();
+    (answer.status, names, answer.body.len())
+}
+
+/// The probability that an answer to a known address takes longer than one to an unknown address, by the sum
+/// of the ranks of Mann and Whitney: one half if the time says nothing.
+fn auc(mut times: Vec<(Duration, bool)>) -> f64 {
+    times.sort();
+    let known = times.iter().filter(|(_, is_known)| *is_known).count();
+    let unknown = times.len() - known;
+    let ranks = times.iter().enumerate().filter(|(_, (_, is_known))| *is_known).map(|(rank, _)| rank);
+    let above = ranks.sum::<usize>() - known * (known - 1) / 2;
+    let count = |count: usize| f64::from(u32::try_from(count).unwrap());
+    count(above) / count(known * unknown)
+}
+
+/// One run: as many samples of each class, in random order.
+async fn run(app: &App, probe: Probe, each: usize, owners: usize, serial: &mut usize) -> f64 {
+    let random = SeededRandom::new(*serial as u64);
+    let random: &dyn RandomSource = &random;
+    let mut order: Vec<_> = (0..each).flat_map(|n| [(true, n), (false, n)]).collect();
+    order.sort_by_cached_key(|_| random.bytes::<8>());
+    let mut samples = Vec::new();
+    for (is_known, n) in order {
+        let email = address(is_known, n % owners);
+        let token = match probe {
+            Probe::Resend | Probe::WrongCode => {
+                let begun = app.post("/login/email", json!({"email": email})).await;
+                begun.json()["login_token"].clone()
+            }
+            _ => Value::Null,
+        };
+        *serial += 1;
+        samples.push((is_known, probe.request(&email, &token, *serial)));
+    }
+    app.clock.advance(Duration::from_secs(30));
+    let (mut times, mut shapes) = (Vec::new(), Vec::new());
+    for (is_known, request) in samples {
+        let begin = Instant::now();
+        let answer = app.send_unchecked(request).await;
+        times.push((begin.elapsed(), is_known));
+        shapes.push(shape(&answer));
+    }
+    let odd = shapes.iter().find(|shape| **shape != shapes[0]);
+    assert_eq!(odd, None, "{probe:?}: as {:?}", shapes[0]);
+    // Whatever was begun is over, and no attempt counts any more.
+    app.clock.advance(Duration::from_hours(25));
+    auc(times)
+}
+
+async fn drill_known_and_unknown_addresses_are_answered_alike_and_after_the_same_time(database: Database) {
+    let drill = drill();
+    let (each, within) = (drill.rounds(60, 5000), if drill.full { 0.1 } else { 0.2 });
+    let owners = each.min(500);
+    let app = database.app_with(|builder| {
+        // No task sends mails, or does anything else meanwhile.
+        builder
+            .background(false)
+            .mailer(Post::default())
+            .settings(|settings| settings.registration.mode = RegistrationMode::Verified)
+    });
+    let app = app.await;
+    for n in 0..owners {
+        let (name, email) = (format!("owner{n}"), address(true, n));
+        app.auth.users().create_user(&name, &email, Some(PASSWORD)).await.unwrap();
+    }
+    let (mut serial, mut told) = (0, Vec::new());
+    for probe in PROBES {
+        // A busy machine may spoil a run; the median of three is spoiled less often, and rarely twice.
+        let mut seen = Vec::new();
+        for _ in 0..2 {
+            let mut runs = Vec::new();
+            for _ in 0..3 {
+                runs.push(run(&app, probe, each, owners, &mut serial).await);
+            }
+            runs.sort_by(f64::total_cmp);
+            seen.push(runs[1]);
+            // The hash takes most of the time of a login, and that of tests is cheap: what remains is the
+            // reading of a row, some microseconds.
+            if probe == Probe::WrongPassword || (runs[1] - 0.5).abs() <= within {
+                seen.clear();
+                break;
+            }
+        }
+        if !seen.is_empty() {
+            told.push(format!("{probe:?}: {seen:.3?}"));
+        }
+    }
+    assert!(told.is_empty(), "the time tells whether there is an account: {told:?}");
+}
