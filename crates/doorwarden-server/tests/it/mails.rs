@@ -166,6 +166,8 @@ fn a_mail_that_was_refused_is_listed_with_the_reason_and_can_be_repeated(site: &
     asks(&service, "missing");
     let refused = only(site, |mail| mail["state"] == "failed");
     assert!(refused["error"].as_str().unwrap().contains("550"), "{refused}");
+    let doctor = site.run(&["doctor"]).stdout;
+    assert!(doctor.contains("1 mail could not be sent"), "{doctor}");
     assert_eq!(site.run(&["mail", "list", "--state", "sent"]).json(), Value::Array(Vec::new()));
     assert_eq!(site.run(&["mail", "list", "--state", "failed", "--limit", "1"]).json()[0], refused);
     assert_eq!(site.run(&["mail", "retry", "--failed"]).json()["retried"], 1);
@@ -174,6 +176,25 @@ fn a_mail_that_was_refused_is_listed_with_the_reason_and_can_be_repeated(site: &
     site.run(&["mail", "retry"]).fails(2, "<ID|--failed>");
     site.run(&["mail", "show", "x"]).fails(2, "invalid value 'x'");
     site.run(&["mail", "show", "01a21c2f-ebc8-7805-9a63-367c13963cfb"]).fails(3, "not found");
+}
+
+#[test]
+fn doctor_says_whether_mails_can_be_sent_and_were() {
+    let port = free_port();
+    let site = Site::sqlite().env("DOORWARDEN_MAIL_URL", &SmtpServer::url(port));
+    let doctor = |more: &[&str]| site.run(&[&["doctor"], more].concat()).value().to_string();
+    let down = doctor(&[]);
+    assert!(down.contains(&format!("127.0.0.1:{port}")) && !down.contains("p%2Fw"), "{down}");
+    assert!(down.contains("mails are from an address at `localhost`"), "{down}");
+    let said = doctor(&["--set", "mail.url=file:mails", "--set", "mail.from=accounts@example.org"]);
+    assert!(said.contains("mails are written into mails") && !said.contains("mails are from"), "{said}");
+    assert!(said.contains("0 mails queued"), "{said}");
+
+    let hour_ago = "INSERT INTO doorwarden_outbox (id, kind, recipient, locale, sealed, state, attempts, created_at, \
+                    due_at, expires_at, error) VALUES (x'01a21c2febc878059a63367c13963cfb', 'test', 'a@example.org', \
+                    'en', x'', 'queued', 3, (unixepoch() - 3600) * 1000000, 0, 0, '450 try again')";
+    rusqlite::Connection::open(site.path("doorwarden.db")).unwrap().execute_batch(hour_ago).unwrap();
+    assert!(doctor(&[]).contains("a mail has waited for 60 minutes: 450 try again"), "{}", doctor(&[]));
 }
 
 #[test]

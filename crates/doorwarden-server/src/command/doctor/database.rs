@@ -1,6 +1,6 @@
 //! Checks that the database exists, is up to date and durable, and that its rows are consistent.
 
-use super::{Level, Report, keys};
+use super::{Level, Report, keys, mail};
 use crate::command::migrate::open_store;
 use crate::config::Config;
 use crate::failure::Failure;
@@ -83,6 +83,7 @@ async fn look(
         let users = store.count_users_by_algorithm().await?;
         passwords(&users, report);
         identities(repair, store, report).await?;
+        mail::queue(store, report).await?;
     }
     // Opening the keys needs a valid configuration; its errors were reported already.
     if !report.has("schema", Level::Error) && !report.has("configuration", Level::Error) {

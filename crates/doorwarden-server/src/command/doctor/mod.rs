@@ -3,6 +3,7 @@
 mod database;
 mod files;
 mod keys;
+mod mail;
 mod network;
 mod secrets;
 mod tokens;
@@ -103,6 +104,7 @@ pub(super) async fn run(
             files::check(&loaded, &mut report);
             network::check(&loaded.config, &mut report);
             tokens::check(&loaded.config, &mut report);
+            mail::check(&loaded.config, &mut report).await;
             database::check(&loaded.config, arguments.repair, &mut report).await;
         }
         Err(failure) => report.failure("configuration", &failure),
