@@ -5,8 +5,8 @@ use doorwarden_core::mail::MailId;
 use doorwarden_core::store::{MailQueue, MailRecord, MailState, StoreError};
 use std::sync::Arc;
 
-/// The mails that were queued, from [`Doorwarden::mails`](crate::Doorwarden::mails). What they say is shown to
-/// nobody but their recipient; those that were delivered or given up are deleted after a week.
+/// The mails that were queued, from [`Doorwarden::mails`](crate::Doorwarden::mails). What they say is shown
+/// to nobody but their recipient; those that were delivered or given up are deleted after a week.
 #[derive(Debug, Clone)]
 pub struct Mails {
     context: Arc<Context>,
@@ -18,7 +18,8 @@ impl Mails {
         Self { context, origin }
     }
 
-    /// At most `limit` mails, the newest first, those before `before`; only those in a state, if one is given.
+    /// At most `limit` mails, the newest first, those before `before`; only those in a state, if one is
+    /// given.
     ///
     /// # Errors
     /// The database operation failed.

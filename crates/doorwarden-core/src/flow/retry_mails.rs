@@ -6,8 +6,8 @@ use crate::event::{Event, Found};
 use crate::mail::MailId;
 use crate::store::StoreError;
 
-/// Makes a mail due that failed or waits for another attempt, or every mail that failed, and returns how many.
-/// An instance that has a mailer sends them, within ten seconds.
+/// Makes a mail due that failed or waits for another attempt, or every mail that failed, and returns how
+/// many. An instance that has a mailer sends them, within ten seconds.
 ///
 /// # Errors
 /// [`StoreError`] if the database operation failed.
