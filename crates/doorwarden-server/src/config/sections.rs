@@ -275,7 +275,8 @@ section! {
 section! {
     /// The deletion of accounts by their users.
     Deletion {
-        /// How long an account can still be kept after its user has deleted it, or `off`: it is deleted at once.
+        /// How long an account can still be kept after its user has deleted it, or `off`: it is deleted at
+        /// once.
         grace: Either<Off, Duration<HOUR, { 365 * DAY }>> = settings.deletion_grace,
     }
 }

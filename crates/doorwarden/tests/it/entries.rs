@@ -77,8 +77,8 @@ const NOBODY: &str = "401 no_active_account";
 const GONE: &str = "the user does not exist or is inactive";
 const REFUSED: &str = "401 token_not_valid";
 
-/// The outcomes, one for each of [`STANDINGS`]: `tokens`, `done` without a token, the id of the flow that must
-/// be gone through first, or the status and code of the refusal.
+/// The outcomes, one for each of [`STANDINGS`]: `tokens`, `done` without a token, the id of the flow that
+/// must be gone through first, or the status and code of the refusal.
 const TABLE: [(Entry, [&str; 7]); 23] = [
     (Entry::Password, [TOKENS, TOKENS, PROVE, CHOOSE, "400", "400", STAY]),
     (Entry::PasswordForPair, [TOKENS, TOKENS, PROVE, CHOOSE, NOBODY, NOBODY, STAY]),
