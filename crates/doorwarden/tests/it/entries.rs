@@ -138,6 +138,10 @@ fn entries(endpoint: Endpoint) -> &'static [Entry] {
         | Endpoint::LinkInspect
         | Endpoint::EmailChange
         | Endpoint::Config
+        | Endpoint::Link
+        | Endpoint::PasswordForgotten
+        | Endpoint::ChangePassword
+        | Endpoint::Export
         | Endpoint::Me
         | Endpoint::Export
         | Endpoint::Logout
