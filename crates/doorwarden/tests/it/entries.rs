@@ -141,7 +141,6 @@ fn entries(endpoint: Endpoint) -> &'static [Entry] {
         | Endpoint::Link
         | Endpoint::PasswordForgotten
         | Endpoint::ChangePassword
-        | Endpoint::Export
         | Endpoint::Me
         | Endpoint::Export
         | Endpoint::Logout
