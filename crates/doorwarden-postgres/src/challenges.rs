@@ -70,7 +70,7 @@ impl ChallengeStore for PostgresStore {
                  token_hash, key_hash, code_hash, username_key, data, attempts, created_at, sent_at, expires_at, email_key, carried_attempts) \
                  SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, carried, $13, $14, $15, $16, carried \
                  FROM (SELECT count(*) FROM gone) AS ended, (\
-                     SELECT coalesce(sum(attempts - carried_attempts), 0)::int AS carried FROM doorwarden_challenges \
+                     SELECT coalesce(max(attempts - carried_attempts), 0) AS carried FROM doorwarden_challenges \
                      WHERE email_key = $16 AND purpose = $2 AND created_at > $12) AS before \
                  ON CONFLICT (username_key) WHERE username_key IS NOT NULL AND spent_at IS NULL DO NOTHING RETURNING 1), \
              audited AS (",
@@ -140,11 +140,19 @@ impl ChallengeStore for PostgresStore {
         token: SecretHash,
         now: Timestamp,
     ) -> Result<Option<Challenge>, StoreError> {
+        // An attempt counts for every open challenge of the purpose and address: many of them are no more
+        // guesses than one. They are locked in one order, and whoever waited sees the count of those before.
         let sql = concat!(
-            "UPDATE doorwarden_challenges c SET attempts = attempts + 1 WHERE c.token_hash = $1 AND c.attempts < $3 AND ",
+            "WITH shown AS (SELECT c.email_key, c.purpose FROM doorwarden_challenges c WHERE c.token_hash = $1 AND ",
             is_open!("$2"),
-            " RETURNING ",
-            columns!()
+            "), locked AS MATERIALIZED (SELECT c.id FROM doorwarden_challenges c JOIN shown USING (email_key, purpose) \
+             WHERE c.spent_at IS NULL AND c.expires_at > $2 ORDER BY c.id FOR UPDATE OF c), \
+             counted AS (UPDATE doorwarden_challenges c SET attempts = c.attempts + 1 FROM locked \
+             WHERE c.id = locked.id AND c.attempts < $3 RETURNING ",
+            columns!(),
+            ") SELECT ",
+            columns!(),
+            " FROM counted c WHERE c.token_hash = $1"
         );
         let most = i32::try_from(Challenge::MOST_ATTEMPTS).unwrap_or(i32::MAX);
         let params =

@@ -63,7 +63,7 @@ impl ChallengeStore for SqliteStore {
             let (purpose, email_key) = (new.purpose.as_str(), new.email.key());
             let (now, since) = (new.created_at, new.created_at.before(Challenge::ATTEMPTS_COUNT_FOR));
             check(connection, &effects)?;
-            let attempts = "SELECT coalesce(sum(attempts - carried_attempts), 0) FROM doorwarden_challenges \
+            let attempts = "SELECT coalesce(max(attempts - carried_attempts), 0) FROM doorwarden_challenges \
                             WHERE email_key = ?1 AND purpose = ?2 AND created_at > ?3";
             let attempts = one(connection, attempts, (email_key.as_str(), purpose, since.as_micros()), |row| {
                 Ok(row.get::<_, u32>(0)?)
@@ -149,14 +149,21 @@ impl ChallengeStore for SqliteStore {
     ) -> Result<Option<Challenge>, StoreError> {
         self.write(move |connection| {
             let sql = concat!(
-                "UPDATE doorwarden_challenges SET attempts = attempts + 1 \
-                 WHERE token_hash = ?1 AND attempts < ?3 AND ",
-                is_open!("?2"),
-                " RETURNING ",
-                columns!()
+                "SELECT ",
+                columns!(),
+                " FROM doorwarden_challenges WHERE token_hash = ?1 AND attempts < ?3 AND ",
+                is_open!("?2")
             );
             let params = (token.0, now.as_micros(), Challenge::MOST_ATTEMPTS);
-            Ok(one(connection, sql, params, challenge)?)
+            let Some(mut challenge) = one(connection, sql, params, challenge)? else { return Ok(None) };
+            // An attempt counts for every open challenge of the purpose and address: many of them are no more
+            // guesses than one.
+            let count = "UPDATE doorwarden_challenges SET attempts = attempts + 1 \
+                         WHERE email_key = ?1 AND purpose = ?2 AND spent_at IS NULL AND expires_at > ?3";
+            let key = challenge.email.key();
+            run(connection, count, (key.as_str(), challenge.purpose.as_str(), now.as_micros()))?;
+            challenge.attempts += 1;
+            Ok(Some(challenge))
         })
         .await
     }

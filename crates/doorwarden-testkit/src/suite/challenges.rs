@@ -191,6 +191,15 @@ pub async fn of_100_guesses_at_once_five_are_compared_and_new_requests_go_on_cou
     });
     assert_eq!(successes(calls).await, 5);
     assert!(is_open(t, 1, NOON).await, "the link is still good");
+    let bob = t.user("bob").await;
+    for n in 10..20 {
+        create(t, of(&bob, n)).await;
+    }
+    let calls = (0..100).map(|n: u8| {
+        let store = t.store.clone();
+        async move { store.attempt_challenge(secret(10 + n % 10), NOON).await.unwrap().is_some() }
+    });
+    assert_eq!(successes(calls).await, 5, "ten requests give no more attempts than one");
     for (n, minutes, tries) in [(2, 10, 0), (3, 59, 0), (4, 61, 1)] {
         let mut later = of(&ada, n);
         let at = NOON.after(seconds(60 * minutes));
