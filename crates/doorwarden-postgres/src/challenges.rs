@@ -143,7 +143,7 @@ impl ChallengeStore for PostgresStore {
         // An attempt counts for every open challenge of the purpose and address: many of them are no more
         // guesses than one. They are locked in one order, and whoever waited sees the count of those before.
         let sql = concat!(
-            "WITH shown AS (SELECT c.email_key, c.purpose FROM doorwarden_challenges c WHERE c.token_hash = $1 AND ",
+            "WITH shown AS (SELECT c.email_key, c.purpose FROM doorwarden_challenges c WHERE c.token_hash = $1 AND c.attempts < $3 AND ",
             is_open!("$2"),
             "), locked AS MATERIALIZED (SELECT c.id FROM doorwarden_challenges c JOIN shown USING (email_key, purpose) \
              WHERE c.spent_at IS NULL AND c.expires_at > $2 ORDER BY c.id FOR UPDATE OF c), \

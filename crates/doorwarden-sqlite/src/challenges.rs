@@ -159,9 +159,10 @@ impl ChallengeStore for SqliteStore {
             // An attempt counts for every open challenge of the purpose and address: many of them are no more
             // guesses than one.
             let count = "UPDATE doorwarden_challenges SET attempts = attempts + 1 \
-                         WHERE email_key = ?1 AND purpose = ?2 AND spent_at IS NULL AND expires_at > ?3";
-            let key = challenge.email.key();
-            run(connection, count, (key.as_str(), challenge.purpose.as_str(), now.as_micros()))?;
+                         WHERE email_key = ?1 AND purpose = ?2 AND spent_at IS NULL AND expires_at > ?3 AND attempts < ?4";
+            let (key, most) = (challenge.email.key(), Challenge::MOST_ATTEMPTS);
+            let params = (key.as_str(), challenge.purpose.as_str(), now.as_micros(), most);
+            run(connection, count, params)?;
             challenge.attempts += 1;
             Ok(Some(challenge))
         })

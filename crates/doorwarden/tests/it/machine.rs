@@ -132,7 +132,7 @@ impl Machine<'_> {
         let counted = self.tickets.iter().filter(|other| {
             other.purpose == ticket.purpose && other.email == ticket.email && other.created + 3600 > self.now
         });
-        ticket.carried = counted.map(|other| other.attempts - other.carried).sum();
+        ticket.carried = counted.map(|other| other.attempts - other.carried).max().unwrap_or(0);
         ticket.attempts = ticket.carried;
         if let Some(spent) = spends {
             self.tickets[spent].is_over = true;
@@ -239,12 +239,18 @@ impl Machine<'_> {
         if !self.is_open(ticket) {
             return Some(Says::Refused(401));
         }
-        let tried = &mut self.tickets[ticket];
-        if tried.attempts >= 5 {
+        let Ticket { email, purpose, attempts, .. } = self.tickets[ticket];
+        if attempts >= 5 {
             return Some(Says::Wrong(0));
         }
-        tried.attempts += 1;
-        (!is_right).then_some(Says::Wrong(5 - tried.attempts))
+        // It counts for every other code of the purpose and address, too.
+        let is_counted = |other: &&mut Ticket| {
+            other.email == email && other.purpose == purpose && !other.is_over && self.now < other.ends
+        };
+        for other in self.tickets.iter_mut().filter(is_counted).filter(|other| other.attempts < 5) {
+            other.attempts += 1;
+        }
+        (!is_right).then_some(Says::Wrong(4 - attempts))
     }
 
     async fn take(&mut self, act: Act) -> Option<(Answer, Says)> {
