@@ -70,8 +70,9 @@ class OpenApi(unittest.TestCase):
         node = shutil.which("node")
         if not (node and REDOCLY.exists()):
             missing("redocly", "scripts/test interop, with Node 20 or newer")
+        # A redirect has no 2xx.
         said = self.run_quietly(
-            node, str(REDOCLY), "lint", "--extends=recommended", str(self.file),
+            node, str(REDOCLY), "lint", "--extends=recommended", "--skip-rule=operation-2xx-response", str(self.file),
             REDOCLY_TELEMETRY="off", REDOCLY_SUPPRESS_UPDATE_NOTICE="true",
         )
         self.assertIn("valid", said)

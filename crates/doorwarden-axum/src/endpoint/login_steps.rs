@@ -9,6 +9,7 @@ use crate::body::{Email, NewPassword, Texts, Word};
 use crate::error::ApiError;
 use crate::next_step::NextStep;
 use crate::refresh_cookie::{self, Transport};
+use doorwarden_core::challenge::Secret;
 use doorwarden_core::error::{FieldError, FieldErrors, Input};
 use doorwarden_core::flow::continue_login::{
     LoginTokens, Step, cancel_login, continue_login, pending_login, resend_mail,
@@ -155,6 +156,10 @@ pub(super) async fn state(call: Call<Anybody, Data<PendingLogin>>) -> Result<NoC
 pub(super) async fn cancel(call: Call<Anybody, Data<PendingLogin>>) -> Result<NoContent, ApiError> {
     let client = call.client();
     let token = call.body.fields.token()?;
+    if !token.trim().starts_with(Secret::LOGIN) {
+        let complaint = FieldError::new("invalid", "Not a login token.");
+        return Err(ApiError::fields(FieldErrors::one("login_token", complaint)));
+    }
     match cancel_login(call.auth.context(), &token, client).await {
         // There is nothing to end.
         Ok(()) | Err(RedeemError::LoginExpired) => Ok(NoContent),

@@ -136,10 +136,14 @@ fn item(document: &Value, path: &str, method: &str, about: &Value) -> Value {
         statuses.join(", ")
     );
     let script = json!({"type": "text/javascript", "exec": [test]});
-    json!({
+    let mut item = json!({
         "name": about["operationId"],
         "request": request,
         "response": [],
         "event": [{"listen": "test", "script": script}],
-    })
+    });
+    if statuses.contains(&"303") {
+        item["protocolProfileBehavior"] = json!({"followRedirects": false});
+    }
+    item
 }
