@@ -12,7 +12,7 @@ use crate::time::Timestamp;
 pub struct Link {
     /// The purpose.
     pub purpose: ChallengePurpose,
-    /// The address to which it was sent, as [`mask`](super::pending::mask) shows it.
+    /// The address to which it was sent, as [`mask`] shows it.
     pub email: String,
     /// Which tokens it gives, if it logs in.
     pub tokens: WantedTokens,
