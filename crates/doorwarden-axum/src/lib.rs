@@ -23,6 +23,7 @@ mod readiness;
 mod refresh_cookie;
 pub mod settings;
 mod streams;
+mod table;
 
 pub use auth::Auth;
 pub use error::ApiError;

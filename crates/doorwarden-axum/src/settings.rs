@@ -7,9 +7,9 @@ use ipnet::IpNet;
 use std::collections::HashMap;
 use std::time::Duration;
 
-// The names and paths of the endpoints; their operations are in the table of the module `endpoint`.
+// The names and paths in the table; the module `endpoint` makes the operations from the same rows.
 macro_rules! endpoints {
-    ($($name:ident, $label:literal, $path:literal;)+) => {
+    ($($name:ident, $label:literal, $path:literal: [$($operation:expr),+ $(,)?];)+) => {
         /// The endpoints that [`Auth::router`](crate::Auth::router) offers. Each can be left out or moved.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[non_exhaustive]
@@ -38,50 +38,7 @@ macro_rules! endpoints {
     };
 }
 
-endpoints! {
-    Config, "config", "/config";
-    Registration, "registration", "/registration";
-    RegistrationVerify, "registration_verify", "/registration/verify-email";
-    RegistrationResend, "registration_resend", "/registration/resend-email";
-    Login, "login", "/login";
-    LoginEmail, "login_email", "/login/email";
-    LoginVerify, "login_verify", "/login/verify";
-    LoginLink, "login_link", "/login/link";
-    LoginState, "login_state", "/login/state";
-    LoginCancel, "login_cancel", "/login/cancel";
-    LinkInspect, "link_inspect", "/links/inspect";
-    InvitationAccept, "invitation_accept", "/invitations/accept";
-    Link, "link", "/link";
-    PasswordReset, "password_reset", "/password/reset";
-    PasswordResetConfirm, "password_reset_confirm", "/password/reset/confirm";
-    PasswordForgotten, "password_forgotten", "/password/forgotten";
-    ChangePassword, "change_password", "/.well-known/change-password";
-    Me, "me", "/me";
-    Export, "export", "/me/export";
-    Logout, "logout", "/logout";
-    PasswordChange, "password_change", "/password/change";
-    EmailChange, "email_change", "/email/change";
-    EmailChangeConfirm, "email_change_confirm", "/email/change/confirm";
-    EmailChangeRevert, "email_change_revert", "/email/change/revert";
-    Reauthenticate, "reauthenticate", "/reauthenticate";
-    Sessions, "sessions", "/sessions";
-    Session, "session", "/sessions/{id}";
-    Token, "token", "/token";
-    TokenRefresh, "token_refresh", "/token/refresh";
-    TokenVerify, "token_verify", "/token/verify";
-    TokenRevoke, "token_revoke", "/token/revoke";
-    OauthRevoke, "oauth_revoke", "/oauth/revoke";
-    OauthIntrospect, "oauth_introspect", "/oauth/introspect";
-    Jwks, "jwks", "/.well-known/jwks.json";
-    Metadata, "metadata", "/.well-known/oauth-authorization-server";
-    OpenIdConfiguration, "openid_configuration", "/.well-known/openid-configuration";
-    Revocations, "revocations", "/.well-known/revocations";
-    RevocationStream, "revocation_stream", "/.well-known/revocations/stream";
-    OpenApi, "openapi", "/openapi.json";
-    Docs, "docs", "/docs";
-    Health, "health", "/healthz";
-    Ready, "ready", "/readyz";
-}
+crate::table::endpoint_table!(endpoints);
 
 /// All settings, with their defaults.
 #[derive(Debug, Clone)]

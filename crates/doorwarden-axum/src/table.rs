@@ -1,0 +1,401 @@
+//! The table of endpoints, one row for each: its name, its label in the metrics, its path and its operations.
+//! A macro that is given the rows: `settings` makes the names and paths from them, and `endpoint` the
+//! operations, without one of these modules using the other.
+
+macro_rules! endpoint_table {
+    ($make:ident) => {
+        $make! {
+            Config, "config", "/config": [
+                operation::<Anybody, (), Json<config::PublicConfig>>(
+                    Method::GET, "read_config", "What a front end needs to know to draw its forms.", config::get,
+                )
+                .answers(&["The settings that anybody may know."]),
+            ];
+            Registration, "registration", "/registration": [
+                operation::<Anybody, Data<registration::Registration>, registration::Registered>(
+                    Method::POST, "create_account", "Create an account and log in to it.", registration::post,
+                )
+                .answers(&[
+                    "The account was created.",
+                    "A mail was sent, with which the account is created. An address that has an account is answered alike.",
+                ])
+                .errors(&[problem::PENDING, problem::REGISTRATION_CLOSED, problem::BUSY, problem::STOPPING]),
+            ];
+            RegistrationVerify, "registration_verify", "/registration/verify-email": [
+                operation::<Anybody, Data<registration::VerifyEmail>, login_steps::TokenAnswer<201>>(
+                    Method::POST, "verify_email", "Prove an email address with the mail that was sent to it.", registration::verify,
+                )
+                .answers(&["Proved, and logged in."])
+                .errors(&[
+                    problem::LINK_INVALID, problem::CODE_INVALID, problem::ANSWER_MISSING, problem::LOGIN_EXPIRED,
+                    problem::PENDING, problem::COOKIE_CROSS_SITE, problem::CSRF_FAILED, problem::BUSY, problem::STOPPING,
+                ]),
+            ];
+            RegistrationResend, "registration_resend", "/registration/resend-email": [
+                operation::<Anybody, Data<login_steps::PendingLogin>, login_steps::Asked>(
+                    Method::POST,
+                    "resend_email",
+                    "Send the mail of a registration or a login once more, with a new link and code, at most every 30 s.",
+                    login_steps::resend,
+                )
+                .answers(&["Sent, unless it was sent a moment ago."])
+                .errors(&[problem::LOGIN_EXPIRED]),
+            ];
+            Login, "login", "/login": [
+                operation::<Anybody, Data<login::Login>, Json<login::Token>>(
+                    Method::POST, "create_login", "Log in with an email address and a password.", login::post,
+                )
+                .answers(&["Logged in."])
+                .errors(&[problem::WRONG_CREDENTIALS, problem::PENDING, problem::BUSY, problem::STOPPING]),
+            ];
+            LoginEmail, "login_email", "/login/email": [
+                operation::<Anybody, Data<login_steps::EmailLogin>, login_steps::Asked>(
+                    Method::POST, "create_login_by_mail", "Mail a link and a code for a login without a password.", login_steps::email,
+                )
+                .answers(&["Sent, if the address has an account."])
+                .errors(&[problem::INVALID_TARGET, problem::NO_MAIL]),
+            ];
+            LoginVerify, "login_verify", "/login/verify": [
+                operation::<Anybody, Data<login_steps::LoginStep>, login_steps::TokenAnswer<200>>(
+                    Method::POST, "continue_login", "Take the next step of a login.", login_steps::verify,
+                )
+                .answers(&["Logged in."])
+                .errors(&[
+                    problem::CODE_INVALID, problem::LINK_INVALID, problem::LOGIN_EXPIRED, problem::PENDING,
+                    problem::COOKIE_CROSS_SITE, problem::CSRF_FAILED, problem::BUSY, problem::STOPPING,
+                ]),
+            ];
+            LoginLink, "login_link", "/login/link": [
+                operation::<Anybody, Data<login_steps::LinkLogin>, login_steps::TokenAnswer<200>>(
+                    Method::POST, "create_login_by_link", "Log in with the key of a link.", login_steps::link,
+                )
+                .answers(&["Logged in."])
+                .errors(&[
+                    problem::LINK_INVALID, problem::PENDING, problem::COOKIE_CROSS_SITE, problem::CSRF_FAILED,
+                ]),
+            ];
+            LoginState, "login_state", "/login/state": [
+                operation::<Anybody, Data<login_steps::PendingLogin>, NoContent>(
+                    Method::POST, "read_login", "The next step of a login, for a page that was loaded again.", login_steps::state,
+                )
+                .answers(&["Never: what is pending is an error, as it was the first time."])
+                .errors(&[problem::PENDING, problem::LOGIN_EXPIRED]),
+            ];
+            LoginCancel, "login_cancel", "/login/cancel": [
+                operation::<Anybody, Data<login_steps::PendingLogin>, NoContent>(
+                    Method::POST, "cancel_login", "End a login that waits for another step, with its link and code.", login_steps::cancel,
+                )
+                .answers(&["Ended, now or before."]),
+            ];
+            LinkInspect, "link_inspect", "/links/inspect": [
+                operation::<Anybody, Data<links::Key>, Json<links::Link>>(
+                    Method::POST, "read_link", "What a link is for. Uses nothing up.", links::inspect,
+                )
+                .answers(&["The purpose of the link."])
+                .errors(&[problem::LINK_INVALID]),
+            ];
+            InvitationAccept, "invitation_accept", "/invitations/accept": [
+                operation::<Anybody, Data<registration::Acceptance>, Created<login::Token>>(
+                    Method::POST, "accept_invitation", "Create the account of an invitation and log in to it.", registration::accept,
+                )
+                .answers(&["The account was created."])
+                .errors(&[problem::LINK_INVALID, problem::BUSY, problem::STOPPING]),
+            ];
+            Link, "link", "/link": [
+                operation::<Anybody, (), pages::Page>(
+                    Method::GET, "show_link", "A page about the link of a mail, without a front end. Uses nothing up.", pages::link::get,
+                )
+                .query::<String>("key", "Of the link.")
+                .answers(PAGE),
+                operation::<Anybody, Unread<pages::link::LinkForm>, pages::Page>(
+                    Method::POST, "use_link", "The form of that page.", pages::link::post,
+                )
+                .form()
+                .answers(PAGE),
+            ];
+            PasswordReset, "password_reset", "/password/reset": [
+                operation::<Anybody, Data<password_reset::PasswordReset>, login_steps::Asked>(
+                    Method::POST, "request_password", "Mail a link and a code with which a new password can be chosen.", password_reset::ask,
+                )
+                .answers(&["Sent, if the address has an account."])
+                .errors(&[problem::NO_MAIL]),
+            ];
+            PasswordResetConfirm, "password_reset_confirm", "/password/reset/confirm": [
+                operation::<Anybody, Data<password_reset::PasswordResetConfirm>, NoContent>(
+                    Method::POST,
+                    "reset_password",
+                    "Choose a new password. Ends every session, open link and pending login of the account.",
+                    password_reset::confirm,
+                )
+                .answers(&["The password was changed. Nobody is logged in by this."])
+                .errors(&[
+                    problem::LINK_INVALID, problem::CODE_INVALID, problem::ANSWER_MISSING, problem::LOGIN_EXPIRED,
+                    problem::BUSY, problem::STOPPING,
+                ]),
+            ];
+            PasswordForgotten, "password_forgotten", "/password/forgotten": [
+                operation::<Anybody, (), pages::Page>(
+                    Method::GET, "show_password_forgotten", "A page that asks for the mail of `/password/reset`, without a front end.", pages::forgotten::get,
+                )
+                .answers(PAGE)
+                .errors(&[problem::NO_MAIL]),
+                operation::<Anybody, Unread<pages::forgotten::EmailForm>, pages::Page>(
+                    Method::POST, "use_password_forgotten", "The form of that page.", pages::forgotten::post,
+                )
+                .form()
+                .answers(PAGE)
+                .errors(&[problem::NO_MAIL]),
+            ];
+            ChangePassword, "change_password", "/.well-known/change-password": [
+                operation::<Anybody, (), pages::Redirect>(
+                    Method::GET, "find_password_page", "Leads password managers to `/password/forgotten`.", pages::forgotten::redirect,
+                )
+                .answers(&["The page."])
+                .errors(&[problem::NO_PAGE]),
+            ];
+            Me, "me", "/me": [
+                operation::<CurrentUser, (), Rendered<me::User>>(
+                    Method::GET, "read_me", "The user of the token.", me::get,
+                )
+                .answers(&["The user."]),
+                operation::<CurrentUser, Data<me::WholeProfile>, Rendered<me::User>>(
+                    Method::PUT, "replace_me", "As PATCH, with everything that a registration must give.", me::put,
+                )
+                .answers(&["The updated user."])
+                .errors(&[problem::READ_ONLY]),
+                operation::<CurrentUser, Data<me::Profile>, Rendered<me::User>>(
+                    Method::PATCH,
+                    "update_me",
+                    "Change the username or the fields that a user may write. What is not sent stays as it is.",
+                    me::patch,
+                )
+                .answers(&["The updated user."])
+                .errors(&[problem::READ_ONLY]),
+                operation::<CurrentUser, Data<me::Confirmation>, Option<Json<me::PlannedDeletion, 202>>>(
+                    Method::DELETE, "delete_me", "Delete the account. Asks for the password.", me::delete,
+                )
+                .answers(&["The account will be deleted then; until then a login can keep it.", "The account was deleted."])
+                .errors(&[problem::WRONG_PASSWORD, problem::BUSY, problem::STOPPING]),
+            ];
+            Export, "export", "/me/export": [
+                operation::<Recent, (), Json<export::Export>>(
+                    Method::GET, "export_me", "Everything that is held about the user, without secrets.", export::get,
+                )
+                .answers(&["The data."]),
+            ];
+            Logout, "logout", "/logout": [
+                operation::<CurrentUser, (), NoContent>(
+                    Method::POST,
+                    "delete_login",
+                    "End this session, or with ?scope=others or ?scope=all the others or all.",
+                    logout::post,
+                )
+                .query::<logout::Scope>("scope", "Which sessions end.")
+                .answers(&["The sessions have ended."])
+                .errors(&[problem::INVALID_SCOPE]),
+            ];
+            PasswordChange, "password_change", "/password/change": [
+                operation::<CurrentUser, Data<password::PasswordChange>, Option<Json<login::Token>>>(
+                    Method::POST, "update_password", "Change the password. Ends the other sessions.", password::post,
+                )
+                .answers(&["Changed; the caller's own session has ended too, so here is a new token.", "Changed."])
+                .errors(&[problem::WRONG_PASSWORD, problem::BUSY, problem::STOPPING]),
+            ];
+            EmailChange, "email_change", "/email/change": [
+                operation::<CurrentUser, (), Json<email_change::EmailChangeState>>(
+                    Method::GET, "read_email_change", "The change of the email address that waits to be confirmed.", email_change::get,
+                )
+                .answers(&["The change, or `null`."]),
+                operation::<Recent, Data<email_change::EmailChange>, Json<email_change::EmailChangeState, 202>>(
+                    Method::POST,
+                    "create_email_change",
+                    "Change the email address. The new one gets a link and a code, the old one a notice, and works until then.",
+                    email_change::post,
+                )
+                .answers(&["Sent."])
+                .errors(&[problem::NO_MAIL]),
+                operation::<CurrentUser, (), NoContent>(
+                    Method::DELETE, "delete_email_change", "Cancel a change that is not confirmed.", email_change::delete,
+                )
+                .answers(&["Cancelled."])
+                .errors(&[problem::NO_EMAIL_CHANGE]),
+            ];
+            EmailChangeConfirm, "email_change_confirm", "/email/change/confirm": [
+                operation::<AnybodyOrUser, Data<email_change::EmailChangeConfirm>, Json<email_change::EmailOfAccount>>(
+                    Method::POST,
+                    "confirm_email_change",
+                    "Confirm the new email address: with the key of the link, or with the code and a token of the user.",
+                    email_change::confirm,
+                )
+                .answers(&["Changed."])
+                .errors(&[
+                    problem::LINK_INVALID, problem::CODE_INVALID, problem::ANSWER_MISSING,
+                ]),
+            ];
+            EmailChangeRevert, "email_change_revert", "/email/change/revert": [
+                operation::<Anybody, Data<email_change::EmailChangeRevert>, Json<email_change::EmailOfAccount>>(
+                    Method::POST,
+                    "revert_email_change",
+                    "Take a change back with the link that the old address got. Ends every session and the password.",
+                    email_change::revert,
+                )
+                .answers(&["The account has its old address again."])
+                .errors(&[problem::LINK_INVALID]),
+            ];
+            Reauthenticate, "reauthenticate", "/reauthenticate": [
+                operation::<CurrentUser, Data<reauthenticate::Reauthentication>, Json<reauthenticate::Authentication>>(
+                    Method::POST,
+                    "update_authentication",
+                    "Confirm that it is you: with the password, or without one by a mail.",
+                    reauthenticate::post,
+                )
+                .answers(&["Confirmed."])
+                .errors(&[problem::PENDING, problem::WRONG_PASSWORD, problem::NO_MAIL, problem::BUSY, problem::STOPPING]),
+            ];
+            Sessions, "sessions", "/sessions": [
+                operation::<CurrentUser, (), Page<sessions::UserSession<'static>>>(
+                    Method::GET,
+                    "list_sessions",
+                    "The sessions of the user, the newest 100; the one of the token is marked. The header `Link` leads to the next page.",
+                    sessions::get,
+                )
+                .query::<String>("cursor", "Where the page begins, of the header `Link`.")
+                .answers(&["The sessions."])
+                .errors(&[problem::INVALID_CURSOR]),
+            ];
+            Session, "session", "/sessions/{id}": [
+                operation::<CurrentUser, (), NoContent>(
+                    Method::DELETE, "delete_session", "End a session of the user.", sessions::delete,
+                )
+                .path::<SessionId>("id", "The id of a session.")
+                .answers(&["The session has ended."])
+                .errors(&[problem::NO_SESSION]),
+            ];
+            Token, "token", "/token": [
+                operation::<AnybodyOrUser, Unread<token::TokenLogin>, WithCookie<Json<token::TokenPair>>>(
+                    Method::POST,
+                    "create_token",
+                    "Log in for an access token and a refresh token. With a session token and no body: a pair for its session, whose refresh token is newer than any before.",
+                    token::post,
+                )
+                .body_optional()
+                .answers(&["Logged in."])
+                .errors(&[
+                    problem::INVALID_TARGET, problem::COOKIE_CROSS_SITE, problem::NO_ACTIVE_ACCOUNT, problem::PENDING, problem::TOKEN_NOT_EXCHANGED, problem::CSRF_FAILED, problem::BUSY, problem::STOPPING,
+                ]),
+            ];
+            TokenRefresh, "token_refresh", "/token/refresh": [
+                operation::<Anybody, Unread<token_refresh::Refresh>, WithCookie<Json<token::TokenPair>>>(
+                    Method::POST,
+                    "update_token",
+                    "Exchange a refresh token for a new pair. The one before the newest gives the newest again, free within the grace; the third late one and an older one end the session.",
+                    token_refresh::post,
+                )
+                .answers(&["The new pair."])
+                .errors(&[problem::TOKEN_NOT_VALID, problem::REFRESH_REUSED, problem::COOKIE_MISSING, problem::CSRF_FAILED, problem::STOPPING]),
+            ];
+            TokenVerify, "token_verify", "/token/verify": [
+                operation::<Anybody, Data<token_verify::TokenInBody>, Json<token_verify::Nothing>>(
+                    Method::POST, "verify_token", "Whether a token of any kind is valid at this moment.", token_verify::post,
+                )
+                .answers(&["The token is valid."])
+                .errors(&[problem::TOKEN_NOT_VALID]),
+            ];
+            TokenRevoke, "token_revoke", "/token/revoke": [
+                operation::<Anybody, Unread<token_revoke::Revocation>, WithCookie<NoContent>>(
+                    Method::POST,
+                    "delete_token",
+                    "End the session of a token: refresh, access or session token.",
+                    token_revoke::post,
+                )
+                .answers(&["The session has ended, now or before."])
+                .errors(&[problem::TOKEN_WITHOUT_SESSION, problem::TOKEN_NOT_VALID, problem::COOKIE_MISSING, problem::CSRF_FAILED]),
+            ];
+            OauthRevoke, "oauth_revoke", "/oauth/revoke": [
+                operation::<Service, Unread<oauth::TokenInForm>, Json<token_verify::Nothing>>(
+                    Method::POST, "revoke_for_client", "Revoke a token and its session (RFC 7009).", oauth::revoke,
+                )
+                .form()
+                .answers(&["The token is not valid, whether it was before or not."])
+                .errors(&[problem::OAUTH_INVALID_REQUEST, problem::OAUTH_UNSUPPORTED_TOKEN, problem::OAUTH_INVALID_CLIENT]),
+            ];
+            OauthIntrospect, "oauth_introspect", "/oauth/introspect": [
+                operation::<Service, Unread<oauth::TokenInForm>, Json<oauth::Introspection>>(
+                    Method::POST,
+                    "introspect_for_client",
+                    "Whether a token is valid at this moment, and what it says (RFC 7662).",
+                    oauth::introspect,
+                )
+                .form()
+                .answers(&["What is known of the token, or only that it is not active."])
+                .errors(&[problem::OAUTH_INVALID_REQUEST, problem::OAUTH_INVALID_CLIENT]),
+            ];
+            Jwks, "jwks", "/.well-known/jwks.json": [
+                operation::<Anybody, (), Document<jwks::KeySet>>(
+                    Method::GET,
+                    "read_keys",
+                    "The public keys that access tokens and revocation statements are verified with (RFC 7517).",
+                    jwks::get,
+                )
+                .answers(&["The key set.", "It has not changed."]),
+            ];
+            Metadata, "metadata", "/.well-known/oauth-authorization-server": [
+                operation::<Anybody, (), Document<metadata::Metadata>>(
+                    Method::GET, "read_metadata", "Where the endpoints are, and what they support (RFC 8414).", metadata::get,
+                )
+                .answers(&["The metadata.", "It has not changed."]),
+            ];
+            OpenIdConfiguration, "openid_configuration", "/.well-known/openid-configuration": [
+                operation::<Anybody, (), Document<metadata::Metadata>>(
+                    Method::GET, "read_openid_configuration", "The same where OpenID Connect looks for it.", metadata::get,
+                )
+                .answers(&["The metadata.", "It has not changed."]),
+            ];
+            Revocations, "revocations", "/.well-known/revocations": [
+                operation::<Anybody, (), Document<revocations::Statement>>(
+                    Method::GET, "read_revocations", "What was revoked lately, as a signed statement.", revocations::get,
+                )
+                .answers(&["The statement, a compact JWS.", "It has not changed."]),
+            ];
+            RevocationStream, "revocation_stream", "/.well-known/revocations/stream": [
+                operation::<Anybody, (), revocations::EventStream>(
+                    Method::GET,
+                    "stream_revocations",
+                    "The statement now, and a new one whenever something is revoked, at least every five seconds.",
+                    revocations::stream,
+                )
+                .answers(&["Server-sent events named `revocations`."])
+                .errors(&[problem::TOO_MANY_STREAMS]),
+            ];
+            OpenApi, "openapi", "/openapi.json": [
+                operation::<Anybody, (), Document<docs::OpenApi>>(
+                    Method::GET, "read_openapi", "This document.", docs::openapi,
+                )
+                .answers(&["The OpenAPI document.", "It has not changed."]),
+            ];
+            Docs, "docs", "/docs": [
+                operation::<Anybody, (), docs::Page>(
+                    Method::GET, "read_docs", "An interactive page about this interface.", docs::page,
+                )
+                .answers(&["The page."]),
+            ];
+            Health, "health", "/healthz": [
+                operation::<Anybody, (), Json<health::Status>>(
+                    Method::GET, "read_health", "Whether the process answers.", health::alive,
+                )
+                .answers(&["The process is up."]),
+            ];
+            Ready, "ready", "/readyz": [
+                operation::<Anybody, (), health::Ready>(
+                    Method::GET,
+                    "read_readiness",
+                    "Whether the service can work: the database answers, and holds what requests need. An answer is up to 250 ms old.",
+                    health::ready,
+                )
+                .answers(&["Ready.", "Not ready."]),
+            ];
+        }
+    };
+}
+
+pub(crate) use endpoint_table;
