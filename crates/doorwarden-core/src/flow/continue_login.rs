@@ -1,5 +1,6 @@
 //! The further steps of a login.
 
+use super::alike::on_grid;
 use super::finish::finish;
 use super::links::{Answer, RedeemError, answered, by_key, by_token};
 use super::log_in::{LoggedIn, LoginError, finish_login};
@@ -323,41 +324,45 @@ pub async fn resend_mail(
     login_token: &str,
     client: ClientInfo,
 ) -> Result<Pending, RedeemError> {
-    let pending = pending_login(context, login_token).await?;
-    let hash = SecretHash::of(Secret::LOGIN, login_token).ok_or(RedeemError::LoginExpired)?;
-    let challenge = by_token(context, login_token).await?.ok_or(RedeemError::LoginExpired)?;
-    if challenge.key.is_none() {
-        return Err(RedeemError::LoginExpired);
-    }
-    // Of a decoy, nobody is read: that takes as long.
-    let user = context.store.user(challenge.user.unwrap_or(UserId(0))).await?;
-    let is_waiting = challenge.purpose == ChallengePurpose::Register;
-    let is_taken = is_waiting && challenge.data.get("is_decoy").is_some_and(|decoy| decoy == true);
-    let kind = match challenge.purpose {
-        ChallengePurpose::Register if is_taken => MailKind::AccountExists,
-        ChallengePurpose::Register | ChallengePurpose::VerifyEmail => MailKind::VerifyEmail,
-        ChallengePurpose::ResetPassword => MailKind::ResetPassword,
-        ChallengePurpose::Reauthenticate => MailKind::Reauthenticate,
-        _ => MailKind::LogIn,
-    };
-    let locale = challenge.data.get("locale").and_then(|tag| crate::locale::Locale::of_tag(tag.as_str()?));
-    let origin = Origin::new(Actor::Anonymous, client);
-    let (key, code) =
-        (Secret::new(Secret::LINK, context.random.as_ref()), Code::new(context.random.as_ref()));
-    let about = super::pending::About {
-        kind,
-        user: user.as_ref(),
-        email: &challenge.email,
-        locale,
-        is_decoy: user.is_none() && !is_waiting,
-    };
-    let mail = mail(context, &about, &key, &code, challenge.expires_at, &origin);
-    let effects = Effects::new(context.now(), &origin, []).mailing(mail);
-    let code = context.codes.hash(challenge.id, &code);
-    let renewed =
-        context.store.renew_challenge(hash, key.hash(), code, context.now(), effects.clone()).await?;
-    if renewed {
-        context.notify(&effects).await;
-    }
-    Ok(pending)
+    on_grid(async {
+        let pending = pending_login(context, login_token).await?;
+        let hash = SecretHash::of(Secret::LOGIN, login_token).ok_or(RedeemError::LoginExpired)?;
+        let challenge = by_token(context, login_token).await?.ok_or(RedeemError::LoginExpired)?;
+        if challenge.key.is_none() {
+            return Err(RedeemError::LoginExpired);
+        }
+        // Of a decoy, nobody is read: that takes as long.
+        let user = context.store.user(challenge.user.unwrap_or(UserId(0))).await?;
+        let is_waiting = challenge.purpose == ChallengePurpose::Register;
+        let is_taken = is_waiting && challenge.data.get("is_decoy").is_some_and(|decoy| decoy == true);
+        let kind = match challenge.purpose {
+            ChallengePurpose::Register if is_taken => MailKind::AccountExists,
+            ChallengePurpose::Register | ChallengePurpose::VerifyEmail => MailKind::VerifyEmail,
+            ChallengePurpose::ResetPassword => MailKind::ResetPassword,
+            ChallengePurpose::Reauthenticate => MailKind::Reauthenticate,
+            _ => MailKind::LogIn,
+        };
+        let locale =
+            challenge.data.get("locale").and_then(|tag| crate::locale::Locale::of_tag(tag.as_str()?));
+        let origin = Origin::new(Actor::Anonymous, client);
+        let (key, code) =
+            (Secret::new(Secret::LINK, context.random.as_ref()), Code::new(context.random.as_ref()));
+        let about = super::pending::About {
+            kind,
+            user: user.as_ref(),
+            email: &challenge.email,
+            locale,
+            is_decoy: user.is_none() && !is_waiting,
+        };
+        let mail = mail(context, &about, &key, &code, challenge.expires_at, &origin);
+        let effects = Effects::new(context.now(), &origin, []).mailing(mail);
+        let code = context.codes.hash(challenge.id, &code);
+        let renewed =
+            context.store.renew_challenge(hash, key.hash(), code, context.now(), effects.clone()).await?;
+        if renewed {
+            context.notify(&effects).await;
+        }
+        Ok(pending)
+    })
+    .await
 }

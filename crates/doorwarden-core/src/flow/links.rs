@@ -1,5 +1,6 @@
 //! What the key of a link and a login token are good for. Looking consumes nothing: mail scanners open links.
 
+use super::alike::failing_on_grid;
 use super::pending::{State, WantedTokens, mask};
 use crate::challenge::{Challenge, ChallengePurpose, Code, Secret, SecretHash};
 use crate::context::Context;
@@ -99,20 +100,23 @@ pub(super) async fn by_code(
     token: SecretHash,
     code: &str,
 ) -> Result<Challenge, RedeemError> {
-    let now = context.now();
-    let Some(challenge) = context.store.attempt_challenge(token, now).await? else {
-        return Err(match context.store.challenge_by_token(token, now).await? {
-            Some(_) => RedeemError::CodeInvalid { attempts_left: 0 },
-            None => RedeemError::LoginExpired,
-        });
-    };
-    let typed = Code::typed(code).map(|code| context.codes.hash(challenge.id, &code));
-    let is_right = typed.zip(challenge.code).is_some_and(|(typed, right)| typed.is(&right));
-    if !is_right {
-        let attempts_left = Challenge::MOST_ATTEMPTS.saturating_sub(challenge.attempts);
-        return Err(RedeemError::CodeInvalid { attempts_left });
-    }
-    Ok(challenge)
+    failing_on_grid(async {
+        let now = context.now();
+        let Some(challenge) = context.store.attempt_challenge(token, now).await? else {
+            return Err(match context.store.challenge_by_token(token, now).await? {
+                Some(_) => RedeemError::CodeInvalid { attempts_left: 0 },
+                None => RedeemError::LoginExpired,
+            });
+        };
+        let typed = Code::typed(code).map(|code| context.codes.hash(challenge.id, &code));
+        let is_right = typed.zip(challenge.code).is_some_and(|(typed, right)| typed.is(&right));
+        if !is_right {
+            let attempts_left = Challenge::MOST_ATTEMPTS.saturating_sub(challenge.attempts);
+            return Err(RedeemError::CodeInvalid { attempts_left });
+        }
+        Ok(challenge)
+    })
+    .await
 }
 
 /// The open challenge of a link.

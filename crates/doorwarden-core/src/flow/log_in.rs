@@ -1,5 +1,6 @@
 //! Password login.
 
+use super::alike::next_tick;
 use super::finish::finish;
 use super::open_session::{self, Opening};
 use super::pending::{Pending, State, WantedTokens, go_on};
@@ -18,6 +19,7 @@ use crate::session::{ClientInfo, EndReason, Session};
 use crate::store::{Change, CreateChallengeError, StoreError};
 use crate::user::{User, UserId};
 use std::sync::Arc;
+use tokio::time::Instant;
 
 /// Maximum characters of a password at login, unless the policy's maximum is higher: a user may have chosen a
 /// password under an older policy.
@@ -127,12 +129,14 @@ pub(super) async fn open_session(
         }
     };
 
+    let begin = Instant::now();
     let stranger = Origin::new(Actor::Anonymous, request.client.clone());
     let (user, proof) = match verify(context, &EmailKey::of(&email), &password).await {
         Ok(verified) => verified,
         Err(Rejected::Login(user, reason)) => {
             // Not recorded in the audit log: anybody could make the log grow.
             context.notify(&context.effects(&stranger, [Event::LoginFailed { user, reason }])).await;
+            next_tick(begin).await;
             return Err(failure);
         }
         Err(Rejected::Pool(error)) => return Err(error.into()),

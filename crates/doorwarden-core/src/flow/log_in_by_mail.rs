@@ -1,5 +1,6 @@
 //! Login without a password: a link and a code are mailed.
 
+use super::alike::on_grid;
 use super::pending::{Ask, Pending, PendingStep, State, WantedTokens, ask};
 use super::rules;
 use crate::audit::{Actor, Origin};
@@ -75,21 +76,24 @@ pub(super) async fn request(
     let Some(email) = rules::new_email(login.email, &mut errors) else {
         return Err(RequestMailError::Invalid(errors));
     };
-    let origin = Origin::new(Actor::Anonymous, login.client);
-    let owner = context.store.user_by_email(&email.key()).await?.filter(|user| user.is_active);
-    let asked = Ask {
-        purpose,
-        user: owner.as_ref(),
-        // The mail goes to the address of the account, whoever typed it in another spelling.
-        email: owner.as_ref().map_or(email, |owner| owner.email.clone()),
-        lifetime,
-        data,
-        username_key: None,
-        mail: Some(kind),
-        is_decoy: owner.is_none(),
-        locale: login.locale,
-        spends: None,
-    };
-    let (login_token, expires_at) = ask(context, asked, &origin, None).await?;
-    Ok(Pending { step: PendingStep::EmailCode, login_token, expires_in: expires_at.since(context.now()) })
+    on_grid(async {
+        let origin = Origin::new(Actor::Anonymous, login.client);
+        let owner = context.store.user_by_email(&email.key()).await?.filter(|user| user.is_active);
+        let asked = Ask {
+            purpose,
+            user: owner.as_ref(),
+            // The mail goes to the address of the account, whoever typed it in another spelling.
+            email: owner.as_ref().map_or(email, |owner| owner.email.clone()),
+            lifetime,
+            data,
+            username_key: None,
+            mail: Some(kind),
+            is_decoy: owner.is_none(),
+            locale: login.locale,
+            spends: None,
+        };
+        let (login_token, expires_at) = ask(context, asked, &origin, None).await?;
+        Ok(Pending { step: PendingStep::EmailCode, login_token, expires_in: expires_at.since(context.now()) })
+    })
+    .await
 }

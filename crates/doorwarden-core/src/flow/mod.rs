@@ -1,6 +1,7 @@
 //! The use cases of accounts, one file each. HTTP and the command line call these functions, so that both
 //! behave alike. Each has its own error type.
 
+mod alike;
 pub mod authenticate;
 pub mod change_email;
 pub mod change_password;

@@ -1,5 +1,6 @@
 //! Registration.
 
+use super::alike::on_grid;
 use super::finish::finish;
 use super::manage::{UserError, delete_user};
 use super::open_session::{self, Opening};
@@ -105,10 +106,11 @@ pub async fn register(context: &Arc<Context>, request: Registration) -> Result<R
         RegistrationMode::Invitation | RegistrationMode::Closed => return Err(RegisterError::Closed),
     };
     let client = request.client.clone();
-    let new = prepare(context, request, !is_verified).await?;
     if is_verified {
-        return Err(RegisterError::Pending(Box::new(reserve(context, new, client).await?)));
+        let new = prepare(context, request, false).await?;
+        return Err(RegisterError::Pending(Box::new(on_grid(reserve(context, new, client)).await?)));
     }
+    let new = prepare(context, request, true).await?;
     let context = Arc::clone(context);
     finish(async move { create(&context, new, None, client).await }).await
 }
