@@ -20,6 +20,9 @@ pub struct Settings {
     pub password_policy: PasswordPolicy,
     /// Which sessions a password change ends.
     pub password_change_ends: PasswordChangeEnds,
+    /// How many earlier passwords, besides the present one, a user may not choose again. 0, the default: none
+    /// is remembered, and the present one may be chosen, too. At most [`Self::MAX_PASSWORD_HISTORY`].
+    pub password_history: u8,
     /// Access and refresh tokens, the response of `/token`.
     pub access: AccessSettings,
     /// The keys that sign access tokens.
@@ -33,6 +36,12 @@ pub struct Settings {
     /// How long an account whose user deletes it can still be kept. `None`, the default: it is deleted at
     /// once.
     pub deletion_grace: Option<Duration>,
+}
+
+impl Settings {
+    /// The highest that [`password_history`](Self::password_history) may be: a new password is compared with
+    /// so many hashes, each of which takes as long as a login.
+    pub const MAX_PASSWORD_HISTORY: u8 = 24;
 }
 
 /// Who may register.

@@ -30,6 +30,7 @@ const MIGRATIONS: &[Migration] = doorwarden_core::migrations![
     "0007_audit",
     "0008_session_limit",
     "0009_account_life",
+    "0010_password_history",
 ];
 
 /// Runs what is missing, all in one transaction.

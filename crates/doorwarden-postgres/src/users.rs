@@ -199,13 +199,20 @@ impl UserStore for PostgresStore {
         // The setting informs the trigger that the sessions are handled. The function is called with the
         // user's row locked, and sees the sessions that were opened before that.
         let sql = concat!(
-            "WITH changed AS (\
+            "WITH old AS (\
+                   SELECT id, password FROM users WHERE id = $1 AND ($3 IS NULL OR password = $3) FOR NO KEY UPDATE), \
+                   changed AS (\
                    UPDATE users SET password = $2, password_trimmed = false, must_change_password = false, \
                    email_verified_at = CASE WHEN $8 THEN $4 ELSE email_verified_at END, \
                    tokens_valid_after = greatest(tokens_valid_after, $4), sessions_generation = sessions_generation + 1 \
-                   FROM (SELECT set_config('doorwarden.password', 'rehashed', true) AS said) AS setting \
-                   WHERE id = $1 AND ($3 IS NULL OR password = $3) AND setting.said = 'rehashed' \
-                   RETURNING id, sessions_generation), done AS (\
+                   FROM old, (SELECT set_config('doorwarden.password', 'rehashed', true) AS said) AS setting \
+                   WHERE users.id = old.id AND setting.said = 'rehashed' \
+                   RETURNING users.id, users.sessions_generation, old.password AS earlier), kept AS (\
+                   INSERT INTO doorwarden_earlier_passwords (user_id, password) \
+                   SELECT id, earlier FROM changed WHERE $9 > 0 AND earlier NOT LIKE '!%' RETURNING 1), trimmed AS (\
+                   DELETE FROM doorwarden_earlier_passwords WHERE user_id = (SELECT id FROM changed) AND id NOT IN (\
+                   SELECT id FROM doorwarden_earlier_passwords WHERE user_id = $1 ORDER BY id DESC \
+                   LIMIT $9 - (SELECT count(*) FROM kept))), done AS (\
                    SELECT doorwarden_end_sessions(id, sessions_generation, $5, $6, $4) FROM changed), audited AS (",
             write_effects!("$7", from: "done"),
             ") SELECT FROM done"
@@ -219,8 +226,17 @@ impl UserStore for PostgresStore {
             (&change.reason.as_str() as _, Type::TEXT),
             (&audit::parameter(&effects) as _, Type::TEXT),
             (&change.proves_email as _, Type::BOOL),
+            (&i64::from(change.keep_earlier) as _, Type::INT8),
         ];
         Ok(self.database.change(&effects, sql, &params).await?.is_some())
+    }
+
+    async fn earlier_passwords(&self, id: UserId, limit: u8) -> Result<Vec<PasswordHash>, StoreError> {
+        let sql =
+            "SELECT password FROM doorwarden_earlier_passwords WHERE user_id = $1 ORDER BY id DESC LIMIT $2";
+        let params = [(&id.0 as _, Type::INT8), (&i64::from(limit) as _, Type::INT8)];
+        let rows = self.database.rows(Effort::Read, sql, &params).await?;
+        Ok(all(&rows, |row| Ok(PasswordHash::from_stored(get::<String>(row, 0)?)))?)
     }
 
     async fn sign_out_user(

@@ -19,6 +19,7 @@ const MIGRATIONS: &[Migration] = doorwarden_core::migrations![
     "0006_by_hand",
     "0007_audit",
     "0008_account_life",
+    "0009_password_history",
 ];
 
 /// Runs what is missing, all in one transaction.

@@ -190,16 +190,26 @@ impl UserStore for SqliteStore {
                        WHERE id = ?1 AND (?3 IS NULL OR password = ?3)";
             let expected = change.expected.as_ref().map(PasswordHash::as_str);
             let params = (id.0, change.password.as_str(), expected, text(change.at), change.proves_email);
+            let earlier = "SELECT password FROM users WHERE id = ?1";
+            let earlier: Option<String> = one(connection, earlier, [id.0], |row| get(row, 0))?;
             // The sessions end below, but one.
             let changed = with_own_password(connection, Some(&change.password), || {
                 Ok(run(connection, sql, params)? == 1)
             })?;
             if changed {
+                keep_earlier(connection, id, earlier, change.keep_earlier)?;
                 end_all(connection, id, change.keep_session, change.reason, change.at)?;
             }
             Ok(audit::write_if(connection, changed, &effects)?)
         })
         .await
+    }
+
+    async fn earlier_passwords(&self, id: UserId, limit: u8) -> Result<Vec<PasswordHash>, StoreError> {
+        let sql =
+            "SELECT password FROM doorwarden_earlier_passwords WHERE user_id = ?1 ORDER BY id DESC LIMIT ?2";
+        let read = |row: &rusqlite::Row<'_>| Ok(PasswordHash::from_stored(get::<String>(row, 0)?));
+        Ok(self.read(|connection| all(connection, sql, (id.0, limit), read))?)
     }
 
     async fn sign_out_user(
@@ -299,6 +309,24 @@ pub(crate) fn with_own_password<T>(
     let stored = store()?;
     run(connection, "DELETE FROM doorwarden_own_passwords WHERE password = ?1", [password.as_str()])?;
     Ok(stored)
+}
+
+/// Adds a password that was replaced to the earlier ones, and deletes the oldest beyond `most`.
+fn keep_earlier(
+    connection: &Connection,
+    id: UserId,
+    earlier: Option<String>,
+    most: u8,
+) -> Result<(), Failure> {
+    let earlier = earlier.map(PasswordHash::from_stored).filter(|earlier| most > 0 && earlier.is_usable());
+    if let Some(earlier) = earlier {
+        let sql = "INSERT INTO doorwarden_earlier_passwords (user_id, password) VALUES (?1, ?2)";
+        run(connection, sql, (id.0, earlier.as_str()))?;
+    }
+    let sql = "DELETE FROM doorwarden_earlier_passwords WHERE user_id = ?1 AND id NOT IN \
+               (SELECT id FROM doorwarden_earlier_passwords WHERE user_id = ?1 ORDER BY id DESC LIMIT ?2)";
+    run(connection, sql, (id.0, most))?;
+    Ok(())
 }
 
 /// Invalidates every token of a user without a session that was issued until this instant; returns whether

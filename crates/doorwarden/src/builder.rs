@@ -330,6 +330,9 @@ impl Builder {
         if self.settings.session.idle.is_some_and(|idle| idle < SessionSettings::MIN_IDLE) {
             return Err(BuildError::Idle);
         }
+        if self.settings.password_history > Settings::MAX_PASSWORD_HISTORY {
+            return Err(BuildError::PasswordHistory);
+        }
         let access = &self.settings.access;
         if access.every_audience().any(|name| name.is_empty() || name.contains(char::is_whitespace)) {
             return Err(BuildError::Audience);
@@ -519,6 +522,9 @@ pub enum BuildError {
     /// The idle time of sessions is so short that sessions in use would end.
     #[error("the idle time of a session must be at least {} s", SessionSettings::MIN_IDLE.as_secs())]
     Idle,
+    /// Too many earlier passwords are to be remembered.
+    #[error("at most {} earlier passwords can be remembered", Settings::MAX_PASSWORD_HISTORY)]
+    PasswordHistory,
     /// The database cannot be used.
     #[error("{}", advised(.0, .0.hint()))]
     Store(#[from] StoreError),

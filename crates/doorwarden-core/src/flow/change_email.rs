@@ -223,6 +223,7 @@ pub async fn revert_email_change(
         keep_session: None,
         reason: EndReason::PasswordChanged,
         proves_email: true,
+        keep_earlier: context.settings.password_history,
     };
     let effects = context.effects(&origin, [Event::PasswordChanged { user: user.id }]);
     let effects = Effects { spends: Some(challenge.id), ..effects };

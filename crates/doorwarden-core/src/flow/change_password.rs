@@ -74,6 +74,8 @@ pub async fn change_password(
     if let Some(current) = &current {
         confirm_password(context, &user, "current_password", current, &mut errors).await?;
     }
+    rules::not_used_before::<ChangePasswordError>(context, "new_password", &user, new.as_ref(), &mut errors)
+        .await?;
     let (Some(new), true) = (new, errors.is_empty()) else {
         return Err(ChangePasswordError::Invalid(errors));
     };
@@ -89,6 +91,7 @@ pub async fn change_password(
         keep_session: keep,
         reason: EndReason::PasswordChanged,
         proves_email: false,
+        keep_earlier: context.settings.password_history,
     };
     let context = Arc::clone(context);
     finish(async move { store(&context, id, change, request.client).await }).await

@@ -19,6 +19,7 @@ use crate::error::{FieldErrors, Input};
 use crate::event::Event;
 use crate::keys::SignError;
 use crate::mail::MailKind;
+use crate::password::{Password, PoolError};
 use crate::session::{ClientInfo, EndReason, Session};
 use crate::store::{Change, PasswordChange, StoreError};
 use crate::user::{User, UserChange, UserId};
@@ -231,7 +232,8 @@ async fn choose_password(
     challenge: &Challenge,
     origin: Origin,
 ) -> Result<LoginTokens, ContinueError> {
-    let new = new_password_for(context, &user, new_password).map_err(LoginError::Invalid)?;
+    let new =
+        new_password_for::<LoginError>(context, &user, new_password).await?.map_err(LoginError::Invalid)?;
     let password = context.pool.hash(&new, context.random.bytes()).await.map_err(LoginError::Pool)?;
     let proof = Proof::Password(PasswordProof::of_new(password.clone()));
     let change = PasswordChange {
@@ -241,6 +243,7 @@ async fn choose_password(
         keep_session: None,
         reason: EndReason::PasswordChanged,
         proves_email: state.has_email,
+        keep_earlier: context.settings.password_history,
     };
     let effects = context.effects(&origin, [Event::PasswordChanged { user: user.id }]);
     let effects = Effects { spends: Some(challenge.id), ..effects };
@@ -264,18 +267,19 @@ async fn choose_password(
 }
 
 /// A new password that the rules allow for this user, or complaints about `new_password`.
-pub(super) fn new_password_for(
+pub(super) async fn new_password_for<E: From<PoolError> + From<StoreError>>(
     context: &Context,
     user: &User,
     typed: Input<String>,
-) -> Result<crate::password::Password, FieldErrors> {
+) -> Result<Result<Password, FieldErrors>, E> {
     let mut errors = FieldErrors::new();
     let new = rules::typed_password("new_password", typed, &mut errors);
     if let Some(new) = &new {
         let attributes = [("username", user.username.as_str()), ("email", user.email.as_str())];
         rules::strength("new_password", &context.settings.password_policy, new, &attributes, &mut errors);
     }
-    new.filter(|_| errors.is_empty()).ok_or(errors)
+    rules::not_used_before::<E>(context, "new_password", user, new.as_ref(), &mut errors).await?;
+    Ok(new.filter(|_| errors.is_empty()).ok_or(errors))
 }
 
 /// What the login with this token waits for, so that a page that was loaded again can go on.

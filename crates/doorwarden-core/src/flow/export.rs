@@ -21,7 +21,8 @@ const MAILS: u32 = 10_000;
 /// The version of the format: members may be added to it, and none is changed or removed.
 pub const FORMAT: &str = "doorwarden-export/1";
 
-/// Everything about a user. Secrets are left out: the password's hash, and what a mail said.
+/// Everything about a user. Secrets are left out: the hashes of passwords, present and earlier, and what a
+/// mail said.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Export {
     /// [`FORMAT`].

@@ -218,8 +218,15 @@ pub async fn set_password(
     };
     let reason = EndReason::PasswordChanged;
     let at = context.now();
-    let change =
-        PasswordChange { password, expected: None, at, keep_session: None, reason, proves_email: false };
+    let change = PasswordChange {
+        password,
+        expected: None,
+        at,
+        keep_session: None,
+        reason,
+        proves_email: false,
+        keep_earlier: context.settings.password_history,
+    };
     let effects = context.effects(origin, [Event::PasswordChanged { user }]);
     let forgetting = context.live.forgetting(Change::User(user));
     let changed = context.store.change_password(user, change, effects.clone()).await;

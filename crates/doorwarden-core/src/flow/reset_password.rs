@@ -80,7 +80,8 @@ pub async fn reset_password(
         None => None,
     };
     let user = user.ok_or(RedeemError::LinkInvalid)?;
-    let new = new_password_for(context, &user, request.new_password).map_err(ResetPasswordError::Invalid)?;
+    let new = new_password_for::<ResetPasswordError>(context, &user, request.new_password).await?;
+    let new = new.map_err(ResetPasswordError::Invalid)?;
     let change = PasswordChange {
         password: context.pool.hash(&new, context.random.bytes()).await?,
         expected: None,
@@ -88,6 +89,7 @@ pub async fn reset_password(
         keep_session: None,
         reason: EndReason::PasswordChanged,
         proves_email: true,
+        keep_earlier: context.settings.password_history,
     };
     let origin = Origin::new(Actor::User(user.id), request.client);
     let mail = context.write_mail(Letter {

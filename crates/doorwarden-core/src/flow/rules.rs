@@ -1,12 +1,13 @@
 //! Rules that several flows apply to user input.
 
+use crate::context::Context;
 use crate::error::{FieldError, FieldErrors, Input};
 use crate::field::{Fields, Raw};
 use crate::identity::text::python_strip;
 use crate::identity::{EmailAddress, Username};
-use crate::password::{Password, PasswordPolicy, Weakness};
+use crate::password::{Password, PasswordPolicy, PoolError, Verdict, Weakness};
 use crate::store::{StoreError, WriteUserError};
-use crate::user::METADATA_MAX_BYTES;
+use crate::user::{METADATA_MAX_BYTES, User};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 
@@ -127,6 +128,28 @@ pub(super) fn strength(
             other => FieldError::new(other.code(), other.to_string()),
         }),
     );
+}
+
+/// Complains about a new password that the user has or had, as far as [earlier ones are
+/// remembered](crate::settings::Settings::password_history). Does nothing about one that breaks other rules:
+/// this takes as long as many logins.
+pub(super) async fn not_used_before<E: From<PoolError> + From<StoreError>>(
+    context: &Context,
+    field: &'static str,
+    user: &User,
+    password: Option<&Password>,
+    errors: &mut FieldErrors,
+) -> Result<(), E> {
+    let remembered = context.settings.password_history;
+    let Some(password) = password.filter(|_| remembered > 0 && errors.is_empty()) else { return Ok(()) };
+    let earlier = context.store.earlier_passwords(user.id, remembered).await?;
+    for hash in [&user.password].into_iter().chain(&earlier) {
+        if let Verdict::Match { .. } = context.pool.verify(password, hash).await? {
+            errors.add(field, [FieldError::new("password_reused", "This password was used before.")]);
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// Checks that the members fit into `metadata`; if not, a complaint about no field in particular.

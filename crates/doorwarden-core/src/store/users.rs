@@ -69,7 +69,10 @@ pub trait UserStore {
 
     /// Stores a new password, ends the user's sessions except `keep_session` with
     /// [`EndReason::PasswordChanged`] (or the given reason), and sets `tokens_valid_after`, all at once. The
-    /// user need not [change it](crate::user::User::must_change_password) any more.
+    /// user need not [change it](crate::user::User::must_change_password) any more. The password of before,
+    /// if it was usable, becomes the newest of the [earlier ones](Self::earlier_passwords), of which
+    /// [`keep_earlier`](PasswordChange::keep_earlier) are kept; simultaneous changes may leave more of them
+    /// until the next change.
     /// `false` if the user is gone, or the stored hash is no longer `expected`.
     async fn change_password(
         &self,
@@ -77,6 +80,10 @@ pub trait UserStore {
         change: PasswordChange,
         effects: Effects,
     ) -> Result<bool, StoreError>;
+
+    /// The hashes of the earlier passwords of a user that were kept, newest first, at most `limit`. They go
+    /// with the user.
+    async fn earlier_passwords(&self, id: UserId, limit: u8) -> Result<Vec<PasswordHash>, StoreError>;
 
     /// Ends all sessions of a user and sets `tokens_valid_after`, in constant time; returns how many were
     /// ended, or only that there were more than 1,000. `None` if there is no such user.
@@ -150,6 +157,8 @@ pub struct PasswordChange {
     pub reason: EndReason,
     /// The change also proves the email address: it was allowed by a mail.
     pub proves_email: bool,
+    /// How many earlier passwords are kept, the one that is replaced included.
+    pub keep_earlier: u8,
 }
 
 /// A user whose email address or username, in its folded form, is that of an older user.

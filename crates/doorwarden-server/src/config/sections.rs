@@ -10,7 +10,7 @@ use super::special::{
 };
 use super::value::{Duration, Either, Flag, List, Never, Number, Off, Pairs, Setting};
 use doorwarden::core::password::HashSettings;
-use doorwarden::core::settings::{AccessSettings, SessionSettings};
+use doorwarden::core::settings::{AccessSettings, SessionSettings, Settings};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -182,6 +182,9 @@ section! {
     }
 }
 
+/// The highest [`Settings::password_history`].
+const MAX_HISTORY: i64 = Settings::MAX_PASSWORD_HISTORY as i64;
+
 section! {
     /// New passwords.
     Passwords {
@@ -193,6 +196,9 @@ section! {
         validators: Validators = settings.password_policy,
         /// Which sessions a password change ends: `others` or `all`.
         change_ends: Endings = settings.password_change_ends,
+        /// How many earlier passwords, besides the present one, a user may not choose again. 0: none is
+        /// remembered, and the present one may be chosen, too.
+        history: Number<0, MAX_HISTORY> = settings.password_history,
     }
 }
 

@@ -204,6 +204,7 @@ pub async fn storing_a_password_is_an_event_only_if_it_succeeds(t: &TestStore) {
         keep_session: None,
         reason: EndReason::PasswordChanged,
         proves_email: false,
+        keep_earlier: 0,
     };
     let event = || effects([Event::PasswordChanged { user: ada }]);
     assert!(!t.store.change_password(ada, change("wrong"), event()).await.unwrap());

@@ -122,6 +122,7 @@ pub async fn a_password_change_by_the_store_has_the_callers_time(t: &TestStore) 
         keep_session: Some(kept.id),
         reason: EndReason::SignedOut,
         proves_email: false,
+        keep_earlier: 0,
     };
     assert!(t.store.change_password(ada, change, no_effects()).await.unwrap());
     assert_eq!(t.read(ada).await.tokens_valid_after, Some(NOON));

@@ -65,6 +65,7 @@ fn new_password(word: &str) -> PasswordChange {
         keep_session: None,
         reason: EndReason::PasswordChanged,
         proves_email: true,
+        keep_earlier: 0,
     }
 }
 

@@ -56,6 +56,7 @@ pub async fn every_change_of_a_user_is_notified(t: &TestStore) {
         keep_session: None,
         reason: EndReason::PasswordChanged,
         proves_email: false,
+        keep_earlier: 0,
     };
     let metadata = [("theme".to_owned(), "dark".into())].into_iter().collect();
     let heard = follow(t).await;

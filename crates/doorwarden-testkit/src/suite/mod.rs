@@ -128,6 +128,8 @@ macro_rules! store_suite {
             a_new_password_requires_the_expected_current_one
             changing_the_password_of_an_unknown_user_returns_none
             a_new_password_is_untrimmed
+            as_many_earlier_passwords_are_kept_as_the_change_says
+            no_password_is_missing_after_simultaneous_changes
             a_login_can_mark_the_password_as_untrimmed
             a_new_password_opens_a_session_only_while_it_is_stored
             an_upgraded_hash_of_a_trimmed_password_stays_trimmed

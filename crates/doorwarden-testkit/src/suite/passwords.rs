@@ -1,5 +1,7 @@
+use super::races::successes;
 use crate::{NOON, TestStore, hash, new_session, no_effects, opening, seconds, with};
 use doorwarden_core::authentication::{Amr, AuthContext, PasswordProof, Purpose};
+use doorwarden_core::password::PasswordHash;
 use doorwarden_core::session::EndReason;
 use doorwarden_core::store::PasswordChange;
 use doorwarden_core::user::UserId;
@@ -12,6 +14,7 @@ fn to(word: &str) -> PasswordChange {
         keep_session: None,
         reason: EndReason::PasswordChanged,
         proves_email: false,
+        keep_earlier: 0,
     }
 }
 
@@ -84,6 +87,64 @@ pub async fn a_new_password_is_untrimmed(t: &TestStore) {
     assert!(t.read(ada).await.password_trimmed);
     assert!(t.store.change_password(ada, to("new"), no_effects()).await.unwrap());
     assert!(!t.read(ada).await.password_trimmed);
+}
+
+async fn earlier(t: &TestStore, id: UserId) -> Vec<PasswordHash> {
+    t.store.earlier_passwords(id, 24).await.unwrap()
+}
+
+pub async fn as_many_earlier_passwords_are_kept_as_the_change_says(t: &TestStore) {
+    let (ada, bob) = (t.user("ada").await.id, t.user("bob").await.id);
+    let change = async |word: &str, keep_earlier| {
+        t.store.change_password(ada, PasswordChange { keep_earlier, ..to(word) }, no_effects()).await.unwrap()
+    };
+    for (word, keep, kept) in [
+        ("one", 2, &["ada"] as &[&str]),
+        ("two", 2, &["one", "ada"]),
+        ("three", 2, &["two", "one"]),
+        ("four", 3, &["three", "two", "one"]),
+        ("five", 1, &["four"]),
+        ("six", 0, &[]),
+    ] {
+        assert!(change(word, keep).await);
+        assert_eq!(earlier(t, ada).await, kept.iter().map(|word| hash(word)).collect::<Vec<_>>(), "{word}");
+    }
+    for word in ["seven", "eight"] {
+        change(word, 2).await;
+    }
+    assert_eq!(t.store.earlier_passwords(ada, 1).await.unwrap(), [hash("seven")], "the newest first");
+    assert_eq!(earlier(t, bob).await, [], "those of others are not touched");
+
+    let unusable = PasswordHash::from_stored("!unusable".to_owned());
+    let change = PasswordChange { password: unusable, keep_earlier: 2, ..to("") };
+    assert!(t.store.change_password(ada, change, no_effects()).await.unwrap());
+    let change = PasswordChange { keep_earlier: 2, ..to("nine") };
+    assert!(t.store.change_password(ada, change, no_effects()).await.unwrap());
+    assert_eq!(earlier(t, ada).await, [hash("eight"), hash("seven")], "no unusable one is kept");
+    let change = PasswordChange { expected: Some(hash("other")), keep_earlier: 2, ..to("ten") };
+    assert!(!t.store.change_password(ada, change, no_effects()).await.unwrap());
+    assert_eq!(earlier(t, ada).await, [hash("eight"), hash("seven")], "a change that fails keeps nothing");
+
+    assert!(t.store.delete_user(ada, no_effects()).await.unwrap());
+    assert_eq!(earlier(t, ada).await, [], "they go with the user");
+}
+
+pub async fn no_password_is_missing_after_simultaneous_changes(t: &TestStore) {
+    let ada = t.user("ada").await.id;
+    let words: Vec<String> = (0..16).map(|n| format!("new{n}")).collect();
+    let calls = words.iter().map(|word| {
+        let change = PasswordChange { keep_earlier: 24, ..to(word) };
+        let store = t.store.clone();
+        async move { store.change_password(ada, change, no_effects()).await.unwrap() }
+    });
+    assert_eq!(successes(calls).await, 16);
+    let mut had: Vec<String> = earlier(t, ada).await.iter().map(|hash| hash.as_str().to_owned()).collect();
+    had.push(t.read(ada).await.password.as_str().to_owned());
+    let mut expected: Vec<String> =
+        words.iter().map(String::as_str).chain(["ada"]).map(|word| hash(word).as_str().to_owned()).collect();
+    had.sort();
+    expected.sort();
+    assert_eq!(had, expected);
 }
 
 pub async fn a_login_can_mark_the_password_as_untrimmed(t: &TestStore) {

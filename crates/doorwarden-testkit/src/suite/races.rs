@@ -136,6 +136,7 @@ pub async fn drill_a_login_racing_with_a_password_change_leaves_no_session(t: &T
             keep_session: None,
             reason: EndReason::PasswordChanged,
             proves_email: false,
+            keep_earlier: 0,
         };
         let changing = t.store.change_password(ada.id, change, no_effects());
         let open = || login(new_session(ada.id, NOON), ada.password.clone(), Some(hash("old, better")));
@@ -185,6 +186,7 @@ pub async fn drill_exactly_one_of_8_concurrent_password_changes_succeeds(t: &Tes
                 keep_session: None,
                 reason: EndReason::PasswordChanged,
                 proves_email: false,
+                keep_earlier: 0,
             };
             async move { store.change_password(id, change, no_effects()).await.unwrap() }
         });

@@ -147,6 +147,7 @@ pub async fn drill_any_user_is_read_as_written(t: &TestStore) {
             keep_session: None,
             reason: EndReason::PasswordChanged,
             proves_email: false,
+            keep_earlier: 0,
         };
         assert!(t.store.change_password(created.id, change, no_effects()).await.unwrap());
         let tokens_valid_after = Some(instant);

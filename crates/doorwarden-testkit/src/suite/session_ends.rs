@@ -74,6 +74,7 @@ pub async fn drill_ending_all_sessions_takes_constant_time(t: &TestStore) {
         keep_session: Some(kept),
         reason: EndReason::PasswordChanged,
         proves_email: false,
+        keep_earlier: 0,
     };
     assert!(quick("a new password", t.store.change_password(id, change, no_effects())).await.unwrap());
     assert!(lives(t, kept).await && !lives(t, login.id).await);

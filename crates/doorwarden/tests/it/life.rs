@@ -28,6 +28,7 @@ on_both! {
     the_link_of_somebody_elses_registration_does_not_keep_their_password
     a_required_proof_comes_before_the_first_token
     a_password_that_must_be_changed_is_changed_before_the_token
+    a_password_that_was_used_before_is_refused_wherever_the_user_chooses_one
     an_account_that_is_to_be_deleted_can_only_be_kept
     another_address_is_taken_after_it_is_proved_and_the_old_one_is_told
     an_address_that_another_account_has_is_not_told
@@ -403,6 +404,56 @@ async fn a_password_that_must_be_changed_is_changed_before_the_token(database: D
     assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(app.log_in("jane", "another battery").await.status, 200);
     assert_eq!(app.log_in("jane", PASSWORD).await.status, 400);
+}
+
+async fn a_password_that_was_used_before_is_refused_wherever_the_user_chooses_one(database: Database) {
+    let post = Post::default();
+    let mailer = with_mail(&post);
+    let app = database.app_with(|b| mailer(b).settings(|s| s.password_history = 2)).await;
+    let mut token = app.register("jane").await;
+    verified(&app, 1).await;
+    let mut now = PASSWORD;
+    let change = async |token: &str, now: &str, new: &str| {
+        let body = json!({"current_password": now, "new_password": new});
+        app.call("POST", "/password/change", Some(token), Some(body)).await
+    };
+    for new in ["a second battery", "a third battery"] {
+        assert_eq!(change(&token, now, new).await.status, 204);
+        now = new;
+    }
+    let reused = json!({"new_password": ["This password was used before."]});
+    for used in [PASSWORD, "a second battery", now] {
+        change(&token, now, used).await.is(400, reused.clone());
+    }
+    let wrong = change(&token, "a wrong battery", PASSWORD).await.json();
+    assert!(
+        wrong.get("new_password").is_none(),
+        "only who knows the password learns of earlier ones: {wrong}"
+    );
+
+    ask(&app, "/password/reset", "jane@example.com").await;
+    let key = post.one(&app, MailKind::ResetPassword).await.key();
+    let reset =
+        async |new: &str| app.post("/password/reset/confirm", json!({"key": key, "new_password": new})).await;
+    reset("a second battery").await.is(400, reused.clone());
+    assert_eq!(reset("a fourth battery").await.status, 204, "the link is still good");
+
+    let must = UserChange { must_change_password: Some(true), ..UserChange::default() };
+    app.auth.users().update(UserId(1), must).await.unwrap();
+    let login = next(&app.log_in("jane", "a fourth battery").await, 401, "change_password");
+    let choose = async |new: &str| step(&app, &login, "new_password", json!({"new_password": new})).await;
+    for used in ["a fourth battery", "a third battery", "a second battery"] {
+        choose(used).await.is(400, reused.clone());
+    }
+    // Two are remembered, and the first is a third.
+    let answer = choose(PASSWORD).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    token = answer.token();
+    // What an operator sets counts as well.
+    app.auth.users().set_password(UserId(1), Some("a fifth battery")).await.unwrap();
+    assert_eq!(app.get("/me", &token).await.status, 401);
+    token = app.log_in("jane", "a fifth battery").await.token();
+    change(&token, "a fifth battery", PASSWORD).await.is(400, reused);
 }
 
 async fn an_account_that_is_to_be_deleted_can_only_be_kept(database: Database) {
@@ -805,6 +856,8 @@ fn no_table_with_a_user_is_forgotten_in_the_export() {
         "doorwarden_replaced",
         "doorwarden_deleted_sessions",
     ];
+    // The hashes of earlier passwords are as secret as that of the present one.
+    let secret = ["doorwarden_earlier_passwords"];
     let mut found = Vec::new();
     for store in ["sqlite", "postgres"] {
         let folder = format!("{}/../doorwarden-{store}/migrations", env!("CARGO_MANIFEST_DIR"));
@@ -821,7 +874,7 @@ fn no_table_with_a_user_is_forgotten_in_the_export() {
     }
     assert!(found.len() > exported.len(), "{found:?}");
     for table in found {
-        let is_known = exported.iter().chain(&bookkeeping).any(|known| *known == table);
+        let is_known = exported.iter().chain(&bookkeeping).chain(&secret).any(|known| *known == table);
         assert!(is_known, "the table {table} has rows of a user: export it, or say why not");
     }
 }
