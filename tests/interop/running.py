@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import threading
 import time
+import unittest
 import urllib.request
 from pathlib import Path
 
@@ -22,6 +23,17 @@ def free_port():
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return one.getsockname()[1]
+
+
+def missing(what, hint):
+    """What cannot run is counted; in CI it is a failure."""
+    text = f"{what} was not found. hint: {hint}"
+    if os.environ.get("CI") == "true":
+        raise RuntimeError(text)
+    if "DOORWARDEN_SKIPPED" in os.environ:
+        with open(os.environ["DOORWARDEN_SKIPPED"], "a") as skipped:
+            skipped.write(text + "\n")
+    raise unittest.SkipTest(text)
 
 
 @contextlib.contextmanager

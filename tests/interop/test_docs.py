@@ -1,52 +1,19 @@
 """The page /docs in a real browser: Chromium, driven by chromedriver."""
 
 import os
-import shutil
-import tempfile
 import unittest
 
+from browser import DESKTOP, PATIENCE, By, WebDriverWait, chromium, complaints, need_browser, show
 from running import CLIENT, CLIENT_SECRET, service, stripping_proxy
-
-try:
-    from selenium import webdriver
-    from selenium.webdriver.common.by import By
-    from selenium.webdriver.support.ui import WebDriverWait
-except ImportError:
-    webdriver = None
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
-MISSING = not (webdriver and CHROMIUM and DRIVER)
-PATIENCE = 60
 
 
 def setUpModule():
-    if not MISSING:
-        return
-    text = "/docs in a browser: chromium, chromedriver or selenium was not found. hint: scripts/setup test"
-    if os.environ.get("CI") == "true":
-        raise RuntimeError(text)
-    if "DOORWARDEN_SKIPPED" in os.environ:
-        with open(os.environ["DOORWARDEN_SKIPPED"], "a") as skipped:
-            skipped.write(text + "\n")
-    raise unittest.SkipTest(text)
+    need_browser()
 
 
 class Docs(unittest.TestCase):
     def setUp(self):
-        profile = self.enterContext(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
-        options = webdriver.ChromeOptions()
-        options.binary_location = CHROMIUM
-        for argument in (
-            "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-            "--disable-background-networking", "--disable-component-update", "--disable-sync",
-            "--disable-dev-shm-usage", f"--user-data-dir={profile}",
-        ):
-            options.add_argument(argument)
-        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-        self.browser = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
-        self.addCleanup(self.browser.quit)
-        self.browser.set_page_load_timeout(PATIENCE)
+        self.browser = self.enterContext(chromium())
         self.url = self.enterContext(service())
 
     def open(self, url):
@@ -72,8 +39,7 @@ class Docs(unittest.TestCase):
 
     def assert_quiet(self):
         """No error in the browser's console."""
-        said = [entry["message"] for entry in self.browser.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
-        self.assertEqual(said, [])
+        self.assertEqual(complaints(self.browser), [])
 
     def log_in_and_look(self):
         self.assertIn("201", self.send("create_account"))
@@ -147,11 +113,8 @@ class Docs(unittest.TestCase):
     def test_it_fits_a_telephone_and_the_dark(self):
         self.open(self.url + "/docs")
         colours = set()
-        for width, scheme in ((375, "light"), (375, "dark"), (1280, "dark")):
-            metrics = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
-            self.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-            media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-            self.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+        for width, scheme in ((375, "light"), (375, "dark"), (DESKTOP, "dark")):
+            show(self.browser, width, scheme)
             self.browser.execute_script("document.querySelectorAll('details').forEach((one) => { one.open = true })")
             wide = self.browser.execute_script("return document.documentElement.scrollWidth")
             self.assertLessEqual(wide, width)
