@@ -1,5 +1,6 @@
 //! What an application may decide about accounts and tokens. The defaults are safe.
 
+use crate::identity::Domain;
 use crate::locale::Locale;
 use crate::password::PasswordPolicy;
 use crate::session::Session;
@@ -50,6 +51,24 @@ impl Settings {
 pub struct RegistrationSettings {
     /// By default anybody, at once.
     pub mode: RegistrationMode,
+    /// Only addresses of these domains can be registered, and be the new address of an account. Empty, the
+    /// default: those of every domain. Invitations, and accounts that an operator or the application makes,
+    /// are not concerned.
+    pub domains: Vec<Domain>,
+    /// No address of these domains, whatever [`domains`](Self::domains) says. By default none.
+    pub denied_domains: Vec<Domain>,
+    /// Whether both lists also mean the subdomains of what they name. By default not.
+    pub subdomains: bool,
+}
+
+impl RegistrationSettings {
+    /// Whether an address of this domain can be registered.
+    pub fn allows(&self, domain: &Domain) -> bool {
+        let names = |list: &[Domain]| {
+            list.iter().any(|named| domain == named || self.subdomains && domain.is_below(named))
+        };
+        (self.domains.is_empty() || names(&self.domains)) && !names(&self.denied_domains)
+    }
 }
 
 /// Who may register, and when the account exists.

@@ -60,7 +60,8 @@ impl From<StoreError> for ChangeEmailError {
 /// not confirmed. An address that has an account is answered alike, and gets no mail.
 ///
 /// # Errors
-/// [`RequestMailError`] if the input is not an email address or the present one, no mail can be sent, or the
+/// [`RequestMailError`] if the input is not an email address, one of a domain that is not allowed, or the
+/// present one, no mail can be sent, or the
 /// database operation failed.
 pub async fn request_email_change(
     context: &Context,
@@ -72,7 +73,7 @@ pub async fn request_email_change(
         return Err(RequestMailError::NoMail);
     }
     let mut errors = FieldErrors::new();
-    let email = rules::new_email(email, &mut errors);
+    let email = rules::chosen_email(email, &context.settings.registration, &mut errors);
     let user = who.user();
     if email.as_ref().is_some_and(|email| email.as_str() == user.email.as_str()) {
         errors.add("email", [FieldError::new("unchanged", "This is your email address already.")]);

@@ -3,7 +3,7 @@
 use super::finish::finish;
 use super::links::{RedeemError, by_key};
 use super::pending::{link, notice};
-use super::register::{RegisterError, Registered, Registration, create, prepare};
+use super::register::{RegisterError, Registered, Registration, Way, create, prepare};
 use super::rules;
 use crate::audit::Origin;
 use crate::challenge::{Challenge, ChallengeId, ChallengePurpose, Secret};
@@ -36,8 +36,9 @@ pub enum InviteError {
     Store(#[from] StoreError),
 }
 
-/// Mails an invitation with a link to this address, and ends an earlier one. Returns until when it can be
-/// accepted.
+/// Mails an invitation with a link to this address, which may be of [any
+/// domain](crate::settings::RegistrationSettings::domains), and ends an earlier one. Returns until when it
+/// can be accepted.
 ///
 /// # Errors
 /// [`InviteError`] if the text is not an email address or has an account, no mail can be sent, or the
@@ -126,7 +127,7 @@ pub async fn accept_invitation(
     let challenge = challenge.ok_or(RedeemError::LinkInvalid)?;
     let client = request.client.clone();
     let email = Input::Given(challenge.email.as_str().to_owned());
-    let mut new = prepare(context, Registration { email, ..request }, true).await?;
+    let mut new = prepare(context, Registration { email, ..request }, Way::Invited).await?;
     new.email_verified_at = Some(context.now());
     let context = Arc::clone(context);
     match finish(async move { create(&context, new, Some(challenge.id), client).await }).await {

@@ -107,22 +107,32 @@ pub async fn register(context: &Arc<Context>, request: Registration) -> Result<R
     };
     let client = request.client.clone();
     if is_verified {
-        let new = prepare(context, request, false).await?;
+        let new = prepare(context, request, Way::Verified).await?;
         return Err(RegisterError::Pending(Box::new(on_grid(reserve(context, new, client)).await?)));
     }
-    let new = prepare(context, request, true).await?;
+    let new = prepare(context, request, Way::Open).await?;
     let context = Arc::clone(context);
     finish(async move { create(&context, new, None, client).await }).await
+}
+
+/// How somebody comes to register.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    Open,
+    /// Whether the address has an account is not told.
+    Verified,
+    /// Whoever invites decides about the address.
+    Invited,
 }
 
 /// The account of a valid registration that the hooks allow.
 pub(super) async fn prepare(
     context: &Context,
     request: Registration,
-    says_taken_email: bool,
+    way: Way,
 ) -> Result<NewUser, RegisterError> {
     let (client, locale) = (request.client.clone(), request.locale);
-    let (mut new, password) = validate(context, request, says_taken_email).await?;
+    let (mut new, password) = validate(context, request, way).await?;
     for hook in &context.hooks {
         hook.before_registration(&mut new, &client).await.map_err(RegisterError::Invalid)?;
     }
@@ -262,7 +272,7 @@ async fn ask_for_proof(context: &Context, user: &User, origin: &Origin) {
 async fn validate(
     context: &Context,
     request: Registration,
-    says_taken_email: bool,
+    way: Way,
 ) -> Result<(NewUser, Password), RegisterError> {
     let mut errors = FieldErrors::new();
     let typed = |input: &Input<String>| match input {
@@ -272,9 +282,14 @@ async fn validate(
     let attributes = [("username", typed(&request.username)), ("email", typed(&request.email))];
     let attributes = attributes.each_ref().map(|(name, value)| (*name, value.as_str()));
 
-    let email = rules::new_email(request.email, &mut errors);
+    let email = match way {
+        Way::Open | Way::Verified => {
+            rules::chosen_email(request.email, &context.settings.registration, &mut errors)
+        }
+        Way::Invited => rules::new_email(request.email, &mut errors),
+    };
     let username = rules::new_username(request.username, &mut errors);
-    let tellable = email.as_ref().filter(|_| says_taken_email);
+    let tellable = email.as_ref().filter(|_| way != Way::Verified);
     complain_about_taken(context, tellable, username.as_ref(), &mut errors).await?;
     let password = rules::typed_password("password", request.password, &mut errors);
     if let Some(password) = &password {

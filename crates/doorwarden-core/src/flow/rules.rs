@@ -6,6 +6,7 @@ use crate::field::{Fields, Raw};
 use crate::identity::text::python_strip;
 use crate::identity::{EmailAddress, Username};
 use crate::password::{Password, PasswordPolicy, PoolError, Verdict, Weakness};
+use crate::settings::RegistrationSettings;
 use crate::store::{StoreError, WriteUserError};
 use crate::user::{METADATA_MAX_BYTES, User};
 use serde_json::{Map, Value};
@@ -19,6 +20,22 @@ pub(super) fn new_email(input: Input<String>, errors: &mut FieldErrors) -> Optio
         other => other.required(),
     };
     checked("email", typed, EmailAddress::check, errors)
+}
+
+/// A new email address that people may choose by themselves, or complaints about `email`. Whether it has an
+/// account makes no difference.
+pub(super) fn chosen_email(
+    input: Input<String>,
+    allowed: &RegistrationSettings,
+    errors: &mut FieldErrors,
+) -> Option<EmailAddress> {
+    let email = new_email(input, errors)?;
+    if allowed.allows(&email.domain()) {
+        return Some(email);
+    }
+    let complaint = "Email addresses of this domain are not allowed.";
+    errors.add("email", [FieldError::new("domain_not_allowed", complaint)]);
+    None
 }
 
 /// A new username, or complaints about `username`.

@@ -65,6 +65,12 @@ impl EmailAddress {
         &self.0
     }
 
+    /// The part behind the last `@`.
+    pub fn domain(&self) -> Domain {
+        let key = self.key().0;
+        Domain(key.rsplit_once('@').map_or("", |(_, domain)| domain).to_owned())
+    }
+
     /// The form in which it is unique.
     pub fn key(&self) -> EmailKey {
         EmailKey::of(&self.0)
@@ -85,6 +91,55 @@ impl fmt::Display for EmailAddress {
         f.write_str(&self.0)
     }
 }
+
+/// The domain of email addresses, in the form in which it is compared: in ASCII (`xn--…`) and lower case.
+///
+/// ```
+/// use doorwarden_core::identity::{Domain, EmailAddress};
+///
+/// let domain: Domain = "Bücher.example".parse()?;
+/// assert_eq!(domain.as_str(), "xn--bcher-kva.example");
+/// let shop: EmailAddress = "jane@shop.xn--bcher-kva.example".parse()?;
+/// assert!(shop.domain().is_below(&domain) && shop.domain() != domain);
+/// assert!("@example.org".parse::<Domain>().is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Domain(String);
+
+impl Domain {
+    /// The domain as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether it is a subdomain of this one, however deep.
+    pub fn is_below(&self, other: &Self) -> bool {
+        self.0.strip_suffix(&other.0).is_some_and(|rest| rest.ends_with('.'))
+    }
+}
+
+/// What [`EmailAddress::check`] accepts behind the `@`.
+impl FromStr for Domain {
+    type Err = DomainError;
+
+    fn from_str(text: &str) -> Result<Self, DomainError> {
+        let is_bare = !text.contains(['@', '"']) && text == python_strip(text);
+        let address = is_bare.then(|| EmailAddress::check(&format!("a@{text}")).ok()).flatten();
+        address.map(|address| address.domain()).ok_or_else(|| DomainError(text.to_owned()))
+    }
+}
+
+impl fmt::Display for Domain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// No email address has this domain.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a domain of email addresses")]
+pub struct DomainError(String);
 
 /// The form of an email address in which it is unique and looked up.
 ///

@@ -14,5 +14,5 @@ mod spelling;
 pub mod text;
 mod username;
 
-pub use email::{EmailAddress, EmailError, EmailKey};
+pub use email::{Domain, DomainError, EmailAddress, EmailError, EmailKey};
 pub use username::{Username, UsernameError, UsernameKey};

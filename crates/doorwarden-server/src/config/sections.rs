@@ -4,7 +4,7 @@
 use super::Config;
 use super::declared::Fields;
 use super::special::{
-    Address, Algorithm, Clients, Endings, Endpoints, FrontEnd, Locale, LogFormat, MailUrl, Network,
+    Address, Algorithm, Clients, Domain, Endings, Endpoints, FrontEnd, Locale, LogFormat, MailUrl, Network,
     OldSecretKeys, Optional, Origins, Registering, Secret, Sender, Threads, Url, Validators, Verification,
     WithoutSession,
 };
@@ -275,6 +275,13 @@ section! {
         /// Who may register: `open`, anybody; `verified`, anybody, and the account exists once the email
         /// address was proved; `invitation`, who was invited; `closed`, nobody.
         mode: Registering = settings.registration.mode,
+        /// Only addresses of these domains can be registered, and be the new address of an account. Empty:
+        /// those of every domain. Invitations and the command line are not concerned.
+        domains: List<Domain> = settings.registration.domains,
+        /// No address of these domains, whatever `registration.domains` says.
+        denied_domains: List<Domain> = settings.registration.denied_domains,
+        /// Whether both lists also mean the subdomains of what they name.
+        subdomains: Flag = settings.registration.subdomains,
     }
 }
 

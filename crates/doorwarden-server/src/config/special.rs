@@ -221,6 +221,23 @@ words!(Registering: RegistrationMode {
     Closed = RegistrationMode::Closed,
 });
 
+/// The domain of email addresses.
+pub(super) struct Domain(core::identity::Domain);
+
+text!(Domain, {"type": "string"});
+
+impl Text for Domain {
+    fn parse(text: &str) -> Result<Self, String> {
+        text.parse().map(Self).map_err(|error: core::identity::DomainError| error.to_string())
+    }
+
+    fn text(&self) -> String {
+        self.0.to_string()
+    }
+}
+
+wraps!(Domain: core::identity::Domain);
+
 /// A language.
 pub(super) struct Locale(core::locale::Locale);
 

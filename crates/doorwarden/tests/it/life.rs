@@ -5,7 +5,7 @@ use crate::post::Post;
 use doorwarden::core::mail::{Locale, MailKind};
 use doorwarden::core::settings::{EmailVerification, RegistrationMode};
 use doorwarden::core::user::UserChange;
-use doorwarden::{Builder, UserId};
+use doorwarden::{Builder, NewAccount, UserId};
 use http::header::{ACCEPT_LANGUAGE, CONTENT_TYPE};
 use http::{Method, Request};
 use serde_json::{Value, json};
@@ -43,6 +43,7 @@ on_both! {
     an_account_is_deleted_after_its_grace_and_leaves_no_address
     an_export_has_everything_but_secrets_and_needs_a_recent_authentication
     closed_registration_is_closed
+    only_addresses_of_allowed_domains_are_registered_and_moved_to
     the_language_of_a_mail_is_that_of_the_account
     the_configuration_says_what_a_front_end_needs
 }
@@ -475,6 +476,78 @@ async fn closed_registration_is_closed(database: Database) {
         let answer = app.try_register("jane").await;
         assert_eq!((answer.status.as_u16(), &answer.json()["code"]), (403, &json!("registration_closed")));
     }
+}
+
+async fn only_addresses_of_allowed_domains_are_registered_and_moved_to(database: Database) {
+    let refused = json!({"email": ["Email addresses of this domain are not allowed."]});
+    let domains = |names: &[&str]| names.iter().map(|name| name.parse().unwrap()).collect::<Vec<_>>();
+    let post = Post::default();
+    let app = async |mode, subdomains| {
+        let mailer = with_mail(&post);
+        let app = database.app_with(|b| {
+            mailer(b).settings(|s| {
+                s.registration.mode = mode;
+                s.registration.domains = domains(&["Bücher.example", "example.com"]);
+                s.registration.denied_domains = domains(&["evil.example.com", "xn--bser-5qa.example.com"]);
+                s.registration.subdomains = subdomains;
+            })
+        });
+        app.await
+    };
+    let register = async |app: &App, name: &str, email: &str| {
+        let body = json!({"email": email, "username": name, "password": PASSWORD});
+        app.post("/registration", body).await
+    };
+
+    let open = app(RegistrationMode::Open, false).await;
+    for (name, email, status) in [
+        ("jane", "jane@example.com", 201),
+        ("john", "john@EXAMPLE.com", 201),
+        ("ada", "ada@BÜCHER.example", 201),
+        ("bob", "bob@xn--bcher-kva.example", 201),
+        ("eve", "eve@shop.example.com", 400),
+        ("eve", "eve@example.org", 400),
+        ("eve", "eve@notexample.com", 400),
+    ] {
+        let answer = register(&open, name, email).await;
+        assert_eq!(answer.status, status, "{email} {answer:?}");
+        if status == 400 {
+            answer.is(400, refused.clone());
+        }
+    }
+    // An operator may create any account, and the answer is the same as without one.
+    let (username, email) = ("max".to_owned(), "max@example.org".to_owned());
+    open.auth.users().create(NewAccount { username, email, ..NewAccount::default() }).await.unwrap();
+    for mode in [RegistrationMode::Open, RegistrationMode::Verified] {
+        let app = app(mode, false).await;
+        register(&app, "other", "max@example.org").await.is(400, refused.clone());
+        register(&app, "other", "nobody@example.org").await.is(400, refused.clone());
+    }
+
+    let below = app(RegistrationMode::Verified, true).await;
+    for (email, status) in [
+        ("a@shop.example.com", 202),
+        ("b@very.deep.bücher.example", 202),
+        ("c@evil.example.com", 400),
+        ("d@more.evil.example.com", 400),
+        ("e@böser.example.com", 400),
+        ("f@notevil.example.com", 202),
+    ] {
+        let answer = register(&below, &email[..1], email).await;
+        assert_eq!(answer.status, status, "{email} {answer:?}");
+    }
+
+    let token = open.log_in("jane", PASSWORD).await.token();
+    change(&open, &token, "max@example.org").await.is(400, refused.clone());
+    change(&open, &token, "jane@example.org").await.is(400, refused);
+    assert_eq!(change(&open, &token, "jane@bücher.example").await.status, 202);
+
+    // Whoever invites decides.
+    let invited = app(RegistrationMode::Invitation, false).await;
+    invited.auth.users().invite("guest@example.org").await.unwrap();
+    let key = post.first(&invited, MailKind::Invitation).await.key();
+    let body = json!({"key": key, "username": "guest", "password": PASSWORD});
+    assert_eq!(invited.post("/invitations/accept", body).await.status, 201);
 }
 
 async fn the_language_of_a_mail_is_that_of_the_account(database: Database) {

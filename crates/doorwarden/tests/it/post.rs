@@ -52,6 +52,17 @@ impl Post {
         }
         panic!("no mail came");
     }
+
+    /// The first mail of a kind that has not been read yet; those before it count as read.
+    pub(crate) async fn first(&self, app: &App, kind: MailKind) -> Letter {
+        for _ in 0..500 {
+            if let Some(mail) = self.read(app).await.into_iter().find(|mail| mail.kind == kind) {
+                return Letter(mail);
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        panic!("no mail of the kind {kind:?} came");
+    }
 }
 
 /// A mail as its reader sees it.
