@@ -32,6 +32,8 @@ pub struct NewAccount {
     pub is_superuser: Option<bool>,
     /// The application's own members.
     pub metadata: Map<String, Value>,
+    /// Whether the email address counts as proved: whoever creates the account knows that it is the user's.
+    pub is_email_verified: bool,
 }
 
 /// Why an account was not created.
@@ -153,7 +155,7 @@ pub async fn create_user(
         is_superuser: account.is_superuser.unwrap_or(false),
         date_joined: context.now(),
         metadata: account.metadata,
-        email_verified_at: None,
+        email_verified_at: account.is_email_verified.then(|| context.now()),
         locale: None,
     };
     let effects = context.effects(origin, [Event::UserCreated { user: UserId::NEW }]);

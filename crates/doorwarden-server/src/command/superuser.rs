@@ -19,6 +19,9 @@ pub(crate) struct Arguments {
     /// Username
     #[arg(long, value_name = "NAME")]
     username: Option<String>,
+    /// The email address counts as proved
+    #[arg(long)]
+    verified: bool,
     /// Do not prompt; values not given as options are read from DOORWARDEN_SUPERUSER_EMAIL,
     /// DOORWARDEN_SUPERUSER_USERNAME and DOORWARDEN_SUPERUSER_PASSWORD (or
     /// DOORWARDEN_SUPERUSER_PASSWORD_FILE). Without a password, nobody can log in until `changepassword`
@@ -61,10 +64,12 @@ async fn create(
     environment: &Environment,
     out: Output,
 ) -> Result<(), Failure> {
+    let is_email_verified = arguments.verified;
     let account = match arguments.no_input {
         true => given(auth, arguments, environment)?,
         false => asked(auth, arguments).await?,
     };
+    let account = NewAccount { is_email_verified, ..account };
     let user = manage::create_superuser(auth.context(), account, auth.origin()).await?;
     out.done("Superuser created successfully.", &super::user::value(&user))
 }

@@ -274,6 +274,47 @@ async fn djangos_own_user_model_keeps_its_dates_and_chosen_columns() {
 }
 
 #[tokio::test]
+async fn imported_addresses_count_as_proved_as_far_as_the_operator_says() {
+    let row = |id: i64, email: &str, first_name: &str, karma: &str| {
+        format!(
+            "INSERT INTO auth_user VALUES ({id}, '!x', NULL, 0, 'u{id}', {first_name}, '{email}', 0, 1, \
+             '2018-10-04 12:00:00', {karma});"
+        )
+    };
+    let rows = [
+        row(1, "a@example.com", "'2020-02-29T12:00:00Z'", "1"),
+        row(2, "b@example.com", "NULL", "0"),
+        row(3, "c@example.com", "NULL", "NULL"),
+        row(4, "A@example.com", "NULL", "1"),
+    ];
+    let verified = async |options: &[&str]| {
+        let target = Database::sqlite();
+        import(&auth_user(&rows.concat()), &target, &[&["--on-conflict", "rename"], options].concat(), 0);
+        let accounts = target.accounts().await;
+        let shown = |at: doorwarden::core::time::Timestamp| at.to_string()[..10].to_owned();
+        let proved = accounts.iter().map(|(user, ..)| user.email_verified_at.map(shown)).collect::<Vec<_>>();
+        let metadata = Value::from(accounts[0].0.metadata.clone());
+        (proved.iter().map(Option::is_some).collect::<Vec<_>>(), proved[0].clone(), metadata)
+    };
+    assert_eq!(verified(&[]).await.0, [false; 4]);
+    // The fourth has got an address that nobody has.
+    assert_eq!(verified(&["--verified"]).await.0, [true, true, true, false]);
+    let (proved, _, metadata) = verified(&["--verified-from", "karma"]).await;
+    assert_eq!((proved, metadata), (vec![true, false, false, false], json!({})));
+    let (proved, at, metadata) =
+        verified(&["--verified-from", "first_name", "--metadata", "first_name"]).await;
+    assert_eq!((proved, at), (vec![true, false, false, false], Some("2020-02-29".to_owned())));
+    assert_eq!(metadata, json!({"first_name": "2020-02-29T12:00:00Z"}));
+
+    let source = auth_user(&row(1, "a@example.com", "'perhaps'", "2"));
+    for column in ["first_name", "karma"] {
+        let report = import(&source, &Database::sqlite(), &["--verified-from", column], 1);
+        let problem = report["first_findings"][0]["problem"].as_str().unwrap();
+        assert!(problem.starts_with(&format!("`auth_user.{column}` is neither true nor false")), "{problem}");
+    }
+}
+
+#[tokio::test]
 async fn conflicting_rows_are_reported_with_the_reason() {
     let source = auth_user(
         "INSERT INTO auth_user VALUES

@@ -3,6 +3,7 @@ use crate::terminal::{PROGRAM, Terminal};
 
 on_both!(
     a_superuser_is_created_from_options_and_the_environment,
+    an_address_counts_as_proved_if_the_operator_says_so,
     no_input_requires_every_value,
     a_superuser_must_be_staff,
 );
@@ -17,6 +18,19 @@ fn a_superuser_is_created_from_options_and_the_environment(site: &Site) {
     assert_eq!(user["password"], "unusable", "no password was given");
     let again = ["createsuperuser", "--no-input", "--email", "ROOT@example.com", "--username", "other"];
     site.run(&again).fails(1, "email: user with this email already exists.");
+}
+
+fn an_address_counts_as_proved_if_the_operator_says_so(site: &Site) {
+    assert!(site.run(&OPTIONS).json()["email_verified_at"].is_null());
+    let verified =
+        ["createsuperuser", "--no-input", "--email", "a@example.com", "--username", "a", "--verified"];
+    assert!(site.run(&verified).json()["email_verified_at"].is_string());
+    let create = |name: &str, verified: &[&str]| {
+        let email = format!("{name}@example.com");
+        let command = [&["user", "create", "--no-password", &email, name], verified].concat();
+        site.run(&command).json()["email_verified_at"].is_string()
+    };
+    assert_eq!((create("b", &["--verified"]), create("c", &[])), (true, false));
 }
 
 fn no_input_requires_every_value(site: &Site) {

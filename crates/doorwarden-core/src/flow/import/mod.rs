@@ -41,6 +41,8 @@ pub struct SourceAccount {
     pub date_joined: Option<Timestamp>,
     /// The last login, if there was one.
     pub last_login: Option<Timestamp>,
+    /// When the email address was proved, as far as the operator trusts the source with that.
+    pub email_verified_at: Option<Timestamp>,
     /// Other columns that the operator wants to keep.
     pub metadata: Map<String, Value>,
     /// The columns whose value is not of a kind that the column should hold.

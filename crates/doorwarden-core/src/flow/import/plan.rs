@@ -95,6 +95,8 @@ impl Plan {
             Some(Decision::Rename { username, email }) => (username.clone(), email.clone()),
             None => (None, None),
         };
+        // An address that nobody has chosen was proved by nobody.
+        let email_verified_at = row.email_verified_at.filter(|_| email.is_none());
         let password = PasswordHash::from_stored(row.password);
         let username = Username::from_stored(username.unwrap_or(row.username));
         let email = EmailAddress::from_stored(email.unwrap_or(row.email));
@@ -105,6 +107,7 @@ impl Plan {
             is_superuser: row.is_superuser,
             last_login: row.last_login,
             metadata: row.metadata,
+            email_verified_at,
             ..User::new(UserId(row.id), username, email, password, row.date_joined.unwrap_or(now))
         };
         let (groups, permissions) = rights.of(user.id);

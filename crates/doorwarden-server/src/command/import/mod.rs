@@ -8,6 +8,7 @@ mod report;
 mod source;
 mod sqlite;
 mod target;
+mod verified;
 
 use crate::config::Config;
 use crate::failure::Failure;
@@ -27,6 +28,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use target::Target;
 use tokio::sync::mpsc;
+use verified::Verified;
 
 /// Accounts per commit: into a database that others may be writing to, and into one without users.
 const STEP: u64 = 25_000;
@@ -68,6 +70,12 @@ pub(crate) struct Django {
     /// framework does. auto: yes, unless the table has Django's own date_joined
     #[arg(long, value_enum, default_value_t = Trimmed::Auto)]
     trimmed: Trimmed,
+    /// The email addresses count as proved
+    #[arg(long)]
+    verified: bool,
+    /// Column that says whose email address counts as proved: a flag, or the time of the proof
+    #[arg(long, value_name = "COLUMN", conflicts_with = "verified")]
+    verified_from: Option<String>,
     /// Column to keep as a member of the user's metadata; can be repeated
     #[arg(long, value_name = "COLUMN")]
     metadata: Vec<String>,
@@ -114,6 +122,7 @@ pub(super) async fn run(config: &Config, from: From, json: bool) -> Result<(), F
         let why = format!("the table {} has no other column {missing}", layout.users);
         return Err(Failure::usage(why));
     }
+    let verified = Verified::find(args.verified, args.verified_from, &layout)?;
     let trimmed = match args.trimmed {
         Trimmed::Auto => !layout.has("date_joined"),
         given => given == Trimmed::Yes,
@@ -123,7 +132,8 @@ pub(super) async fn run(config: &Config, from: From, json: bool) -> Result<(), F
     if let Some(store) = target.store() {
         rights.compare(store).await?;
     }
-    let mut plan = survey(&target, &source, &layout, &args.metadata, on_conflict, &interrupt).await?;
+    let mut plan =
+        survey(&target, source.users(&layout, &args.metadata, &verified), on_conflict, &interrupt).await?;
     let last_given = source.last_id(&layout.users).await?;
     plan.compare_ids(last_given);
     let mut findings = [rights.findings(), plan.findings()].concat();
@@ -137,7 +147,7 @@ pub(super) async fn run(config: &Config, from: From, json: bool) -> Result<(), F
         left_columns: layout
             .others
             .iter()
-            .filter(|c| !args.metadata.contains(c))
+            .filter(|c| !args.metadata.contains(c) && verified.column() != Some(c))
             .map(String::as_str)
             .collect(),
         has_date_joined: layout.has("date_joined"),
@@ -172,7 +182,7 @@ pub(super) async fn run(config: &Config, from: From, json: bool) -> Result<(), F
             .await?;
         let step = args.batch.map_or(if is_empty { STEP_ALONE } else { STEP }, NonZero::get);
         let part = usize::try_from(step).unwrap_or(PART).min(PART);
-        let mut parts = decide(source.users(&layout, &args.metadata), part, plan, rights, trimmed);
+        let mut parts = decide(source.users(&layout, &args.metadata, &verified), part, plan, rights, trimmed);
         let mut progress = Progress::start("importing", coming);
         let mut uncommitted = 0;
         report.imported = 0;
@@ -223,15 +233,12 @@ pub(super) async fn run(config: &Config, from: From, json: bool) -> Result<(), F
 /// Checks every row.
 async fn survey(
     target: &Target<'_>,
-    source: &Source,
-    layout: &Layout,
-    keep: &[String],
+    mut reading: Reading,
     on_conflict: OnConflict,
     interrupt: &Interrupt,
 ) -> Result<Plan, Failure> {
     let mut survey = target.survey(on_conflict).await?;
     let mut progress = Progress::start("looking at users", 0);
-    let mut reading = source.users(layout, keep);
     while let Some(rows) = reading.next().await? {
         interrupt.check()?;
         for row in &rows {

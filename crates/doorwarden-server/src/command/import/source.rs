@@ -1,6 +1,7 @@
 //! The database to import from: SQLite or PostgreSQL.
 
 use super::layout::{Layout, Tables};
+use super::verified::Verified;
 use super::{postgres, sqlite};
 use crate::failure::Failure;
 use doorwarden::core::flow::import::{SourceAccount, SourceRights};
@@ -71,14 +72,15 @@ impl Source {
     }
 
     /// Starts reading the users, ordered by id. `keep`: columns that become members of `metadata`.
-    pub(super) fn users(&self, layout: &Layout, keep: &[String]) -> Reading {
+    pub(super) fn users(&self, layout: &Layout, keep: &[String], verified: &Verified) -> Reading {
+        let (kept, verified) = (keep.to_vec(), verified.clone());
         let (sender, chunks) = mpsc::channel(WAITING);
-        let (layout, keep) = (layout.clone(), keep.to_vec());
+        let (layout, keep) = (layout.clone(), verified.with_column(keep));
         let task = match self.clone() {
             Self::Sqlite(source) => tokio::task::spawn_blocking(move || source.read(&layout, &keep, &sender)),
             Self::Postgres(source) => tokio::spawn(async move { source.read(&layout, &keep, &sender).await }),
         };
-        Reading { chunks, task }
+        Reading { chunks, task, kept, verified }
     }
 
     async fn names(&self, sql: &str) -> Result<Vec<(i64, String, String)>, Failure> {
@@ -102,12 +104,17 @@ impl Source {
 pub(super) struct Reading {
     chunks: mpsc::Receiver<Vec<SourceAccount>>,
     task: JoinHandle<Result<(), Failure>>,
+    kept: Vec<String>,
+    verified: Verified,
 }
 
 impl Reading {
     /// The next rows; `None` after the last one.
     pub(super) async fn next(&mut self) -> Result<Option<Vec<SourceAccount>>, Failure> {
-        if let Some(rows) = self.chunks.recv().await {
+        if let Some(mut rows) = self.chunks.recv().await {
+            for row in &mut rows {
+                self.verified.mark(row, &self.kept);
+            }
             return Ok(Some(rows));
         }
         let done = (&mut self.task).await;

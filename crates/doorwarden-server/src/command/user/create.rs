@@ -27,6 +27,9 @@ pub(crate) struct Arguments {
     /// Mark as superuser (has every permission), and as staff
     #[arg(long)]
     superuser: bool,
+    /// The email address counts as proved
+    #[arg(long)]
+    verified: bool,
     /// Create the account deactivated
     #[arg(long)]
     inactive: bool,
@@ -50,6 +53,7 @@ pub(super) async fn run(auth: &Doorwarden, arguments: Arguments, out: Output) ->
         is_staff: arguments.staff,
         is_superuser: arguments.superuser.then_some(true),
         metadata: metadata.unwrap_or_default(),
+        is_email_verified: arguments.verified,
     };
     let user = match arguments.superuser {
         true => manage::create_superuser(auth.context(), account, auth.origin()).await?,

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 pub(crate) fn value(user: &User) -> Value {
     let mut shown = json!(UserView::from(user));
     shown["metadata"] = json!(user.metadata);
+    shown["email_verified_at"] = json!(user.email_verified_at);
     shown["password"] = user.password.algorithm().as_str().into();
     shown
 }
@@ -45,6 +46,7 @@ pub(super) async fn run(auth: &Doorwarden, named: &str, out: Output) -> Result<(
         ("id", user.id.to_string()),
         ("username", user.username.to_string()),
         ("email", user.email.to_string()),
+        ("email verified", user.email_verified_at.map_or("no".to_owned(), |at| at.to_string())),
         ("flags", flags(user)),
         ("password", user.password.algorithm().to_string()),
         ("joined", user.date_joined.to_string()),
