@@ -1,6 +1,8 @@
 //! For tests of Doorwarden's crates: the behaviour required of every store ([`store_suite!`]), temporary
-//! databases, a manual clock, reproducible randomness, and sample users and sessions.
+//! databases, a manual clock, reproducible randomness, sample users and sessions, and a software
+//! authenticator.
 
+pub mod authenticator;
 mod clock;
 mod database;
 mod drill;
