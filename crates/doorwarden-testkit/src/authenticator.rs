@@ -1,5 +1,6 @@
-//! A browser and its authenticator in one, for tests of passkeys: from the options of a ceremony, in JSON, to the
-//! response, in JSON. It is written for itself, from the specification, and shares no code with the verification.
+//! A browser and its authenticator in one, for tests of passkeys: from the options of a ceremony, in JSON, to
+//! the response, in JSON. It is written for itself, from the specification, and shares no code with the
+//! verification.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
@@ -14,8 +15,8 @@ use serde_json::{Value, json};
 use std::fmt;
 use std::sync::LazyLock;
 
-/// A software authenticator with a screen lock that synchronizes nothing and counts its signatures, until a field is
-/// changed: each says how the next ceremony behaves.
+/// A software authenticator with a screen lock that synchronizes nothing and counts its signatures, until a
+/// field is changed: each says how the next ceremony behaves.
 ///
 /// ```
 /// use doorwarden_testkit::authenticator::Authenticator;
@@ -35,7 +36,8 @@ pub struct Authenticator {
     pub backup_eligible: bool,
     /// BS: whether its credentials are synchronized.
     pub backed_up: bool,
-    /// By how much a signature increases the counter of its credential; 0 for an authenticator that does not count.
+    /// By how much a signature increases the counter of its credential; 0 for an authenticator that does not
+    /// count.
     pub counter_step: u32,
     /// Whether a new key signs its registration (attestation format `packed`).
     pub self_attestation: bool,
@@ -78,9 +80,9 @@ impl Authenticator {
         }
     }
 
-    /// `navigator.credentials.create`, on a page of this origin: from `PublicKeyCredentialCreationOptionsJSON` to
-    /// `RegistrationResponseJSON`. `None` if the algorithm is not offered, if a credential is excluded, or if the user
-    /// must be verified and is not.
+    /// `navigator.credentials.create`, on a page of this origin: from
+    /// `PublicKeyCredentialCreationOptionsJSON` to `RegistrationResponseJSON`. `None` if the algorithm is not
+    /// offered, if a credential is excluded, or if the user must be verified and is not.
     pub fn create(&mut self, options: &Value, origin: &str) -> Option<Value> {
         let offered = options["pubKeyCredParams"].as_array()?;
         let selection = &options["authenticatorSelection"];
@@ -137,8 +139,8 @@ impl Authenticator {
     }
 
     /// `navigator.credentials.get`, on a page of this origin: from `PublicKeyCredentialRequestOptionsJSON` to
-    /// `AuthenticationResponseJSON`, with the newest credential that is allowed. `None` if there is none, or if the
-    /// user must be verified and is not.
+    /// `AuthenticationResponseJSON`, with the newest credential that is allowed. `None` if there is none, or
+    /// if the user must be verified and is not.
     pub fn get(&mut self, options: &Value, origin: &str) -> Option<Value> {
         if options["userVerification"] == "required" && !self.user_verified {
             return None;
