@@ -1,22 +1,30 @@
-"""A service of a test's own, and a proxy in front of it."""
+"""A service of a test's own, a client that reads its mails, and a proxy in front of it."""
 
+import collections
 import contextlib
 import hashlib
 import http.client
 import http.server
+import json
 import os
+import re
 import secrets
 import socket
+import sqlite3
 import subprocess
 import tempfile
 import threading
 import time
 import unittest
+import urllib.error
 import urllib.request
 from pathlib import Path
 
 BINARY = os.environ["DOORWARDEN_TEST_BINARY"]
 CLIENT, CLIENT_SECRET = "blog", "a secret of the blog, long enough"
+EMAIL = "jane@example.com"
+
+Mail = collections.namedtuple("Mail", "path subject to")
 
 
 def free_port():
@@ -72,6 +80,52 @@ def service(**settings):
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+class Client:
+    """What a program does with a service, and with the mails in its mailbox."""
+
+    def __init__(self, url, database, language):
+        self.url, self.database, self.language, self.token, self.read = url, database, language, None, set()
+
+    def call(self, method, path, **body):
+        """Status and JSON of an answer."""
+        request = urllib.request.Request(self.url + path, json.dumps(body).encode() if body else None, method=method)
+        request.add_header("Accept-Language", self.language)
+        if body:
+            request.add_header("Content-Type", "application/json")
+        if self.token:
+            request.add_header("Authorization", f"Bearer {self.token}")
+        try:
+            with urllib.request.urlopen(request, timeout=20) as answer:
+                status, text = answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            status, text = error.code, error.read()
+        return status, json.loads(text) if text else None
+
+    def log_in(self, password):
+        return self.call("POST", "/login", email=EMAIL, password=password)
+
+    def mail(self, to=EMAIL):
+        """The next mail to this address."""
+        for _ in range(300):
+            with urllib.request.urlopen(self.url + "/dev/mailbox", timeout=20) as answer:
+                html = answer.read().decode()
+            for mail in map(Mail._make, re.findall(r'<li><a href="([^"]+)">([^<]+)</a>, to ([^,]+),', html)):
+                if mail.to == to and mail.path not in self.read:
+                    self.read.add(mail.path)
+                    return mail
+            time.sleep(0.1)
+        raise AssertionError(f"no mail to {to}")
+
+    def html(self, mail):
+        """The HTML part of a mail."""
+        with urllib.request.urlopen(f"{self.url}{mail.path}/html", timeout=20) as answer:
+            return answer.read()
+
+    def change(self, statement):
+        with contextlib.closing(sqlite3.connect(self.database, timeout=20)) as connection, connection:
+            connection.execute(statement)
 
 
 @contextlib.contextmanager

@@ -2,26 +2,19 @@
 desktop, light and dark, and by the rules of WCAG 2.2 (axe). Mails are read at /dev/mailbox."""
 
 import base64
-import collections
 import contextlib
 import functools
 import http.client
-import json
-import re
 import secrets
-import sqlite3
 import tempfile
 import time
 import unittest
-import urllib.error
-import urllib.request
-from pathlib import Path
 
 from browser import DESKTOP, RULES, SCHEMES, TELEPHONE, By, barriers, chromium, complaints, need_axe, need_browser, show, speak
-from running import service
+from running import EMAIL, Client, service
 
 LANGUAGES = ("en", "de")
-EMAIL, OLD, NEW = "jane@example.com", "correct horse battery", "a battery of her own"
+OLD, NEW = "correct horse battery", "a battery of her own"
 REJECTED = "the server responded with a status of "
 # Who opens links before people do: scanners of mails, previews of messengers, browsers that read ahead.
 SCANNERS = (
@@ -73,53 +66,10 @@ TEXTS = {
     },
 }
 
-Mail = collections.namedtuple("Mail", "path subject to")
-
 
 def setUpModule():
     need_browser()
     need_axe()
-
-
-class Client:
-    """The service, as a program uses it."""
-
-    def __init__(self, url, database, language):
-        self.url, self.database, self.language, self.token, self.read = url, database, language, None, set()
-
-    def call(self, method, path, **body):
-        """Status and JSON of an answer."""
-        request = urllib.request.Request(self.url + path, json.dumps(body).encode() if body else None, method=method)
-        request.add_header("Accept-Language", self.language)
-        if body:
-            request.add_header("Content-Type", "application/json")
-        if self.token:
-            request.add_header("Authorization", f"Bearer {self.token}")
-        try:
-            with urllib.request.urlopen(request, timeout=20) as answer:
-                status, text = answer.status, answer.read()
-        except urllib.error.HTTPError as error:
-            status, text = error.code, error.read()
-        return status, json.loads(text) if text else None
-
-    def log_in(self, password, email=EMAIL):
-        return self.call("POST", "/login", email=email, password=password)
-
-    def mail(self, to=EMAIL):
-        """The next mail to this address."""
-        for _ in range(300):
-            with urllib.request.urlopen(self.url + "/dev/mailbox", timeout=20) as answer:
-                html = answer.read().decode()
-            for mail in map(Mail._make, re.findall(r'<li><a href="([^"]+)">([^<]+)</a>, to ([^,]+),', html)):
-                if mail.to == to and mail.path not in self.read:
-                    self.read.add(mail.path)
-                    return mail
-            time.sleep(0.1)
-        raise AssertionError(f"no mail to {to}")
-
-    def change(self, statement):
-        with contextlib.closing(sqlite3.connect(self.database, timeout=20)) as connection, connection:
-            connection.execute(statement)
 
 
 def in_each_language(**settings):
@@ -172,7 +122,10 @@ class Pages(unittest.TestCase):
         self.assertEqual(heading, self.texts[text])
         self.assertIn(heading, self.browser.title)
         self.assertEqual(self.one("html").get_attribute("lang"), self.client.language)
-        scripts = "return document.scripts.length + [...document.querySelectorAll('*')].flatMap((e) => e.getAttributeNames()).filter((n) => n.startsWith('on')).length"
+        scripts = """
+            const attributes = [...document.querySelectorAll("*")].flatMap((one) => one.getAttributeNames());
+            return document.scripts.length + attributes.filter((name) => name.startsWith("on")).length;
+        """
         self.assertEqual(self.browser.execute_script(scripts), 0)
         said = [line for line in complaints(self.browser) if not (error and f"{REJECTED}{error} " in line)]
         self.assertEqual(said, [], "the console says nothing")
@@ -339,8 +292,10 @@ class Pages(unittest.TestCase):
         client.call("POST", "/password/reset", email=EMAIL)
         mail = client.mail()
         key = self.link(mail).partition("key=")[2]
-        fields = "".join(f"<input name={name} value='{value}'>" for name, value in {"key": key, "new_password": NEW, "new_password_again": NEW}.items())
-        self.browser.get(f"data:text/html,<h1>You have won</h1><form method=post action='{client.url}/link'>{fields}<button>Take it</button></form>")
+        fields = {"key": key, "new_password": NEW, "new_password_again": NEW}
+        fields = "".join(f"<input name={name} value='{value}'>" for name, value in fields.items())
+        form = f"<form method=post action='{client.url}/link'>{fields}<button>Take it</button></form>"
+        self.browser.get(f"data:text/html,<h1>You have won</h1>{form}")
         self.press()
         self.look("foreign", error=403)
         self.assertEqual(client.log_in(OLD)[0], 200)
@@ -378,9 +333,8 @@ class Pages(unittest.TestCase):
         client.call("POST", "/password/reset", email=EMAIL)
         client.call("POST", "/login/email", email=EMAIL)
         for mail in (client.mail(), client.mail(), client.mail()):
-            with urllib.request.urlopen(f"{client.url}{mail.path}/html", timeout=20) as answer:
-                html = base64.b64encode(answer.read()).decode()
             # The mailbox shows the part in a sandbox, where axe cannot wait.
+            html = base64.b64encode(client.html(mail)).decode()
             self.browser.get(f"data:text/html;charset=utf-8;base64,{html}")
             self.assertEqual(self.one("html").get_attribute("lang"), client.language)
             self.open_to_everybody(mail.subject, RULES)
