@@ -13,15 +13,15 @@ use super::verify_password::confirm_password;
 use super::{IssuedToken, TokenPair};
 use crate::audit::{Actor, Effects, Origin};
 use crate::authentication::{AuthContext, PasswordProof, Proof};
-use crate::challenge::{Challenge, ChallengePurpose, Code, Secret, SecretHash};
+use crate::challenge::{Challenge, ChallengeId, ChallengePurpose, Code, Secret, SecretHash};
 use crate::context::Context;
 use crate::error::{FieldErrors, Input};
-use crate::event::Event;
+use crate::event::{Event, UpdatedFields};
 use crate::keys::SignError;
 use crate::mail::MailKind;
 use crate::password::{Password, PoolError};
 use crate::session::{ClientInfo, EndReason, Session};
-use crate::store::{Change, PasswordChange, StoreError};
+use crate::store::{Change, PasswordChange, StoreError, WriteUserError};
 use crate::user::{User, UserChange, UserId};
 use std::sync::Arc;
 
@@ -110,7 +110,7 @@ pub async fn continue_login(
             }
             proofs.push(Proof::Email);
             state.has_email = true;
-            log_in(context, user, state.tokens, proofs, &challenge, origin).await
+            log_in(context, user, state.tokens, proofs, Some(challenge.id), origin).await
         }
         Step::NewPassword { login_token, new_password } => {
             let (challenge, state) = awaiting(context, login_token, StoredNeed::ChangePassword).await?;
@@ -120,17 +120,7 @@ pub async fn continue_login(
         Step::CancelDeletion { login_token } => {
             let (challenge, state) = awaiting(context, login_token, StoredNeed::CancelDeletion).await?;
             let (user, origin) = owner(context, &challenge, client).await?;
-            let change = UserChange { deletion_at: Some(None), ..UserChange::default() };
-            let event =
-                Event::UserUpdated { user: user.id, fields: crate::event::UpdatedFields::of(&change) };
-            let effects = context.effects(&origin, [event]);
-            let user = context.store.update_user(user.id, change, effects.clone()).await;
-            let user = user.map_err(|error| LoginError::Store(StoreError::failed(error)))?;
-            let user = user.ok_or(RedeemError::LoginExpired)?;
-            context.live.forget(Change::User(user.id));
-            context.notify(&effects).await;
-            let proofs = state.proofs();
-            log_in(context, user, state.tokens, proofs, &challenge, origin).await
+            keep_account(context, &user, state, &challenge, origin).await
         }
     }
 }
@@ -195,10 +185,9 @@ async fn log_in(
     user: User,
     tokens: WantedTokens,
     proofs: Vec<Proof>,
-    challenge: &Challenge,
+    spends: Option<ChallengeId>,
     origin: Origin,
 ) -> Result<LoginTokens, ContinueError> {
-    let spends = Some(challenge.id);
     let logged_in = finish_login(context, user, tokens, proofs, spends, origin).await;
     let LoggedIn { session, .. } = match logged_in {
         Err(LoginError::Store(StoreError::Spent) | LoginError::WrongCredentials) => {
@@ -264,6 +253,39 @@ async fn choose_password(
     let proofs = state.has_email.then_some(Proof::Email).into_iter().chain([proof]).collect();
     let LoggedIn { session, .. } = finish_login(context, user, state.tokens, proofs, None, origin).await?;
     tokens_of(context, &session).await
+}
+
+/// Takes the deletion back, which uses up the step, and logs in.
+async fn keep_account(
+    context: &Arc<Context>,
+    user: &User,
+    state: State,
+    challenge: &Challenge,
+    origin: Origin,
+) -> Result<LoginTokens, ContinueError> {
+    let change = UserChange { deletion_at: Some(None), ..UserChange::default() };
+    let event = Event::UserUpdated { user: user.id, fields: UpdatedFields::of(&change) };
+    let effects = context.effects(&origin, [event]).spending(challenge.id);
+    let (keeping, id) = (Arc::clone(context), user.id);
+    let kept = finish(async move {
+        let forgetting = keeping.live.forgetting(Change::User(id));
+        let kept = keeping.store.update_user(id, change, effects.clone()).await;
+        drop(forgetting);
+        if let Ok(Some(_)) = kept {
+            keeping.notify(&effects).await;
+        }
+        kept
+    });
+    let user = match kept.await {
+        Ok(Some(user)) => user,
+        Ok(None) | Err(WriteUserError::Store(StoreError::Spent)) => {
+            return Err(RedeemError::LoginExpired.into());
+        }
+        Err(WriteUserError::Store(error)) => return Err(error.into()),
+        Err(error) => return Err(StoreError::failed(error).into()),
+    };
+    let proofs = state.proofs();
+    log_in(context, user, state.tokens, proofs, None, origin).await
 }
 
 /// A new password that the rules allow for this user, or complaints about `new_password`.

@@ -5,7 +5,7 @@ use crate::post::Post;
 use doorwarden::core::mail::{Locale, MailKind};
 use doorwarden::core::settings::{EmailVerification, RegistrationMode};
 use doorwarden::core::user::UserChange;
-use doorwarden::{Builder, NewAccount, UserId};
+use doorwarden::{Actor, Builder, NewAccount, UserId};
 use http::header::{ACCEPT_LANGUAGE, CONTENT_TYPE};
 use http::{Method, Request};
 use serde_json::{Value, json};
@@ -30,6 +30,7 @@ on_both! {
     a_password_that_must_be_changed_is_changed_before_the_token
     a_password_that_was_used_before_is_refused_wherever_the_user_chooses_one
     an_account_that_is_to_be_deleted_can_only_be_kept
+    an_account_is_kept_once_however_often_that_is_said_at_the_same_time
     another_address_is_taken_after_it_is_proved_and_the_old_one_is_told
     an_address_that_another_account_has_is_not_told
     a_second_change_of_the_address_ends_the_first
@@ -468,6 +469,25 @@ async fn an_account_that_is_to_be_deleted_can_only_be_kept(database: Database) {
     let answer = step(&app, &token, "cancel_deletion", json!({})).await;
     assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(app.log_in("jane", PASSWORD).await.status, 200);
+}
+
+async fn an_account_is_kept_once_however_often_that_is_said_at_the_same_time(database: Database) {
+    let (app, _) = jane(&database).await;
+    let at = NOON.after(Duration::from_hours(24));
+    let change = UserChange { deletion_at: Some(Some(at)), ..UserChange::default() };
+    app.auth.users().update(UserId(1), change).await.unwrap();
+    let token = next(&app.log_in("jane", PASSWORD).await, 401, "cancel_deletion");
+    let calls = (0..32).map(|_| step(&app, &token, "cancel_deletion", json!({})));
+    let answers = futures_util::future::join_all(calls).await;
+    let (kept, refused): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.status == 200);
+    assert_eq!(kept.len(), 1);
+    for answer in refused {
+        assert_eq!(answer.json()["code"], "login_expired");
+    }
+    let events = app.auth.context().store.events_of(UserId(1), None, 1000).await.unwrap();
+    let by_jane = events.iter().filter(|event| event.actor == Actor::User(UserId(1)));
+    let kinds: Vec<_> = by_jane.map(|event| event.kind.as_str()).collect();
+    assert_eq!(kinds, ["session_opened", "user_updated", "logged_in"], "it was kept once");
 }
 
 async fn closed_registration_is_closed(database: Database) {
