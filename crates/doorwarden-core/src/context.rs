@@ -41,6 +41,9 @@ pub struct Context {
     pub duties: Duties,
     /// Where mails are written and sent.
     pub outbox: Outbox,
+    /// The URL of the page to which mailed links lead unless there is a [front
+    /// end](crate::settings::MailSettings::front_end).
+    pub link_page: String,
     /// The key under which mailed codes are hashed.
     pub codes: CodeKey,
     /// The time.

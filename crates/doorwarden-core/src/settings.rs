@@ -104,7 +104,7 @@ pub struct MailSettings {
     /// Whether the email address of an account must be proved. By default not.
     pub verification: EmailVerification,
     /// The page of the application that links lead to, with `#key=…` behind it; `None`, the default: the page
-    /// of this service, `ISSUER/link?key=…`.
+    /// of this service, `ISSUER/link?key=…`, or wherever below the issuer that endpoint was moved.
     pub front_end: Option<String>,
     /// The language of mails to whom no other is known. By default English.
     pub locale: Locale,

@@ -386,6 +386,7 @@ impl Builder {
             keys,
             feed: RevocationFeed::default(),
             duties: Duties::default(),
+            link_page: link_page(&self.settings, &self.http),
             outbox: Outbox::new(self.mailer, &secret, &old.open_keys),
             codes: CodeKey::new(&secret),
             clock: self.clock,
@@ -434,6 +435,13 @@ impl Builder {
         closed.close().await;
         Ok(SecretKeyRevoked { keys, users, file })
     }
+}
+
+/// The URL of the page of mailed links. An application that leaves the endpoint out serves a page of its own
+/// there.
+fn link_page(settings: &Settings, http: &HttpSettings) -> String {
+    let path = http.path(Endpoint::Link).unwrap_or(Endpoint::Link.default_path());
+    format!("{}{path}", settings.access.issuer.trim_end_matches('/'))
 }
 
 /// What [`Builder::revoke_secret_key`] revoked.

@@ -256,8 +256,7 @@ pub(super) fn link(context: &Context, key: &Secret) -> String {
     if let Some(page) = &context.settings.mail.front_end {
         return format!("{page}#key={}", key.expose());
     }
-    let issuer = context.settings.access.issuer.trim_end_matches('/');
-    format!("{issuer}/link?key={}", key.expose())
+    format!("{}?key={}", context.link_page, key.expose())
 }
 
 /// An address as it is shown to whoever may not know it: `j•••@example.com`.

@@ -6,7 +6,7 @@ use axum::body::Body;
 use doorwarden::core::mail::MailKind;
 use doorwarden::core::settings::{EmailVerification, RegistrationMode};
 use doorwarden::core::user::UserChange;
-use doorwarden::{Builder, UserId};
+use doorwarden::{Builder, Endpoint, UserId};
 use http::header::{ACCEPT_LANGUAGE, CONTENT_TYPE, SET_COOKIE};
 use http::{Method, Request};
 use serde_json::json;
@@ -14,6 +14,7 @@ use std::time::Duration;
 
 on_both! {
     opening_a_link_uses_nothing_up
+    the_link_of_a_mail_leads_to_where_the_page_is
     a_password_is_reset_on_the_page
     a_registration_is_confirmed_on_the_page
     an_invitation_is_accepted_on_the_page
@@ -117,6 +118,43 @@ async fn opening_a_link_uses_nothing_up(database: Database) {
     }
     submit(&app, &[("key", &key), ("new_password", NEW), ("new_password_again", NEW)], 200).await;
     open(&app, &key, 400).await;
+}
+
+async fn the_link_of_a_mail_leads_to_where_the_page_is(database: Database) {
+    for (issuer, moved, expected) in [
+        ("https://app.example.com", None, "/link"),
+        ("https://app.example.com/", Some("/mail/link"), "/mail/link"),
+        ("https://app.example.com/auth", None, "/auth/link"),
+        ("https://app.example.com/auth/", Some("/by-mail/"), "/auth/by-mail/"),
+    ] {
+        let post = Post::default();
+        let mailer = post.clone();
+        let build = |builder: Builder| {
+            let builder = builder.mailer(mailer).settings(|s| issuer.clone_into(&mut s.access.issuer));
+            match moved {
+                Some(path) => builder.endpoint_at(Endpoint::Link, path),
+                None => builder,
+            }
+        };
+        let prefix = if expected.starts_with("/auth") { "/auth" } else { "" };
+        let routes = move |auth: &doorwarden::Doorwarden| match prefix {
+            "" => auth.router(),
+            prefix => axum::Router::new().nest(prefix, auth.router()),
+        };
+        let app = database.app_around(build, routes).await;
+        if app.auth.users().get(UserId(1)).await.unwrap().is_none() {
+            app.auth.users().create_user("jane", "jane@example.com", Some(PASSWORD)).await.unwrap();
+        }
+        app.post(&format!("{prefix}/password/reset"), json!({"email": "jane@example.com"})).await;
+        let letter = post.one(&app, MailKind::ResetPassword).await;
+        let link = letter.0.content.link.clone().unwrap();
+        assert_eq!(link, format!("https://app.example.com{expected}?key={}", letter.key()));
+        let path = link.strip_prefix("https://app.example.com").unwrap();
+        let html = page(&app.send(Request::builder().uri(path).body(Body::empty()).unwrap()).await, 200);
+        assert!(html.contains("<title>Choose a new password</title>"), "{html}");
+        // The form of the page is sent to the page itself, wherever it is.
+        assert!(html.contains(r#"<form method="post" action="?">"#), "{html}");
+    }
 }
 
 async fn a_password_is_reset_on_the_page(database: Database) {
