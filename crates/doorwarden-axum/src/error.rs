@@ -286,6 +286,22 @@ impl ApiError {
         error
     }
 
+    /// 401: the user's session has a lower assurance level than this (RFC 9470, section 3).
+    pub(crate) fn higher_level_required(level: u8) -> Self {
+        let challenge = format!(
+            "Bearer realm=\"api\", error=\"insufficient_user_authentication\", acr_values=\"{level}\""
+        );
+        let text = "A stronger authentication is needed.";
+        let code = "insufficient_user_authentication";
+        let mut error = Self::detail(StatusCode::UNAUTHORIZED, code, text).showing_code().header(
+            WWW_AUTHENTICATE,
+            HeaderValue::from_str(&challenge).unwrap_or(HeaderValue::from_static("Bearer")),
+        );
+        // A password gives the first level, and no higher one.
+        error.more.next = (level == 1).then(|| Box::new(NextStep::reauthenticate()));
+        error
+    }
+
     /// 404.
     pub fn not_found() -> Self {
         Self::detail(StatusCode::NOT_FOUND, "not_found", "Not found.")

@@ -8,7 +8,7 @@ use crate::extract::{self, CurrentUser};
 use axum::Router;
 use axum::extract::Request;
 use axum::response::Response;
-use doorwarden_core::flow::reauthenticate::is_recent;
+use doorwarden_core::flow::reauthenticate::{has_level, is_recent};
 use doorwarden_core::permission::PermissionName;
 use doorwarden_core::store::patience::one_request;
 use std::convert::Infallible;
@@ -78,6 +78,32 @@ impl Auth {
         RequireLayer::new(self.clone(), Requirement::Recent(age))
     }
 
+    /// A layer that admits only users whose session has at least this assurance level (NIST SP 800-63B, the
+    /// claim `acr`): 1, any authentication; 2, with a second factor. 401 without a user, and with
+    /// `insufficient_user_authentication` and `acr_values` for one whose session has a lower level (RFC
+    /// 9470). Reads the level of the session from the database, because it may have risen since the token
+    /// was issued.
+    ///
+    /// # Panics
+    /// If the level is not 1, 2 or 3, because it would admit everybody or nobody.
+    ///
+    /// ```
+    /// use axum::{Router, routing::post};
+    /// use doorwarden_axum::{Auth, CurrentUser};
+    /// use std::time::Duration;
+    ///
+    /// fn app(auth: &Auth) -> Router {
+    ///     let wire = post(async |user: CurrentUser| format!("wired at level {:?}", user.acr()))
+    ///         .route_layer(auth.require_acr(2))
+    ///         .route_layer(auth.require_recent(Duration::from_mins(5)));
+    ///     Router::new().route("/transfers", wire)
+    /// }
+    /// ```
+    pub fn require_acr(&self, level: u8) -> RequireLayer {
+        assert!((1..=3).contains(&level), "an assurance level is 1, 2 or 3, not {level}");
+        RequireLayer::new(self.clone(), Requirement::Level(level))
+    }
+
     /// A layer that admits only users who have this permission, as Django's `has_perm` defines it: 401
     /// without a user, 403 for other users. A permission that was never declared belongs to superusers only.
     ///
@@ -111,6 +137,7 @@ pub(crate) enum Requirement {
     Staff,
     Permission(Arc<str>),
     Recent(Duration),
+    Level(u8),
 }
 
 impl Requirement {
@@ -119,6 +146,13 @@ impl Requirement {
             Self::User => true,
             Self::Staff => user.is_staff(),
             Self::Permission(permission) => user.has_perm(permission),
+            Self::Level(level) => {
+                let has_level = has_level(auth.context(), user.authenticated(), *level);
+                return match one_request(has_level).await? {
+                    true => Ok(()),
+                    false => Err(ApiError::higher_level_required(*level)),
+                };
+            }
             Self::Recent(age) => {
                 let is_recent = is_recent(auth.context(), user.authenticated(), *age);
                 return match one_request(is_recent).await? {

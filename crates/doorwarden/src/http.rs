@@ -75,6 +75,15 @@ impl Doorwarden {
         self.auth().require_recent(age)
     }
 
+    /// A layer that requires a session of at least this assurance level. See
+    /// [`Auth::require_acr`](crate::Auth::require_acr).
+    ///
+    /// # Panics
+    /// If the level is not 1, 2 or 3.
+    pub fn require_acr(&self, level: u8) -> RequireLayer {
+        self.auth().require_acr(level)
+    }
+
     /// A layer that requires a permission, as Django's `has_perm` defines it: 401 without a user, 403 for
     /// others. See [`Auth::require_perm`](crate::Auth::require_perm).
     ///

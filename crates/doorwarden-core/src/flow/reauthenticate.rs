@@ -52,10 +52,25 @@ pub enum ReauthenticateError {
 /// # Errors
 /// [`StoreError`] if the database operation failed.
 pub async fn is_recent(context: &Context, who: &Authenticated, age: Duration) -> Result<bool, StoreError> {
-    let Some(session) = who.session() else { return Ok(false) };
-    let session = context.store.session(session).await?;
-    let auth = session.filter(|session| session.ended.is_none()).and_then(|session| session.auth);
+    let auth = auth_of(context, who).await?;
     Ok(auth.is_some_and(|auth| context.now().before(age) <= auth.auth_time))
+}
+
+/// Whether the session of a token has at least this [assurance level](AuthContext::assurance_level), whatever
+/// the token says, which may be older than a step-up of its session.
+///
+/// # Errors
+/// [`StoreError`] if the database operation failed.
+pub async fn has_level(context: &Context, who: &Authenticated, level: u8) -> Result<bool, StoreError> {
+    let auth = auth_of(context, who).await?;
+    Ok(auth.map_or(AuthContext::UNAUTHENTICATED, |auth| auth.assurance_level) >= level)
+}
+
+/// How the user of a live session was authenticated.
+async fn auth_of(context: &Context, who: &Authenticated) -> Result<Option<AuthContext>, StoreError> {
+    let Some(session) = who.session() else { return Ok(None) };
+    let session = context.store.session(session).await?;
+    Ok(session.filter(|session| session.ended.is_none()).and_then(|session| session.auth))
 }
 
 /// Authenticates the user of a session once more: by the password, or without one by a mail.

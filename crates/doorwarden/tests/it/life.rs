@@ -2,6 +2,8 @@
 
 use crate::app::{Answer, App, Database, NOON, PASSWORD};
 use crate::post::Post;
+use doorwarden::core::audit::Effects;
+use doorwarden::core::authentication::{Amr, AuthContext};
 use doorwarden::core::mail::{Locale, MailKind};
 use doorwarden::core::settings::{EmailVerification, RegistrationMode};
 use doorwarden::core::user::UserChange;
@@ -39,6 +41,7 @@ on_both! {
     an_authentication_is_recent_for_five_minutes_and_no_refresh_moves_it
     a_user_confirms_by_mail_that_it_is_them
     a_route_of_the_application_can_need_a_recent_authentication
+    a_route_of_the_application_can_need_an_assurance_level
     whoever_is_invited_registers_with_that_address_although_nobody_else_can
     a_proof_that_is_asked_for_may_be_left_undone_and_keeps_the_password_of_whoever_knows_it
     an_account_is_deleted_after_its_grace_and_leaves_no_address
@@ -789,6 +792,62 @@ async fn a_route_of_the_application_can_need_a_recent_authentication(database: D
     assert_eq!(pay(Some(&issued)).await.status, 401, "nobody was authenticated");
     confirm(&app, &token, json!({"password": PASSWORD})).await;
     assert_eq!(pay(Some(&token)).await.status, 200);
+}
+
+async fn a_route_of_the_application_can_need_an_assurance_level(database: Database) {
+    use axum::Router;
+    use axum::routing::get;
+    let routes = |auth: &doorwarden::Doorwarden| {
+        let level = |level| {
+            get(async |user: doorwarden::CurrentUser| format!("{:?}", user.acr()))
+                .route_layer(auth.require_acr(level))
+        };
+        Router::new().route("/first", level(1)).route("/second", level(2)).merge(auth.router())
+    };
+    let app = database.app_around(|builder| builder, routes).await;
+    app.register("jane").await;
+    assert_eq!(app.call("GET", "/second", None, None).await.status, 401);
+    let pair = app.post("/token", json!({"email": "jane@example.com", "password": PASSWORD})).await.json();
+    let issued = app.auth.tokens().issue(UserId(1)).await.unwrap().token;
+    let session = app.log_in("jane", PASSWORD).await.token();
+    let access = pair["access"].as_str().unwrap();
+    let refused = async |path: &str, token: &str, level: &str| {
+        let answer = app.get(path, token).await;
+        assert_eq!(answer.status, 401, "{path}");
+        assert_eq!(
+            answer.header("www-authenticate"),
+            format!(
+                "Bearer realm=\"api\", error=\"insufficient_user_authentication\", acr_values=\"{level}\""
+            )
+        );
+        answer.json()
+    };
+    for token in [access, session.as_str()] {
+        assert_eq!(app.get("/first", token).await.status, 200);
+        let body = refused("/second", token, "2").await;
+        assert_eq!(body["code"], "insufficient_user_authentication");
+        assert!(body.get("flows").is_none(), "no password helps: {body}");
+    }
+    assert_eq!(app.get("/first", access).await.body, b"Some(\"1\")");
+
+    // A session that an operator opened was never authenticated.
+    let body = refused("/first", &issued, "1").await;
+    assert_eq!(body["flows"][0]["id"], "reauthenticate");
+    assert_eq!(confirm(&app, &issued, json!({"password": PASSWORD})).await.status, 200);
+    assert_eq!(app.get("/first", &issued).await.status, 200);
+
+    // The level of the session counts, which may be higher than that of its token.
+    let store = &app.auth.context().store;
+    let auth = AuthContext { methods: Amr::PASSWORD, assurance_level: 2, auth_time: NOON };
+    for of in store.every_session_of(UserId(1), None, 100).await.unwrap() {
+        let nothing = Effects::new(NOON, &Actor::System.into(), []);
+        assert!(store.authenticate_session(of.id, UserId(1), auth, None, nothing).await.unwrap());
+    }
+    for token in [access, session.as_str()] {
+        assert_eq!(app.get("/second", token).await.status, 200);
+    }
+    let ended = app.call("POST", "/logout", Some(&session), None).await;
+    assert_eq!((ended.status.as_u16(), app.get("/second", &session).await.status.as_u16()), (204, 401));
 }
 
 async fn whoever_is_invited_registers_with_that_address_although_nobody_else_can(database: Database) {
