@@ -37,12 +37,36 @@ pub struct Settings {
     /// How long an account whose user deletes it can still be kept. `None`, the default: it is deleted at
     /// once.
     pub deletion_grace: Option<Duration>,
+    /// How long personal data is kept that is only of use for a while.
+    pub retention: RetentionSettings,
 }
 
 impl Settings {
     /// The highest that [`password_history`](Self::password_history) may be: a new password is compared with
     /// so many hashes, each of which takes as long as a login.
     pub const MAX_PASSWORD_HISTORY: u8 = 24;
+}
+
+/// How long personal data is kept that is only of use for a while.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct RetentionSettings {
+    /// How long the audit log knows the client address and the user agent of an event; the event itself
+    /// stays. By default 90 days; `None`: as long as the event. At least [`Self::MIN_CLIENT_INFORMATION`]. A
+    /// session has its own until its row is deleted, a day after it has ended.
+    pub client_information: Option<Duration>,
+}
+
+impl RetentionSettings {
+    /// The shortest that [`client_information`](Self::client_information) may be: the rows of ended sessions,
+    /// which have the same, are kept for a day.
+    pub const MIN_CLIENT_INFORMATION: Duration = DAY;
+}
+
+impl Default for RetentionSettings {
+    fn default() -> Self {
+        Self { client_information: Some(90 * DAY) }
+    }
 }
 
 /// Who may register.

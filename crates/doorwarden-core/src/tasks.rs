@@ -37,7 +37,7 @@ enum Left {
 }
 
 /// The tasks. They are done one after the other, the largest table last.
-const TASKS: [Task; 9] = [
+const TASKS: [Task; 10] = [
     Task {
         name: "unique keys of users whom SQL has written",
         every: Duration::from_secs(2),
@@ -85,6 +85,12 @@ const TASKS: [Task; 9] = [
         every: ROUND,
         by_calendar: true,
         run: |context| Box::pin(purge_mails(context)),
+    },
+    Task {
+        name: "clients of old events",
+        every: ROUND,
+        by_calendar: true,
+        run: |context| Box::pin(forget_clients(context)),
     },
     Task {
         name: "log of changes",
@@ -271,6 +277,16 @@ async fn purge_mails(context: &Context) -> Result<Left, StoreError> {
         return Ok(Left::Nothing);
     }
     Ok(rest(context.store.purge_mails(context.now().before(outbox::KEEP), BATCH).await?, BATCH))
+}
+
+/// Forgets the clients of a batch of events that are older than these may be known, unless the clock is
+/// wrong.
+async fn forget_clients(context: &Context) -> Result<Left, StoreError> {
+    let Some(kept) = context.settings.retention.client_information else { return Ok(Left::Nothing) };
+    if !may_delete(context.store.as_ref(), context.clock.as_ref()).await? {
+        return Ok(Left::Nothing);
+    }
+    Ok(rest(context.store.forget_clients(context.now().before(kept), BATCH).await?, BATCH))
 }
 
 /// Deletes a batch of old entries of the change log.

@@ -136,6 +136,14 @@ impl AuditStore for PostgresStore {
         let params = [(&after as _, Type::INT8), (&i64::from(limit) as _, Type::INT8)];
         Ok(all(&self.database.rows(Effort::Long, sql, &params).await?, record)?)
     }
+
+    async fn forget_clients(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
+        let sql = "UPDATE doorwarden_audit SET address = NULL, user_agent = NULL WHERE id IN (\
+                   SELECT id FROM doorwarden_audit WHERE at < $1 \
+                   AND (address IS NOT NULL OR user_agent IS NOT NULL) ORDER BY at LIMIT $2) RETURNING 1";
+        let params = [(&At(before) as _, Type::TIMESTAMPTZ), (&i64::from(limit) as _, Type::INT8)];
+        Ok(self.database.rows(Effort::Long, sql, &params).await?.len() as u64)
+    }
 }
 
 pub(crate) fn record(row: &Row) -> Result<AuditRecord, Failure> {

@@ -31,6 +31,7 @@ const MIGRATIONS: &[Migration] = doorwarden_core::migrations![
     "0008_session_limit",
     "0009_account_life",
     "0010_password_history",
+    "0011_audit_clients",
 ];
 
 /// Runs what is missing, all in one transaction.

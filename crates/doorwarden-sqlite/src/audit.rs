@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use doorwarden_core::audit::{Actor, AuditRecord, Effects, Outcome};
 use doorwarden_core::session::{ClientInfo, SessionId};
 use doorwarden_core::store::{AuditStore, StoreError};
+use doorwarden_core::time::Timestamp;
 use doorwarden_core::user::UserId;
 use rusqlite::{Connection, Row, params};
 use serde_json::Value;
@@ -39,6 +40,16 @@ impl AuditStore for SqliteStore {
             " FROM doorwarden_audit WHERE ?1 IS NULL OR id > ?1 ORDER BY id LIMIT ?2"
         );
         self.scan(move |connection| all(connection, sql, (after, limit), record)).await
+    }
+
+    async fn forget_clients(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
+        self.write(move |connection| {
+            let sql = "UPDATE doorwarden_audit SET address = NULL, user_agent = NULL WHERE id IN (\
+                       SELECT id FROM doorwarden_audit WHERE at < ?1 \
+                       AND (address IS NOT NULL OR user_agent IS NOT NULL) ORDER BY at LIMIT ?2)";
+            Ok(run(connection, sql, (before.as_micros(), limit))? as u64)
+        })
+        .await
     }
 }
 

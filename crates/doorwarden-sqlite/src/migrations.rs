@@ -20,6 +20,7 @@ const MIGRATIONS: &[Migration] = doorwarden_core::migrations![
     "0007_audit",
     "0008_account_life",
     "0009_password_history",
+    "0010_audit_clients",
 ];
 
 /// Runs what is missing, all in one transaction.

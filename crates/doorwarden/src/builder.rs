@@ -18,7 +18,7 @@ use doorwarden_core::outbox::Outbox;
 use doorwarden_core::password::{Ceilings, HashPool, HashSettings, HashSettingsError, Hasher, PoolSettings};
 use doorwarden_core::permission::{Permission, PermissionNameError};
 use doorwarden_core::random::{RandomSource, SystemRandom};
-use doorwarden_core::settings::{AccessSettings, SessionSettings, Settings};
+use doorwarden_core::settings::{AccessSettings, RetentionSettings, SessionSettings, Settings};
 use doorwarden_core::store::{MigrateError, Store, StoreError};
 use doorwarden_core::tasks;
 use doorwarden_core::time::{Clock, SystemClock};
@@ -330,6 +330,10 @@ impl Builder {
         if self.settings.session.idle.is_some_and(|idle| idle < SessionSettings::MIN_IDLE) {
             return Err(BuildError::Idle);
         }
+        let clients = self.settings.retention.client_information;
+        if clients.is_some_and(|kept| kept < RetentionSettings::MIN_CLIENT_INFORMATION) {
+            return Err(BuildError::ClientInformation);
+        }
         if self.settings.password_history > Settings::MAX_PASSWORD_HISTORY {
             return Err(BuildError::PasswordHistory);
         }
@@ -530,6 +534,12 @@ pub enum BuildError {
     /// The idle time of sessions is so short that sessions in use would end.
     #[error("the idle time of a session must be at least {} s", SessionSettings::MIN_IDLE.as_secs())]
     Idle,
+    /// Client addresses and user agents are to be kept for too short a time.
+    #[error(
+        "the retention of client information must be at least {} s",
+        RetentionSettings::MIN_CLIENT_INFORMATION.as_secs()
+    )]
+    ClientInformation,
     /// Too many earlier passwords are to be remembered.
     #[error("at most {} earlier passwords can be remembered", Settings::MAX_PASSWORD_HISTORY)]
     PasswordHistory,

@@ -1,5 +1,6 @@
 use super::StoreError;
 use crate::audit::{AuditRecord, Effects};
+use crate::time::Timestamp;
 use async_trait::async_trait;
 
 /// The audit log in the store. What goes with a change is written by the method that makes the change: each
@@ -18,4 +19,11 @@ pub trait AuditStore {
     /// # Errors
     /// [`StoreError`] if the database operation failed.
     async fn audit_records(&self, after: Option<i64>, limit: u32) -> Result<Vec<AuditRecord>, StoreError>;
+
+    /// Forgets the [client](AuditRecord::client) of at most `limit` events that are older than `before`, the
+    /// oldest first; returns of how many. The events stay.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database operation failed.
+    async fn forget_clients(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError>;
 }

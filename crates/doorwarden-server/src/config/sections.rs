@@ -10,7 +10,7 @@ use super::special::{
 };
 use super::value::{Duration, Either, Flag, List, Never, Number, Off, Pairs, Setting};
 use doorwarden::core::password::HashSettings;
-use doorwarden::core::settings::{AccessSettings, SessionSettings, Settings};
+use doorwarden::core::settings::{AccessSettings, RetentionSettings, SessionSettings, Settings};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -80,6 +80,7 @@ section! {
         live: Live,
         registration: Registration,
         deletion: Deletion,
+        retention: Retention,
         mail: Mail,
         front_end: FrontEndSection,
     }
@@ -291,6 +292,18 @@ section! {
         /// How long an account can still be kept after its user has deleted it, or `off`: it is deleted at
         /// once.
         grace: Either<Off, Duration<HOUR, { 365 * DAY }>> = settings.deletion_grace,
+    }
+}
+
+/// The shortest [`RetentionSettings::client_information`].
+const MIN_CLIENTS: u64 = RetentionSettings::MIN_CLIENT_INFORMATION.as_secs();
+
+section! {
+    /// How long personal data is kept.
+    Retention {
+        /// How long the audit log knows the client address and the user agent of an event, or `never`: they
+        /// are not deleted. The event itself stays. Ended sessions are deleted after a day.
+        client_information: Either<Never, Duration<MIN_CLIENTS, { 3650 * DAY }>> = settings.retention.client_information,
     }
 }
 

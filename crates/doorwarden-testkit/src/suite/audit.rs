@@ -97,6 +97,38 @@ pub async fn an_event_without_a_change_is_recorded(t: &TestStore) {
     }
 }
 
+pub async fn the_clients_of_old_events_are_forgotten_in_portions(t: &TestStore) {
+    let event =
+        |user: i64| Event::LoginFailed { user: Some(UserId(user)), reason: LoginFailure::WrongPassword };
+    let only_agent = ClientInfo { address: None, ..client() };
+    for (age, client) in
+        [(5, client()), (4, only_agent), (3, ClientInfo::default()), (2, client()), (1, client())]
+    {
+        let origin = Origin::new(Actor::Operator, client);
+        t.store
+            .record(Effects::new(NOON.before(seconds(age)), &origin, [event(age.cast_signed())]))
+            .await
+            .unwrap();
+    }
+    let before = Log::of(t).news().await;
+    let known = async || {
+        let records = Log::of(t).news().await;
+        let are_kept = records.iter().zip(&before).all(|(now, then)| {
+            let mut as_then = now.clone();
+            as_then.client = then.client.clone();
+            as_then == *then && (now.client == then.client || now.client == ClientInfo::default())
+        });
+        assert!(are_kept && records.len() == before.len(), "{records:?}");
+        let known = records.iter().filter(|record| record.client != ClientInfo::default());
+        known.map(|record| record.user.unwrap().0).collect::<Vec<_>>()
+    };
+    assert_eq!(known().await, [5, 4, 2, 1]);
+    let forget = async |age, limit| t.store.forget_clients(NOON.before(seconds(age)), limit).await.unwrap();
+    assert_eq!((forget(1, 2).await, known().await), (2, vec![2, 1]), "the oldest first");
+    assert_eq!((forget(1, 2).await, known().await), (1, vec![1]), "none that is not older");
+    assert_eq!((forget(1, 2).await, known().await), (0, vec![1]));
+}
+
 pub async fn events_are_listed_by_id_after_a_cursor(t: &TestStore) {
     for user in 1..=5 {
         let event = Event::LoginFailed { user: Some(UserId(user)), reason: LoginFailure::Inactive };

@@ -254,6 +254,7 @@ macro_rules! store_suite {
         $crate::store_suite!(@ $open audit:
             an_event_without_a_change_is_recorded
             events_are_listed_by_id_after_a_cursor
+            the_clients_of_old_events_are_forgotten_in_portions
             creating_a_user_is_an_event_only_if_it_succeeds
             opening_a_session_is_an_event_only_if_it_succeeds
             sessions_ended_by_the_session_limit_are_events

@@ -46,6 +46,7 @@ on_both! {
     a_proof_that_is_asked_for_may_be_left_undone_and_keeps_the_password_of_whoever_knows_it
     an_account_is_deleted_after_its_grace_and_leaves_no_address
     an_export_has_everything_but_secrets_and_needs_a_recent_authentication
+    who_called_is_forgotten_after_a_while_and_what_happened_is_not
     closed_registration_is_closed
     only_addresses_of_allowed_domains_are_registered_and_moved_to
     the_language_of_a_mail_is_that_of_the_account
@@ -491,6 +492,38 @@ async fn an_account_is_kept_once_however_often_that_is_said_at_the_same_time(dat
     let by_jane = events.iter().filter(|event| event.actor == Actor::User(UserId(1)));
     let kinds: Vec<_> = by_jane.map(|event| event.kind.as_str()).collect();
     assert_eq!(kinds, ["session_opened", "user_updated", "logged_in"], "it was kept once");
+}
+
+async fn who_called_is_forgotten_after_a_while_and_what_happened_is_not(database: Database) {
+    let (day, run) = (Duration::from_hours(24), doorwarden::core::tasks::run_once);
+    let app = database.app_with(|b| b.settings(|s| s.retention.client_information = Some(30 * day))).await;
+    let body = json!({"email": "jane@example.com", "username": "jane", "password": PASSWORD});
+    let call = async |path: &str, body: &Value| {
+        let request = Request::builder().method(Method::POST).uri(path);
+        let request = request.header(CONTENT_TYPE, "application/json").header("user-agent", "Phone/1");
+        app.send(request.body(body.to_string().into()).unwrap()).await
+    };
+    let token = call("/registration", &body).await.token();
+    app.call("POST", "/logout", Some(&token), None).await;
+    let agents = async || {
+        let events = app.auth.context().store.events_of(UserId(1), None, 100).await.unwrap();
+        events.into_iter().map(|event| (event.kind, event.client.user_agent.is_some())).collect::<Vec<_>>()
+    };
+    app.clock.advance(30 * day);
+    run(app.auth.context()).await;
+    let before = agents().await;
+    assert!(before.iter().any(|(kind, is_known)| kind == "session_opened" && *is_known), "{before:?}");
+    call("/login", &body).await;
+    app.clock.advance(Duration::from_secs(1));
+    run(app.auth.context()).await;
+    let after = agents().await;
+    let kinds = |events: &[(String, bool)]| events.iter().map(|(kind, _)| kind.clone()).collect::<Vec<_>>();
+    assert_eq!(kinds(&after), [kinds(&before), vec!["logged_in".to_owned()]].concat());
+    let known: Vec<_> =
+        after.iter().filter(|(_, is_known)| *is_known).map(|(kind, _)| kind.as_str()).collect();
+    assert_eq!(known, ["logged_in"]);
+    let sessions = app.auth.context().store.every_session_of(UserId(1), None, 100).await.unwrap();
+    assert_eq!(sessions.len(), 1, "the row of the session that ended is gone, with its client");
 }
 
 async fn closed_registration_is_closed(database: Database) {
