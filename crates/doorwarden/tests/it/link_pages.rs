@@ -6,7 +6,7 @@ use axum::body::Body;
 use doorwarden::core::mail::MailKind;
 use doorwarden::core::settings::{EmailVerification, RegistrationMode};
 use doorwarden::core::user::UserChange;
-use doorwarden::{Builder, Endpoint, UserId};
+use doorwarden::{Builder, Endpoint, Field, UserId};
 use http::header::{ACCEPT_LANGUAGE, CONTENT_TYPE, SET_COOKIE};
 use http::{Method, Request};
 use serde_json::json;
@@ -18,6 +18,7 @@ on_both! {
     a_password_is_reset_on_the_page
     a_registration_is_confirmed_on_the_page
     an_invitation_is_accepted_on_the_page
+    an_invitation_asks_for_the_fields_that_the_application_requires
     an_address_is_confirmed_on_the_page_with_a_new_password
     a_change_of_the_address_is_confirmed_and_undone_on_the_page
     an_account_that_is_to_be_deleted_is_kept_on_the_page
@@ -218,6 +219,66 @@ async fn an_invitation_is_accepted_on_the_page(database: Database) {
     accept("jane", NEW, 200).await;
     assert_eq!(app.log_in("jane", NEW).await.status, 200);
     accept("janet", NEW, 400).await;
+}
+
+async fn an_invitation_asks_for_the_fields_that_the_application_requires(database: Database) {
+    let declare = |b: Builder| {
+        b.settings(|s| s.registration.mode = RegistrationMode::Invitation)
+            .field(Field::text("display_name", 20).required())
+            .field(Field::integer("age").between(18, 120).required().describe("Age <in years>"))
+            .field(Field::boolean("news").required())
+            .field(Field::choice("plan", ["free", "te\"am"]).required())
+            // Its name is also that of a field of the form.
+            .field(Field::text("key", 10).required())
+            .field(Field::text("nickname", 20))
+            .field(Field::text("origin", 20).required().server_only())
+    };
+    let (app, post) = with_mail(&database, declare).await;
+    app.auth.users().invite("jane@example.com").await.unwrap();
+    let key = post.one(&app, MailKind::Invitation).await.key();
+    let html = open(&app, &key, 200).await;
+    for part in [
+        r#"<label for="field.display_name">Display name</label>"#,
+        r#"<input id="field.display_name" name="field.display_name" type="text" maxlength="20" value="" required>"#,
+        r#"<label for="field.age">Age &lt;in years&gt;</label>"#,
+        r#"type="number" step="1" min="18" max="120" value="" required>"#,
+        r#"<input id="field.news" name="field.news" type="checkbox" value="true">"#,
+        r#"<select id="field.plan" name="field.plan" required>"#,
+        r#"<option value="te&quot;am">te&quot;am</option>"#,
+        r#"<input id="field.key" name="field.key""#,
+    ] {
+        assert!(html.contains(part), "{part} {html}");
+    }
+    assert!(!html.contains("nickname") && !html.contains("origin"), "{html}");
+
+    let account = [
+        ("key", key.as_str()),
+        ("username", "jane"),
+        ("new_password", NEW),
+        ("new_password_again", NEW),
+        ("field.key", "k"),
+    ];
+    let wrong =
+        [("field.display_name", "  "), ("field.age", "17"), ("field.news", "true"), ("field.plan", "te\"am")];
+    let html = submit(&app, &[&account[..], &wrong].concat(), 400).await;
+    for (field, why) in [
+        ("display_name", "This field may not be blank."),
+        ("age", "Ensure this value is greater than or equal to 18."),
+    ] {
+        let error = format!(r#"<p class="error" role="alert" id="field.{field}-error">{why}</p>"#);
+        assert!(html.contains(&error), "{html}");
+    }
+    for kept in
+        [r#"value="jane""#, r#"value="17""#, r#"value="true" checked>"#, r#"value="te&quot;am" selected>"#]
+    {
+        assert!(html.contains(kept), "{kept} {html}");
+    }
+    let right =
+        [("field.display_name", "Jane"), ("field.age", "33"), ("field.plan", "free"), ("field.origin", "x")];
+    submit(&app, &[&account[..], &right].concat(), 200).await;
+    let metadata = app.auth.users().get(UserId(1)).await.unwrap().unwrap().metadata;
+    let expected = json!({"display_name": "Jane", "age": 33, "news": false, "plan": "free", "key": "k"});
+    assert_eq!(serde_json::Value::Object(metadata), expected);
 }
 
 async fn an_address_is_confirmed_on_the_page_with_a_new_password(database: Database) {

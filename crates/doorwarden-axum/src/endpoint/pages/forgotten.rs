@@ -2,7 +2,7 @@
 
 use super::super::docs::root;
 use super::super::operation::{Anybody, Call, Unread};
-use super::{FOREIGN, Field, Page, Redirect, Text, complaint};
+use super::{FOREIGN, Field, Kind, Page, Redirect, Text, complaint};
 use crate::body::Email;
 use crate::error::ApiError;
 use crate::refresh_cookie::is_same_origin;
@@ -16,11 +16,11 @@ use http::StatusCode;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-const EMAIL: Field = Field {
+const EMAIL: Field<'static> = Field {
     id: "email",
     label: ["Email address", "E-Mail-Adresse"],
     hint: None,
-    kind: "email",
+    kind: Kind::Input("email"),
     autocomplete: "email",
 };
 const ASK: [Text; 3] = [

@@ -1,8 +1,8 @@
 //! Where a mailed link leads: a page that says what it is for, and a form that uses it. Opening the page uses
 //! nothing up, because mail scanners open links.
 
-use super::super::operation::{Anybody, Call, Unread};
-use super::{FOREIGN, Field, Page, Text, complaint, hidden};
+use super::super::operation::{Anybody, Call, Data, Unread};
+use super::{FOREIGN, Field, Kind, Page, Text, complaint, hidden};
 use crate::auth::Auth;
 use crate::body::{NewPassword, Text as Typed, Username};
 use crate::error::ApiError;
@@ -10,6 +10,7 @@ use crate::page::InSessionCookie;
 use crate::refresh_cookie::is_same_origin;
 use doorwarden_core::challenge::ChallengePurpose;
 use doorwarden_core::error::{FieldError, FieldErrors, Input};
+use doorwarden_core::field::{self as declared, FieldKind, Raw, Writer};
 use doorwarden_core::flow::change_email::{confirm_email_change, revert_email_change};
 use doorwarden_core::flow::continue_login::{
     ContinueError, LoginTokens, Step, continue_login, pending_login,
@@ -27,23 +28,24 @@ use doorwarden_core::session::ClientInfo;
 use http::StatusCode;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use std::collections::HashMap;
 
-const USERNAME: Field = Field {
+const USERNAME: Field<'static> = Field {
     id: "username",
     label: ["Username", "Benutzername"],
     hint: None,
-    kind: "text",
+    kind: Kind::Input("text"),
     autocomplete: "username",
 };
-const PASSWORD: Field = Field {
+const PASSWORD: Field<'static> = Field {
     id: "new_password",
     label: ["New password", "Neues Passwort"],
     hint: Some(["At least {min} characters.", "Mindestens {min} Zeichen."]),
-    kind: "password",
+    kind: Kind::Input("password"),
     autocomplete: "new-password",
 };
 /// A new password is typed twice because no script can show it.
-const AGAIN: Field = Field {
+const AGAIN: Field<'static> = Field {
     id: "new_password_again",
     label: ["New password, once more", "Neues Passwort, noch einmal"],
     hint: None,
@@ -56,7 +58,7 @@ struct Offer {
     text: Text,
     /// `None` where there is nothing to do here.
     button: Option<Text>,
-    fields: &'static [Field],
+    fields: &'static [Field<'static>],
 }
 
 const REGISTER: Offer = Offer {
@@ -237,8 +239,8 @@ pub(in super::super) async fn post(call: Call<Anybody, Unread<LinkForm>>) -> Res
     if !is_same_origin(&call.parts.headers) {
         return Ok(visit.says(StatusCode::FORBIDDEN, FOREIGN, ""));
     }
-    let form = match call.body.read(&call.parts).await {
-        Ok(body) => body.fields,
+    let Data { fields: form, others } = match call.body.read(&call.parts).await {
+        Ok(body) => body,
         Err(error) if error.status() == StatusCode::BAD_REQUEST => {
             return Ok(visit.says(StatusCode::BAD_REQUEST, FOREIGN, ""));
         }
@@ -248,6 +250,7 @@ pub(in super::super) async fn post(call: Call<Anybody, Unread<LinkForm>>) -> Res
         username: form.username.0,
         password: form.new_password.0,
         again: form.new_password_again.0,
+        others,
     };
     let result = match (form.login_token.0, form.key.0) {
         (Input::Given(token), _) => visit.go_on(token, entered).await,
@@ -290,31 +293,44 @@ impl Visit {
         Page::new(self.locale, status, heading).text(text, email)
     }
 
-    /// A page with a form, and with the complaints about what was sent in it before. Of that, only the
-    /// username is shown again.
+    /// The fields of a form: those of the offer, and of an invitation those that the application declared and
+    /// requires.
+    fn fields(&self, offer: &Offer) -> Vec<Declared<'_>> {
+        let declared = self.auth.context().fields.iter().filter(|field| {
+            offer.fields.iter().any(|own| own.id == USERNAME.id)
+                && field.required
+                && field.writer == Writer::User
+        });
+        declared.map(Declared::of).collect()
+    }
+
+    /// A page with a form, and with the complaints about what was sent in it before. Of that, everything but
+    /// passwords is shown again.
     fn offer(
         &self,
         offer: &Offer,
         email: &str,
         ticket: &Ticket,
-        before: Option<(&FieldErrors, &str)>,
+        before: Option<(&FieldErrors, &HashMap<String, String>)>,
     ) -> Page {
+        let declared = self.fields(offer);
+        let all: Vec<_> = offer.fields.iter().copied().chain(declared.iter().map(Declared::field)).collect();
         let status = if before.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
         let min = self.auth.context().settings.password_policy.min_length;
         let page = Page::new(self.locale, status, offer.heading).text(offer.text, email);
         let Some(button) = offer.button else { return page };
-        let (mut alerts, mut of_fields) = (Vec::new(), vec![Vec::new(); offer.fields.len()]);
+        let (mut alerts, mut of_fields) = (Vec::new(), vec![Vec::new(); all.len()]);
         for (name, list) in before.into_iter().flat_map(|(errors, _)| errors.iter()) {
             let id = if name == "password" { PASSWORD.id } else { name };
-            let place = offer.fields.iter().position(|field| field.id == id);
+            let is_its = |field: &Field<'_>| field.id == id || field.id.strip_prefix(DECLARED) == Some(id);
+            let place = all.iter().position(is_its);
             let place = place.map_or(&mut alerts, |place| &mut of_fields[place]);
             place.extend(list.iter().map(|error| complaint(self.locale, error, min)));
         }
         let first = of_fields.iter().position(|list| !list.is_empty());
         let mut fields = String::new();
-        for (place, field) in offer.fields.iter().enumerate() {
-            let value = before.map_or("", |(_, username)| username);
-            let value = if field.id == USERNAME.id { value } else { "" };
+        for (place, field) in all.iter().enumerate() {
+            let value = before.and_then(|(_, entered)| entered.get(field.id)).map_or("", String::as_str);
             fields += &field.html(self.locale, min, value, &of_fields[place], first == Some(place));
         }
         let hidden = match ticket {
@@ -332,16 +348,13 @@ impl Visit {
         if offer.button.is_none() {
             return Ok(self.offer(&offer, &link.email, &ticket, None));
         }
-        let username = match &entered.username {
-            Input::Given(username) => username.clone(),
-            _ => String::new(),
-        };
+        let shown = entered.shown();
         let result = match !offer.fields.is_empty() && entered.differs() {
             true => Err(mismatch()),
             false => self.redeem_for(link.purpose, key, entered).await,
         };
         result.or_else(|error| match error.complaints() {
-            Some(errors) => Ok(self.offer(&offer, &link.email, &ticket, Some((errors, &username)))),
+            Some(errors) => Ok(self.offer(&offer, &link.email, &ticket, Some((errors, &shown)))),
             None => Err(error),
         })
     }
@@ -354,11 +367,14 @@ impl Visit {
     ) -> Result<Page, ApiError> {
         let (context, client) = (self.auth.context(), self.client.clone());
         let answer = Answer { key: Input::Given(key.clone()), ..Answer::default() };
-        let Entered { username, password, .. } = entered;
+        let Entered { username, password, mut others, .. } = entered;
         match purpose {
             ChallengePurpose::Invitation => {
                 let locale = Some(self.locale);
-                let request = Registration { username, password, client, locale, ..Registration::default() };
+                let declared = self.fields(&INVITATION).into_iter();
+                let others = declared.filter_map(|field| field.read(&mut others)).collect();
+                let email = Input::Missing;
+                let request = Registration { email, username, password, others, client, locale };
                 let registered = accept_invitation(context, &key, request).await?;
                 self.done(LoginTokens::Session(registered.token), CAN_LOG_IN).await
             }
@@ -397,7 +413,9 @@ impl Visit {
             false => self.step(Step::NewPassword { login_token, new_password: entered.password }, done).await,
         };
         result.or_else(|error| match error.complaints() {
-            Some(errors) => Ok(self.offer(&offer, "", &Ticket::LoginToken(token), Some((errors, "")))),
+            Some(errors) => {
+                Ok(self.offer(&offer, "", &Ticket::LoginToken(token), Some((errors, &HashMap::new()))))
+            }
             None => Err(error),
         })
     }
@@ -439,15 +457,70 @@ impl Visit {
     }
 }
 
+/// What the id of a declared field begins with: no other field of the form has its name.
+const DECLARED: &str = "field.";
+
+/// A field that the application declared.
+struct Declared<'a> {
+    id: String,
+    label: String,
+    field: &'a declared::Field,
+}
+
+impl<'a> Declared<'a> {
+    fn of(field: &'a declared::Field) -> Self {
+        let id = format!("{DECLARED}{}", field.name);
+        // The description if there is one, else the name in words: `display_name` is "Display name".
+        let label = field.description.clone().unwrap_or_else(|| {
+            let words = field.name.replace('_', " ");
+            words[..1].to_ascii_uppercase() + &words[1..]
+        });
+        Self { id, label, field }
+    }
+
+    fn field(&self) -> Field<'_> {
+        let kind = match &self.field.kind {
+            FieldKind::Text { max_length } => Kind::Text { max_length: *max_length },
+            FieldKind::Integer { min, max } => Kind::Integer { min: *min, max: *max },
+            FieldKind::Boolean => Kind::Checkbox,
+            FieldKind::Choice(choices) => Kind::Choice(choices),
+        };
+        Field { id: &self.id, label: [&self.label; 2], hint: None, kind, autocomplete: "" }
+    }
+
+    /// What was sent for it, under its own name. A checkbox that is not checked sends nothing.
+    fn read(&self, sent: &mut HashMap<String, Input<Raw>>) -> Option<(String, Input<Raw>)> {
+        let sent = match sent.remove(&self.id) {
+            None if self.field.kind == FieldKind::Boolean => Input::Given(Raw::Text("false".to_owned())),
+            sent => sent?,
+        };
+        Some((self.field.name.clone(), sent))
+    }
+}
+
 /// What was typed into the fields of a form.
 #[derive(Debug, Default)]
 struct Entered {
     username: Input<String>,
     password: Input<String>,
     again: Input<String>,
+    others: HashMap<String, Input<Raw>>,
 }
 
 impl Entered {
+    /// What the form shows again: everything but passwords.
+    fn shown(&self) -> HashMap<String, String> {
+        let declared = self.others.iter().filter_map(|(name, value)| match value {
+            Input::Given(Raw::Text(text)) if name.starts_with(DECLARED) => Some((name.clone(), text.clone())),
+            _ => None,
+        });
+        let username = match &self.username {
+            Input::Given(username) => username.clone(),
+            _ => String::new(),
+        };
+        declared.chain([(USERNAME.id.to_owned(), username)]).collect()
+    }
+
     /// Whether the new password was typed differently the second time.
     fn differs(&self) -> bool {
         match (&self.password, &self.again) {

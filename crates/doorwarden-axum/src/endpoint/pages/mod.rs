@@ -51,7 +51,7 @@ const UNAVAILABLE_TEXT: Text = [
     "Der Dienst ist im Moment überlastet oder nicht erreichbar. Es wurde nichts geändert.",
 ];
 
-fn in_language(locale: Locale, text: Text) -> &'static str {
+fn in_language(locale: Locale, text: [&str; 2]) -> &str {
     match locale {
         Locale::German => text[1],
         _ => text[0],
@@ -88,16 +88,34 @@ fn filled(template: &str, values: &[(&str, &str)]) -> String {
 
 /// A field of a form.
 #[derive(Debug, Clone, Copy)]
-struct Field {
+struct Field<'a> {
     /// The name, which is also the id.
-    id: &'static str,
-    label: Text,
+    id: &'a str,
+    /// In every language.
+    label: [&'a str; 2],
     hint: Option<Text>,
-    kind: &'static str,
+    kind: Kind<'a>,
+    /// Empty: not said.
     autocomplete: &'static str,
 }
 
-impl Field {
+/// What a field takes.
+#[derive(Debug, Clone, Copy)]
+enum Kind<'a> {
+    /// An `input` of this type.
+    Input(&'static str),
+    Text {
+        max_length: usize,
+    },
+    Integer {
+        min: i64,
+        max: i64,
+    },
+    Checkbox,
+    Choice(&'a [String]),
+}
+
+impl Field<'_> {
     /// The field with what was typed and complaints about it; `is_first` of those with complaints gets the
     /// focus.
     fn html(&self, locale: Locale, min: usize, value: &str, errors: &[String], is_first: bool) -> String {
@@ -118,21 +136,53 @@ impl Field {
         };
         described += if errors.is_empty() { "" } else { r#" aria-invalid="true""# };
         described += if is_first { " autofocus" } else { "" };
-        let (value, label) = (escaped(value), in_language(locale, self.label));
-        filled(
-            FIELD,
-            &[
-                ("id", self.id),
-                ("label", label),
-                ("notes", &notes),
-                ("type", self.kind),
-                ("autocomplete", self.autocomplete),
-                ("value", &value),
-                ("described", &described),
-            ],
-        )
+        let label = escaped(in_language(locale, self.label));
+        let control = self.control(&escaped(value), &described);
+        filled(FIELD, &[("id", self.id), ("label", &label), ("notes", &notes), ("control", &control)])
+    }
+
+    /// The element that takes the value, which is HTML, as `described` is, its last attributes.
+    fn control(&self, value: &str, described: &str) -> String {
+        let id = self.id;
+        let mut input = match self.kind {
+            Kind::Input(kind) => format!(r#"<input id="{id}" name="{id}" type="{kind}""#),
+            Kind::Text { max_length } => {
+                format!(r#"<input id="{id}" name="{id}" type="text" maxlength="{max_length}""#)
+            }
+            Kind::Integer { min, max } => {
+                let mut input = format!(r#"<input id="{id}" name="{id}" type="number" step="1""#);
+                if min > i64::MIN {
+                    let _ = write!(input, r#" min="{min}""#);
+                }
+                if max < i64::MAX {
+                    let _ = write!(input, r#" max="{max}""#);
+                }
+                input
+            }
+            Kind::Checkbox => {
+                let checked = if value == CHECKED { " checked" } else { "" };
+                return format!(
+                    r#"<input id="{id}" name="{id}" type="checkbox" value="{CHECKED}"{checked}{described}>"#
+                );
+            }
+            Kind::Choice(choices) => {
+                let mut options = r#"<option value=""></option>"#.to_owned();
+                for choice in choices.iter().map(|choice| escaped(choice)) {
+                    let selected = if choice == value { " selected" } else { "" };
+                    let _ = write!(options, r#"<option value="{choice}"{selected}>{choice}</option>"#);
+                }
+                return format!(r#"<select id="{id}" name="{id}" required{described}>{options}</select>"#);
+            }
+        };
+        if !self.autocomplete.is_empty() {
+            let _ = write!(input, r#" autocomplete="{}""#, self.autocomplete);
+        }
+        format!(r#"{input} value="{value}" required{described}>"#)
     }
 }
+
+/// The value of a checkbox that is checked. One that is not is not sent.
+const CHECKED: &str = "true";
 
 /// A field that nobody sees.
 fn hidden(name: &str, value: &str) -> String {
@@ -152,6 +202,11 @@ fn complaint(locale: Locale, error: &FieldError, min: usize) -> String {
         "invalid" if error.text == "Enter a valid email address." => {
             "Geben Sie eine gültige E-Mail-Adresse ein."
         }
+        "invalid" if error.text == "A valid integer is required." => "Geben Sie eine ganze Zahl ein.",
+        "invalid_choice" => "Wählen Sie eine der Möglichkeiten aus.",
+        "min_value" => "Diese Zahl ist zu klein.",
+        "max_value" => "Diese Zahl ist zu groß.",
+        "password_reused" => "Dieses Passwort wurde schon einmal benutzt.",
         "unique" => "Ein anderes Konto hat diese Angabe inzwischen.",
         _ => "",
     };
