@@ -20,6 +20,7 @@ on_both! {
     an_invitation_is_accepted_on_the_page
     an_invitation_asks_for_the_fields_that_the_application_requires
     an_address_is_confirmed_on_the_page_with_a_new_password
+    whoever_knows_the_password_keeps_it_when_the_address_is_confirmed_on_the_page
     a_change_of_the_address_is_confirmed_and_undone_on_the_page
     an_account_that_is_to_be_deleted_is_kept_on_the_page
     a_link_to_log_in_asks_for_the_code_without_the_session_cookie
@@ -288,7 +289,7 @@ async fn an_address_is_confirmed_on_the_page_with_a_new_password(database: Datab
     let key = post.one(&app, MailKind::VerifyEmail).await.key();
     assert!(open(&app, &key, 200).await.contains("Confirm your email address"));
     // Somebody else may have registered with the address.
-    let html = submit(&app, &[("key", &key)], 200).await;
+    let html = submit(&app, &[("key", &key), ("password", "")], 200).await;
     let token = hidden(&html, "login_token");
     let login = [("login_token", token.as_str()), ("new_password", "jane"), ("new_password_again", "jane")];
     assert_eq!(hidden(&submit(&app, &login, 400).await, "login_token"), token);
@@ -297,6 +298,22 @@ async fn an_address_is_confirmed_on_the_page_with_a_new_password(database: Datab
     submit(&app, &login, 400).await;
     assert_eq!(app.log_in("jane", PASSWORD).await.status, 400);
     assert_eq!(app.log_in("jane", NEW).await.status, 200);
+}
+
+async fn whoever_knows_the_password_keeps_it_when_the_address_is_confirmed_on_the_page(database: Database) {
+    let required = |b: Builder| b.settings(|s| s.mail.verification = EmailVerification::Required);
+    let (app, post) = with_mail(&database, required).await;
+    app.try_register("jane").await;
+    let key = post.one(&app, MailKind::VerifyEmail).await.key();
+    let html = open(&app, &key, 200).await;
+    let field = r#"<input id="password" name="password" type="password" autocomplete="current-password" value="" aria-"#;
+    assert!(html.contains(field), "{html}");
+    let html = submit(&app, &[("key", &key), ("password", "not hers")], 400).await;
+    assert!(html.contains(r#"<p class="error" role="alert" id="password-error">"#), "{html}");
+    assert_eq!(hidden(&html, "key"), key, "the link is still good");
+    let html = submit(&app, &[("key", &key), ("password", PASSWORD)], 200).await;
+    assert!(html.contains("You can log in to your account now."), "{html}");
+    assert_eq!(app.log_in("jane", PASSWORD).await.status, 200);
 }
 
 async fn a_change_of_the_address_is_confirmed_and_undone_on_the_page(database: Database) {

@@ -4,7 +4,7 @@
 use super::super::operation::{Anybody, Call, Data, Unread};
 use super::{FOREIGN, Field, Kind, Page, Text, complaint, hidden};
 use crate::auth::Auth;
-use crate::body::{NewPassword, Text as Typed, Username};
+use crate::body::{NewPassword, Password, Text as Typed, Username};
 use crate::error::ApiError;
 use crate::page::InSessionCookie;
 use crate::refresh_cookie::is_same_origin;
@@ -43,6 +43,17 @@ const PASSWORD: Field<'static> = Field {
     hint: Some(["At least {min} characters.", "Mindestens {min} Zeichen."]),
     kind: Kind::Input("password"),
     autocomplete: "new-password",
+};
+/// Whoever knows it has set it, and keeps it.
+const OWN_PASSWORD: Field<'static> = Field {
+    id: "password",
+    label: ["Password that you registered with", "Passwort, mit dem Sie sich registriert haben"],
+    hint: Some([
+        "Leave it empty to choose a new one, if you do not know it or did not register yourself.",
+        "Lassen Sie das Feld leer, um ein neues zu wählen, wenn Sie es nicht kennen oder sich nicht selbst registriert haben.",
+    ]),
+    kind: Kind::Optional("password"),
+    autocomplete: "current-password",
 };
 /// A new password is typed twice because no script can show it.
 const AGAIN: Field<'static> = Field {
@@ -89,7 +100,7 @@ const VERIFY_EMAIL: Offer = Offer {
          lieber dort ein.",
     ],
     button: Some(["Confirm", "Bestätigen"]),
-    fields: &[],
+    fields: &[OWN_PASSWORD],
 };
 const RESET_PASSWORD: Offer = Offer {
     heading: ["Choose a new password", "Neues Passwort wählen"],
@@ -206,6 +217,9 @@ pub(in super::super) struct LinkForm {
     /// The same once more.
     #[serde(default)]
     new_password_again: NewPassword,
+    /// Of the account whose address is confirmed; empty: a new one is to be chosen.
+    #[serde(default)]
+    password: Password,
 }
 
 /// What a page needs to know of the request.
@@ -250,6 +264,10 @@ pub(in super::super) async fn post(call: Call<Anybody, Unread<LinkForm>>) -> Res
         username: form.username.0,
         password: form.new_password.0,
         again: form.new_password_again.0,
+        own_password: match form.password.0 {
+            Input::Given(password) if password.is_empty() => Input::Missing,
+            password => password,
+        },
         others,
     };
     let result = match (form.login_token.0, form.key.0) {
@@ -321,8 +339,11 @@ impl Visit {
         let Some(button) = offer.button else { return page };
         let (mut alerts, mut of_fields) = (Vec::new(), vec![Vec::new(); all.len()]);
         for (name, list) in before.into_iter().flat_map(|(errors, _)| errors.iter()) {
-            let id = if name == "password" { PASSWORD.id } else { name };
-            let is_its = |field: &Field<'_>| field.id == id || field.id.strip_prefix(DECLARED) == Some(id);
+            let is_its = |field: &Field<'_>| {
+                field.id == name
+                    || field.id.strip_prefix(DECLARED) == Some(name)
+                    || name == "password" && field.id == PASSWORD.id
+            };
             let place = all.iter().position(is_its);
             let place = place.map_or(&mut alerts, |place| &mut of_fields[place]);
             place.extend(list.iter().map(|error| complaint(self.locale, error, min)));
@@ -367,7 +388,7 @@ impl Visit {
     ) -> Result<Page, ApiError> {
         let (context, client) = (self.auth.context(), self.client.clone());
         let answer = Answer { key: Input::Given(key.clone()), ..Answer::default() };
-        let Entered { username, password, mut others, .. } = entered;
+        let Entered { username, password, own_password, mut others, .. } = entered;
         match purpose {
             ChallengePurpose::Invitation => {
                 let locale = Some(self.locale);
@@ -394,6 +415,10 @@ impl Visit {
             ChallengePurpose::EmailRevert => {
                 let user = revert_email_change(context, &key, client).await?;
                 Ok(self.says(StatusCode::OK, EMAIL_REVERTED, user.email.as_str()))
+            }
+            ChallengePurpose::VerifyEmail => {
+                let password = own_password;
+                self.step(Step::Mail(Answer { password, ..answer }), CAN_LOG_IN).await
             }
             _ => self.step(Step::Mail(answer), CAN_LOG_IN).await,
         }
@@ -504,6 +529,7 @@ struct Entered {
     username: Input<String>,
     password: Input<String>,
     again: Input<String>,
+    own_password: Input<String>,
     others: HashMap<String, Input<Raw>>,
 }
 

@@ -104,6 +104,8 @@ struct Field<'a> {
 enum Kind<'a> {
     /// An `input` of this type.
     Input(&'static str),
+    /// One that may be left empty.
+    Optional(&'static str),
     Text {
         max_length: usize,
     },
@@ -145,7 +147,9 @@ impl Field<'_> {
     fn control(&self, value: &str, described: &str) -> String {
         let id = self.id;
         let mut input = match self.kind {
-            Kind::Input(kind) => format!(r#"<input id="{id}" name="{id}" type="{kind}""#),
+            Kind::Input(kind) | Kind::Optional(kind) => {
+                format!(r#"<input id="{id}" name="{id}" type="{kind}""#)
+            }
             Kind::Text { max_length } => {
                 format!(r#"<input id="{id}" name="{id}" type="text" maxlength="{max_length}""#)
             }
@@ -177,7 +181,8 @@ impl Field<'_> {
         if !self.autocomplete.is_empty() {
             let _ = write!(input, r#" autocomplete="{}""#, self.autocomplete);
         }
-        format!(r#"{input} value="{value}" required{described}>"#)
+        let required = if matches!(self.kind, Kind::Optional(_)) { "" } else { " required" };
+        format!(r#"{input} value="{value}"{required}{described}>"#)
     }
 }
 
@@ -206,6 +211,7 @@ fn complaint(locale: Locale, error: &FieldError, min: usize) -> String {
         "invalid_choice" => "Wählen Sie eine der Möglichkeiten aus.",
         "min_value" => "Diese Zahl ist zu klein.",
         "max_value" => "Diese Zahl ist zu groß.",
+        "password_incorrect" => "Dieses Passwort ist falsch. Geben Sie es noch einmal ein.",
         "password_reused" => "Dieses Passwort wurde schon einmal benutzt.",
         "unique" => "Ein anderes Konto hat diese Angabe inzwischen.",
         _ => "",
