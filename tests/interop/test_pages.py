@@ -6,12 +6,13 @@ import contextlib
 import functools
 import http.client
 import secrets
+import subprocess
 import tempfile
 import time
 import unittest
 
 from browser import DESKTOP, RULES, SCHEMES, TELEPHONE, By, barriers, chromium, complaints, need_axe, need_browser, show, speak
-from running import EMAIL, Client, service
+from running import BINARY, EMAIL, Client, service
 
 LANGUAGES = ("en", "de")
 OLD, NEW = "correct horse battery", "a battery of her own"
@@ -105,6 +106,7 @@ class Pages(unittest.TestCase):
             }
             with service(**variables) as url:
                 self.client, self.texts = Client(url, database, language), TEXTS[language]
+                self.client.variables = variables
                 speak(self.browser, language)
                 complaints(self.browser)
                 yield self.client
@@ -209,6 +211,19 @@ class Pages(unittest.TestCase):
         self.open(mail)
         self.look("create")
         self.choose(NEW)
+        self.look("can log in")
+        self.assertEqual(client.log_in(NEW)[0], 200)
+        self.is_spent(mail)
+
+    @in_each_language(DOORWARDEN_REGISTRATION_MODE="invitation")
+    def test_an_invitation_is_accepted(self, client):
+        invite = [BINARY, "invitation", "send", EMAIL]
+        subprocess.run(invite, env=client.variables, check=True, capture_output=True, timeout=60)
+        mail = client.mail()
+        self.open(mail)
+        self.look("create")
+        self.type(username="jane", new_password=NEW, new_password_again=NEW)
+        self.press()
         self.look("can log in")
         self.assertEqual(client.log_in(NEW)[0], 200)
         self.is_spent(mail)

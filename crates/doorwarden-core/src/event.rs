@@ -25,6 +25,8 @@ pub enum Event {
     },
     /// Somebody was invited to register.
     UserInvited,
+    /// An invitation was withdrawn before it was accepted.
+    InvitationRevoked,
     /// A user logged in.
     LoggedIn {
         /// The user who logged in.
@@ -257,6 +259,7 @@ impl Event {
         match self {
             Self::UserCreated { .. } => "user_created",
             Self::UserInvited => "user_invited",
+            Self::InvitationRevoked => "invitation_revoked",
             Self::LoggedIn { .. } => "logged_in",
             Self::SessionOpened { .. } => "session_opened",
             Self::Reauthenticated { .. } => "reauthenticated",
@@ -338,6 +341,7 @@ impl Event {
             | Self::GroupMemberRemoved { user, .. } => Some(*user),
             Self::LoginFailed { user, .. } => *user,
             Self::UserInvited
+            | Self::InvitationRevoked
             | Self::EverybodySignedOut { .. }
             | Self::PermissionDeclared { .. }
             | Self::PermissionDeleted { .. }
@@ -424,6 +428,7 @@ impl Event {
             | Self::LoggedIn { .. }
             | Self::DataExported { .. }
             | Self::UserInvited
+            | Self::InvitationRevoked
             | Self::Reauthenticated { .. }
             | Self::SessionOpened { .. }
             | Self::RefreshReused { .. }

@@ -160,7 +160,7 @@ pub use doorwarden_core::event::{Event, LoginFailure, RepeatSign};
 pub use doorwarden_core::field::{Field, FieldNameError};
 pub use doorwarden_core::flow::authenticate::{AuthenticateError, Authenticated, TokenClaims, TokenRefused};
 pub use doorwarden_core::flow::groups::CreateGroupError;
-pub use doorwarden_core::flow::invite::InviteError;
+pub use doorwarden_core::flow::invite::{Invitation, InviteError};
 pub use doorwarden_core::flow::issue_tokens::IssueError;
 pub use doorwarden_core::flow::manage::{
     CreateUserError, NewAccount, SetPasswordError, UpdateUserError, UserError,

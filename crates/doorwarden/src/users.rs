@@ -1,7 +1,8 @@
 use doorwarden_core::audit::Origin;
+use doorwarden_core::challenge::ChallengeId;
 use doorwarden_core::context::Context;
 use doorwarden_core::flow::groups::{self, CreateGroupError};
-use doorwarden_core::flow::invite::{self, InviteError};
+use doorwarden_core::flow::invite::{self, Invitation, InviteError};
 use doorwarden_core::flow::manage::{
     self, CreateUserError, NewAccount, SetPasswordError, UpdateUserError, UserError,
 };
@@ -82,6 +83,27 @@ impl Users {
     /// database operation failed.
     pub async fn invite(&self, email: &str) -> Result<Timestamp, InviteError> {
         invite::invite(&self.context, email, None, &self.origin).await
+    }
+
+    /// The invitations that can be accepted, oldest first: those after `after`, and at most `limit`.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database operation failed.
+    pub async fn invitations(
+        &self,
+        after: Option<ChallengeId>,
+        limit: u32,
+    ) -> Result<Vec<Invitation>, StoreError> {
+        invite::invitations(&self.context, after, limit).await
+    }
+
+    /// Ends the invitation of this address, compared without regard to case: its link is no longer valid.
+    /// `false` if there is none.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database operation failed.
+    pub async fn revoke_invitation(&self, email: &str) -> Result<bool, StoreError> {
+        invite::revoke_invitation(&self.context, &EmailKey::of(email), &self.origin).await
     }
 
     /// The user with this id.

@@ -11,6 +11,7 @@ impl Event {
             Self::UserCreated { user } => info!(user.id = user.0, "an account was created"),
             Self::DataExported { user } => info!(user.id = user.0, "the data of an account was exported"),
             Self::UserInvited => info!("somebody was invited"),
+            Self::InvitationRevoked => info!("an invitation was revoked"),
             Self::LoggedIn { user, session } => {
                 info!(user.id = user.0, session.id = %session, "a user logged in");
             }

@@ -10,6 +10,7 @@ use crate::challenge::{Challenge, ChallengeId, ChallengePurpose, Secret};
 use crate::context::Context;
 use crate::error::{FieldError, FieldErrors, Input};
 use crate::event::Event;
+use crate::identity::{EmailAddress, EmailKey};
 use crate::locale::Locale;
 use crate::mail::{MailContent, MailKind};
 use crate::outbox::Letter;
@@ -99,6 +100,68 @@ pub async fn invite(
     })?;
     context.notify(&effects).await;
     Ok(expires_at)
+}
+
+/// An invitation that can be accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Invitation {
+    /// The id, by which later invitations are listed.
+    pub id: ChallengeId,
+    /// The address that may register.
+    pub email: EmailAddress,
+    /// When it was mailed.
+    pub sent_at: Timestamp,
+    /// Until when it can be accepted.
+    pub expires_at: Timestamp,
+}
+
+/// The invitations that can be accepted, oldest first: those after `after`, and at most `limit`.
+///
+/// # Errors
+/// [`StoreError`] if the database operation failed.
+pub async fn invitations(
+    context: &Context,
+    after: Option<ChallengeId>,
+    limit: u32,
+) -> Result<Vec<Invitation>, StoreError> {
+    let purpose = ChallengePurpose::Invitation;
+    let open = context.store.challenges_for(purpose, context.now(), after, limit).await?;
+    let invitation = |open: Challenge| Invitation {
+        id: open.id,
+        email: open.email,
+        sent_at: open.sent_at,
+        expires_at: open.expires_at,
+    };
+    Ok(open.into_iter().map(invitation).collect())
+}
+
+/// Ends the invitation of this address, whose link is no longer valid; `false` if there is none.
+///
+/// # Errors
+/// [`StoreError`] if the database operation failed.
+pub async fn revoke_invitation(
+    context: &Context,
+    email: &EmailKey,
+    origin: &Origin,
+) -> Result<bool, StoreError> {
+    const PAGE: u32 = 500;
+    let mut after = None;
+    loop {
+        let page = invitations(context, after, PAGE).await?;
+        if let Some(found) = page.iter().find(|invitation| invitation.email.key() == *email) {
+            let effects = context.effects(origin, [Event::InvitationRevoked]);
+            let is_ended = context.store.end_challenge(found.id, effects.at, effects.clone()).await?;
+            if is_ended {
+                context.notify(&effects).await;
+            }
+            return Ok(is_ended);
+        }
+        match page.last() {
+            Some(last) if page.len() == PAGE as usize => after = Some(last.id),
+            _ => return Ok(false),
+        }
+    }
 }
 
 /// Why an invitation was not accepted.

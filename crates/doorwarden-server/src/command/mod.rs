@@ -5,6 +5,7 @@ mod config;
 pub(crate) mod doctor;
 pub(crate) mod group;
 pub(crate) mod import;
+pub(crate) mod invitation;
 pub(crate) mod key;
 pub(crate) mod mail;
 mod migrate;
@@ -48,6 +49,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
         }
         Command::Import(from) => import::run(&begin(&global)?.config, from, out.is_json()).await,
         Command::Secret(command) => secret::run(&begin(&global)?.config, command, out).await,
+        Command::Invitation(command) => invitation::run(&begin(&global)?.config, command, out).await,
         Command::Mail(command) => mail::run(&begin(&global)?.config, command, out).await,
         Command::Backup(arguments) => backup::backup(&begin(&global)?.config, &arguments, out),
         Command::Restore(arguments) => backup::restore(&begin(&global)?.config, &arguments, out).await,

@@ -12,6 +12,7 @@ on_both! {
     a_mail_of_a_killed_service_comes_again_under_the_same_id,
     a_mail_that_was_refused_is_listed_with_the_reason_and_can_be_repeated,
     a_file_for_each_mail_has_the_link_that_resets_the_password,
+    an_operator_invites_people_and_the_service_mails_the_invitations,
 }
 
 const JANE: &str =
@@ -241,6 +242,57 @@ fn a_file_for_each_mail_has_the_link_that_resets_the_password(site: &Site) {
     }
     assert_eq!(service.status("GET", "/dev/mailbox", ""), Some(404));
     resets(&service, &key(&mail));
+}
+
+fn an_operator_invites_people_and_the_service_mails_the_invitations(site: &Site) {
+    let mail = [
+        ("DOORWARDEN_MAIL_URL", "file:mails"),
+        ("DOORWARDEN_MAIL_FROM", "Example <accounts@example.org>"),
+        ("DOORWARDEN_REGISTRATION_MODE", "invitation"),
+    ];
+    let service = Service::start_with(site, free_port(), &mail);
+    let run = |command: &[&str]| {
+        let set = mail.map(|(name, value)| {
+            format!(
+                "{}={value}",
+                name.strip_prefix("DOORWARDEN_").unwrap().to_lowercase().replacen('_', ".", 1)
+            )
+        });
+        let set = set.iter().flat_map(|set| ["--set", set]);
+        site.run(&command.iter().copied().chain(set).collect::<Vec<_>>())
+    };
+    assert_eq!(service.status("POST", "/registration", JANE), Some(403));
+    run(&["invitation", "send", "jane"]).fails(1, "email: ");
+    let mut keys = Vec::new();
+    for sent in 1..=2 {
+        let queued = run(&["invitation", "send", "jane@example.com"]).json();
+        assert_eq!(queued["email"], "jane@example.com");
+        let invitations = run(&["invitation", "list"]).json();
+        assert_eq!(invitations.as_array().unwrap().len(), 1, "{invitations}");
+        assert_eq!(invitations[0]["expires_at"], queued["expires_at"]);
+        keys.push(eventually("no invitation came", || {
+            let mails = std::fs::read_dir(site.path("mails")).ok()?.map(|entry| entry.unwrap().path());
+            let mut mails: Vec<_> =
+                mails.filter(|path| path.extension().is_some_and(|name| name == "eml")).collect();
+            mails.sort();
+            (mails.len() == sent).then(|| key(&std::fs::read_to_string(&mails[sent - 1]).unwrap()))
+        }));
+    }
+    let accept = |key: &str, name: &str| {
+        let body =
+            format!(r#"{{"key": "{key}", "username": "{name}", "password": "correct horse battery"}}"#);
+        service.status("POST", "/invitations/accept", &body)
+    };
+    assert_eq!(accept(&keys[0], "jane"), Some(400), "the second invitation ended the first");
+    assert_eq!(accept(&keys[1], "jane"), Some(201));
+    run(&["invitation", "send", "jane@example.com"]).fails(1, "already exists");
+    run(&["invitation", "send", "kim@example.com"]).succeeds();
+    run(&["invitation", "revoke", "kim@example.com"]).succeeds();
+    run(&["invitation", "revoke", "kim@example.com"]).fails(3, "no invitation of `kim@example.com`");
+    assert_eq!(run(&["invitation", "list"]).json(), Value::Array(Vec::new()));
+    let public =
+        ["invitation", "send", "kim@example.com", "--set", "tokens.issuer=https://accounts.example.org"];
+    site.run(&public).fails(78, "this service sends no mail");
 }
 
 #[test]

@@ -43,6 +43,7 @@ on_both! {
     a_route_of_the_application_can_need_a_recent_authentication
     a_route_of_the_application_can_need_an_assurance_level
     whoever_is_invited_registers_with_that_address_although_nobody_else_can
+    an_invitation_is_listed_until_it_is_accepted_or_revoked
     a_proof_that_is_asked_for_may_be_left_undone_and_keeps_the_password_of_whoever_knows_it
     an_account_is_deleted_after_its_grace_and_leaves_no_address
     an_export_has_everything_but_secrets_and_needs_a_recent_authentication
@@ -915,6 +916,49 @@ async fn whoever_is_invited_registers_with_that_address_although_nobody_else_can
     assert_eq!(accept(&keys[1], PASSWORD).await.json()["code"], "link_invalid");
     let again = app.auth.users().invite("jane@example.com").await;
     assert!(again.unwrap_err().to_string().contains("already exists"));
+}
+
+async fn an_invitation_is_listed_until_it_is_accepted_or_revoked(database: Database) {
+    let post = Post::default();
+    let mailer = with_mail(&post);
+    let app = database.app_with(mailer).await;
+    let users = app.auth.users();
+    let invite = async |email: &str| {
+        users.invite(email).await.unwrap();
+        app.clock.advance(Duration::from_secs(1));
+        post.one(&app, MailKind::Invitation).await.key()
+    };
+    let accept = async |key: &str, username: &str| {
+        let body = json!({"key": key, "username": username, "password": PASSWORD});
+        app.post("/invitations/accept", body).await
+    };
+    let listed = async || {
+        let open = users.invitations(None, 10).await.unwrap();
+        open.into_iter().map(|invitation| invitation.email.as_str().to_owned()).collect::<Vec<_>>()
+    };
+    let jane = invite("jane@example.com").await;
+    let (kim, lee) = (invite("kim@example.com").await, invite("lee@example.com").await);
+    app.post("/password/reset", json!({"email": "max@example.com"})).await;
+    assert_eq!(listed().await, ["jane@example.com", "kim@example.com", "lee@example.com"]);
+    let first = users.invitations(None, 1).await.unwrap().remove(0);
+    assert_eq!((first.sent_at, first.expires_at), (NOON, NOON.after(Duration::from_hours(7 * 24))));
+    assert_eq!(users.invitations(Some(first.id), 1).await.unwrap()[0].email.as_str(), "kim@example.com");
+
+    assert!(users.revoke_invitation("Kim@Example.com").await.unwrap());
+    assert!(!users.revoke_invitation("kim@example.com").await.unwrap());
+    assert!(!users.revoke_invitation("max@example.com").await.unwrap());
+    assert_eq!(accept(&kim, "kim").await.json()["code"], "link_invalid");
+    assert_eq!(accept(&jane, "jane").await.status, 201);
+    assert_eq!(listed().await, ["lee@example.com"]);
+    let again = invite("lee@example.com").await;
+    assert_eq!(listed().await, ["lee@example.com"], "the second mail ends the first");
+    assert_eq!(accept(&lee, "lee").await.json()["code"], "link_invalid");
+    assert_eq!(accept(&again, "lee").await.status, 201);
+    assert_eq!(listed().await, [""; 0]);
+    invite("max@example.com").await;
+    app.clock.advance(Duration::from_hours(7 * 24));
+    assert_eq!(listed().await, [""; 0], "it has expired");
+    assert!(!users.revoke_invitation("max@example.com").await.unwrap());
 }
 
 async fn a_proof_that_is_asked_for_may_be_left_undone_and_keeps_the_password_of_whoever_knows_it(
