@@ -106,7 +106,7 @@ class Pages(unittest.TestCase):
             }
             with service(**variables) as url:
                 self.client, self.texts = Client(url, database, language), TEXTS[language]
-                self.client.variables = variables
+                self.client.variables = {**variables, "DOORWARDEN_LISTEN": url.removeprefix("http://")}
                 speak(self.browser, language)
                 complaints(self.browser)
                 yield self.client
