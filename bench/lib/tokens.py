@@ -1,4 +1,4 @@
-"""Inside the process: checks of tokens, memory of sessions, and how cost grows with their number."""
+"""Inside the process: checks of tokens and passkeys, memory of sessions, and how cost grows with their number."""
 
 import shutil
 
@@ -17,6 +17,14 @@ def check(bench):
     more = got["eddsa_new_more_ns"]
     note = f"the signature alone {got['eddsa_bare_ns'] / 1000:.1f} µs"
     bench.row("new EdDSA token, above its signature", more, "ns", target="< 1000", reached=more < 1000, note=note)
+
+
+def passkeys(bench):
+    for got in bench.check("passkeys"):
+        whole, bare = got["whole_ns"], got["bare_ns"]
+        more = 100 * (whole - bare) / bare
+        note = f"{1e9 / whole:,.0f}/s; the signature alone {1e9 / bare:,.0f}/s"
+        bench.row(f"passkey with {got['algorithm']}, above its signature", more, "%", target="< 15", reached=more < 15, note=note)
 
 
 def live(bench):
