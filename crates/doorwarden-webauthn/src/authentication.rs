@@ -58,7 +58,7 @@ pub enum Counter {
     /// The authenticator does not count: both are 0.
     Zero,
     /// It is not greater than the stored one. Perhaps the credential was copied, perhaps the authenticator
-    /// counts badly, as several synchronized ones do: a signal, no proof (section 7.2, step 22).
+    /// counts badly, as several synchronized ones do: a signal, no proof (section 7.2).
     NotGrown,
 }
 

@@ -39,7 +39,7 @@
 //! Every refusal has a named reason, a [`Refusal`], for logs and operators.
 //!
 //! ```
-//! use doorwarden_testkit::authenticator::Authenticator;
+//! # use doorwarden_testkit::authenticator::Authenticator;
 //! use doorwarden_webauthn::{
 //!     Algorithm, Challenge, Counter, Expectation, RelyingParty, Requirement, StoredCredential, User,
 //!     UserHandle,
