@@ -1,26 +1,29 @@
-"""Other people's libraries verify the ceremonies that doorwarden-webauthn verifies: those of the W3C, and changes of them.
+"""Other people's libraries verify the ceremonies that doorwarden-webauthn verifies: those of the W3C, and changes of them. Chromium makes others.
 
 Where a verdict differs, WE_REFUSE or THEY_REFUSE has the reason. The library of npm is in webauthn/, ours is an example of doorwarden-webauthn.
 """
 
 import base64
+import http.server
 import itertools
 import json
 import os
 import re
 import shutil
 import subprocess
+import threading
 import unittest
 from pathlib import Path
 
 import webauthn
 from webauthn.helpers.cose import COSEAlgorithmIdentifier
 
+from browser import PATIENCE, chromium, need_browser
 from running import missing
 
 ROOT = Path(__file__).resolve().parents[2]
 VECTORS = ROOT / "crates/doorwarden-webauthn/tests/data/w3c_webauthn_vectors.json"
-EXAMPLE = Path(os.environ["DOORWARDEN_TEST_BINARY"]).parent / "examples" / "verify"
+EXAMPLE = Path(os.environ["DOORWARDEN_TEST_BINARY"]).parent / "examples" / "relying_party"
 SIMPLE = Path(__file__).resolve().parent / "webauthn"
 ORIGIN, RP_ID = "https://example.org", "example.org"
 USER_HANDLE = b"a handle"
@@ -55,7 +58,7 @@ class Registration:
         id = base64url(self.id)
         response = {"clientDataJSON": base64url(self.client_data), "attestationObject": base64url(self.object)}
         return {
-            "ceremony": "registration",
+            "ask": "registration",
             "challenge": base64url(self.challenge),
             "response": {"id": id, "rawId": id, "type": "public-key", "clientExtensionResults": {}, "response": response},
             "required": required,
@@ -93,7 +96,7 @@ class Authentication:
         if self.user_handle:
             response["userHandle"] = base64url(self.user_handle)
         return {
-            "ceremony": "authentication",
+            "ask": "authentication",
             "challenge": base64url(self.challenge),
             "response": {"id": id, "rawId": id, "type": "public-key", "clientExtensionResults": {}, "response": response},
             "credential": {
@@ -287,6 +290,135 @@ class Verdicts(unittest.TestCase):
             with self.subTest(library):
                 self.assertEqual(unexplained, [])
                 self.assertEqual(found, expected)
+
+
+class Page(http.server.BaseHTTPRequestHandler):
+    """An empty page: the driver does what a script of it would do."""
+
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.end_headers()
+        self.wfile.write(b"<!doctype html><title>Passkeys</title>")
+
+    def log_message(self, *_):
+        pass
+
+
+class Browser(unittest.TestCase):
+    """Chromium reads our options and signals, and we read its responses, with its virtual authenticator."""
+
+    CREATE = "navigator.credentials.create({publicKey: PublicKeyCredential.parseCreationOptionsFromJSON(options)})"
+    GET = "navigator.credentials.get({publicKey: PublicKeyCredential.parseRequestOptionsFromJSON(options)})"
+
+    @classmethod
+    def setUpClass(cls):
+        need_browser()
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        cls.addClassCleanup(server.server_close)
+        cls.addClassCleanup(server.shutdown)
+        cls.origin = f"http://localhost:{server.server_port}"
+        cls.browser = cls.enterClassContext(chromium())
+        cls.browser.set_script_timeout(PATIENCE)
+        cls.browser.get(cls.origin)
+        cls.browser.execute_cdp_cmd("WebAuthn.enable", {})
+
+    def setUp(self):
+        self.challenge = base64url(os.urandom(32))
+        self.credential = {"userHandle": base64url(USER_HANDLE)}
+
+    def authenticator(self, **options):
+        usual = {
+            "protocol": "ctap2", "ctap2Version": "ctap2_1", "transport": "internal", "hasResidentKey": True, "hasUserVerification": True,
+            "isUserVerified": True, "automaticPresenceSimulation": True,
+        }
+        self.id = self.cdp("addVirtualAuthenticator", options={**usual, **options})["authenticatorId"]
+        self.addCleanup(lambda: self.cdp("removeVirtualAuthenticator", authenticatorId=self.id))
+
+    def cdp(self, command, **parameters):
+        return self.browser.execute_cdp_cmd(f"WebAuthn.{command}", parameters)
+
+    def ask(self, what, **parts):
+        """What we answer; with `refused` why."""
+        question = {"ask": what, "challenge": self.challenge, "credential": self.credential, "origin": self.origin, **parts}
+        (answer,) = ask([EXAMPLE], [question])
+        return answer
+
+    def run_script(self, script, argument):
+        done = """const [options, done] = arguments;
+            (async () => %s)().then((value) => done({value: value?.toJSON?.()}), (error) => done({error: String(error)}));"""
+        answer = self.browser.execute_async_script(done % script, argument)
+        self.assertNotIn("error", answer)
+        return answer["value"]
+
+    def register(self, algorithm=None):
+        options = self.ask("creation options")["result"]
+        if algorithm is not None:
+            options["pubKeyCredParams"] = [one for one in options["pubKeyCredParams"] if one["alg"] == algorithm]
+        answer = self.ask("registration", response=self.run_script(self.CREATE, options))
+        self.assertTrue(answer["accepts"], answer)
+        self.credential |= answer["result"]
+        return answer["result"]
+
+    def authenticate(self, required=False):
+        options = self.ask("request options")["result"]
+        return self.ask("authentication", response=self.run_script(self.GET, options), required=required)
+
+    def test_a_passkey_registers_and_authenticates(self):
+        self.authenticator()
+        made = self.register()
+        self.assertEqual((made["algorithm"], made["discoverable"], made["transports"]), (-7, True, ["internal"]))
+        self.assertEqual([made["userVerified"], made["backupEligible"], made["backedUp"]], [True, False, False])
+        answer = self.authenticate(required=True)
+        self.assertTrue(answer["accepts"], answer)
+        self.assertEqual((answer["result"]["userVerified"], answer["result"]["grew"]), (True, True))
+
+    def test_its_other_algorithms_verify(self):
+        self.authenticator()
+        for algorithm in (-8, -257):
+            with self.subTest(algorithm):
+                self.assertEqual(self.register(algorithm)["algorithm"], algorithm)
+                answer = self.authenticate()
+                self.assertTrue(answer["accepts"], answer)
+
+    def test_flags_are_reported(self):
+        self.authenticator(defaultBackupEligibility=True, defaultBackupState=True)
+        made = self.register()
+        self.assertEqual([made["backupEligible"], made["backedUp"]], [True, True])
+        for state in (False, True):
+            id = base64.b64encode(base64.urlsafe_b64decode(made["id"] + "==")).decode()
+            self.cdp("setCredentialProperties", authenticatorId=self.id, credentialId=id, backupState=state)
+            answer = self.authenticate()
+            self.assertEqual(answer["result"]["backedUp"], state, answer)
+
+    def test_what_a_bad_authenticator_says_is_refused(self):
+        self.authenticator()
+        self.register()
+        for override, reason in (
+            ({"isBogusSignature": True}, "the signature is not valid"),
+            ({"isBadUP": True}, "the user was not present"),
+            ({"isBadUV": True}, "the authenticator did not verify the user"),
+        ):
+            self.cdp("setResponseOverrideBits", authenticatorId=self.id, **override)
+            answer = self.authenticate(required=True)
+            self.assertEqual((answer["accepts"], answer.get("reason")), (False, reason))
+        self.assertFalse(self.authenticate()["result"]["userVerified"], "where it is not required, it is reported")
+
+    def test_signals_reach_the_authenticator(self):
+        self.authenticator()
+        self.register()
+        signals = self.ask("signals")["result"]
+
+        def names():
+            return [one.get("userName") for one in self.cdp("getCredentials", authenticatorId=self.id)["credentials"]]
+
+        self.run_script("PublicKeyCredential.signalAllAcceptedCredentials(options)", signals["accepted"])
+        self.assertEqual(len(names()), 1, "the accepted one is kept")
+        self.run_script("PublicKeyCredential.signalCurrentUserDetails(options)", signals["details"] | {"name": "new"})
+        self.assertEqual(names(), ["new"])
+        self.run_script("PublicKeyCredential.signalUnknownCredential(options)", signals["unknown"])
+        self.assertEqual(names(), [])
 
 
 if __name__ == "__main__":

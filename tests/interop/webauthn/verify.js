@@ -1,9 +1,9 @@
 // Verifies ceremonies as the manual of @simplewebauthn/server says. Reads a question a line, JSON, and answers a line; the questions are those
-// of crates/doorwarden-webauthn/examples/verify.rs.
+// of crates/doorwarden-webauthn/examples/relying_party.rs.
 import { createInterface } from "node:readline";
 import { verifyAuthenticationResponse, verifyRegistrationResponse } from "@simplewebauthn/server";
 
-const verify = async ({ ceremony, challenge, response, credential, required }) => {
+const verify = async ({ ask, challenge, response, credential, required }) => {
   const expected = {
     response,
     expectedChallenge: challenge,
@@ -12,7 +12,7 @@ const verify = async ({ ceremony, challenge, response, credential, required }) =
     requireUserVerification: required,
   };
   const { verified } =
-    ceremony === "registration"
+    ask === "registration"
       ? await verifyRegistrationResponse({ ...expected, supportedAlgorithmIDs: [-7, -8, -257, -35] })
       : await verifyAuthenticationResponse({ ...expected, credential: { ...credential, publicKey: Uint8Array.from(credential.publicKey) } });
   return verified ? { accepts: true } : { accepts: false, reason: "not verified" };
