@@ -215,7 +215,17 @@ class Pages(unittest.TestCase):
         self.assertEqual(client.log_in(NEW)[0], 200)
         self.is_spent(mail)
 
-    @in_each_language(DOORWARDEN_REGISTRATION_MODE="invitation")
+    @in_each_language(
+        DOORWARDEN_REGISTRATION_MODE="invitation",
+        DOORWARDEN_FIELDS_AGE_TYPE="integer",
+        DOORWARDEN_FIELDS_AGE_MIN="18",
+        DOORWARDEN_FIELDS_AGE_REQUIRED="true",
+        DOORWARDEN_FIELDS_NEWS_TYPE="boolean",
+        DOORWARDEN_FIELDS_NEWS_REQUIRED="true",
+        DOORWARDEN_FIELDS_PLAN_TYPE="choice",
+        DOORWARDEN_FIELDS_PLAN_CHOICES="free,team",
+        DOORWARDEN_FIELDS_PLAN_REQUIRED="true",
+    )
     def test_an_invitation_is_accepted(self, client):
         invite = [BINARY, "invitation", "send", EMAIL]
         subprocess.run(invite, env=client.variables, check=True, capture_output=True, timeout=60)
@@ -223,9 +233,16 @@ class Pages(unittest.TestCase):
         self.open(mail)
         self.look("create")
         self.type(username="jane", new_password=NEW, new_password_again=NEW)
+        self.one("[id='field.age']").send_keys("33")
+        self.one("[id='field.news']").click()
+        self.one("[id='field.plan']").send_keys("team")
         self.press()
         self.look("can log in")
-        self.assertEqual(client.log_in(NEW)[0], 200)
+        status, answer = client.log_in(NEW)
+        self.assertEqual(status, 200)
+        client.token = answer["token"]
+        account = client.call("GET", "/me")[1]
+        self.assertEqual([account[name] for name in ("age", "news", "plan")], [33, True, "team"])
         self.is_spent(mail)
 
     @in_each_language(DOORWARDEN_MAIL_VERIFICATION="required")

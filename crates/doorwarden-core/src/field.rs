@@ -27,7 +27,7 @@ pub struct Field {
     pub writer: Writer,
     /// Whether `GET /me` returns the field.
     pub returned: bool,
-    /// The description in the OpenAPI document.
+    /// The description in the OpenAPI document, and the label on the built-in page of invitations.
     pub description: Option<String>,
 }
 
@@ -132,7 +132,7 @@ impl Field {
         self
     }
 
-    /// The description in the OpenAPI document.
+    /// The description in the OpenAPI document, and the label on the built-in page of invitations.
     #[must_use]
     pub fn describe(mut self, description: impl Into<String>) -> Self {
         self.description = Some(description.into());

@@ -38,7 +38,7 @@ struct Declaration {
     writer: Option<WrittenBy>,
     /// Whether `/me` shows it; `true` unless set.
     returned: Option<Flag>,
-    /// What the field is for, in the OpenAPI document.
+    /// What the field is for, in the OpenAPI document and on the built-in page of invitations.
     description: Option<String>,
 }
 
