@@ -10,6 +10,7 @@ mod alike;
 mod audience;
 mod audit;
 mod bodies;
+mod canary;
 mod contract;
 mod discovery;
 mod endings;
