@@ -13,6 +13,7 @@ mod drills;
 mod import;
 mod import_from_others;
 mod lifecycle;
+mod mail_drills;
 mod mails;
 mod migrate;
 mod output;

@@ -56,7 +56,13 @@ impl SmtpServer {
 
     /// The mails that the server has accepted since.
     pub(crate) fn rest(&self) -> Vec<String> {
-        self.mails.try_iter().map(|mail| mail["content"].as_str().unwrap().to_owned()).collect()
+        self.arrived().into_iter().map(|(_, mail)| mail).collect()
+    }
+
+    /// The same, each with its only recipient.
+    pub(crate) fn arrived(&self) -> Vec<(String, String)> {
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        self.mails.try_iter().map(|mail| (text(&mail["to"][0]), text(&mail["content"]))).collect()
     }
 }
 
