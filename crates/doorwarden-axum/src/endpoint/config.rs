@@ -10,6 +10,8 @@ use serde::Serialize;
 #[schemars(rename = "Config")]
 pub(super) struct PublicConfig {
     registration: Registration,
+    /// Whether only addresses of some domains can be registered. Which ones is not said.
+    limited_domains: bool,
     /// How one can log in.
     login: Vec<LoginMethod>,
     password: PasswordRules,
@@ -64,6 +66,7 @@ pub(super) async fn get(call: Call<Anybody>) -> Result<Json<PublicConfig>, ApiEr
             RegistrationMode::Invitation => Registration::Invitation,
             RegistrationMode::Closed => Registration::Closed,
         },
+        limited_domains: !settings.registration.domains.is_empty(),
         login,
         password: PasswordRules {
             min_length: settings.password_policy.min_length,

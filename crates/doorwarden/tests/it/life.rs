@@ -555,6 +555,7 @@ async fn only_addresses_of_allowed_domains_are_registered_and_moved_to(database:
         let body = json!({"email": email, "username": name, "password": PASSWORD});
         app.post("/registration", body).await
     };
+    assert_eq!(open.call("GET", "/config", None, None).await.json()["limited_domains"], true);
 
     let open = app(RegistrationMode::Open, false).await;
     for (name, email, status) in [
@@ -628,6 +629,7 @@ async fn the_configuration_says_what_a_front_end_needs(database: Database) {
     let (app, _) = verifying(&database).await;
     app.call("GET", "/config", None, None).await.is(
         200,
+            "limited_domains": false,
         json!({
             "registration": "verified",
             "login": ["password", "email"],
