@@ -11,7 +11,7 @@ use doorwarden_core::flow::change_email::ChangeEmailError;
 use doorwarden_core::flow::change_password::ChangePasswordError;
 use doorwarden_core::flow::continue_login::ContinueError;
 use doorwarden_core::flow::delete_account::DeleteAccountError;
-use doorwarden_core::flow::invite::AcceptError;
+use doorwarden_core::flow::invite::{AcceptError, InviteError};
 use doorwarden_core::flow::links::RedeemError;
 use doorwarden_core::flow::log_in::LoginError;
 use doorwarden_core::flow::log_in_by_mail::RequestMailError;
@@ -563,10 +563,24 @@ impl From<ContinueError> for ApiError {
     }
 }
 
+impl From<InviteError> for ApiError {
+    fn from(error: InviteError) -> Self {
+        match error {
+            InviteError::Invalid(errors) => Self::fields(errors),
+            InviteError::NoMail => RequestMailError::NoMail.into(),
+            InviteError::Store(error) => error.into(),
+        }
+    }
+}
+
 impl From<AcceptError> for ApiError {
     fn from(error: AcceptError) -> Self {
         match error {
             AcceptError::Redeem(error) => error.into(),
+            AcceptError::SignedInAsAnother => {
+                let text = "You are logged in with another email address. Log out to accept this invitation.";
+                Self::detail(StatusCode::CONFLICT, "signed_in_as_another", text).showing_code()
+            }
             AcceptError::Register(error) => error.into(),
         }
     }

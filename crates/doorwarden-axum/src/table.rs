@@ -95,11 +95,38 @@ macro_rules! endpoint_table {
                 .errors(&[problem::LINK_INVALID]),
             ];
             InvitationAccept, "invitation_accept", "/invitations/accept": [
-                operation::<Anybody, Data<registration::Acceptance>, Created<login::Token>>(
+                operation::<AnybodyOrUser, Data<registration::Acceptance>, Created<login::Token>>(
                     Method::POST, "accept_invitation", "Create the account of an invitation and log in to it.", registration::accept,
                 )
                 .answers(&["The account was created."])
-                .errors(&[problem::LINK_INVALID, problem::BUSY, problem::STOPPING]),
+                .errors(&[problem::LINK_INVALID, problem::SIGNED_IN_AS_ANOTHER, problem::BUSY, problem::STOPPING]),
+            ];
+            Invitations, "invitations", "/invitations": [
+                operation::<Permitted<Inviting>, (), Page<invitations::Invitation>>(
+                    Method::GET,
+                    "list_invitations",
+                    "The invitations that can be accepted, the oldest 100. The header `Link` leads to the next page.",
+                    invitations::get,
+                )
+                .query::<String>("cursor", "Where the page begins, of the header `Link`.")
+                .answers(&["The invitations."])
+                .errors(&[problem::INVALID_CURSOR]),
+                operation::<Permitted<Inviting>, Data<invitations::NewInvitation>, Created<invitations::Invitation>>(
+                    Method::POST,
+                    "create_invitation",
+                    "Mail an invitation. Ends an earlier one of the address, and the one that it replaces.",
+                    invitations::post,
+                )
+                .answers(&["Sent."])
+                .errors(&[problem::NO_MAIL]),
+            ];
+            Invitation, "invitation", "/invitations/{id}": [
+                operation::<Permitted<Inviting>, (), NoContent>(
+                    Method::DELETE, "delete_invitation", "End an invitation: its link is no longer valid.", invitations::delete,
+                )
+                .path::<ChallengeId>("id", "The id of an invitation.")
+                .answers(&["It has ended."])
+                .errors(&[problem::NO_INVITATION]),
             ];
             Link, "link", "/link": [
                 operation::<Anybody, (), pages::Page>(

@@ -1,6 +1,7 @@
 //! Users and sessions as JSON, described once: HTTP, the OpenAPI document and the command line all use these
 //! types.
 
+use crate::challenge::ChallengeId;
 use crate::field::Fields;
 use crate::session::{Session, SessionId};
 use crate::time::Timestamp;
@@ -158,6 +159,7 @@ value_schema! {
     Timestamp: {"type": "string", "format": "date-time"},
     UserId: {"type": "integer", "format": "int64"},
     SessionId: {"type": "string", "format": "uuid"},
+    ChallengeId: {"type": "string", "format": "uuid"},
 }
 
 #[cfg(test)]

@@ -107,6 +107,17 @@ impl ChallengeStore for PostgresStore {
         }
     }
 
+    async fn challenge(&self, id: ChallengeId, now: Timestamp) -> Result<Option<Challenge>, StoreError> {
+        let sql = concat!(
+            "SELECT ",
+            columns!(),
+            " FROM doorwarden_challenges c WHERE c.id = $1 AND ",
+            is_open!("$2")
+        );
+        let params = [(&id.0 as _, Type::UUID), (&At(now) as _, Type::TIMESTAMPTZ)];
+        Ok(optional(self.database.row(Effort::Read, sql, &params).await?.as_ref(), challenge)?)
+    }
+
     async fn challenge_by_key(
         &self,
         key: SecretHash,

@@ -114,6 +114,12 @@ impl ChallengeStore for SqliteStore {
         .await
     }
 
+    async fn challenge(&self, id: ChallengeId, now: Timestamp) -> Result<Option<Challenge>, StoreError> {
+        let sql =
+            concat!("SELECT ", columns!(), " FROM doorwarden_challenges WHERE id = ?1 AND ", is_open!("?2"));
+        Ok(self.read(|connection| one(connection, sql, (id.0, now.as_micros()), challenge))?)
+    }
+
     async fn challenge_by_key(
         &self,
         key: SecretHash,

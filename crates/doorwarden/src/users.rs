@@ -1,6 +1,7 @@
 use doorwarden_core::audit::Origin;
 use doorwarden_core::challenge::ChallengeId;
 use doorwarden_core::context::Context;
+use doorwarden_core::error::Input;
 use doorwarden_core::flow::groups::{self, CreateGroupError};
 use doorwarden_core::flow::invite::{self, Invitation, InviteError};
 use doorwarden_core::flow::manage::{
@@ -11,7 +12,6 @@ use doorwarden_core::identity::{EmailKey, UsernameKey};
 use doorwarden_core::password::Password;
 use doorwarden_core::permission::{Group, Permission, PermissionName};
 use doorwarden_core::store::{GrantError, SignedOut, StoreError, UserFilter};
-use doorwarden_core::time::Timestamp;
 use doorwarden_core::user::{Account, User, UserChange, UserId};
 use std::sync::Arc;
 
@@ -76,13 +76,14 @@ impl Users {
     }
 
     /// Mails an invitation to this address: whoever has its link may register with it, whatever the mode of
-    /// registration. Ends an earlier one. Returns until when it can be accepted.
+    /// registration. Ends an earlier one.
     ///
     /// # Errors
     /// [`InviteError`] if the text is not an email address or has an account, no mail can be sent, or the
     /// database operation failed.
-    pub async fn invite(&self, email: &str) -> Result<Timestamp, InviteError> {
-        invite::invite(&self.context, email, None, &self.origin).await
+    pub async fn invite(&self, email: &str) -> Result<Invitation, InviteError> {
+        invite::invite(&self.context, Input::Given(email.to_owned()), Input::Missing, None, &self.origin)
+            .await
     }
 
     /// The invitations that can be accepted, oldest first: those after `after`, and at most `limit`.
@@ -103,7 +104,7 @@ impl Users {
     /// # Errors
     /// [`StoreError`] if the database operation failed.
     pub async fn revoke_invitation(&self, email: &str) -> Result<bool, StoreError> {
-        invite::revoke_invitation(&self.context, &EmailKey::of(email), &self.origin).await
+        invite::revoke_invitation_of(&self.context, &EmailKey::of(email), &self.origin).await
     }
 
     /// The user with this id.

@@ -11,6 +11,7 @@ mod docs;
 mod email_change;
 mod export;
 mod health;
+mod invitations;
 mod jwks;
 mod links;
 mod login;
@@ -40,9 +41,12 @@ mod types;
 use crate::extract::CurrentUser;
 use crate::settings::Endpoint;
 use answer::{Created, Document, Json, NoContent, Page, Rendered, WithCookie};
+use doorwarden_core::challenge::ChallengeId;
 use doorwarden_core::session::SessionId;
 use http::Method;
-use operation::{Anybody, AnybodyOrUser, Data, Operation, Recent, Service, Unread, operation};
+use operation::{
+    Anybody, AnybodyOrUser, Data, Inviting, Operation, Permitted, Recent, Service, Unread, operation,
+};
 
 /// What the answers of a page mean.
 const PAGE: &[&str] = &[

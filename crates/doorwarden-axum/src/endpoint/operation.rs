@@ -14,6 +14,7 @@ use axum::response::Response;
 use doorwarden_core::error::Input;
 use doorwarden_core::field::Raw;
 use doorwarden_core::flow::authenticate::{AuthenticateError, ShownTo};
+use doorwarden_core::flow::invite;
 use doorwarden_core::flow::reauthenticate::{RECENT, is_recent};
 use doorwarden_core::mail::Locale;
 use doorwarden_core::session::ClientInfo;
@@ -39,6 +40,8 @@ pub(crate) enum Permission {
     User,
     /// A user who was authenticated a few minutes ago at most.
     RecentUser,
+    /// A user with this permission of Django's (`app_label.codename`), or a superuser.
+    UserWith(&'static str),
     /// A service that shows its secret, as HTTP Basic or in the form.
     Service,
 }
@@ -96,6 +99,39 @@ impl Caller for Recent {
         match one_request(is_recent(auth.context(), user.authenticated(), RECENT)).await? {
             true => Ok(Self(user)),
             false => Err(ApiError::reauthentication_required(RECENT)),
+        }
+    }
+}
+
+/// A permission of Django's that an operation needs.
+pub(crate) trait Right: Send {
+    /// `app_label.codename`.
+    const NAME: &'static str;
+}
+
+/// The right to invite people.
+#[derive(Debug)]
+pub(crate) struct Inviting;
+
+impl Right for Inviting {
+    const NAME: &'static str = invite::PERMISSION;
+}
+
+/// A user who has a right: by a permission, of their own or through a group, or as a superuser.
+#[derive(Debug)]
+pub(crate) struct Permitted<R> {
+    pub(crate) user: CurrentUser,
+    right: PhantomData<R>,
+}
+
+impl<R: Right> Caller for Permitted<R> {
+    const PERMISSION: Permission = Permission::UserWith(R::NAME);
+
+    async fn find(auth: &Auth, parts: &Parts) -> Result<Self, ApiError> {
+        let user = user(auth, parts).await?;
+        match user.has_perm(R::NAME) {
+            true => Ok(Self { user, right: PhantomData }),
+            false => Err(ApiError::permission_denied()),
         }
     }
 }
@@ -360,15 +396,16 @@ impl Operation {
     /// Every error that it can answer.
     pub(crate) fn all_errors(&self) -> impl Iterator<Item = &'static Problem> {
         let of_user = match self.permission {
-            Permission::User | Permission::RecentUser => problem::OF_USERS,
+            Permission::User | Permission::RecentUser | Permission::UserWith(_) => problem::OF_USERS,
             _ => &[],
         };
-        let of_recent = match self.permission {
+        let of_standing = match self.permission {
             Permission::RecentUser => problem::OF_RECENT_USERS,
+            Permission::UserWith(_) => problem::OF_PERMITTED_USERS,
             _ => &[],
         };
         let of_body = if (self.body)(&mut Types::default()).is_some() { problem::OF_BODIES } else { &[] };
-        problem::COMMON.iter().chain(of_user).chain(of_recent).chain(of_body).chain(self.errors)
+        problem::COMMON.iter().chain(of_user).chain(of_standing).chain(of_body).chain(self.errors)
     }
 }
 

@@ -82,6 +82,13 @@ pub(crate) const OF_RECENT_USERS: &[Problem] = &[Problem::step(
     "The user was authenticated longer ago than `max_age` seconds: see `/reauthenticate`.",
 )];
 
+/// Those of operations that need a user with a permission.
+pub(crate) const OF_PERMITTED_USERS: &[Problem] = &[Problem::detail(
+    403,
+    "permission_denied",
+    "The user does not have the permission that `security` names.",
+)];
+
 /// Those of operations that take a body.
 pub(crate) const OF_BODIES: &[Problem] = &[
     Problem::detail(400, "parse_error", "The body is malformed."),
@@ -153,4 +160,11 @@ pub(super) const LOGIN_EXPIRED: Problem = Problem::detail(
 pub(super) const NO_MAIL: Problem = Problem::detail(501, "mail_not_configured", "The service sends no mail.");
 pub(super) const NO_EMAIL_CHANGE: Problem =
     Problem::detail(404, "not_found", "No change of the email address waits to be confirmed.");
+pub(super) const NO_INVITATION: Problem =
+    Problem::detail(404, "not_found", "There is no such invitation that can be accepted.");
+pub(super) const SIGNED_IN_AS_ANOTHER: Problem = Problem::detail(
+    409,
+    "signed_in_as_another",
+    "The token is of a user with another email address. The invitation can still be accepted.",
+);
 pub(super) const NO_PAGE: Problem = Problem::detail(404, "not_found", "The page was left out.");

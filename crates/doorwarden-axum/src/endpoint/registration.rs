@@ -1,10 +1,11 @@
 use super::answer::{Answer, Created, Described, Json};
 use super::login::Token;
 use super::login_steps::{Asked, TokenAnswer, tokens};
-use super::operation::{Anybody, Call, Data};
+use super::operation::{Anybody, AnybodyOrUser, Call, Data, user};
 use super::types::Types;
 use crate::body::{Email, NewPassword, Username, Word};
 use crate::error::ApiError;
+use crate::extract::CurrentUser;
 use crate::next_step::NextStep;
 use crate::refresh_cookie;
 use axum::response::Response;
@@ -99,7 +100,14 @@ pub(super) struct Acceptance {
     password: NewPassword,
 }
 
-pub(super) async fn accept(call: Call<Anybody, Data<Acceptance>>) -> Result<Created<Token>, ApiError> {
+pub(super) async fn accept(call: Call<AnybodyOrUser, Data<Acceptance>>) -> Result<Created<Token>, ApiError> {
+    // A token that is refused is nobody's.
+    let who = match user(&call.auth, &call.parts).await {
+        Ok(user) => Some(user),
+        Err(error) if error.status().is_client_error() => None,
+        Err(error) => return Err(error),
+    };
+    let who = who.as_ref().map(CurrentUser::authenticated);
     let (client, locale) = (call.client(), call.locale());
     let Data { fields: Acceptance { key, username, password }, others } = call.body;
     let key = key.0.required().map_err(|complaint| ApiError::fields(FieldErrors::one("key", complaint)))?;
@@ -111,6 +119,6 @@ pub(super) async fn accept(call: Call<Anybody, Data<Acceptance>>) -> Result<Crea
         locale,
         ..register::Registration::default()
     };
-    let registered = accept_invitation(call.auth.context(), &key, registration).await?;
+    let registered = accept_invitation(call.auth.context(), who, &key, registration).await?;
     Ok(Json(registered.token.into()))
 }

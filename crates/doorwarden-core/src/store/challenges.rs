@@ -24,6 +24,9 @@ pub trait ChallengeStore {
         effects: Effects,
     ) -> Result<(), CreateChallengeError>;
 
+    /// The open challenge with this id. Consumes nothing.
+    async fn challenge(&self, id: ChallengeId, now: Timestamp) -> Result<Option<Challenge>, StoreError>;
+
     /// The open challenge with this key, whose link was opened. Consumes nothing.
     async fn challenge_by_key(
         &self,

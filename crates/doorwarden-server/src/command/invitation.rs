@@ -51,7 +51,7 @@ async fn open(config: &Config, mails: bool) -> Result<Doorwarden, Failure> {
 }
 
 async fn send(users: &Users, email: &str, out: Output) -> Result<(), Failure> {
-    let expires_at = users.invite(email).await?;
+    let expires_at = users.invite(email).await?.expires_at;
     let sentence = format!("Queued an invitation for `{email}`, valid until {expires_at}");
     out.done(&sentence, &json!({"email": email, "expires_at": expires_at}))
 }

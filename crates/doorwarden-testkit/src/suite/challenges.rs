@@ -54,6 +54,8 @@ async fn is_open(t: &TestStore, n: u8, at: Timestamp) -> bool {
     let by_key = t.store.challenge_by_key(secret(100 + n), at).await.unwrap().is_some();
     let by_token = t.store.challenge_by_token(secret(n), at).await.unwrap().is_some();
     assert_eq!(by_key, by_token);
+    let by_id = t.store.challenge(id(n), at).await.unwrap();
+    assert_eq!(by_id.map(|found| found.id), by_key.then_some(id(n)));
     by_key
 }
 

@@ -142,6 +142,7 @@ impl Watched {
         self.with_new_passwords().await;
         self.with_tokens().await;
         self.with_another_address().await;
+        self.with_invitations().await;
         self.app.auth.users().invite("c4nary-kim@c4nary.example").await.unwrap();
         let (key, _) = self.mail(MailKind::Invitation).await;
         let kim = json!({"key": key, "username": "c4nary-kim", "password": PASSWORD});
@@ -170,6 +171,19 @@ impl Watched {
         self.call("DELETE", &format!("/sessions/{id}"), &session, Value::Null, 204).await;
         self.call("POST", "/logout?scope=others", &session, Value::Null, 204).await;
         self.call("DELETE", "/me", &session, json!({"password": PASSWORD}), 204).await;
+    }
+
+    async fn with_invitations(&mut self) {
+        let (token, users) = (self.log_in(EMAIL).await, self.app.auth.users());
+        let change = |is_superuser| UserChange { is_superuser: Some(is_superuser), ..UserChange::default() };
+        users.update(UserId(1), change(true)).await.unwrap();
+        let body = json!({"email": "c4nary-lee@c4nary.example"});
+        let id = self.call("POST", "/invitations", &token, body, 201).await["id"].clone();
+        self.mail(MailKind::Invitation).await;
+        self.call("GET", "/invitations", &token, Value::Null, 200).await;
+        self.call("DELETE", &format!("/invitations/{}", id.as_str().unwrap()), &token, Value::Null, 204)
+            .await;
+        self.app.auth.users().update(UserId(1), change(false)).await.unwrap();
     }
 
     async fn without_a_password(&mut self) {

@@ -138,6 +138,8 @@ fn entries(endpoint: Endpoint) -> &'static [Entry] {
         | Endpoint::LinkInspect
         | Endpoint::EmailChange
         | Endpoint::Config
+        | Endpoint::Invitations
+        | Endpoint::Invitation
         | Endpoint::Link
         | Endpoint::PasswordForgotten
         | Endpoint::ChangePassword

@@ -42,8 +42,6 @@ on_both! {
     a_user_confirms_by_mail_that_it_is_them
     a_route_of_the_application_can_need_a_recent_authentication
     a_route_of_the_application_can_need_an_assurance_level
-    whoever_is_invited_registers_with_that_address_although_nobody_else_can
-    an_invitation_is_listed_until_it_is_accepted_or_revoked
     a_proof_that_is_asked_for_may_be_left_undone_and_keeps_the_password_of_whoever_knows_it
     an_account_is_deleted_after_its_grace_and_leaves_no_address
     an_export_has_everything_but_secrets_and_needs_a_recent_authentication
@@ -555,9 +553,9 @@ async fn only_addresses_of_allowed_domains_are_registered_and_moved_to(database:
         let body = json!({"email": email, "username": name, "password": PASSWORD});
         app.post("/registration", body).await
     };
-    assert_eq!(open.call("GET", "/config", None, None).await.json()["limited_domains"], true);
 
     let open = app(RegistrationMode::Open, false).await;
+    assert_eq!(open.call("GET", "/config", None, None).await.json()["limited_domains"], true);
     for (name, email, status) in [
         ("jane", "jane@example.com", 201),
         ("john", "john@EXAMPLE.com", 201),
@@ -629,9 +627,9 @@ async fn the_configuration_says_what_a_front_end_needs(database: Database) {
     let (app, _) = verifying(&database).await;
     app.call("GET", "/config", None, None).await.is(
         200,
-            "limited_domains": false,
         json!({
             "registration": "verified",
+            "limited_domains": false,
             "login": ["password", "email"],
             "password": {"min_length": 8, "max_length": 128},
             "email_verification": "off",
@@ -884,83 +882,6 @@ async fn a_route_of_the_application_can_need_an_assurance_level(database: Databa
     }
     let ended = app.call("POST", "/logout", Some(&session), None).await;
     assert_eq!((ended.status.as_u16(), app.get("/second", &session).await.status.as_u16()), (204, 401));
-}
-
-async fn whoever_is_invited_registers_with_that_address_although_nobody_else_can(database: Database) {
-    let post = Post::default();
-    let mailer = with_mail(&post);
-    let app = database
-        .app_with(|b| mailer(b).settings(|s| s.registration.mode = RegistrationMode::Invitation))
-        .await;
-    assert_eq!(app.try_register("jane").await.status, 403);
-    let mut keys = Vec::new();
-    for _ in 0..2 {
-        app.auth.users().invite("jane@example.com").await.unwrap();
-        let letter = post.one(&app, MailKind::Invitation).await;
-        assert_eq!((letter.0.to.as_str(), &letter.0.content.code), ("jane@example.com", &None));
-        keys.push(letter.key());
-    }
-    let accept = async |key: &str, password: &str| {
-        let body =
-            json!({"key": key, "username": "jane", "password": password, "email": "thief@example.com"});
-        app.post("/invitations/accept", body).await
-    };
-    assert_eq!(accept(&keys[0], PASSWORD).await.json()["code"], "link_invalid", "the second ended the first");
-    app.post("/links/inspect", json!({"key": keys[1]}))
-        .await
-        .is(200, json!({"purpose": "invitation", "email": "j•••@example.com", "expires_in": 604_800}));
-    assert_eq!(accept(&keys[1], "short").await.status, 400);
-    let answer = accept(&keys[1], PASSWORD).await;
-    assert_eq!(answer.status, 201, "{answer:?}");
-    assert_eq!(app.get("/me", &answer.token()).await.json()["email"], "jane@example.com");
-    let user = app.auth.users().get(UserId(1)).await.unwrap().unwrap();
-    assert_eq!(user.email_verified_at, Some(NOON));
-    assert_eq!(accept(&keys[1], PASSWORD).await.json()["code"], "link_invalid");
-    let again = app.auth.users().invite("jane@example.com").await;
-    assert!(again.unwrap_err().to_string().contains("already exists"));
-}
-
-async fn an_invitation_is_listed_until_it_is_accepted_or_revoked(database: Database) {
-    let post = Post::default();
-    let mailer = with_mail(&post);
-    let app = database.app_with(mailer).await;
-    let users = app.auth.users();
-    let invite = async |email: &str| {
-        users.invite(email).await.unwrap();
-        app.clock.advance(Duration::from_secs(1));
-        post.one(&app, MailKind::Invitation).await.key()
-    };
-    let accept = async |key: &str, username: &str| {
-        let body = json!({"key": key, "username": username, "password": PASSWORD});
-        app.post("/invitations/accept", body).await
-    };
-    let listed = async || {
-        let open = users.invitations(None, 10).await.unwrap();
-        open.into_iter().map(|invitation| invitation.email.as_str().to_owned()).collect::<Vec<_>>()
-    };
-    let jane = invite("jane@example.com").await;
-    let (kim, lee) = (invite("kim@example.com").await, invite("lee@example.com").await);
-    app.post("/password/reset", json!({"email": "max@example.com"})).await;
-    assert_eq!(listed().await, ["jane@example.com", "kim@example.com", "lee@example.com"]);
-    let first = users.invitations(None, 1).await.unwrap().remove(0);
-    assert_eq!((first.sent_at, first.expires_at), (NOON, NOON.after(Duration::from_hours(7 * 24))));
-    assert_eq!(users.invitations(Some(first.id), 1).await.unwrap()[0].email.as_str(), "kim@example.com");
-
-    assert!(users.revoke_invitation("Kim@Example.com").await.unwrap());
-    assert!(!users.revoke_invitation("kim@example.com").await.unwrap());
-    assert!(!users.revoke_invitation("max@example.com").await.unwrap());
-    assert_eq!(accept(&kim, "kim").await.json()["code"], "link_invalid");
-    assert_eq!(accept(&jane, "jane").await.status, 201);
-    assert_eq!(listed().await, ["lee@example.com"]);
-    let again = invite("lee@example.com").await;
-    assert_eq!(listed().await, ["lee@example.com"], "the second mail ends the first");
-    assert_eq!(accept(&lee, "lee").await.json()["code"], "link_invalid");
-    assert_eq!(accept(&again, "lee").await.status, 201);
-    assert_eq!(listed().await, [""; 0]);
-    invite("max@example.com").await;
-    app.clock.advance(Duration::from_hours(7 * 24));
-    assert_eq!(listed().await, [""; 0], "it has expired");
-    assert!(!users.revoke_invitation("max@example.com").await.unwrap());
 }
 
 async fn a_proof_that_is_asked_for_may_be_left_undone_and_keeps_the_password_of_whoever_knows_it(

@@ -21,6 +21,7 @@ mod freshness;
 mod hangups;
 mod hints;
 mod hostile;
+mod invitations;
 mod keys;
 mod library;
 mod life;

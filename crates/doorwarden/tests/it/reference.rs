@@ -41,7 +41,9 @@ async fn the_endpoint_table_in_the_http_reference_matches_the_program() {
     for (path, method, about) in operations(&document) {
         let request = request(&document, about);
         let (summary, response) = (about["summary"].as_str().unwrap(), response(&document, about));
-        writeln!(table, "| `{method} {path}` | {summary} | {request} | {response} |").unwrap();
+        let needed = names(&about["security"][0]["bearer"]).join("`, `");
+        let needed = if needed.is_empty() { needed } else { format!(" Needs the permission `{needed}`.") };
+        writeln!(table, "| `{method} {path}` | {summary}{needed} | {request} | {response} |").unwrap();
     }
     pinned("docs/http.md", ("<!-- endpoints: begin -->\n", "<!-- endpoints: end -->"), &table);
 }
@@ -90,7 +92,10 @@ async fn the_postman_collection_has_every_operation() {
 
 /// A sample request for an operation.
 fn item(document: &Value, path: &str, method: &str, about: &Value) -> Value {
-    let path = path.trim_start_matches('/').replace("{id}", "{{session}}");
+    let path = path.trim_start_matches('/');
+    let path = path
+        .replace("sessions/{id}", "sessions/{{session}}")
+        .replace("invitations/{id}", "invitations/{{invitation}}");
     let variable =
         |key: &str, name: &str| json!({"key": key, "value": format!("{{{{{name}}}}}"), "type": "string"});
     let security = about["security"].to_string();

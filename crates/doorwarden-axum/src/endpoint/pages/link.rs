@@ -396,7 +396,7 @@ impl Visit {
                 let others = declared.filter_map(|field| field.read(&mut others)).collect();
                 let email = Input::Missing;
                 let request = Registration { email, username, password, others, client, locale };
-                let registered = accept_invitation(context, &key, request).await?;
+                let registered = accept_invitation(context, None, &key, request).await?;
                 self.done(LoginTokens::Session(registered.token), CAN_LOG_IN).await
             }
             ChallengePurpose::Register => {
