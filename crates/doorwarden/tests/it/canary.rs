@@ -141,8 +141,8 @@ impl Watched {
         self.without_a_password().await;
         self.with_new_passwords().await;
         self.with_tokens().await;
-        self.with_another_address().await;
         self.with_invitations().await;
+        self.with_another_address().await;
         self.app.auth.users().invite("c4nary-kim@c4nary.example").await.unwrap();
         let (key, _) = self.mail(MailKind::Invitation).await;
         let kim = json!({"key": key, "username": "c4nary-kim", "password": PASSWORD});
