@@ -11,14 +11,16 @@ use doorwarden_core::flow::change_email::ChangeEmailError;
 use doorwarden_core::flow::change_password::ChangePasswordError;
 use doorwarden_core::flow::continue_login::ContinueError;
 use doorwarden_core::flow::delete_account::DeleteAccountError;
+use doorwarden_core::flow::factors::FactorError;
 use doorwarden_core::flow::invite::{AcceptError, InviteError};
 use doorwarden_core::flow::links::RedeemError;
 use doorwarden_core::flow::log_in::LoginError;
 use doorwarden_core::flow::log_in_by_mail::RequestMailError;
 use doorwarden_core::flow::obtain_tokens::{ExchangeError, InvalidTarget};
+use doorwarden_core::flow::passkeys::{PasskeyLoginError, PasskeyRefused};
 use doorwarden_core::flow::pending::{Pending, PendingStep};
 use doorwarden_core::flow::profile::ProfileError;
-use doorwarden_core::flow::reauthenticate::ReauthenticateError;
+use doorwarden_core::flow::reauthenticate::{RECENT, ReauthenticateError};
 use doorwarden_core::flow::register::RegisterError;
 use doorwarden_core::flow::reset_password::ResetPasswordError;
 use doorwarden_core::flow::verify_registration::VerifyRegistrationError;
@@ -64,6 +66,10 @@ pub(crate) struct More {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "u32")]
     attempts_left: Option<u32>,
+    /// By how many seconds the clock of the device is wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "i64")]
+    skew_seconds: Option<i64>,
     /// How many seconds ago the user may have been authenticated.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "u64")]
@@ -256,6 +262,17 @@ impl ApiError {
                 "Confirm your email address with the mail that was sent to you.",
             ),
             PendingStep::ChangePassword => ("password_change_required", "Choose a new password."),
+            PendingStep::Password => ("password_required", "Enter your password, too."),
+            PendingStep::SecondFactor { codes_left: None, .. } => {
+                ("mfa_required", "A second factor is needed.")
+            }
+            PendingStep::SecondFactor { codes_left: Some(_), .. } => (
+                "mfa_required",
+                "The code is right. Too many wrong ones came before: enter the next code of the app, too.",
+            ),
+            PendingStep::EnrollFactor { .. } => {
+                ("factor_enrolment_required", "Set up a second factor first: it is required.")
+            }
             PendingStep::CancelDeletion => {
                 ("deletion_planned", "This account will be deleted. To keep it, cancel its deletion.")
             }
@@ -613,7 +630,67 @@ impl From<ResetPasswordError> for ApiError {
         match error {
             ResetPasswordError::Redeem(error) => error.into(),
             ResetPasswordError::Invalid(errors) => Self::fields(errors),
+            ResetPasswordError::Pending(pending) => Self::pending(&pending),
             ResetPasswordError::Pool(error) => error.into(),
+        }
+    }
+}
+
+impl From<FactorError> for ApiError {
+    fn from(error: FactorError) -> Self {
+        let bad = |code, text| Self::detail(StatusCode::BAD_REQUEST, code, text).showing_code();
+        let conflict = |code, text| Self::detail(StatusCode::CONFLICT, code, text).showing_code();
+        match error {
+            FactorError::Invalid(errors) => Self::fields(errors),
+            FactorError::NotRecent => Self::reauthentication_required(RECENT),
+            FactorError::Redeem(error) => error.into(),
+            FactorError::CodeInvalid => bad("code_invalid", "This code is wrong."),
+            FactorError::ClockSkew(seconds) => {
+                let text = "The code is of another time. Set the clock of the device, and try again.";
+                let mut error = bad("clock_skew", text);
+                error.more.skew_seconds = Some(seconds);
+                error
+            }
+            FactorError::NoSuchFactor => Self::not_found(),
+            FactorError::LastFactorRequired => conflict(
+                "last_factor_required",
+                "A factor is required, and this is the last one. Set up another one first.",
+            ),
+            FactorError::TooMany => {
+                conflict("too_many_factors", "There are too many factors. Remove one first.")
+            }
+            FactorError::Taken => conflict("factor_exists", "This authenticator is registered already."),
+            FactorError::Passkey(refused) => refused.into(),
+            FactorError::Pending(pending) => Self::pending(&pending),
+            FactorError::Login(error) => (*error).into(),
+            FactorError::Store(error) => error.into(),
+        }
+    }
+}
+
+/// Whose passkey it is, and what is wrong with it, is for the log alone.
+impl From<PasskeyRefused> for ApiError {
+    fn from(refused: PasskeyRefused) -> Self {
+        let bad = |code, text| Self::detail(StatusCode::BAD_REQUEST, code, text).showing_code();
+        match refused {
+            PasskeyRefused::NotConfigured => {
+                let text = "This service has no passkeys.";
+                Self::detail(StatusCode::NOT_IMPLEMENTED, "passkeys_not_configured", text).showing_code()
+            }
+            PasskeyRefused::Unknown => bad("passkey_unknown", "No account has this passkey."),
+            PasskeyRefused::ChallengeExpired => {
+                bad("challenge_expired", "This took too long, or was used already. Begin again.")
+            }
+            _ => bad("passkey_invalid", "This passkey is not valid here."),
+        }
+    }
+}
+
+impl From<PasskeyLoginError> for ApiError {
+    fn from(error: PasskeyLoginError) -> Self {
+        match error {
+            PasskeyLoginError::Refused(refused) => refused.into(),
+            PasskeyLoginError::Continue(error) => (*error).into(),
         }
     }
 }
@@ -633,6 +710,7 @@ impl From<ChangePasswordError> for ApiError {
         match error {
             ChangePasswordError::Invalid(errors) => Self::fields(errors),
             ChangePasswordError::NoSuchUser => Self::not_found(),
+            ChangePasswordError::NotRecent => Self::reauthentication_required(RECENT),
             ChangePasswordError::Pool(error) => error.into(),
             ChangePasswordError::Store(error) => error.into(),
         }
@@ -644,6 +722,7 @@ impl From<DeleteAccountError> for ApiError {
         match error {
             DeleteAccountError::Invalid(errors) => Self::fields(errors),
             DeleteAccountError::NoSuchUser => Self::not_found(),
+            DeleteAccountError::NotRecent => Self::reauthentication_required(RECENT),
             DeleteAccountError::Pool(error) => error.into(),
             DeleteAccountError::Store(error) => error.into(),
         }

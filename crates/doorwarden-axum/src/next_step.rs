@@ -1,6 +1,7 @@
 //! What a client does next in an authentication that is not at its end.
 
 use doorwarden_core::challenge::Challenge;
+use doorwarden_core::factor::FactorKind;
 use doorwarden_core::flow::pending::{Pending, PendingStep};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -30,6 +31,14 @@ struct Flow {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     email: Option<String>,
+    /// What can be given, or set up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Vec<FactorKind>")]
+    types: Option<Vec<FactorKind>>,
+    /// Too many wrong codes came: so many right ones are needed, one after the other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "u8")]
+    codes_left: Option<u8>,
     /// After how many seconds the mail can be sent once more.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "u64")]
@@ -44,27 +53,46 @@ enum FlowId {
     ChangePassword,
     CancelDeletion,
     Reauthenticate,
+    Password,
+    MfaAuthenticate,
+    EnrollFactor,
 }
 
 impl NextStep {
     /// The user must be authenticated once more.
     pub(crate) fn reauthenticate() -> Self {
-        let flow = Flow { id: FlowId::Reauthenticate, is_pending: false, email: None, resend_in: None };
+        let flow = Flow { is_pending: false, ..Flow::of(FlowId::Reauthenticate) };
         Self { login_token: None, expires_in: None, flows: vec![flow] }
     }
 
     pub(crate) fn of(pending: &Pending) -> Self {
         let resend_in = Some(Challenge::RESEND_AFTER.as_secs());
-        let (id, email, resend_in) = match &pending.step {
-            PendingStep::VerifyEmail { email } => (FlowId::VerifyEmail, Some(email.clone()), resend_in),
-            PendingStep::ChangePassword => (FlowId::ChangePassword, None, None),
-            PendingStep::CancelDeletion => (FlowId::CancelDeletion, None, None),
-            _ => (FlowId::EmailCode, None, resend_in),
+        let flow = match &pending.step {
+            PendingStep::VerifyEmail { email } => {
+                Flow { email: Some(email.clone()), resend_in, ..Flow::of(FlowId::VerifyEmail) }
+            }
+            PendingStep::ChangePassword => Flow::of(FlowId::ChangePassword),
+            PendingStep::CancelDeletion => Flow::of(FlowId::CancelDeletion),
+            PendingStep::Password => Flow::of(FlowId::Password),
+            PendingStep::SecondFactor { kinds, codes_left } => {
+                let (types, codes_left) = (Some(kinds.clone()), *codes_left);
+                Flow { types, codes_left, ..Flow::of(FlowId::MfaAuthenticate) }
+            }
+            PendingStep::EnrollFactor { kinds } => {
+                Flow { types: Some(kinds.clone()), ..Flow::of(FlowId::EnrollFactor) }
+            }
+            _ => Flow { resend_in, ..Flow::of(FlowId::EmailCode) },
         };
         Self {
             login_token: Some(pending.login_token.0.clone()),
             expires_in: Some(pending.expires_in.as_secs()),
-            flows: vec![Flow { id, is_pending: true, email, resend_in }],
+            flows: vec![flow],
         }
+    }
+}
+
+impl Flow {
+    fn of(id: FlowId) -> Self {
+        Self { id, is_pending: true, email: None, types: None, codes_left: None, resend_in: None }
     }
 }

@@ -56,10 +56,10 @@ macro_rules! endpoint_table {
                 .errors(&[problem::INVALID_TARGET, problem::NO_MAIL]),
             ];
             LoginVerify, "login_verify", "/login/verify": [
-                operation::<Anybody, Data<login_steps::LoginStep>, login_steps::TokenAnswer<200>>(
+                operation::<Anybody, Data<login_steps::LoginStep>, login_steps::StepAnswer>(
                     Method::POST, "continue_login", "Take the next step of a login.", login_steps::verify,
                 )
-                .answers(&["Logged in."])
+                .answers(&["Logged in.", "The new password of a reset was stored. Nobody is logged in by this."])
                 .errors(&[
                     problem::CODE_INVALID, problem::LINK_INVALID, problem::LOGIN_EXPIRED, problem::PENDING,
                     problem::COOKIE_CROSS_SITE, problem::CSRF_FAILED, problem::BUSY, problem::STOPPING,
@@ -156,6 +156,7 @@ macro_rules! endpoint_table {
                 )
                 .answers(&["The password was changed. Nobody is logged in by this."])
                 .errors(&[
+                    problem::PENDING,
                     problem::LINK_INVALID, problem::CODE_INVALID, problem::ANSWER_MISSING, problem::LOGIN_EXPIRED,
                     problem::BUSY, problem::STOPPING,
                 ]),
@@ -202,7 +203,7 @@ macro_rules! endpoint_table {
                     Method::DELETE, "delete_me", "Delete the account. Asks for the password.", me::delete,
                 )
                 .answers(&["The account will be deleted then; until then a login can keep it.", "The account was deleted."])
-                .errors(&[problem::WRONG_PASSWORD, problem::BUSY, problem::STOPPING]),
+                .errors(&[problem::NOT_RECENT, problem::WRONG_PASSWORD, problem::BUSY, problem::STOPPING]),
             ];
             Export, "export", "/me/export": [
                 operation::<Recent, (), Json<export::Export>>(
@@ -226,7 +227,7 @@ macro_rules! endpoint_table {
                     Method::POST, "update_password", "Change the password. Ends the other sessions.", password::post,
                 )
                 .answers(&["Changed; the caller's own session has ended too, so here is a new token.", "Changed."])
-                .errors(&[problem::WRONG_PASSWORD, problem::BUSY, problem::STOPPING]),
+                .errors(&[problem::NOT_RECENT, problem::WRONG_PASSWORD, problem::BUSY, problem::STOPPING]),
             ];
             EmailChange, "email_change", "/email/change": [
                 operation::<CurrentUser, (), Json<email_change::EmailChangeState>>(
@@ -278,6 +279,118 @@ macro_rules! endpoint_table {
                 )
                 .answers(&["Confirmed."])
                 .errors(&[problem::PENDING, problem::WRONG_PASSWORD, problem::NO_MAIL, problem::BUSY, problem::STOPPING]),
+            ];
+            LoginPasskeyOptions, "login_passkey_options", "/login/passkey/options": [
+                operation::<Anybody, Data<passkeys::OptionsFor>, Json<passkeys::Ceremony<RequestOptions>>>(
+                    Method::POST,
+                    "create_passkey_challenge",
+                    "What `navigator.credentials.get` is asked: any passkey, or with `login_token` one as a second factor.",
+                    passkeys::request_options,
+                )
+                .body_optional()
+                .answers(&["The options."])
+                .errors(&[problem::NO_PASSKEYS, problem::PASSKEY_UNKNOWN, problem::LOGIN_EXPIRED]),
+            ];
+            LoginPasskey, "login_passkey", "/login/passkey": [
+                operation::<Anybody, Data<passkeys::PasskeyLogin>, login_steps::StepAnswer>(
+                    Method::POST, "create_login_by_passkey", "Log in with a passkey, or take the next step of a login with it.", passkeys::log_in,
+                )
+                .answers(&["Logged in.", "The new password of a reset was stored. Nobody is logged in by this."])
+                .errors(&[
+                    problem::PASSKEY_UNKNOWN, problem::PASSKEY_INVALID, problem::CHALLENGE_EXPIRED, problem::NO_PASSKEYS,
+                    problem::LOGIN_EXPIRED, problem::PENDING, problem::INVALID_TARGET, problem::LINK_INVALID,
+                    problem::COOKIE_CROSS_SITE, problem::CSRF_FAILED,
+                ]),
+            ];
+            Factors, "factors", "/factors": [
+                operation::<CurrentUser, (), Json<Vec<factors::FactorView>>>(
+                    Method::GET, "list_factors", "The factors of the user: authenticator apps, passkeys, recovery codes.", factors::get,
+                )
+                .answers(&["The factors."]),
+            ];
+            FactorsTotp, "factors_totp", "/factors/totp": [
+                operation::<RecentUserOrLogin, Data<factors::NewTotp>, Created<factors::TotpSetUp>>(
+                    Method::POST,
+                    "create_totp",
+                    "Set up an authenticator app. It counts once it was confirmed with a code. Without a token: `login_token` of a login that waits for it.",
+                    factors::post_totp,
+                )
+                .body_optional()
+                .answers(&["The secret, as text and as a picture."])
+                .errors(&[
+                    problem::PENDING, problem::LOGIN_EXPIRED, problem::TOO_MANY_FACTORS,
+                ]),
+            ];
+            FactorsTotpConfirm, "factors_totp_confirm", "/factors/totp/{id}/confirm": [
+                operation::<RecentUserOrLogin, Data<factors::FirstCode>, factors::EnrolledAnswer<200>>(
+                    Method::POST,
+                    "confirm_totp",
+                    "Confirm an authenticator app with a code of it. The first factor ends the other sessions.",
+                    factors::confirm,
+                )
+                .path::<FactorId>("id", "The id of the factor.")
+                .answers(&["It counts. A login that has waited for it is done, or `flows` says what is next."])
+                .errors(&[
+                    problem::CODE_WRONG, problem::CLOCK_SKEW, problem::NO_FACTOR, problem::PENDING,
+                    problem::LOGIN_EXPIRED, problem::COOKIE_CROSS_SITE, problem::CSRF_FAILED,
+                ]),
+            ];
+            FactorsPasskeyOptions, "factors_passkeys_options", "/factors/passkeys/options": [
+                operation::<RecentUserOrLogin, Data<passkeys::CreationFor>, Json<passkeys::Ceremony<CreationOptions>>>(
+                    Method::POST, "create_passkey_options", "What `navigator.credentials.create` is asked.", passkeys::creation_options,
+                )
+                .body_optional()
+                .answers(&["The options."])
+                .errors(&[problem::NO_PASSKEYS, problem::PENDING, problem::LOGIN_EXPIRED]),
+            ];
+            FactorsPasskeys, "factors_passkeys", "/factors/passkeys": [
+                operation::<RecentUserOrLogin, Data<passkeys::NewPasskey>, factors::EnrolledAnswer<201>>(
+                    Method::POST, "create_passkey", "Register a passkey. The first factor ends the other sessions.", passkeys::post,
+                )
+                .answers(&["It counts. A login that has waited for it is done, or `flows` says what is next."])
+                .errors(&[
+                    problem::PASSKEY_INVALID, problem::CHALLENGE_EXPIRED, problem::NO_PASSKEYS, problem::FACTOR_EXISTS,
+                    problem::TOO_MANY_FACTORS, problem::PENDING, problem::LOGIN_EXPIRED,
+                    problem::COOKIE_CROSS_SITE, problem::CSRF_FAILED,
+                ]),
+            ];
+            FactorsPasskeySignals, "factors_passkeys_signals", "/factors/passkeys/signals": [
+                operation::<CurrentUser, (), Json<passkeys::Signals>>(
+                    Method::GET,
+                    "read_passkey_signals",
+                    "What tells the browser's passkey manager which passkeys are good.",
+                    passkeys::signals,
+                )
+                .answers(&["For `signalAllAcceptedCredentials` and `signalCurrentUserDetails`."])
+                .errors(&[problem::NO_PASSKEYS]),
+            ];
+            FactorsRecoveryCodes, "factors_recovery_codes", "/factors/recovery-codes": [
+                operation::<Recent, (), Json<factors::Codes>>(
+                    Method::POST, "create_recovery_codes", "New recovery codes; the old ones are no longer good.", factors::post_codes,
+                )
+                .answers(&["The codes. They are not shown again."])
+                .errors(&[problem::NO_FACTOR]),
+            ];
+            Factor, "factor", "/factors/{id}": [
+                operation::<CurrentUser, Data<factors::NewName>, Json<factors::FactorView>>(
+                    Method::PATCH, "update_factor", "Give a factor another name.", factors::patch,
+                )
+                .path::<FactorId>("id", "The id of the factor.")
+                .answers(&["The factor."])
+                .errors(&[problem::NO_FACTOR]),
+                operation::<Recent, (), NoContent>(
+                    Method::DELETE, "delete_factor", "Remove a factor. Ends the other sessions.", factors::delete,
+                )
+                .path::<FactorId>("id", "The id of the factor.")
+                .answers(&["Removed."])
+                .errors(&[problem::NO_FACTOR, problem::LAST_FACTOR]),
+            ];
+            RelatedOrigins, "related_origins", "/.well-known/webauthn": [
+                operation::<Anybody, (), Document<passkeys::RelatedOrigins>>(
+                    Method::GET, "read_related_origins", "Where else passkeys of this service are good (WebAuthn, section 5.11).", passkeys::well_known,
+                )
+                .answers(&["The origins.", "It has not changed."])
+                .errors(&[problem::NO_PASSKEYS]),
             ];
             Sessions, "sessions", "/sessions": [
                 operation::<CurrentUser, (), Page<sessions::UserSession<'static>>>(

@@ -128,6 +128,12 @@ impl Effects {
         self
     }
 
+    /// With this mail, if there is one.
+    #[must_use]
+    pub fn mailing_all(self, mails: impl IntoIterator<Item = NewMail>) -> Self {
+        mails.into_iter().fold(self, Self::mailing)
+    }
+
     /// Allowed by this challenge, and spending it.
     #[must_use]
     pub fn spending(self, challenge: ChallengeId) -> Self {

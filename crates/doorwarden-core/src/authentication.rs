@@ -7,6 +7,7 @@
 use crate::password::PasswordHash;
 use crate::time::Timestamp;
 use crate::user::User;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::num::NonZeroU32;
 
@@ -27,7 +28,7 @@ impl AuthContext {
     pub const UNAUTHENTICATED: u8 = 0;
 }
 
-/// Authentication methods, at least one: a set of the values of RFC 8176, section 2, and `email`.
+/// Authentication methods, at least one: a set of the values of RFC 8176, section 2, `email` and `recovery`.
 ///
 /// ```
 /// use doorwarden_core::authentication::Amr;
@@ -41,9 +42,9 @@ pub struct Amr(NonZeroU32);
 
 impl Amr {
     /// Those of the registry, and what it lacks.
-    const VALUES: [&str; 21] = [
+    const VALUES: [&str; 22] = [
         "face", "fpt", "geo", "hwk", "iris", "kba", "mca", "mfa", "otp", "pin", "pwd", "rba", "retina", "sc",
-        "sms", "swk", "tel", "user", "vbm", "wia", "email",
+        "sms", "swk", "tel", "user", "vbm", "wia", "email", "recovery",
     ];
 
     /// A password: `pwd`.
@@ -51,6 +52,24 @@ impl Amr {
 
     /// A link or code that was mailed: `email`, which the registry lacks.
     pub const EMAIL: Self = Self(NonZeroU32::new(1 << 20).expect("a bit is set"));
+
+    /// A one-time password: `otp`.
+    pub const OTP: Self = Self(NonZeroU32::new(1 << 8).expect("a bit is set"));
+
+    /// A recovery code: `recovery`, which the registry lacks.
+    pub const RECOVERY: Self = Self(NonZeroU32::new(1 << 21).expect("a bit is set"));
+
+    /// A key that stays in its authenticator: `hwk`.
+    pub const HARDWARE_KEY: Self = Self(NonZeroU32::new(1 << 3).expect("a bit is set"));
+
+    /// A key that may be copied to other devices, as synchronized passkeys are: `swk`.
+    pub const SOFTWARE_KEY: Self = Self(NonZeroU32::new(1 << 15).expect("a bit is set"));
+
+    /// The authenticator has verified its user, by a PIN or a finger: `user`.
+    pub const USER_VERIFIED: Self = Self(NonZeroU32::new(1 << 17).expect("a bit is set"));
+
+    /// More than one factor: `mfa`.
+    pub const MULTI_FACTOR: Self = Self(NonZeroU32::new(1 << 7).expect("a bit is set"));
 
     /// The methods of both.
     #[must_use]
@@ -94,6 +113,10 @@ pub enum Purpose {
     /// The user has just chosen the password: a registration, or a password change that ended their session.
     /// Needs that password.
     NewPassword,
+    /// The user confirms in an open session that it is them.
+    Reauthenticate,
+    /// The user chooses a new password in the place of a forgotten one. Opens no session.
+    ResetPassword,
     /// The application or an operator vouches for the user. Needs no factor.
     Issue,
 }
@@ -106,6 +129,51 @@ pub enum Proof {
     Password(PasswordProof),
     /// The user answered a mail to the address of the account.
     Email,
+    /// Something of the user's beside these two.
+    Factor(FactorProof),
+}
+
+/// A verified factor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum FactorProof {
+    /// A one-time password of an authenticator app.
+    Totp,
+    /// A recovery code.
+    RecoveryCode,
+    /// A passkey.
+    Passkey {
+        /// The authenticator has verified its user: the passkey is two factors at once.
+        is_user_verified: bool,
+        /// The key may be copied to other devices.
+        is_backup_eligible: bool,
+    },
+}
+
+impl FactorProof {
+    /// Whether it needs no other factor beside it.
+    fn is_complete(self) -> bool {
+        matches!(self, Self::Passkey { is_user_verified: true, .. })
+    }
+
+    /// The authentication of a session that has proved `auth` before, and this now.
+    #[must_use]
+    pub fn beside(self, auth: AuthContext, at: Timestamp) -> AuthContext {
+        let methods = auth.methods.and(self.methods()).and(Amr::MULTI_FACTOR);
+        AuthContext { methods, assurance_level: auth.assurance_level.max(2), auth_time: at }
+    }
+
+    fn methods(self) -> Amr {
+        match self {
+            Self::Totp => Amr::OTP,
+            Self::RecoveryCode => Amr::RECOVERY,
+            Self::Passkey { is_user_verified, is_backup_eligible } => {
+                let key = if is_backup_eligible { Amr::SOFTWARE_KEY } else { Amr::HARDWARE_KEY };
+                if is_user_verified { key.and(Amr::USER_VERIFIED) } else { key }
+            }
+        }
+    }
 }
 
 /// A verified password, and what is to be stored.
@@ -135,6 +203,10 @@ impl PasswordProof {
 pub enum Need {
     /// A first factor: the password, or a mailed link or code.
     FirstFactor,
+    /// A factor beside the password or the mail.
+    SecondFactor,
+    /// A factor must be set up, which the user does not have and must have.
+    EnrollFactor,
     /// The account is to be deleted: its user must say that it stays.
     CancelDeletion,
     /// The email address must be proved.
@@ -199,55 +271,77 @@ pub struct Standing {
     pub must_change_password: bool,
     /// The account is to be deleted.
     pub is_to_be_deleted: bool,
+    /// There is a factor, which every session needs.
+    pub has_factor: bool,
+    /// No session without a factor, by the service's policy.
+    pub must_have_factor: bool,
 }
 
 impl Standing {
-    /// That of a user, where the address must be proved or need not be.
-    pub fn of(user: &User, needs_verified_email: bool) -> Self {
+    /// That of a user under these policies.
+    pub fn of(user: &User, needs_verified_email: bool, must_have_factor: bool) -> Self {
         Self {
             is_unverified: user.email_verified_at.is_none(),
             needs_verified_email,
             must_change_password: user.must_change_password,
             is_to_be_deleted: user.deletion_at.is_some(),
+            has_factor: user.has_factor,
+            must_have_factor,
         }
     }
 }
 
 /// Decides what is still needed for `purpose` after these proofs, the last of which was given `at`. Every way
-/// in ends here.
+/// in ends here. Two factors are a passkey that has verified its user, or the password or a mail with a factor
+/// beside it: never a password with a mail, nor a factor alone.
 ///
 /// Whoever answers a mail to an address that was never proved, without the password, may be another person
 /// than the one who registered with that address: such an account gets a new password, which ends everything
 /// that was set before (pre-hijacking).
 pub fn next(purpose: Purpose, standing: Standing, proofs: Vec<Proof>, at: Timestamp) -> Next {
-    let mut password = None;
-    let mut proves_email = false;
+    let (mut password, mut proves_email, mut factor) = (None, false, None);
     for proof in proofs {
         match proof {
             Proof::Password(proof) => password = Some(proof),
             Proof::Email => proves_email = true,
+            Proof::Factor(proof) => factor = Some(proof),
         }
     }
     if purpose == Purpose::Issue {
         return Next::Done(Completed { purpose, password: None, proves_email: false, auth: None });
     }
-    let methods = match (&password, proves_email) {
-        (None, false) => return Next::Needs(Need::FirstFactor),
-        (None, true) if purpose == Purpose::NewPassword => return Next::Needs(Need::FirstFactor),
-        (Some(_), false) => Amr::PASSWORD,
-        (None, true) => Amr::EMAIL,
-        (Some(_), true) => Amr::PASSWORD.and(Amr::EMAIL),
+    let is_complete = factor.is_some_and(FactorProof::is_complete);
+    let first = match (&password, proves_email) {
+        (None, false) => None,
+        (None, true) if purpose == Purpose::NewPassword => None,
+        (Some(_), false) => Some(Amr::PASSWORD),
+        (None, true) => Some(Amr::EMAIL),
+        (Some(_), true) => Some(Amr::PASSWORD.and(Amr::EMAIL)),
     };
-    if standing.is_to_be_deleted {
-        return Next::Needs(Need::CancelDeletion);
+    if first.is_none() && (!is_complete || matches!(purpose, Purpose::NewPassword | Purpose::ResetPassword)) {
+        return Next::Needs(Need::FirstFactor);
     }
-    if standing.needs_verified_email && standing.is_unverified && !proves_email {
+    let is_login = matches!(purpose, Purpose::LogIn | Purpose::NewPassword);
+    if is_login && standing.needs_verified_email && standing.is_unverified && !proves_email {
         return Next::Needs(Need::VerifyEmail);
     }
-    let is_new = purpose == Purpose::NewPassword;
-    if !is_new && (standing.must_change_password || standing.is_unverified && password.is_none()) {
+    let has_two = is_complete || first.is_some() && factor.is_some();
+    if standing.has_factor && !has_two {
+        return Next::Needs(Need::SecondFactor);
+    }
+    if is_login && standing.must_have_factor && !standing.has_factor {
+        return Next::Needs(Need::EnrollFactor);
+    }
+    if is_login && standing.is_to_be_deleted {
+        return Next::Needs(Need::CancelDeletion);
+    }
+    let may_be_another = standing.is_unverified && password.is_none() && !is_complete;
+    if purpose == Purpose::LogIn && (standing.must_change_password || may_be_another) {
         return Next::Needs(Need::ChangePassword);
     }
-    let auth = Some(AuthContext { methods, assurance_level: 1, auth_time: at });
+    let methods = [first, factor.map(FactorProof::methods), has_two.then_some(Amr::MULTI_FACTOR)];
+    let methods = methods.into_iter().flatten().reduce(Amr::and);
+    let assurance_level = if has_two { 2 } else { 1 };
+    let auth = methods.map(|methods| AuthContext { methods, assurance_level, auth_time: at });
     Next::Done(Completed { purpose, password, proves_email, auth })
 }

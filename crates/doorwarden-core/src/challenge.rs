@@ -48,11 +48,13 @@ pub enum ChallengePurpose {
     CancelDeletion,
     /// The user confirms that it is them.
     Reauthenticate,
+    /// A passkey is used. Kept only after it was, so that its challenge is good once.
+    Passkey,
 }
 
 impl ChallengePurpose {
     /// Every purpose.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Register,
         Self::VerifyEmail,
         Self::ResetPassword,
@@ -62,6 +64,7 @@ impl ChallengePurpose {
         Self::EmailRevert,
         Self::CancelDeletion,
         Self::Reauthenticate,
+        Self::Passkey,
     ];
 
     /// The stored word.
@@ -76,6 +79,7 @@ impl ChallengePurpose {
             Self::EmailRevert => "email_revert",
             Self::CancelDeletion => "cancel_deletion",
             Self::Reauthenticate => "reauthenticate",
+            Self::Passkey => "passkey",
         }
     }
 

@@ -4,6 +4,8 @@ use crate::audit::{Effects, Origin};
 use crate::challenge::CodeKey;
 use crate::duties::Duties;
 use crate::event::Event;
+use crate::factor::FactorVault;
+use crate::factor::ceremony::CeremonyKey;
 use crate::feed::{FeedError, Published, RevocationFeed};
 use crate::field::Fields;
 use crate::hook::Hooks;
@@ -46,6 +48,10 @@ pub struct Context {
     pub link_page: String,
     /// The key under which mailed codes are hashed.
     pub codes: CodeKey,
+    /// Where the secrets of factors are sealed.
+    pub factors: FactorVault,
+    /// The key of the challenges of passkeys.
+    pub ceremonies: CeremonyKey,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.

@@ -6,6 +6,7 @@ mod log;
 
 pub use details::{Found, LoginFailure, Outcome, RepeatSign, UpdatedFields};
 
+use crate::factor::FactorKind;
 use crate::permission::PermissionName;
 use crate::refresh::{Decision, Repeat};
 use crate::session::{EndReason, Session, SessionId};
@@ -107,6 +108,57 @@ pub enum Event {
     PasswordChanged {
         /// The user.
         user: UserId,
+    },
+    /// A factor of a user counts from now on.
+    FactorAdded {
+        /// The user.
+        user: UserId,
+        /// What it is.
+        kind: FactorKind,
+    },
+    /// A factor of a user was deleted.
+    FactorRemoved {
+        /// The user.
+        user: UserId,
+        /// What it was.
+        kind: FactorKind,
+    },
+    /// A factor got another name.
+    FactorRenamed {
+        /// The user.
+        user: UserId,
+    },
+    /// A recovery code was used.
+    RecoveryCodeUsed {
+        /// The user.
+        user: UserId,
+    },
+    /// A user got new recovery codes.
+    RecoveryCodesRenewed {
+        /// The user.
+        user: UserId,
+    },
+    /// Too many wrong codes came for the authenticator apps of a user, which do not count for now.
+    TotpDisabled {
+        /// The user.
+        user: UserId,
+    },
+    /// The authenticator apps of a user count again.
+    TotpEnabled {
+        /// The user.
+        user: UserId,
+    },
+    /// The signature counter of a passkey did not grow: there may be a copy of it.
+    PasskeyCounterRegressed {
+        /// The user.
+        user: UserId,
+    },
+    /// A passkey was copied to other devices, or is no longer.
+    PasskeyBackupChanged {
+        /// The user.
+        user: UserId,
+        /// Whether there is a copy.
+        backed_up: bool,
     },
     /// Fields of an account were set, by the user or by another actor.
     UserUpdated {
@@ -271,6 +323,15 @@ impl Event {
             Self::RefreshReused { .. } => "refresh_reused",
             Self::DataExported { .. } => "data_exported",
             Self::PasswordChanged { .. } => "password_changed",
+            Self::FactorAdded { .. } => "factor_added",
+            Self::FactorRemoved { .. } => "factor_removed",
+            Self::FactorRenamed { .. } => "factor_renamed",
+            Self::RecoveryCodeUsed { .. } => "recovery_code_used",
+            Self::RecoveryCodesRenewed { .. } => "recovery_codes_renewed",
+            Self::TotpDisabled { .. } => "totp_disabled",
+            Self::TotpEnabled { .. } => "totp_enabled",
+            Self::PasskeyCounterRegressed { .. } => "passkey_counter_regressed",
+            Self::PasskeyBackupChanged { .. } => "passkey_backup_changed",
             Self::UserUpdated { .. } => "user_updated",
             Self::UserDeleted { .. } => "user_deleted",
             Self::TokenExchanged { .. } => "token_exchanged",
@@ -332,6 +393,15 @@ impl Event {
             | Self::RefreshReused { user, .. }
             | Self::DataExported { user }
             | Self::PasswordChanged { user }
+            | Self::FactorAdded { user, .. }
+            | Self::FactorRemoved { user, .. }
+            | Self::FactorRenamed { user }
+            | Self::RecoveryCodeUsed { user }
+            | Self::RecoveryCodesRenewed { user }
+            | Self::TotpDisabled { user }
+            | Self::TotpEnabled { user }
+            | Self::PasskeyCounterRegressed { user }
+            | Self::PasskeyBackupChanged { user, .. }
             | Self::UserUpdated { user, .. }
             | Self::UserDeleted { user }
             | Self::TokenExchanged { user, .. }
@@ -392,6 +462,10 @@ impl Event {
             Self::SessionsEnded { count, reason, .. } => json!({"count": count, "reason": reason.as_str()}),
             Self::EverybodySignedOut { users, sessions } => json!({"users": users, "sessions": sessions}),
             Self::RefreshRepeated { sign, .. } => json!({"sign": sign.as_str()}),
+            Self::FactorAdded { kind, .. } | Self::FactorRemoved { kind, .. } => {
+                json!({"kind": kind.as_str()})
+            }
+            Self::PasskeyBackupChanged { backed_up, .. } => json!({"backed_up": backed_up}),
             Self::UserUpdated { fields, .. } => return fields.data(),
             Self::PermissionDeclared { permission }
             | Self::PermissionDeleted { permission }
@@ -433,6 +507,12 @@ impl Event {
             | Self::SessionOpened { .. }
             | Self::RefreshReused { .. }
             | Self::PasswordChanged { .. }
+            | Self::FactorRenamed { .. }
+            | Self::RecoveryCodeUsed { .. }
+            | Self::RecoveryCodesRenewed { .. }
+            | Self::TotpDisabled { .. }
+            | Self::TotpEnabled { .. }
+            | Self::PasskeyCounterRegressed { .. }
             | Self::UserDeleted { .. }
             | Self::TokenExchanged { .. } => return Map::new(),
         };

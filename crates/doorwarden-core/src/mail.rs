@@ -66,13 +66,25 @@ pub enum MailKind {
     AccountDeleted,
     /// To confirm that it is the user who asks.
     Reauthenticate,
+    /// A factor was added.
+    FactorAdded,
+    /// A factor was removed.
+    FactorRemoved,
+    /// There are new recovery codes.
+    RecoveryCodesRenewed,
+    /// Few recovery codes are left.
+    RecoveryCodesFew,
+    /// Too many wrong codes came for the authenticator app.
+    TotpDisabled,
+    /// A passkey may have been copied: its counter did not grow.
+    PasskeyCounter,
     /// A test by an operator.
     Test,
 }
 
 impl MailKind {
     /// Every kind.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 19] = [
         Self::VerifyEmail,
         Self::AccountExists,
         Self::ResetPassword,
@@ -85,6 +97,12 @@ impl MailKind {
         Self::DeletionPlanned,
         Self::AccountDeleted,
         Self::Reauthenticate,
+        Self::FactorAdded,
+        Self::FactorRemoved,
+        Self::RecoveryCodesRenewed,
+        Self::RecoveryCodesFew,
+        Self::TotpDisabled,
+        Self::PasskeyCounter,
         Self::Test,
     ];
 
@@ -103,6 +121,12 @@ impl MailKind {
             Self::DeletionPlanned => "deletion_planned",
             Self::AccountDeleted => "account_deleted",
             Self::Reauthenticate => "reauthenticate",
+            Self::FactorAdded => "factor_added",
+            Self::FactorRemoved => "factor_removed",
+            Self::RecoveryCodesRenewed => "recovery_codes_renewed",
+            Self::RecoveryCodesFew => "recovery_codes_few",
+            Self::TotpDisabled => "totp_disabled",
+            Self::PasskeyCounter => "passkey_counter",
             Self::Test => "test",
         }
     }
@@ -133,6 +157,12 @@ pub struct MailContent {
     /// Another email address that the mail names: the new one of a change.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub other_email: Option<String>,
+    /// The name of the factor that the mail is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub factor: Option<String>,
+    /// How many recovery codes are left.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub codes_left: Option<u32>,
     /// When it happened.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at: Option<Timestamp>,

@@ -102,11 +102,15 @@ pub enum EndReason {
     RefreshReused,
     /// The user opened another session and had reached the limit.
     Limit,
+    /// The user got a first factor, which the session had not proved.
+    FactorAdded,
+    /// A factor of the user was removed.
+    FactorRemoved,
 }
 
 impl EndReason {
     /// Every reason.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::LoggedOut,
         Self::LoggedOutEverywhere,
         Self::Revoked,
@@ -121,6 +125,8 @@ impl EndReason {
         Self::UserDeleted,
         Self::RefreshReused,
         Self::Limit,
+        Self::FactorAdded,
+        Self::FactorRemoved,
     ];
 
     /// The stored word.
@@ -140,6 +146,8 @@ impl EndReason {
             Self::UserDeleted => "user_deleted",
             Self::RefreshReused => "refresh_reused",
             Self::Limit => "limit",
+            Self::FactorAdded => "factor_added",
+            Self::FactorRemoved => "factor_removed",
         }
     }
 

@@ -1,5 +1,6 @@
 //! What an application may decide about accounts and tokens. The defaults are safe.
 
+use crate::factor::FactorKind;
 use crate::identity::Domain;
 use crate::locale::Locale;
 use crate::password::PasswordPolicy;
@@ -7,6 +8,8 @@ use crate::session::Session;
 use crate::time::Timestamp;
 use crate::token::Algorithm;
 use crate::token::access::Expect;
+use crate::user::User;
+use doorwarden_webauthn::RelyingParty;
 use std::time::Duration;
 
 const DAY: Duration = Duration::from_hours(24);
@@ -34,6 +37,8 @@ pub struct Settings {
     pub registration: RegistrationSettings,
     /// Mail, and what it proves.
     pub mail: MailSettings,
+    /// Second factors and passkeys.
+    pub factors: FactorSettings,
     /// How long an account whose user deletes it can still be kept. `None`, the default: it is deleted at
     /// once.
     pub deletion_grace: Option<Duration>,
@@ -42,6 +47,16 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// What the service is called in authenticator apps and passkey managers.
+    pub fn service_name(&self) -> &str {
+        if !self.factors.service_name.is_empty() {
+            return &self.factors.service_name;
+        }
+        let issuer = self.access.issuer.as_str();
+        let authority = issuer.split_once("://").map_or(issuer, |(_, rest)| rest).split('/').next();
+        authority.unwrap_or(issuer)
+    }
+
     /// The highest that [`password_history`](Self::password_history) may be: a new password is compared with
     /// so many hashes, each of which takes as long as a login.
     pub const MAX_PASSWORD_HISTORY: u8 = 24;
@@ -119,6 +134,56 @@ pub enum EmailVerification {
     Asked,
     /// No login before the address was proved.
     Required,
+}
+
+/// Second factors and passkeys.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct FactorSettings {
+    /// Who must have a factor: whoever has none can log in only to set one up. By default nobody; whoever has one
+    /// needs it in any case.
+    pub required: FactorPolicy,
+    /// The members of these groups must have one, too. By default none.
+    pub required_groups: Vec<String>,
+    /// What the service is called in authenticator apps and passkey managers. Empty, the default: the host of the
+    /// [issuer](AccessSettings::issuer).
+    pub service_name: String,
+    /// For which domain and on which pages passkeys are good. `None`, the default: there are none.
+    pub passkeys: Option<RelyingParty>,
+    /// Refuses a passkey whose counter does not grow. Off by default: several authenticators count badly, and an
+    /// event and a mail say so in any case.
+    pub strict_counters: bool,
+}
+
+impl FactorSettings {
+    /// What can be set up.
+    pub fn kinds(&self) -> Vec<FactorKind> {
+        let passkeys = self.passkeys.is_some().then_some(FactorKind::Webauthn);
+        [FactorKind::Totp].into_iter().chain(passkeys).collect()
+    }
+}
+
+/// Who must have a factor.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum FactorPolicy {
+    /// Nobody.
+    #[default]
+    Nobody,
+    /// Staff and superusers.
+    Staff,
+    /// Everybody.
+    Everybody,
+}
+
+impl FactorPolicy {
+    /// Whether this user must have one.
+    pub fn holds_for(self, user: &User) -> bool {
+        match self {
+            Self::Nobody => false,
+            Self::Staff => user.is_staff || user.is_superuser,
+            Self::Everybody => true,
+        }
+    }
 }
 
 /// Mail, and what it proves.

@@ -72,6 +72,8 @@ pub struct User {
     pub must_change_password: bool,
     /// When the account will be deleted, if its user wants that. Until then a login can only keep it.
     pub deletion_at: Option<Timestamp>,
+    /// Whether the user has a confirmed [factor](crate::factor): every session needs it.
+    pub has_factor: bool,
 }
 
 impl User {
@@ -102,6 +104,7 @@ impl User {
             locale: None,
             must_change_password: false,
             deletion_at: None,
+            has_factor: false,
         }
     }
 }

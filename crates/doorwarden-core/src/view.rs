@@ -2,6 +2,7 @@
 //! types.
 
 use crate::challenge::ChallengeId;
+use crate::factor::FactorId;
 use crate::field::Fields;
 use crate::session::{Session, SessionId};
 use crate::time::Timestamp;
@@ -160,6 +161,7 @@ value_schema! {
     UserId: {"type": "integer", "format": "int64"},
     SessionId: {"type": "string", "format": "uuid"},
     ChallengeId: {"type": "string", "format": "uuid"},
+    FactorId: {"type": "string", "format": "uuid"},
 }
 
 #[cfg(test)]

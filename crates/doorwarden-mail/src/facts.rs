@@ -25,6 +25,8 @@ pub(crate) struct Facts {
     valid_for: Option<String>,
     username: Option<String>,
     other_email: Option<String>,
+    factor: Option<String>,
+    codes_left: Option<u32>,
     at: Option<String>,
     address: Option<String>,
     device: Option<String>,
@@ -44,6 +46,8 @@ impl Facts {
             valid_for: content.expires_at.map(|end| duration(end, mail.created_at, locale)),
             username: short(&content.username).filter(|_| is_for_the_owner(mail.kind)),
             other_email: short(&content.other_email),
+            factor: short(&content.factor).filter(|name| !looks_like_a_link(name)),
+            codes_left: content.codes_left,
             at: content.at.map(|at| instant(at, locale)),
             address: content
                 .address
@@ -58,9 +62,10 @@ impl Facts {
 impl Facts {
     pub(crate) fn values(&self) -> Value {
         let Self { service, email, locale, link, code, expires, .. } = self;
-        let Self { valid_for, username, other_email, at, address, device, .. } = self;
+        let Self { valid_for, username, other_email, factor, codes_left, at, address, device, .. } = self;
         minijinja::context! {
-            service, email, locale => *locale, link, code, expires, valid_for, username, other_email, at, address, device,
+            service, email, locale => *locale, link, code, expires, valid_for, username, other_email, factor, codes_left, at,
+            address, device,
         }
     }
 }
@@ -159,8 +164,18 @@ pub(crate) fn sample(kind: MailKind, locale: Locale) -> [Facts; 2] {
     let mut mail = Mail::new(MailId::new(created, [0; 10]), kind, "kim@example.org", locale, created);
     let least = Facts::of(&mail, locale, "example.org");
     let mut content = MailContent::default();
-    let says_something = !matches!(kind, MailKind::Test | MailKind::AccountDeleted);
-    if says_something {
+    let has_link = !matches!(
+        kind,
+        MailKind::Test
+            | MailKind::AccountDeleted
+            | MailKind::FactorAdded
+            | MailKind::FactorRemoved
+            | MailKind::RecoveryCodesRenewed
+            | MailKind::RecoveryCodesFew
+            | MailKind::TotpDisabled
+            | MailKind::PasskeyCounter
+    );
+    if has_link {
         content.link = Some("https://example.org/link#token=dwx_0123456789".to_owned());
         content.expires_at = Some(created.after(std::time::Duration::from_mins(30)));
     }
@@ -170,6 +185,8 @@ pub(crate) fn sample(kind: MailKind, locale: Locale) -> [Facts; 2] {
     }
     content.username = Some("kim".to_owned());
     content.other_email = Some("kim@example.net".to_owned());
+    content.factor = Some("Phone".to_owned());
+    content.codes_left = Some(2);
     content.at = Some(created);
     content.address = Some("192.0.2.1".to_owned());
     content.device = Some("Firefox on Linux".to_owned());

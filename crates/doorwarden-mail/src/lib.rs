@@ -39,6 +39,8 @@
 //! | `valid_for` | the same, as the time since the mail was queued: `30 minutes` |
 //! | `username` | username of the account, unless the recipient may not own it |
 //! | `other_email` | new email address, in mails about its change |
+//! | `factor` | name of a second factor, in mails about it |
+//! | `codes_left` | how many recovery codes are left, in the mail about it |
 //! | `at`, `address`, `device` | when, from which IP address and with which browser it was requested |
 //!
 //! Each may be `none`, except `service`, `email` and `locale`. A value is never read as markup: a username

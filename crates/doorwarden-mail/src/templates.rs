@@ -30,8 +30,9 @@ macro_rules! built_in {
 
 const BUILT_IN: &[(&str, &str)] = built_in!(
     "_proof" "_request" "_valid" "account_deleted" "account_exists" "deletion_planned" "email_change"
-    "email_change_requested" "email_changed" "invitation" "log_in" "password_changed" "reauthenticate"
-    "reset_password" "test" "verify_email"
+    "email_change_requested" "email_changed" "factor_added" "factor_removed" "invitation" "log_in" "passkey_counter"
+    "password_changed" "reauthenticate" "recovery_codes_few" "recovery_codes_renewed"
+    "reset_password" "test" "totp_disabled" "verify_email"
 );
 
 /// The templates of mails: the built-in ones, and in front of them those that the operator or the application

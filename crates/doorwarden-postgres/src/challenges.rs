@@ -71,7 +71,7 @@ impl ChallengeStore for PostgresStore {
                  SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, carried, $13, $14, $15, $16, carried \
                  FROM (SELECT count(*) FROM gone) AS ended, (\
                      SELECT coalesce(max(attempts - carried_attempts), 0) AS carried FROM doorwarden_challenges \
-                     WHERE email_key = $16 AND purpose = $2 AND created_at > $12) AS before \
+                     WHERE email_key = $16 AND purpose = $2 AND created_at > $12 AND code_hash IS NOT NULL AND $9 IS NOT NULL) AS before \
                  ON CONFLICT (username_key) WHERE username_key IS NOT NULL AND spent_at IS NULL DO NOTHING RETURNING 1), \
              audited AS (",
             write_effects!("$19", from: "changed"),
@@ -151,12 +151,14 @@ impl ChallengeStore for PostgresStore {
         token: SecretHash,
         now: Timestamp,
     ) -> Result<Option<Challenge>, StoreError> {
-        // An attempt counts for every open challenge of the purpose and address: many of them are no more
-        // guesses than one. They are locked in one order, and whoever waited sees the count of those before.
+        // An attempt at a mailed code counts for every open challenge of the purpose and address: many of them are
+        // no more guesses than one. They are locked in one order, and whoever waited sees the count of those before.
         let sql = concat!(
-            "WITH shown AS (SELECT c.email_key, c.purpose FROM doorwarden_challenges c WHERE c.token_hash = $1 AND c.attempts < $3 AND ",
+            "WITH shown AS (SELECT c.id, c.code_hash, c.email_key, c.purpose FROM doorwarden_challenges c WHERE c.token_hash = $1 AND c.attempts < $3 AND ",
             is_open!("$2"),
-            "), locked AS MATERIALIZED (SELECT c.id FROM doorwarden_challenges c JOIN shown USING (email_key, purpose) \
+            "), locked AS MATERIALIZED (SELECT c.id FROM doorwarden_challenges c JOIN shown ON c.id = shown.id \
+                 OR shown.code_hash IS NOT NULL AND c.code_hash IS NOT NULL \
+                 AND c.email_key = shown.email_key AND c.purpose = shown.purpose \
              WHERE c.spent_at IS NULL AND c.expires_at > $2 ORDER BY c.id FOR UPDATE OF c), \
              counted AS (UPDATE doorwarden_challenges c SET attempts = c.attempts + 1 FROM locked \
              WHERE c.id = locked.id AND c.attempts < $3 RETURNING ",

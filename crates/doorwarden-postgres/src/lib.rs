@@ -27,6 +27,7 @@ mod client;
 mod copy;
 mod database;
 mod export;
+mod factors;
 mod failure;
 mod feed;
 mod groups;

@@ -32,6 +32,7 @@ const MIGRATIONS: &[Migration] = doorwarden_core::migrations![
     "0009_account_life",
     "0010_password_history",
     "0011_audit_clients",
+    "0012_factors",
 ];
 
 /// Runs what is missing, all in one transaction.

@@ -17,7 +17,7 @@ macro_rules! user_columns {
     () => {
         "u.id, u.username, u.email, u.password, u.is_active, u.is_staff, u.is_superuser, u.date_joined, u.last_login, \
          u.metadata, u.password_trimmed, u.tokens_valid_after, u.sessions_generation, u.email_verified_at, u.locale, \
-         u.must_change_password, u.deletion_at"
+         u.must_change_password, u.deletion_at, u.has_factor"
     };
 }
 
@@ -84,11 +84,12 @@ pub(crate) fn user(row: &Row) -> Result<User, Failure> {
     user.locale = get::<Option<&str>>(row, 14)?.and_then(Locale::of_tag);
     user.must_change_password = get(row, 15)?;
     user.deletion_at = optional_instant(row, 16)?;
+    user.has_factor = get(row, 17)?;
     Ok(user)
 }
 
 /// How many columns [`user_columns`] are.
-pub(crate) const USER_COLUMNS: usize = 17;
+pub(crate) const USER_COLUMNS: usize = 18;
 
 /// How many columns [`session_columns`] are.
 pub(crate) const SESSION_COLUMNS: usize = 21;

@@ -48,15 +48,16 @@ macro_rules! insert_session {
 
 const OPEN: &str = insert_session!(
     "SELECT id, sessions_generation FROM users WHERE id = $1 AND is_active AND ($25 IS NULL OR password = $25) \
-     FOR NO KEY UPDATE"
+     AND (NOT has_factor OR $26) FOR NO KEY UPDATE"
 );
 
 const LOG_IN: &str = insert_session!(
-    "UPDATE users SET last_login = $3, password = coalesce($26, password), \
-     password_trimmed = password_trimmed AND NOT $27, \
-     email_verified_at = CASE WHEN $28 THEN $3 ELSE email_verified_at END \
+    "UPDATE users SET last_login = $3, password = coalesce($27, password), \
+     password_trimmed = password_trimmed AND NOT $28, \
+     email_verified_at = CASE WHEN $29 THEN $3 ELSE email_verified_at END \
      FROM (SELECT set_config('doorwarden.password', 'rehashed', true) AS said) AS setting \
-     WHERE id = $1 AND is_active AND ($25 IS NULL OR password = $25) AND setting.said = 'rehashed' RETURNING id, sessions_generation"
+     WHERE id = $1 AND is_active AND ($25 IS NULL OR password = $25) AND (NOT has_factor OR $26) \
+     AND setting.said = 'rehashed' RETURNING id, sessions_generation"
 );
 
 #[async_trait]
@@ -95,6 +96,7 @@ impl SessionStore for PostgresStore {
             (&audit::parameter(&effects) as _, Type::TEXT),
             (&audit::parameter(&effects.causing(surplus)) as _, Type::TEXT),
             (&verified as _, Type::TEXT),
+            (&open.may_have_factor() as _, Type::BOOL),
             (&rehashed as _, Type::TEXT),
             (&password.is_some_and(|password| password.is_untrimmed) as _, Type::BOOL),
             (&open.proves_email() as _, Type::BOOL),
@@ -102,7 +104,7 @@ impl SessionStore for PostgresStore {
         let row = if open.is_login() {
             self.database.change(&effects, LOG_IN, &params).await?
         } else {
-            self.database.change(&effects, OPEN, &params[..25]).await?
+            self.database.change(&effects, OPEN, &params[..26]).await?
         };
         let opened = |row: &_| {
             let ended = get::<Vec<_>>(row, 1)?.into_iter().map(SessionId).collect();
@@ -192,7 +194,7 @@ impl SessionStore for PostgresStore {
             "UPDATE doorwarden_sessions SET amr = $3, auth_time = $4, assurance_level = $5 \
              WHERE id = $1 AND user_id = $2 AND ended_at IS NULL AND expires_at > $4 \
              AND generation = (SELECT sessions_generation FROM users \
-                 WHERE id = $2 AND is_active AND ($6 IS NULL OR password = $6)) RETURNING 1",
+                 WHERE id = $2 AND is_active AND ($6 IS NULL OR password = $6) AND (NOT has_factor OR $5 >= 2)) RETURNING 1",
             "$7"
         );
         let params = [

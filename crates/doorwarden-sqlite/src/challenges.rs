@@ -64,8 +64,8 @@ impl ChallengeStore for SqliteStore {
             let (now, since) = (new.created_at, new.created_at.before(Challenge::ATTEMPTS_COUNT_FOR));
             check(connection, &effects)?;
             let attempts = "SELECT coalesce(max(attempts - carried_attempts), 0) FROM doorwarden_challenges \
-                            WHERE email_key = ?1 AND purpose = ?2 AND created_at > ?3";
-            let attempts = one(connection, attempts, (email_key.as_str(), purpose, since.as_micros()), |row| {
+                            WHERE email_key = ?1 AND purpose = ?2 AND created_at > ?3 AND code_hash IS NOT NULL AND ?4";
+            let attempts = one(connection, attempts, (email_key.as_str(), purpose, since.as_micros(), new.code.is_some()), |row| {
                 Ok(row.get::<_, u32>(0)?)
             })?;
             let kept = if replaces { 0 } else { Challenge::MOST_OPEN - 1 };
@@ -162,12 +162,14 @@ impl ChallengeStore for SqliteStore {
             );
             let params = (token.0, now.as_micros(), Challenge::MOST_ATTEMPTS);
             let Some(mut challenge) = one(connection, sql, params, challenge)? else { return Ok(None) };
-            // An attempt counts for every open challenge of the purpose and address: many of them are no more
-            // guesses than one.
+            // An attempt at a mailed code counts for every open challenge of the purpose and address: many of them
+            // are no more guesses than one.
             let count = "UPDATE doorwarden_challenges SET attempts = attempts + 1 \
-                         WHERE email_key = ?1 AND purpose = ?2 AND spent_at IS NULL AND expires_at > ?3 AND attempts < ?4";
+                         WHERE spent_at IS NULL AND expires_at > ?3 AND attempts < ?4 AND (id = ?5 \
+                         OR ?6 AND code_hash IS NOT NULL AND email_key = ?1 AND purpose = ?2)";
             let (key, most) = (challenge.email.key(), Challenge::MOST_ATTEMPTS);
-            let params = (key.as_str(), challenge.purpose.as_str(), now.as_micros(), most);
+            let (id, is_mailed) = (challenge.id.0, challenge.code.is_some());
+            let params = (key.as_str(), challenge.purpose.as_str(), now.as_micros(), most, id, is_mailed);
             run(connection, count, params)?;
             challenge.attempts += 1;
             Ok(Some(challenge))

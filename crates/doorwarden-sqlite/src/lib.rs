@@ -37,6 +37,7 @@ mod backup;
 mod challenges;
 mod connection;
 mod export;
+mod factors;
 mod failure;
 mod feed;
 mod files;

@@ -21,6 +21,7 @@ const MIGRATIONS: &[Migration] = doorwarden_core::migrations![
     "0008_account_life",
     "0009_password_history",
     "0010_audit_clients",
+    "0011_factors",
 ];
 
 /// Runs what is missing, all in one transaction.

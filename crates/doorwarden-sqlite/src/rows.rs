@@ -17,7 +17,7 @@ macro_rules! user_columns {
     () => {
         "id, username, email, password, is_active, is_staff, is_superuser, date_joined, last_login, metadata, \
          password_trimmed, tokens_valid_after, sessions_generation, email_verified_at, locale, must_change_password, \
-         deletion_at"
+         deletion_at, has_factor"
     };
 }
 
@@ -183,6 +183,7 @@ pub(crate) fn user(row: &Row<'_>) -> Result<User, Failure> {
     user.locale = row.get::<Option<String>>(14)?.and_then(|tag| Locale::of_tag(&tag));
     user.must_change_password = row.get(15)?;
     user.deletion_at = row.parse_optional(16, instant)?;
+    user.has_factor = row.get(17)?;
     Ok(user)
 }
 

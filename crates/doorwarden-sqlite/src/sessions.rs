@@ -33,7 +33,7 @@ impl SessionStore for SqliteStore {
                 let sql = "UPDATE users SET last_login = ?3, password = coalesce(?4, password), \
                            password_trimmed = password_trimmed AND NOT ?5, \
                            email_verified_at = CASE WHEN ?6 THEN ?3 ELSE email_verified_at END \
-                           WHERE id = ?1 AND is_active AND (?2 IS NULL OR password = ?2)";
+                           WHERE id = ?1 AND is_active AND (?2 IS NULL OR password = ?2) AND has_factor <= ?7";
                 let rehashed = password.and_then(|password| password.rehashed.as_ref());
                 let params = params![
                     session.user.0,
@@ -42,6 +42,7 @@ impl SessionStore for SqliteStore {
                     rehashed.map(PasswordHash::as_str),
                     password.is_some_and(|password| password.is_untrimmed),
                     open.proves_email(),
+                    open.may_have_factor(),
                 ];
                 let log_in = || Ok(run(connection, sql, params)? == 1);
                 if !with_own_password(connection, rehashed, log_in)? {
@@ -50,8 +51,10 @@ impl SessionStore for SqliteStore {
             }
             // A login may just have stored a better hash of the same password.
             let verified = password.filter(|_| !open.is_login()).map(|password| password.verified.as_str());
-            let sql = "SELECT sessions_generation FROM users WHERE id = ?1 AND is_active AND (?2 IS NULL OR password = ?2)";
-            let Some(generation) = one(connection, sql, (session.user.0, verified), |row| get(row, 0))? else {
+            let sql = "SELECT sessions_generation FROM users \
+                       WHERE id = ?1 AND is_active AND (?2 IS NULL OR password = ?2) AND has_factor <= ?3";
+            let params = (session.user.0, verified, open.may_have_factor());
+            let Some(generation) = one(connection, sql, params, |row| get(row, 0))? else {
                 return Ok(None);
             };
             insert(connection, session, generation)?;
@@ -123,7 +126,7 @@ impl SessionStore for SqliteStore {
             let sql = "UPDATE doorwarden_sessions SET amr = ?3, auth_time = ?4, assurance_level = ?5 \
                        WHERE id = ?1 AND user_id = ?2 AND ended_at IS NULL AND expires_at > ?4 \
                        AND generation = (SELECT sessions_generation FROM users \
-                           WHERE id = ?2 AND is_active AND (?6 IS NULL OR password = ?6))";
+                           WHERE id = ?2 AND is_active AND (?6 IS NULL OR password = ?6) AND (NOT has_factor OR ?5 >= 2))";
             let (amr, at) = (auth.methods.to_string(), auth.auth_time.as_micros());
             let params = params![id.0, user.0, amr, at, auth.assurance_level, verified];
             let changed = run(connection, sql, params)? == 1;

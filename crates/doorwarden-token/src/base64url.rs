@@ -12,7 +12,8 @@ pub(crate) fn encode_append(bytes: &[u8], text: &mut String) {
     URL_SAFE_NO_PAD.encode_append(bytes, text);
 }
 
-pub(crate) fn decode(text: &[u8]) -> Option<Vec<u8>> {
+/// Decodes a text; `None` if it is anything but their one spelling.
+pub fn decode(text: &[u8]) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode_to_vec(text).ok()
 }
 

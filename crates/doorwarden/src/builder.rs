@@ -7,9 +7,11 @@ use doorwarden_core::audit::{Actor, Origin};
 use doorwarden_core::challenge::CodeKey;
 use doorwarden_core::context::Context;
 use doorwarden_core::duties::Duties;
+use doorwarden_core::factor::FactorVault;
+use doorwarden_core::factor::ceremony::CeremonyKey;
 use doorwarden_core::feed::RevocationFeed;
 use doorwarden_core::field::{Field, FieldNameError, Fields};
-use doorwarden_core::flow::permissions;
+use doorwarden_core::flow::{factors, permissions};
 use doorwarden_core::hook::Hooks;
 use doorwarden_core::keys::{KeyRing, KeysError};
 use doorwarden_core::live::LiveView;
@@ -393,12 +395,17 @@ impl Builder {
             link_page: link_page(&self.settings, &self.http),
             outbox: Outbox::new(self.mailer, &secret, &old.open_keys),
             codes: CodeKey::new(&secret),
+            factors: FactorVault::new(&secret, &old.open_keys),
+            ceremonies: CeremonyKey::new(&secret),
             clock: self.clock,
             random: self.random,
             hooks: self.hooks,
             fields,
             settings: self.settings,
         });
+        if !self.without_keys {
+            factors::reseal_factors(&context).await?;
+        }
         if self.background {
             tasks::start(&context, !self.without_keys);
         }

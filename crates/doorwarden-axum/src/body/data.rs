@@ -3,15 +3,17 @@
 
 use super::RequestData;
 use super::json;
-use doorwarden_core::error::Input;
+use crate::error::ApiError;
+use doorwarden_core::error::{FieldError, FieldErrors, Input};
 use doorwarden_core::field::Raw;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::{Error, MapDeserializer, SeqDeserializer};
-use serde::de::{Deserialize, Deserializer, IntoDeserializer, SeqAccess, Visitor};
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, IntoDeserializer, SeqAccess, Visitor};
 use serde::forward_to_deserialize_any;
 use serde_json::Value;
 use std::borrow::Cow;
 use std::fmt;
+use std::marker::PhantomData;
 
 /// Declares types of text fields: their names and schemas.
 macro_rules! text_fields {
@@ -161,6 +163,74 @@ impl<'de> Visitor<'de> for TextsVisitor {
     }
 }
 
+/// A JSON object of a type of its own; in a form, its text.
+#[derive(Debug, Clone)]
+pub(crate) struct Object<T>(Option<Result<T, String>>);
+
+impl<T> Object<T> {
+    /// The object, or a complaint about the field.
+    pub(crate) fn required(self, field: &'static str) -> Result<T, ApiError> {
+        let complaint = match self.0 {
+            Some(Ok(object)) => return Ok(object),
+            Some(Err(why)) => {
+                FieldError::new("invalid", format!("Not an object of the expected form: {why}."))
+            }
+            None => FieldError::required(),
+        };
+        Err(ApiError::fields(FieldErrors::one(field, complaint)))
+    }
+}
+
+impl<'de, T: DeserializeOwned> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_option(ObjectVisitor(PhantomData))
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for Object<T> {
+    fn inline_schema() -> bool {
+        T::inline_schema()
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        T::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        T::json_schema(generator)
+    }
+}
+
+struct ObjectVisitor<T>(PhantomData<fn() -> T>);
+
+impl<'de, T: DeserializeOwned> Visitor<'de> for ObjectVisitor<T> {
+    type Value = Object<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_none<E>(self) -> Result<Self::Value, E> {
+        Ok(Object(None))
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Object(None))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Object(Some(serde_json::from_str(text).map_err(|error| error.to_string()))))
+    }
+
+    fn visit_bytes<E>(self, json: &[u8]) -> Result<Self::Value, E> {
+        Ok(Object(Some(serde_json::from_slice(json).map_err(|error| error.to_string()))))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, _: A) -> Result<Self::Value, A::Error> {
+        Ok(Object(Some(Err("a list".to_owned()))))
+    }
+}
+
 impl RequestData {
     /// Takes the fields that a type names and leaves the others. The field's type decides about a field that
     /// is missing, `null` or not text.
@@ -193,7 +263,8 @@ impl<'de> Deserializer<'de> for &mut RequestData {
     }
 }
 
-/// The value of a field. A value that is not text is passed as bytes, which no other field of a body is.
+/// The value of a field. A value that is not text is passed as bytes, the JSON of it, which no other field of a body
+/// is.
 struct FieldValue(Input<Raw>);
 
 impl<'de> Deserializer<'de> for FieldValue {
@@ -208,7 +279,8 @@ impl<'de> Deserializer<'de> for FieldValue {
             Input::Given(Raw::Json(Value::Array(list))) => {
                 visitor.visit_seq(SeqDeserializer::new(list.into_iter().map(|item| Self(json::input(item)))))
             }
-            Input::Given(Raw::Json(_)) | Input::NotText => visitor.visit_bytes(&[]),
+            Input::Given(Raw::Json(value)) => visitor.visit_byte_buf(value.to_string().into_bytes()),
+            Input::NotText => visitor.visit_bytes(&[]),
         }
     }
 

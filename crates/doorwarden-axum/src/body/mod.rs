@@ -4,7 +4,7 @@ mod data;
 mod form;
 mod json;
 
-pub(crate) use data::{Email, NewPassword, Password, Text, Texts, Username, Word};
+pub(crate) use data::{Email, NewPassword, Object, Password, Text, Texts, Username, Word};
 
 use crate::error::ApiError;
 use crate::hint::Hint;

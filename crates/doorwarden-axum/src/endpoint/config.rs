@@ -1,6 +1,7 @@
 use super::answer::Json;
 use super::operation::{Anybody, Call};
 use crate::error::ApiError;
+use doorwarden_core::factor::FactorKind;
 use doorwarden_core::settings::{EmailVerification, RegistrationMode};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -14,6 +15,8 @@ pub(super) struct PublicConfig {
     limited_domains: bool,
     /// How one can log in.
     login: Vec<LoginMethod>,
+    /// The second factors that can be set up or given.
+    factors: Vec<FactorKind>,
     password: PasswordRules,
     email_verification: Verification,
 }
@@ -34,6 +37,7 @@ enum Registration {
 enum LoginMethod {
     Password,
     Email,
+    Passkey,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -59,6 +63,11 @@ pub(super) async fn get(call: Call<Anybody>) -> Result<Json<PublicConfig>, ApiEr
     if context.outbox.is_open() {
         login.push(LoginMethod::Email);
     }
+    let mut factors = settings.factors.kinds();
+    if factors.contains(&FactorKind::Webauthn) {
+        login.push(LoginMethod::Passkey);
+    }
+    factors.push(FactorKind::RecoveryCodes);
     Ok(Json(PublicConfig {
         registration: match settings.registration.mode {
             RegistrationMode::Open => Registration::Open,
@@ -68,6 +77,7 @@ pub(super) async fn get(call: Call<Anybody>) -> Result<Json<PublicConfig>, ApiEr
         },
         limited_domains: !settings.registration.domains.is_empty(),
         login,
+        factors,
         password: PasswordRules {
             min_length: settings.password_policy.min_length,
             max_length: settings.password_policy.max_length,

@@ -5,7 +5,8 @@ use super::login::Token;
 use super::operation::{Anybody, Call, Data};
 use super::reauthenticate::Authentication;
 use super::token::{self, TokenPair};
-use crate::body::{Email, NewPassword, Texts, Word};
+use crate::auth::Auth;
+use crate::body::{Email, NewPassword, Password, Texts, Word};
 use crate::error::ApiError;
 use crate::next_step::NextStep;
 use crate::refresh_cookie::{self, Transport};
@@ -37,15 +38,32 @@ pub(super) enum Tokens {
 /// Tokens with the status of the operation.
 pub(super) type TokenAnswer<const STATUS: u16> = WithCookie<Json<Tokens, STATUS>>;
 
-/// The tokens as an answer.
-pub(super) fn tokens<const STATUS: u16>(tokens: LoginTokens, transport: Transport) -> TokenAnswer<STATUS> {
+/// The same, or 204 where the steps were for a new password, which logs nobody in.
+pub(super) type StepAnswer = WithCookie<Option<Json<Tokens>>>;
+
+/// The result of a step as an answer.
+pub(super) fn step(tokens: LoginTokens, transport: Transport) -> StepAnswer {
+    let json = |tokens| Some(Json(tokens));
     match tokens {
-        LoginTokens::Session(issued) => WithCookie(Json(Tokens::Session(issued.into())), None),
+        LoginTokens::Session(issued) => WithCookie(json(Tokens::Session(issued.into())), None),
         LoginTokens::Pair(pair) => {
             let WithCookie(Json(pair), cookie) = token::answer(pair, transport);
-            WithCookie(Json(Tokens::Pair(pair)), cookie)
+            WithCookie(json(Tokens::Pair(pair)), cookie)
         }
-        LoginTokens::Reauthenticated(auth) => WithCookie(Json(Tokens::Reauthenticated(auth.into())), None),
+        LoginTokens::Reauthenticated(auth) => WithCookie(json(Tokens::Reauthenticated(auth.into())), None),
+        LoginTokens::PasswordReset => WithCookie(None, None),
+    }
+}
+
+/// The tokens as an answer.
+pub(super) fn tokens<const STATUS: u16>(
+    tokens: LoginTokens,
+    transport: Transport,
+) -> Result<TokenAnswer<STATUS>, ApiError> {
+    match step(tokens, transport) {
+        WithCookie(Some(Json(tokens)), cookie) => Ok(WithCookie(Json(tokens), cookie)),
+        // A link or a registration is for no new password.
+        WithCookie(None, _) => Err(RedeemError::LinkInvalid.into()),
     }
 }
 
@@ -63,53 +81,64 @@ pub(super) struct EmailLogin {
 pub(super) async fn email(call: Call<Anybody, Data<EmailLogin>>) -> Result<Asked, ApiError> {
     let (client, locale) = (call.client(), call.locale());
     let EmailLogin { email, tokens, resource } = call.body.fields;
-    let tokens = match tokens.0 {
-        Input::Missing => WantedTokens::Session,
-        Input::Given(word) if word == "session" => WantedTokens::Session,
-        Input::Given(word) if word == "pair" => WantedTokens::pair(token::audience(&call.auth, resource)?),
-        _ => {
-            let complaint = FieldError::new("invalid_choice", "Send `session` or `pair`.");
-            return Err(ApiError::fields(FieldErrors::one("tokens", complaint)));
-        }
-    };
+    let tokens = wanted(&call.auth, tokens, resource)?;
     let login = MailedLogin { email: email.0, tokens, locale, client };
     let pending = request_login(call.auth.context(), login).await?;
     Ok(Json(NextStep::of(&pending)))
 }
 
+/// Which tokens a login is for.
+pub(super) fn wanted(auth: &Auth, tokens: Word, resource: Texts) -> Result<WantedTokens, ApiError> {
+    match tokens.0 {
+        Input::Missing => Ok(WantedTokens::Session),
+        Input::Given(word) if word == "session" => Ok(WantedTokens::Session),
+        Input::Given(word) if word == "pair" => Ok(WantedTokens::pair(token::audience(auth, resource)?)),
+        _ => {
+            let complaint = FieldError::new("invalid_choice", "Send `session` or `pair`.");
+            Err(ApiError::fields(FieldErrors::one("tokens", complaint)))
+        }
+    }
+}
+
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(super) struct LoginStep {
     login_token: Word,
-    /// `email_code`, `new_password` or `cancel_deletion`.
+    /// `email_code`, `totp`, `recovery_code`, `password`, `new_password` or `cancel_deletion`.
     method: Word,
-    /// The code that was mailed.
+    /// The code that was mailed, that the authenticator app shows, or a recovery code.
     #[serde(default)]
     code: Word,
+    /// The password of the account.
+    #[serde(default)]
+    password: Password,
     /// The password to be set.
     #[serde(default)]
     new_password: NewPassword,
 }
 
-pub(super) async fn verify(call: Call<Anybody, Data<LoginStep>>) -> Result<TokenAnswer<200>, ApiError> {
+pub(super) async fn verify(call: Call<Anybody, Data<LoginStep>>) -> Result<StepAnswer, ApiError> {
     let transport = refresh_cookie::transport(call.auth.settings(), &call.parts.headers)?;
     let client = call.client();
-    let LoginStep { login_token, method, code, new_password } = call.body.fields;
+    let LoginStep { login_token, method, code, password, new_password } = call.body.fields;
     let login_token = login_token.0;
     let required = |field, complaint| ApiError::fields(FieldErrors::one(field, complaint));
-    let step = match method.0.required().map_err(|complaint| required("method", complaint))?.as_str() {
+    let next = match method.0.required().map_err(|complaint| required("method", complaint))?.as_str() {
         "email_code" => {
             let code = code.0.required().map_err(|complaint| required("code", complaint))?;
             let code = Input::Given(code);
             Step::Mail(Answer { key: Input::Missing, login_token, code, ..Answer::default() })
         }
+        "totp" => Step::Totp { login_token, code: code.0 },
+        "recovery_code" => Step::RecoveryCode { login_token, code: code.0 },
+        "password" => Step::Password { login_token, password: password.0 },
         "new_password" => Step::NewPassword { login_token, new_password: new_password.0 },
         "cancel_deletion" => Step::CancelDeletion { login_token },
         _ => {
-            let text = "Send `email_code`, `new_password` or `cancel_deletion`.";
+            let text = "Send `email_code`, `totp`, `recovery_code`, `password`, `new_password` or `cancel_deletion`.";
             return Err(required("method", FieldError::new("invalid_choice", text)));
         }
     };
-    Ok(tokens(continue_login(call.auth.context(), step, client).await?, transport))
+    Ok(step(continue_login(call.auth.context(), next, client).await?, transport))
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -131,7 +160,7 @@ pub(super) async fn link(call: Call<Anybody, Data<LinkLogin>>) -> Result<TokenAn
         code: Input::Missing,
         ..Answer::default()
     };
-    Ok(tokens(continue_login(call.auth.context(), Step::Mail(answer), client).await?, transport))
+    tokens(continue_login(call.auth.context(), Step::Mail(answer), client).await?, transport)
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]

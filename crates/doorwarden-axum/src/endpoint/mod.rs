@@ -10,6 +10,7 @@ mod config;
 mod docs;
 mod email_change;
 mod export;
+mod factors;
 mod health;
 mod invitations;
 mod jwks;
@@ -23,6 +24,7 @@ mod oauth;
 mod openapi;
 mod operation;
 mod pages;
+mod passkeys;
 mod password;
 mod password_reset;
 mod problem;
@@ -42,10 +44,12 @@ use crate::extract::CurrentUser;
 use crate::settings::Endpoint;
 use answer::{Created, Document, Json, NoContent, Page, Rendered, WithCookie};
 use doorwarden_core::challenge::ChallengeId;
+use doorwarden_core::factor::FactorId;
 use doorwarden_core::session::SessionId;
+use doorwarden_core::webauthn::{CreationOptions, RequestOptions};
 use http::Method;
 use operation::{
-    Anybody, AnybodyOrUser, Data, Inviting, Operation, Permitted, Recent, Service, Unread, operation,
+    Anybody, AnybodyOrUser, Data, Inviting, Operation, Permitted, Recent, RecentUserOrLogin, Service, Unread, operation,
 };
 
 /// What the answers of a page mean.

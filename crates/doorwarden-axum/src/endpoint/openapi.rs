@@ -105,7 +105,7 @@ fn operation(context: &Context, settings: &HttpSettings, operation: &Operation, 
         "summary": operation.summary,
         "security": match operation.permission {
             Permission::Anybody => json!([]),
-            Permission::AnybodyOrUser => json!([{}, {"bearer": []}]),
+            Permission::AnybodyOrUser | Permission::RecentUserOrLogin => json!([{}, {"bearer": []}]),
             Permission::User | Permission::RecentUser => json!([{"bearer": []}]),
             Permission::UserWith(permission) => json!([{"bearer": [permission]}]),
             Permission::Service => json!([{"basic": []}, {}]),

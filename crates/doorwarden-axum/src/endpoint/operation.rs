@@ -37,6 +37,9 @@ pub(crate) enum Permission {
     Anybody,
     /// Anybody; the token of a user may take the place of the body.
     AnybodyOrUser,
+    /// A user who was authenticated a few minutes ago at most, or whose login waits for this, by the login token in the
+    /// body.
+    RecentUserOrLogin,
     User,
     /// A user who was authenticated a few minutes ago at most.
     RecentUser,
@@ -75,6 +78,8 @@ unknown_callers! {
     Anybody,
     /// [`user`] says who it is, where there is no body.
     AnybodyOrUser,
+    /// [`user`] says who it is, where there is no login token.
+    RecentUserOrLogin,
     /// One of [`oauth_clients`](crate::settings::HttpSettings::oauth_clients).
     Service,
 }
@@ -396,11 +401,14 @@ impl Operation {
     /// Every error that it can answer.
     pub(crate) fn all_errors(&self) -> impl Iterator<Item = &'static Problem> {
         let of_user = match self.permission {
-            Permission::User | Permission::RecentUser | Permission::UserWith(_) => problem::OF_USERS,
+            Permission::User
+            | Permission::RecentUser
+            | Permission::RecentUserOrLogin
+            | Permission::UserWith(_) => problem::OF_USERS,
             _ => &[],
         };
         let of_standing = match self.permission {
-            Permission::RecentUser => problem::OF_RECENT_USERS,
+            Permission::RecentUser | Permission::RecentUserOrLogin => problem::OF_RECENT_USERS,
             Permission::UserWith(_) => problem::OF_PERMITTED_USERS,
             _ => &[],
         };

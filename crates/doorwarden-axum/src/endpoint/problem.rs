@@ -142,7 +142,8 @@ pub(super) const PENDING: Problem = Problem::step(
     401,
     "login_pending",
     "Something else must be done first; `flows` says what. The code is `email_verification_required`, \
-     `password_change_required` or `deletion_planned` where it is that.",
+     `password_required`, `mfa_required`, `factor_enrolment_required`, `password_change_required` or \
+     `deletion_planned` where it is that.",
 );
 pub(super) const REGISTRATION_CLOSED: Problem =
     Problem::detail(403, "registration_closed", "Nobody can register, or only who was invited.");
@@ -168,3 +169,25 @@ pub(super) const SIGNED_IN_AS_ANOTHER: Problem = Problem::detail(
     "The token is of a user with another email address. The invitation can still be accepted.",
 );
 pub(super) const NO_PAGE: Problem = Problem::detail(404, "not_found", "The page was left out.");
+pub(super) const NO_FACTOR: Problem = Problem::detail(404, "not_found", "There is no such factor.");
+pub(super) const CODE_WRONG: Problem = Problem::detail(400, "code_invalid", "The code is wrong.");
+pub(super) const CLOCK_SKEW: Problem = Problem::step(
+    400,
+    "clock_skew",
+    "The code is of another time: the clock of the device is wrong by `skew_seconds`.",
+);
+pub(super) const NOT_RECENT: Problem = OF_RECENT_USERS[0];
+pub(super) const TOO_MANY_FACTORS: Problem =
+    Problem::detail(409, "too_many_factors", "There are as many factors as there may be.");
+pub(super) const FACTOR_EXISTS: Problem =
+    Problem::detail(409, "factor_exists", "The authenticator is registered already.");
+pub(super) const LAST_FACTOR: Problem =
+    Problem::detail(409, "last_factor_required", "A factor is required, and this is the last one.");
+pub(super) const NO_PASSKEYS: Problem =
+    Problem::detail(501, "passkeys_not_configured", "The service has no passkeys.");
+pub(super) const PASSKEY_UNKNOWN: Problem =
+    Problem::detail(400, "passkey_unknown", "No account has the passkey: tell the browser so.");
+pub(super) const PASSKEY_INVALID: Problem =
+    Problem::detail(400, "passkey_invalid", "The passkey is refused.");
+pub(super) const CHALLENGE_EXPIRED: Problem =
+    Problem::detail(400, "challenge_expired", "The challenge was made too long ago, or answered before.");

@@ -89,7 +89,7 @@ pub(super) async fn verify(call: Call<Anybody, Data<VerifyEmail>>) -> Result<Tok
     let answer =
         links::Answer { key: key.0, login_token: login_token.0, code: code.0, ..links::Answer::default() };
     let request = VerifyRegistration { answer, password: password.0, client };
-    Ok(tokens(verify_registration(call.auth.context(), request).await?, transport))
+    tokens(verify_registration(call.auth.context(), request).await?, transport)
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]

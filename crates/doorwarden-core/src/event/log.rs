@@ -53,6 +53,28 @@ impl Event {
                 warn!(user.id = user.0, session.id = %session, "a refresh token was used again: the session has ended");
             }
             Self::PasswordChanged { user } => info!(user.id = user.0, "a password was changed"),
+            Self::FactorAdded { user, kind } => {
+                info!(user.id = user.0, kind = kind.as_str(), "a factor was added");
+            }
+            Self::FactorRemoved { user, kind } => {
+                info!(user.id = user.0, kind = kind.as_str(), "a factor was removed");
+            }
+            Self::FactorRenamed { user } => info!(user.id = user.0, "a factor was renamed"),
+            Self::RecoveryCodeUsed { user } => info!(user.id = user.0, "a recovery code was used"),
+            Self::RecoveryCodesRenewed { user } => info!(user.id = user.0, "a user got new recovery codes"),
+            Self::TotpDisabled { user } => {
+                warn!(
+                    user.id = user.0,
+                    "too many wrong codes came for an authenticator app, which is disabled"
+                );
+            }
+            Self::TotpEnabled { user } => info!(user.id = user.0, "an authenticator app counts again"),
+            Self::PasskeyCounterRegressed { user } => {
+                warn!(user.id = user.0, "the counter of a passkey did not grow: there may be a copy of it");
+            }
+            Self::PasskeyBackupChanged { user, backed_up } => {
+                info!(user.id = user.0, backed_up, "a passkey is copied to other devices, or no longer");
+            }
             Self::UserUpdated { user, fields } => {
                 info!(user.id = user.0, fields = %json!(fields.data()), "an account was changed");
             }

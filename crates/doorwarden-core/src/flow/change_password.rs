@@ -2,6 +2,7 @@
 
 use super::finish::finish;
 use super::open_session::{self, Opening};
+use super::reauthenticate::{RECENT, is_recent};
 use super::verify_password::{confirm_password, incorrect};
 use super::{IssuedToken, rules};
 use crate::audit::{Actor, Origin};
@@ -41,6 +42,9 @@ pub enum ChangePasswordError {
     /// The account was deleted in the meantime.
     #[error("user not found")]
     NoSuchUser,
+    /// The user has a second factor, which the session proved too long ago.
+    #[error("the user must be authenticated once more")]
+    NotRecent,
     /// The passwords were not hashed.
     #[error(transparent)]
     Pool(#[from] PoolError),
@@ -63,6 +67,9 @@ pub async fn change_password(
 ) -> Result<Option<IssuedToken>, ChangePasswordError> {
     let id = who.id();
     let user = context.store.user(id).await?.ok_or(ChangePasswordError::NoSuchUser)?;
+    if user.has_factor && !is_recent(context, who, RECENT).await? {
+        return Err(ChangePasswordError::NotRecent);
+    }
     let mut errors = FieldErrors::new();
     let current = rules::typed_password("current_password", request.current_password, &mut errors);
     let new = rules::typed_password("new_password", request.new_password, &mut errors);

@@ -5,20 +5,25 @@ use super::finish::finish;
 use super::links::{Answer, RedeemError, answered, by_key, by_token};
 use super::log_in::{LoggedIn, LoginError, finish_login};
 use super::open_session;
-use super::pending::{LoginToken, Pending, PendingStep, State, StoredNeed, WantedTokens, mail, mask};
-use super::reauthenticate::answer_mail;
+use super::pending::{
+    Goal, LoginToken, Pending, PendingStep, State, StoredNeed, WantedTokens, go_on, mail, mask, second_factor,
+};
+use super::reauthenticate::{ReauthenticateError, answer_mail, authenticate};
+use super::reset_password::{ResetPasswordError, store_reset};
 use super::rules;
+use super::second_factor::{Judged, judge_recovery_code, judge_totp, wrong};
 use super::token_pair::{self, PairError};
 use super::verify_password::confirm_password;
 use super::{IssuedToken, TokenPair};
 use crate::audit::{Actor, Effects, Origin};
-use crate::authentication::{AuthContext, PasswordProof, Proof};
+use crate::authentication::{AuthContext, Need, Next, PasswordProof, Proof, Purpose, next};
 use crate::challenge::{Challenge, ChallengeId, ChallengePurpose, Code, Secret, SecretHash};
 use crate::context::Context;
 use crate::error::{FieldErrors, Input};
 use crate::event::{Event, UpdatedFields};
 use crate::keys::SignError;
 use crate::mail::MailKind;
+use crate::password::PasswordHash;
 use crate::password::{Password, PoolError};
 use crate::session::{ClientInfo, EndReason, Session};
 use crate::store::{Change, PasswordChange, StoreError, WriteUserError};
@@ -34,6 +39,8 @@ pub enum LoginTokens {
     Pair(TokenPair),
     /// None: the session of before was authenticated once more.
     Reauthenticated(AuthContext),
+    /// None: the new password was stored.
+    PasswordReset,
 }
 
 /// A step of a login.
@@ -47,6 +54,27 @@ pub enum Step {
         login_token: Input<String>,
         /// The new password.
         new_password: Input<String>,
+    },
+    /// The password is given, where that is asked for.
+    Password {
+        /// The login token.
+        login_token: Input<String>,
+        /// The password.
+        password: Input<String>,
+    },
+    /// A code of an authenticator app is given, where a second factor is asked for.
+    Totp {
+        /// The login token.
+        login_token: Input<String>,
+        /// The code.
+        code: Input<String>,
+    },
+    /// A recovery code is given, where a second factor is asked for.
+    RecoveryCode {
+        /// The login token.
+        login_token: Input<String>,
+        /// The code.
+        code: Input<String>,
     },
     /// The account stays, where that is asked for.
     CancelDeletion {
@@ -89,7 +117,8 @@ pub async fn continue_login(
 ) -> Result<LoginTokens, ContinueError> {
     match step {
         Step::Mail(answer) if is_reauthentication(context, &answer).await? => {
-            Ok(LoginTokens::Reauthenticated(answer_mail(context, answer, client).await?))
+            let (user, state, challenge, origin) = answer_mail(context, answer, client).await?;
+            proceed(context, user, state, &challenge, origin).await
         }
         Step::Mail(mut answer) => {
             let password = std::mem::take(&mut answer.password);
@@ -116,6 +145,30 @@ pub async fn continue_login(
             let (challenge, state) = awaiting(context, login_token, StoredNeed::ChangePassword).await?;
             let (user, origin) = owner(context, &challenge, client).await?;
             choose_password(context, user, state, new_password, &challenge, origin).await
+        }
+        Step::Password { login_token, password } => {
+            let token = required("login_token", login_token)?;
+            let (challenge, mut state) = attempt(context, &token, StoredNeed::Password).await?;
+            let (user, origin) = owner(context, &challenge, client).await?;
+            let Proof::Password(proof) = confirmed(context, &user, password).await? else {
+                return Err(RedeemError::LoginExpired.into());
+            };
+            state.add(&Proof::Password(proof));
+            proceed(context, user, state, &challenge, origin).await
+        }
+        Step::Totp { login_token, code } => {
+            let (token, code) = (required("login_token", login_token)?, required("code", code)?);
+            let (challenge, state) = attempt(context, &token, StoredNeed::SecondFactor).await?;
+            let (user, origin) = owner(context, &challenge, client).await?;
+            let judged = judge_totp(context, &user, &state, &code, &origin).await?;
+            judge(context, user, state, &challenge, judged, origin).await
+        }
+        Step::RecoveryCode { login_token, code } => {
+            let (token, code) = (required("login_token", login_token)?, required("code", code)?);
+            let (challenge, state) = attempt(context, &token, StoredNeed::SecondFactor).await?;
+            let (user, origin) = owner(context, &challenge, client).await?;
+            let judged = judge_recovery_code(context, &user, &code, &origin).await?;
+            judge(context, user, state, &challenge, judged, origin).await
         }
         Step::CancelDeletion { login_token } => {
             let (challenge, state) = awaiting(context, login_token, StoredNeed::CancelDeletion).await?;
@@ -149,7 +202,7 @@ async fn is_reauthentication(context: &Context, answer: &Answer) -> Result<bool,
 }
 
 /// The account of a challenge, and who asks.
-async fn owner(
+pub(super) async fn owner(
     context: &Context,
     challenge: &Challenge,
     client: ClientInfo,
@@ -163,15 +216,105 @@ async fn owner(
     Ok((user, origin))
 }
 
+fn required(field: &'static str, input: Input<String>) -> Result<String, ContinueError> {
+    input.required().map_err(|complaint| LoginError::Invalid(FieldErrors::one(field, complaint)).into())
+}
+
+/// The challenge of a login that waits for this secret, which may still be tried. The attempt counts.
+async fn attempt(
+    context: &Context,
+    login_token: &str,
+    need: StoredNeed,
+) -> Result<(Challenge, State), ContinueError> {
+    let waiting = by_token(context, login_token).await?.ok_or(RedeemError::LoginExpired)?;
+    let state = State::read(&waiting);
+    if state.needs != Some(need) {
+        return Err(RedeemError::LoginExpired.into());
+    }
+    let token = waiting.token.ok_or(RedeemError::LoginExpired)?;
+    match context.store.attempt_challenge(token, context.now()).await? {
+        Some(challenge) => Ok((challenge, state)),
+        None => Err(RedeemError::CodeInvalid { attempts_left: 0 }.into()),
+    }
+}
+
+/// What follows from a code.
+async fn judge(
+    context: &Arc<Context>,
+    user: User,
+    mut state: State,
+    challenge: &Challenge,
+    judged: Judged,
+    origin: Origin,
+) -> Result<LoginTokens, ContinueError> {
+    match judged {
+        Judged::Wrong => Err(wrong(challenge.attempts).into()),
+        Judged::Counts => {
+            state.right_codes += 1;
+            let going_on =
+                go_on(context, &user, Need::SecondFactor, state, Some(challenge.id), &origin).await;
+            Err(LoginError::Pending(Box::new(going_on.map_err(LoginError::from)?)).into())
+        }
+        Judged::Proves(proof) => {
+            state.add(&Proof::Factor(proof));
+            proceed(context, user, state, challenge, origin).await
+        }
+    }
+}
+
+/// Goes on with what was proved so far, towards what it is for.
+pub(super) async fn proceed(
+    context: &Arc<Context>,
+    user: User,
+    state: State,
+    challenge: &Challenge,
+    origin: Origin,
+) -> Result<LoginTokens, ContinueError> {
+    let (proofs, spends) = (state.proofs(), Some(challenge.id));
+    let purpose = match &state.goal {
+        Goal::LogIn => return log_in(context, user, state.tokens, proofs, spends, origin).await,
+        Goal::ResetPassword(_) => Purpose::ResetPassword,
+        Goal::Reauthenticate(_) => Purpose::Reauthenticate,
+    };
+    let standing = open_session::standing(context, &user).await?;
+    let completed = match next(purpose, standing, proofs, context.now()) {
+        Next::Done(completed) => completed,
+        Next::Needs(need) => {
+            let pending =
+                go_on(context, &user, need, state, spends, &origin).await.map_err(LoginError::from)?;
+            return Err(LoginError::Pending(Box::new(pending)).into());
+        }
+    };
+    match state.goal {
+        Goal::Reauthenticate(session) => {
+            let auth = completed.auth().ok_or(RedeemError::LoginExpired)?;
+            let verified = completed.password().map(|proof| &proof.verified);
+            let effects = Effects { spends, ..context.effects(&origin, []) };
+            match authenticate(context, &user, session, auth, verified, effects).await {
+                Ok(auth) => Ok(LoginTokens::Reauthenticated(auth)),
+                Err(ReauthenticateError::Store(error)) => Err(error.into()),
+                Err(_) => Err(RedeemError::LoginExpired.into()),
+            }
+        }
+        Goal::ResetPassword(hash) => {
+            let password = PasswordHash::from_stored(hash);
+            match store_reset(context, &user, password, challenge.id, origin).await {
+                Ok(()) => Ok(LoginTokens::PasswordReset),
+                Err(ResetPasswordError::Redeem(error)) => Err(error.into()),
+                Err(error) => Err(LoginError::Store(StoreError::failed(error)).into()),
+            }
+        }
+        Goal::LogIn => Err(RedeemError::LoginExpired.into()),
+    }
+}
+
 /// The challenge of a login that waits for this step.
 async fn awaiting(
     context: &Context,
     login_token: Input<String>,
     need: StoredNeed,
 ) -> Result<(Challenge, State), ContinueError> {
-    let token = login_token
-        .required()
-        .map_err(|complaint| LoginError::Invalid(FieldErrors::one("login_token", complaint)))?;
+    let token = required("login_token", login_token)?;
     let challenge = by_token(context, &token).await?.ok_or(RedeemError::LoginExpired)?;
     let state = State::read(&challenge);
     if state.needs != Some(need) {
@@ -199,7 +342,7 @@ async fn log_in(
 }
 
 /// The tokens of a session that was just opened.
-async fn tokens_of(context: &Context, session: &Session) -> Result<LoginTokens, ContinueError> {
+pub(super) async fn tokens_of(context: &Context, session: &Session) -> Result<LoginTokens, ContinueError> {
     if session.refresh_counter.is_none() {
         return Ok(LoginTokens::Session(open_session::session_token(context, session)));
     }
@@ -250,7 +393,9 @@ async fn choose_password(
         return Err(RedeemError::LoginExpired.into());
     }
     let user = context.store.user(id).await?.ok_or(RedeemError::LoginExpired)?;
-    let proofs = state.has_email.then_some(Proof::Email).into_iter().chain([proof]).collect();
+    let mut state = state;
+    state.add(&proof);
+    let proofs = state.proofs();
     let LoggedIn { session, .. } = finish_login(context, user, state.tokens, proofs, None, origin).await?;
     tokens_of(context, &session).await
 }
@@ -310,7 +455,19 @@ pub(super) async fn new_password_for<E: From<PoolError> + From<StoreError>>(
 /// [`RedeemError::LoginExpired`] if it waits for nothing.
 pub async fn pending_login(context: &Context, login_token: &str) -> Result<Pending, RedeemError> {
     let challenge = by_token(context, login_token).await?.ok_or(RedeemError::LoginExpired)?;
-    let step = match (State::read(&challenge).needs, challenge.purpose) {
+    let state = State::read(&challenge);
+    let step = match (state.needs, challenge.purpose) {
+        (Some(StoredNeed::Password), _) => PendingStep::Password,
+        (Some(StoredNeed::SecondFactor), _) => {
+            let user = match challenge.user {
+                Some(user) => context.store.user(user).await?,
+                None => None,
+            };
+            second_factor(context, &user.ok_or(RedeemError::LoginExpired)?, &state).await?
+        }
+        (Some(StoredNeed::EnrollFactor), _) => {
+            PendingStep::EnrollFactor { kinds: context.settings.factors.kinds() }
+        }
         (Some(StoredNeed::ChangePassword), _) => PendingStep::ChangePassword,
         (Some(StoredNeed::CancelDeletion), _) => PendingStep::CancelDeletion,
         (None, ChallengePurpose::VerifyEmail | ChallengePurpose::Register) => {

@@ -3,6 +3,7 @@
 use super::finish::finish;
 use super::manage::{UserError, delete_user, end_everything_of};
 use super::pending::notice;
+use super::reauthenticate::{RECENT, is_recent};
 use super::rules;
 use super::verify_password::confirm_password;
 use crate::audit::{Actor, Origin};
@@ -28,6 +29,9 @@ pub enum DeleteAccountError {
     /// The account was deleted before.
     #[error("user not found")]
     NoSuchUser,
+    /// The user has a second factor, which the session proved too long ago.
+    #[error("the user must be authenticated once more")]
+    NotRecent,
     /// The password was not checked.
     #[error(transparent)]
     Pool(#[from] PoolError),
@@ -61,6 +65,9 @@ pub async fn delete_account(
     let mut errors = FieldErrors::new();
     let password = rules::typed_password("password", password, &mut errors);
     let user = context.store.user(who.id()).await?.ok_or(DeleteAccountError::NoSuchUser)?;
+    if user.has_factor && !is_recent(context, who, RECENT).await? {
+        return Err(DeleteAccountError::NotRecent);
+    }
     if let Some(password) = &password {
         confirm_password(context, &user, "password", password, &mut errors).await?;
     }

@@ -4,6 +4,7 @@ use super::authenticate::Authenticated;
 use crate::audit::{Actor, AuditRecord, Origin};
 use crate::context::Context;
 use crate::event::Event;
+use crate::factor::{Factor, FactorId, FactorKind, Method};
 use crate::session::{ClientInfo, EndReason, Session, SessionId};
 use crate::store::{MailRecord, StoreError};
 use crate::time::Timestamp;
@@ -37,6 +38,8 @@ pub struct Export {
     pub permissions: Vec<String>,
     /// The sessions, also those that ended lately.
     pub sessions: Vec<ExportedSession>,
+    /// The second factors, without their secrets.
+    pub factors: Vec<ExportedFactor>,
     /// What happened to the account.
     pub events: Vec<ExportedEvent>,
     /// Mails of the last days.
@@ -71,6 +74,21 @@ pub struct ExportedSession {
     audience: Option<String>,
     ended_at: Option<Timestamp>,
     end_reason: Option<&'static str>,
+}
+
+/// A second factor.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct ExportedFactor {
+    id: FactorId,
+    kind: FactorKind,
+    name: String,
+    created_at: Timestamp,
+    confirmed_at: Option<Timestamp>,
+    last_used_at: Option<Timestamp>,
+    /// What is known of a passkey: its public key, where it is kept and how often it was used.
+    passkey: Option<Value>,
+    /// How many recovery codes are left.
+    unused_codes: Option<u32>,
 }
 
 /// An event.
@@ -134,6 +152,7 @@ pub async fn export(
             break;
         }
     }
+    let factors = store.factors_of(id).await?;
     let mails = store.mails_of(id, MAILS).await?;
     let pending = store.challenges_of(id, now).await?;
     let account = who.account();
@@ -146,6 +165,7 @@ pub async fn export(
         groups: account.groups.clone(),
         permissions: account.permissions.clone(),
         sessions: sessions.iter().map(Into::into).collect(),
+        factors: factors.iter().map(Into::into).collect(),
         events: events.into_iter().map(Into::into).collect(),
         mails: mails.into_iter().map(Into::into).collect(),
         pending: pending
@@ -183,6 +203,26 @@ impl From<&Session> for ExportedSession {
             audience: session.audience.clone(),
             ended_at,
             end_reason: reason.map(EndReason::as_str),
+        }
+    }
+}
+
+impl From<&Factor> for ExportedFactor {
+    fn from(factor: &Factor) -> Self {
+        let (passkey, unused_codes) = match &factor.method {
+            Method::Totp(_) => (None, None),
+            Method::Passkey(passkey) => (serde_json::to_value(&passkey.credential).ok(), None),
+            Method::RecoveryCodes(codes) => (None, Some(codes.unused)),
+        };
+        Self {
+            id: factor.id,
+            kind: factor.kind(),
+            name: factor.name.clone(),
+            created_at: factor.created_at,
+            confirmed_at: factor.confirmed_at,
+            last_used_at: factor.last_used_at,
+            passkey,
+            unused_codes,
         }
     }
 }

@@ -62,8 +62,7 @@ pub(super) async fn open(
     spends: Option<ChallengeId>,
     origin: &Origin,
 ) -> Result<Opening, StoreError> {
-    let is_required = context.settings.mail.verification == EmailVerification::Required;
-    let standing = Standing::of(user, is_required);
+    let standing = standing(context, user).await?;
     let completed = match next(purpose, standing, proofs, session.created_at) {
         Next::Done(completed) => completed,
         Next::Needs(need) => return Ok(Opening::Needs(need)),
@@ -72,7 +71,9 @@ pub(super) async fn open(
     let session = open.session().clone();
     let event = match purpose {
         Purpose::LogIn => Event::LoggedIn { user: user.id, session: session.id },
-        Purpose::NewPassword | Purpose::Issue => Event::SessionOpened { user: user.id, session: session.id },
+        Purpose::NewPassword | Purpose::Issue | Purpose::Reauthenticate | Purpose::ResetPassword => {
+            Event::SessionOpened { user: user.id, session: session.id }
+        }
     };
     let effects = Effects { spends, ..context.effects(origin, [event]) };
     let Some(opened) = context.store.open_session(open, effects.clone()).await? else {
@@ -108,4 +109,27 @@ pub(super) fn session_token(context: &Context, session: &Session) -> IssuedToken
         expires_at: Timestamp::from_seconds(claims.exp),
         session: session.id,
     }
+}
+
+/// What must be done by this user before there is a session.
+pub(super) async fn standing(context: &Context, user: &User) -> Result<Standing, StoreError> {
+    let must_have_factor = must_have_factor(context, user).await?;
+    let is_required = context.settings.mail.verification == EmailVerification::Required;
+    // Whoever sets up a factor has shown that the address is theirs, or its owner could be locked out.
+    let proves_before = must_have_factor && !user.has_factor && context.outbox.is_open();
+    Ok(Standing::of(user, is_required || proves_before, must_have_factor))
+}
+
+/// Whether the policy asks for a factor of this user.
+pub(super) async fn must_have_factor(context: &Context, user: &User) -> Result<bool, StoreError> {
+    let policy = &context.settings.factors;
+    if policy.required.holds_for(user) {
+        return Ok(true);
+    }
+    if policy.required_groups.is_empty() {
+        return Ok(false);
+    }
+    let account = context.store.account(user.id).await?;
+    Ok(account
+        .is_some_and(|account| account.groups.iter().any(|group| policy.required_groups.contains(group))))
 }

@@ -5,16 +5,17 @@ use super::obtain_tokens::Resources;
 use super::open_session::new_session;
 use super::token_pair::new_pair_session;
 use crate::audit::{Effects, Origin};
-use crate::authentication::{Need, PasswordProof, Proof};
+use crate::authentication::{FactorProof, Need, PasswordProof, Proof};
 use crate::challenge::{Challenge, ChallengeId, ChallengePurpose, Code, Secret};
 use crate::context::Context;
 use crate::event::Event;
+use crate::factor::{Factor, FactorKind};
 use crate::identity::EmailAddress;
 use crate::mail::{Locale, MailContent, MailKind};
 use crate::outbox::Letter;
 use crate::password::PasswordHash;
-use crate::session::{ClientInfo, Session};
-use crate::store::{CreateChallengeError, NewMail};
+use crate::session::{ClientInfo, Session, SessionId};
+use crate::store::{CreateChallengeError, NewMail, StoreError};
 use crate::time::Timestamp;
 use crate::user::{User, UserId};
 use serde::{Deserialize, Serialize};
@@ -57,6 +58,20 @@ pub enum PendingStep {
     ChangePassword,
     /// The user must say that the account stays.
     CancelDeletion,
+    /// The password must be given, too.
+    Password,
+    /// A second factor must be given.
+    SecondFactor {
+        /// Of one of these kinds.
+        kinds: Vec<FactorKind>,
+        /// Too many wrong codes came: so many right ones are needed, one after the other. `None`: one.
+        codes_left: Option<u8>,
+    },
+    /// A factor must be set up, with the login token.
+    EnrollFactor {
+        /// Of one of these kinds.
+        kinds: Vec<FactorKind>,
+    },
 }
 
 /// Which tokens a login is for.
@@ -95,9 +110,29 @@ pub(super) struct State {
     password: Option<String>,
     /// Whether a mail to the address of the account was answered.
     pub(super) has_email: bool,
+    /// Another factor that was verified.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) factor: Option<FactorProof>,
     /// What the client must do, of those steps that are no mail.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) needs: Option<StoredNeed>,
+    /// What the proofs are for.
+    pub(super) goal: Goal,
+    /// How many right codes of a disabled TOTP came, one after the other.
+    pub(super) right_codes: u8,
+}
+
+/// What an authentication is for.
+#[derive(Default, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Goal {
+    /// A session.
+    #[default]
+    LogIn,
+    /// A new password, of which this is the hash.
+    ResetPassword(String),
+    /// The session goes on, authenticated once more.
+    Reauthenticate(SessionId),
 }
 
 /// A step that is no mail.
@@ -106,20 +141,29 @@ pub(super) struct State {
 pub(super) enum StoredNeed {
     ChangePassword,
     CancelDeletion,
+    Password,
+    SecondFactor,
+    EnrollFactor,
 }
 
 impl State {
     pub(super) fn new(tokens: WantedTokens, proofs: &[Proof]) -> Self {
         let mut state = Self { tokens, ..Self::default() };
         for proof in proofs {
-            match proof {
-                Proof::Password(PasswordProof { verified, .. }) => {
-                    state.password = Some(verified.as_str().to_owned());
-                }
-                Proof::Email => state.has_email = true,
-            }
+            state.add(proof);
         }
         state
+    }
+
+    /// With this proof, too.
+    pub(super) fn add(&mut self, proof: &Proof) {
+        match proof {
+            Proof::Password(PasswordProof { verified, .. }) => {
+                self.password = Some(verified.as_str().to_owned())
+            }
+            Proof::Email => self.has_email = true,
+            Proof::Factor(factor) => self.factor = Some(*factor),
+        }
     }
 
     pub(super) fn proofs(&self) -> Vec<Proof> {
@@ -128,7 +172,7 @@ impl State {
             .as_ref()
             .map(|hash| Proof::Password(PasswordProof::of_new(PasswordHash::from_stored(hash.clone()))));
         let email = self.has_email.then_some(Proof::Email);
-        password.into_iter().chain(email).collect()
+        password.into_iter().chain(email).chain(self.factor.map(Proof::Factor)).collect()
     }
 
     pub(super) fn read(challenge: &Challenge) -> Self {
@@ -281,12 +325,17 @@ pub(super) async fn go_on(
         }
         Need::ChangePassword => (PendingStep::ChangePassword, None),
         Need::CancelDeletion => (PendingStep::CancelDeletion, None),
-        Need::FirstFactor => (PendingStep::EmailCode, None),
+        Need::FirstFactor => (PendingStep::Password, None),
+        Need::SecondFactor => (second_factor(context, user, &state).await?, None),
+        Need::EnrollFactor => (PendingStep::EnrollFactor { kinds: context.settings.factors.kinds() }, None),
     };
     state.needs = match need {
         Need::ChangePassword => Some(StoredNeed::ChangePassword),
         Need::CancelDeletion => Some(StoredNeed::CancelDeletion),
-        Need::VerifyEmail | Need::FirstFactor => None,
+        Need::FirstFactor => Some(StoredNeed::Password),
+        Need::SecondFactor => Some(StoredNeed::SecondFactor),
+        Need::EnrollFactor => Some(StoredNeed::EnrollFactor),
+        Need::VerifyEmail => None,
     };
     let lifetime = match need {
         Need::VerifyEmail => context.settings.mail.verify_lifetime,
@@ -307,3 +356,20 @@ pub(super) async fn go_on(
     let (login_token, expires_at) = ask(context, asked, origin, None).await?;
     Ok(Pending { step, login_token, expires_in: expires_at.since(context.now()) })
 }
+
+/// The step in which a user gives a second factor.
+pub(super) async fn second_factor(
+    context: &Context,
+    user: &User,
+    state: &State,
+) -> Result<PendingStep, StoreError> {
+    let factors = context.store.factors_of(user.id).await?;
+    let mut kinds: Vec<_> = factors.iter().filter(|factor| factor.is_confirmed()).map(Factor::kind).collect();
+    kinds.sort();
+    kinds.dedup();
+    let codes_left = (state.right_codes > 0).then(|| RIGHT_CODES.saturating_sub(state.right_codes));
+    Ok(PendingStep::SecondFactor { kinds, codes_left })
+}
+
+/// So many right codes, one after the other, enable a TOTP that too many wrong ones have disabled.
+pub(super) const RIGHT_CODES: u8 = 3;

@@ -3,11 +3,12 @@
 
 use super::authenticate::Authenticated;
 use super::links::{Answer, RedeemError, answered};
-use super::pending::{Ask, Pending, PendingStep, ask};
+use super::open_session;
+use super::pending::{Ask, Goal, Pending, PendingStep, State, WantedTokens, ask, go_on};
 use super::rules;
 use super::verify_password::confirm_password;
 use crate::audit::{Actor, Effects, Origin};
-use crate::authentication::{Amr, AuthContext};
+use crate::authentication::{AuthContext, Need, Next, PasswordProof, Proof, Purpose, next};
 use crate::challenge::{Challenge, ChallengePurpose};
 use crate::context::Context;
 use crate::error::{FieldErrors, Input};
@@ -16,7 +17,6 @@ use crate::mail::MailKind;
 use crate::password::{PasswordHash, PoolError};
 use crate::session::{ClientInfo, SessionId};
 use crate::store::{CreateChallengeError, StoreError};
-use crate::time::Timestamp;
 use crate::user::User;
 use serde_json::{Map, Value};
 use std::time::Duration;
@@ -98,12 +98,38 @@ pub async fn reauthenticate(
     if !errors.is_empty() {
         return Err(ReauthenticateError::Invalid(errors));
     }
-    let auth = AuthContext { methods: Amr::PASSWORD, assurance_level: 1, auth_time: context.now() };
-    let effects = context.effects(&origin, []);
-    store(context, &user, session, auth, Some(&user.password), effects).await
+    let proof = Proof::Password(PasswordProof::of_new(user.password.clone()));
+    let standing = open_session::standing(context, &user).await?;
+    match next(Purpose::Reauthenticate, standing, vec![proof.clone()], context.now()) {
+        Next::Done(completed) => {
+            let auth = completed.auth().ok_or(ReauthenticateError::NoSession)?;
+            authenticate(context, &user, session, auth, Some(&user.password), context.effects(&origin, []))
+                .await
+        }
+        Next::Needs(need) => Err(wait_for(context, &user, session, need, &[proof], &origin).await?),
+    }
 }
 
-async fn store(
+/// The next step, after which the session is authenticated.
+async fn wait_for(
+    context: &Context,
+    user: &User,
+    session: SessionId,
+    need: Need,
+    proofs: &[Proof],
+    origin: &Origin,
+) -> Result<ReauthenticateError, StoreError> {
+    let mut state = State::new(WantedTokens::Session, proofs);
+    state.goal = Goal::Reauthenticate(session);
+    match go_on(context, user, need, state, None, origin).await {
+        Ok(pending) => Ok(ReauthenticateError::Pending(Box::new(pending))),
+        Err(CreateChallengeError::Store(error)) => Err(error),
+        Err(error @ CreateChallengeError::UsernameTaken) => Err(StoreError::failed(error)),
+    }
+}
+
+/// Stores that the user of a session was authenticated once more.
+pub(super) async fn authenticate(
     context: &Context,
     user: &User,
     session: SessionId,
@@ -130,6 +156,9 @@ async fn by_mail(
 ) -> Result<ReauthenticateError, StoreError> {
     // A mail to an address that was never proved proves nothing of the user.
     if !context.outbox.is_open() || user.email_verified_at.is_none() {
+        if user.has_factor {
+            return wait_for(context, user, session, Need::SecondFactor, &[], origin).await;
+        }
         return Ok(ReauthenticateError::NoMail);
     }
     let asked = Ask {
@@ -160,13 +189,13 @@ async fn by_mail(
 /// The session of a challenge, in its data.
 const SESSION: &str = "session";
 
-/// Authenticates the session for which a mail was sent, by its code. The link is good for nothing else than
-/// to be answered where it was asked for.
+/// What the code of a mail proves for the session for which it was sent. The link is good for nothing else than to
+/// be answered where it was asked for.
 pub(super) async fn answer_mail(
     context: &Context,
     answer: Answer,
     client: ClientInfo,
-) -> Result<AuthContext, RedeemError> {
+) -> Result<(User, State, Challenge, Origin), RedeemError> {
     let answered = answered(context, answer).await?;
     let challenge: Challenge = answered.challenge;
     let session = challenge.data.get(SESSION).and_then(|id| id.as_str()?.parse().ok());
@@ -175,14 +204,8 @@ pub(super) async fn answer_mail(
         _ => None,
     };
     let (Some(session), Some(user)) = (session, user) else { return Err(RedeemError::LinkInvalid) };
-    let now: Timestamp = context.now();
-    let auth = AuthContext { methods: Amr::EMAIL, assurance_level: 1, auth_time: now };
+    let mut state = State::new(WantedTokens::Session, &[Proof::Email]);
+    state.goal = Goal::Reauthenticate(SessionId(session));
     let origin = Origin::new(Actor::User(user.id), client);
-    let effects = Effects { spends: Some(challenge.id), ..context.effects(&origin, []) };
-    match store(context, &user, SessionId(session), auth, None, effects).await {
-        Ok(auth) => Ok(auth),
-        Err(ReauthenticateError::Store(StoreError::Spent)) => Err(RedeemError::LinkInvalid),
-        Err(ReauthenticateError::Store(error)) => Err(error.into()),
-        Err(_) => Err(RedeemError::LoginExpired),
-    }
+    Ok((user, state, challenge, origin))
 }

@@ -4,17 +4,20 @@ use super::continue_login::new_password_for;
 use super::finish::finish;
 use super::links::{Answer, RedeemError, answered};
 use super::log_in_by_mail::{MailedLogin, RequestMailError, request};
-use super::pending::{Pending, notice};
+use super::open_session;
+use super::pending::{Goal, Pending, State, WantedTokens, go_on, notice};
 use crate::audit::{Actor, Effects, Origin};
-use crate::challenge::ChallengePurpose;
+use crate::authentication::{Next, Proof, Purpose, next};
+use crate::challenge::{ChallengeId, ChallengePurpose};
 use crate::context::Context;
 use crate::error::{FieldErrors, Input};
 use crate::event::Event;
 use crate::mail::MailKind;
 use crate::outbox::{Letter, NOTICE_WORTH};
-use crate::password::PoolError;
+use crate::password::{PasswordHash, PoolError};
 use crate::session::{ClientInfo, EndReason};
-use crate::store::{Change, PasswordChange, StoreError};
+use crate::store::{Change, CreateChallengeError, PasswordChange, StoreError};
+use crate::user::User;
 use serde_json::Map;
 use std::sync::Arc;
 
@@ -50,6 +53,9 @@ pub enum ResetPasswordError {
     /// The new password breaks rules. The link is still good.
     #[error("the input is not valid: {0}")]
     Invalid(FieldErrors),
+    /// A second factor is needed, then the new password is stored.
+    #[error("a second factor is needed")]
+    Pending(Box<Pending>),
     /// The password was not hashed.
     #[error(transparent)]
     Pool(#[from] PoolError),
@@ -82,8 +88,33 @@ pub async fn reset_password(
     let user = user.ok_or(RedeemError::LinkInvalid)?;
     let new = new_password_for::<ResetPasswordError>(context, &user, request.new_password).await?;
     let new = new.map_err(ResetPasswordError::Invalid)?;
+    let password = context.pool.hash(&new, context.random.bytes()).await?;
+    let origin = Origin::new(Actor::User(user.id), request.client);
+    let standing = open_session::standing(context, &user).await?;
+    match next(Purpose::ResetPassword, standing, vec![Proof::Email], context.now()) {
+        Next::Done(_) => store_reset(context, &user, password, challenge.id, origin).await,
+        Next::Needs(need) => {
+            let mut state = State::new(WantedTokens::Session, &[Proof::Email]);
+            state.goal = Goal::ResetPassword(password.as_str().to_owned());
+            match go_on(context, &user, need, state, Some(challenge.id), &origin).await {
+                Ok(pending) => Err(ResetPasswordError::Pending(Box::new(pending))),
+                Err(CreateChallengeError::Store(error)) => Err(error.into()),
+                Err(error @ CreateChallengeError::UsernameTaken) => Err(StoreError::failed(error).into()),
+            }
+        }
+    }
+}
+
+/// Stores the hash of the new password, which ends everything of before.
+pub(super) async fn store_reset(
+    context: &Arc<Context>,
+    user: &User,
+    password: PasswordHash,
+    challenge: ChallengeId,
+    origin: Origin,
+) -> Result<(), ResetPasswordError> {
     let change = PasswordChange {
-        password: context.pool.hash(&new, context.random.bytes()).await?,
+        password,
         expected: None,
         at: context.now(),
         keep_session: None,
@@ -91,22 +122,21 @@ pub async fn reset_password(
         proves_email: true,
         keep_earlier: context.settings.password_history,
     };
-    let origin = Origin::new(Actor::User(user.id), request.client);
     let mail = context.write_mail(Letter {
         kind: MailKind::PasswordChanged,
         to: user.email.as_str().to_owned(),
         user: Some(user.id),
         locale: user.locale.unwrap_or(context.settings.mail.locale),
-        content: notice(Some(&user), context.now(), &origin),
+        content: notice(Some(user), context.now(), &origin),
         worth: NOTICE_WORTH,
         is_decoy: false,
     });
     let effects = context.effects(&origin, [Event::PasswordChanged { user: user.id }]).mailing(mail);
-    let effects = Effects { spends: Some(challenge.id), ..effects };
-    let context = Arc::clone(context);
+    let effects = Effects { spends: Some(challenge), ..effects };
+    let (context, id) = (Arc::clone(context), user.id);
     finish(async move {
-        let forgetting = context.live.forgetting(Change::User(user.id));
-        let changed = context.store.change_password(user.id, change, effects.clone()).await;
+        let forgetting = context.live.forgetting(Change::User(id));
+        let changed = context.store.change_password(id, change, effects.clone()).await;
         drop(forgetting);
         if !changed? {
             return Err(RedeemError::LinkInvalid.into());

@@ -8,6 +8,7 @@ mod audit;
 mod challenges;
 mod changes;
 mod export;
+mod factors;
 mod facts;
 mod groups;
 mod import;
@@ -23,6 +24,9 @@ pub use audit::AuditStore;
 pub use challenges::{ChallengeStore, CreateChallengeError};
 pub use changes::{Change, ChangeFeed, ChangeSink, Connected, Look};
 pub use export::ExportStore;
+pub use factors::{
+    AddFactorError, Enrolled, Enrolment, FactorRemoval, FactorStore, NewRecoveryCodes, PasskeyUse, Removed,
+};
 pub use facts::{DurabilitySetting, StoreFacts};
 pub use groups::{GrantError, GroupStore};
 pub use import::{ImportStore, ImportWriter, ImportedAccount, NewRights};
@@ -52,6 +56,7 @@ pub trait Store:
     + AuditStore
     + ChallengeStore
     + ExportStore
+    + FactorStore
     + MailStore
     + ChangeFeed
     + Send

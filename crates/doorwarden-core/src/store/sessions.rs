@@ -12,8 +12,8 @@ use async_trait::async_trait;
 #[async_trait]
 pub trait SessionStore {
     /// Opens a session and, for a login, records it, all at once. `None` if the user is gone or inactive, or
-    /// if the password that was verified is no longer the stored one: a login that races with a password
-    /// change or a deactivation opens nothing.
+    /// if the password that was verified is no longer the stored one, or they have got a factor that was not
+    /// proved: a login that races with a password change, a deactivation or an enrolment opens nothing.
     ///
     /// Of more sessions than [`OpenSession::most`] at most [`Opened::MOST_ENDED`] end with
     /// [`EndReason::Limit`] in the same step, the least recently used. Ended and expired sessions are not
@@ -49,7 +49,8 @@ pub trait SessionStore {
     ) -> Result<Vec<Session>, StoreError>;
 
     /// Records that the user of a live session was authenticated once more, now, if `verified` is still the
-    /// stored password; `false` if it is not, or there is no such session.
+    /// stored password; `false` if it is not, if the user has a factor and the level is below 2, or if there is no
+    /// such session.
     async fn authenticate_session(
         &self,
         id: SessionId,
@@ -153,6 +154,12 @@ impl OpenSession {
     /// Whether the session is opened by a login, which is recorded with the user.
     pub fn is_login(&self) -> bool {
         self.completed.purpose() == Purpose::LogIn
+    }
+
+    /// Whether the session may be opened for a user who has a [factor](crate::factor): it was proved, or the
+    /// application vouches for the user.
+    pub fn may_have_factor(&self) -> bool {
+        self.completed.purpose() == Purpose::Issue || self.session.assurance_level() >= 2
     }
 
     /// Maximum number of sessions of the user, including this one; `None`: any number.

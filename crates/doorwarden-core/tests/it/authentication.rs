@@ -1,5 +1,5 @@
 use doorwarden_core::authentication::{
-    Amr, AuthContext, Need, Next, PasswordProof, Proof, Purpose, Standing, next,
+    Amr, AuthContext, FactorProof, Need, Next, PasswordProof, Proof, Purpose, Standing, next,
 };
 use doorwarden_core::password::PasswordHash;
 use doorwarden_core::time::Timestamp;
@@ -38,6 +38,8 @@ fn to_issue_needs_no_proof_and_claims_none() {
         needs_verified_email: true,
         must_change_password: true,
         is_to_be_deleted: true,
+        has_factor: true,
+        must_have_factor: true,
     };
     for standing in [Standing::default(), worst] {
         let Next::Done(completed) = next(Purpose::Issue, standing, Vec::new(), NOON) else {
@@ -75,4 +77,55 @@ fn what_a_login_needs_follows_from_the_account_and_the_proofs() {
     assert_eq!(of(Purpose::NewPassword, required, &[password()]), Err(Need::VerifyEmail));
     assert_eq!(of(Purpose::NewPassword, must_change, &[password()]), done("pwd"));
     assert_eq!(of(Purpose::NewPassword, good, &[Proof::Email]), Err(Need::FirstFactor));
+}
+
+fn passkey(is_user_verified: bool) -> Proof {
+    Proof::Factor(FactorProof::Passkey { is_user_verified, is_backup_eligible: true })
+}
+
+/// Two factors are a passkey that has verified its user, or a first factor with another beside it.
+#[test]
+fn an_account_with_a_factor_needs_two_whatever_it_is_for() {
+    let totp = || Proof::Factor(FactorProof::Totp);
+    let recovery = || Proof::Factor(FactorProof::RecoveryCode);
+    let standing = Standing { has_factor: true, ..Standing::default() };
+    let done = |methods: &str| Ok(Some(methods.to_owned()));
+    let rows = [
+        (vec![password()], Err(Need::SecondFactor)),
+        (vec![Proof::Email], Err(Need::SecondFactor)),
+        (vec![password(), Proof::Email], Err(Need::SecondFactor)),
+        (vec![totp()], Err(Need::FirstFactor)),
+        (vec![recovery()], Err(Need::FirstFactor)),
+        (vec![passkey(false)], Err(Need::FirstFactor)),
+        (vec![passkey(true)], done("mfa swk user")),
+        (vec![password(), totp()], done("mfa otp pwd")),
+        (vec![Proof::Email, totp()], done("mfa otp email")),
+        (vec![password(), recovery()], done("mfa pwd recovery")),
+        (vec![password(), passkey(false)], done("mfa pwd swk")),
+    ];
+    for purpose in [Purpose::LogIn, Purpose::Reauthenticate] {
+        for (proofs, expected) in &rows {
+            assert_eq!(of(purpose, standing, proofs), *expected, "{purpose:?} {proofs:?}");
+        }
+    }
+    assert_eq!(of(Purpose::ResetPassword, standing, &[Proof::Email]), Err(Need::SecondFactor));
+    assert_eq!(of(Purpose::ResetPassword, standing, &[passkey(true)]), Err(Need::FirstFactor));
+    assert_eq!(of(Purpose::NewPassword, standing, &[password()]), Err(Need::SecondFactor));
+    assert_eq!(of(Purpose::NewPassword, standing, &[passkey(true)]), Err(Need::FirstFactor));
+}
+
+#[test]
+fn whoever_must_have_a_factor_sets_it_up_before_anything_else_but_the_address() {
+    let standing = Standing { must_have_factor: true, ..Standing::default() };
+    let worse = Standing { must_change_password: true, is_to_be_deleted: true, ..standing };
+    for purpose in [Purpose::LogIn, Purpose::NewPassword] {
+        assert_eq!(of(purpose, standing, &[password()]), Err(Need::EnrollFactor));
+        assert_eq!(of(purpose, worse, &[password(), Proof::Email]), Err(Need::EnrollFactor));
+    }
+    let unverified = Standing { is_unverified: true, needs_verified_email: true, ..standing };
+    assert_eq!(of(Purpose::LogIn, unverified, &[password()]), Err(Need::VerifyEmail));
+    // A second factor is given before the deletion is taken back and before a new password is chosen.
+    let leaving = Standing { has_factor: true, ..worse };
+    assert_eq!(of(Purpose::LogIn, leaving, &[password()]), Err(Need::SecondFactor));
+    assert_eq!(of(Purpose::LogIn, leaving, &[passkey(true)]), Err(Need::CancelDeletion));
 }

@@ -27,7 +27,19 @@ pub(crate) fn full(kind: MailKind, locale: Locale) -> Mail {
         _ => 30,
     };
     let mut content = MailContent::default();
-    if !matches!(kind, MailKind::AccountDeleted | MailKind::Test) {
+    // Those about a factor say what to do and lead nowhere.
+    let has_link = !matches!(
+        kind,
+        MailKind::AccountDeleted
+            | MailKind::Test
+            | MailKind::FactorAdded
+            | MailKind::FactorRemoved
+            | MailKind::RecoveryCodesRenewed
+            | MailKind::RecoveryCodesFew
+            | MailKind::TotpDisabled
+            | MailKind::PasskeyCounter
+    );
+    if has_link {
         content.link = Some(LINK.to_owned());
         content.expires_at = Some(QUEUED.after(Duration::from_mins(minutes)));
     }
@@ -36,6 +48,8 @@ pub(crate) fn full(kind: MailKind, locale: Locale) -> Mail {
     }
     content.username = Some("kim".to_owned());
     content.other_email = Some("kim@example.net".to_owned());
+    content.factor = Some("Phone".to_owned());
+    content.codes_left = Some(2);
     content.at = Some(QUEUED);
     content.address = Some("192.0.2.1".to_owned());
     content.device = Some("Firefox on Linux".to_owned());

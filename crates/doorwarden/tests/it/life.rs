@@ -631,6 +631,7 @@ async fn the_configuration_says_what_a_front_end_needs(database: Database) {
             "registration": "verified",
             "limited_domains": false,
             "login": ["password", "email"],
+            "factors": ["totp", "recovery_codes"],
             "password": {"min_length": 8, "max_length": 128},
             "email_verification": "off",
         }),
@@ -999,6 +1000,7 @@ fn no_table_with_a_user_is_forgotten_in_the_export() {
         "doorwarden_audit",
         "doorwarden_challenges",
         "doorwarden_outbox",
+        "doorwarden_factors",
     ];
     // Bookkeeping: numbers of generations, keys to be made, and ids of sessions that the list of sessions
     // had.

@@ -130,7 +130,9 @@ impl Machine<'_> {
     async fn begin(&mut self, answer: &Answer, mut ticket: Ticket, spends: Option<usize>) {
         answer.json()["login_token"].as_str().unwrap().clone_into(&mut ticket.token);
         let counted = self.tickets.iter().filter(|other| {
-            other.purpose == ticket.purpose && other.email == ticket.email && other.created + 3600 > self.now
+            let are_mailed = other.awaits == Awaits::Mail && ticket.awaits == Awaits::Mail;
+            let is_same = other.purpose == ticket.purpose && other.email == ticket.email;
+            are_mailed && is_same && other.created + 3600 > self.now
         });
         ticket.carried = counted.map(|other| other.attempts - other.carried).max().unwrap_or(0);
         ticket.attempts = ticket.carried;
@@ -175,10 +177,10 @@ impl Machine<'_> {
     /// The policy: what somebody who has proved this needs.
     fn needs(&self, account: usize, password: bool, email: bool) -> Option<(Purpose, Awaits, &'static str)> {
         let account = &self.accounts[account];
-        if account.is_leaving {
-            Some((Purpose::LogIn, Awaits::Stay, "cancel_deletion"))
-        } else if self.is_required && !account.is_verified && !email {
+        if self.is_required && !account.is_verified && !email {
             Some((Purpose::Verify, Awaits::Mail, "verify_email"))
+        } else if account.is_leaving {
+            Some((Purpose::LogIn, Awaits::Stay, "cancel_deletion"))
         } else if account.must_change || !account.is_verified && !password {
             Some((Purpose::LogIn, Awaits::Password, "change_password"))
         } else {
@@ -239,16 +241,18 @@ impl Machine<'_> {
         if !self.is_open(ticket) {
             return Some(Says::Refused(401));
         }
-        let Ticket { email, purpose, attempts, .. } = self.tickets[ticket];
+        let Ticket { email, purpose, attempts, awaits, .. } = self.tickets[ticket];
         if attempts >= 5 {
             return Some(Says::Wrong(0));
         }
-        // It counts for every other code of the purpose and address, too.
-        let is_counted = |other: &&mut Ticket| {
-            other.email == email && other.purpose == purpose && !other.is_over && self.now < other.ends
-        };
-        for other in self.tickets.iter_mut().filter(is_counted).filter(|other| other.attempts < 5) {
-            other.attempts += 1;
+        // It counts for every other mailed code of the purpose and address, too.
+        for (place, other) in self.tickets.iter_mut().enumerate() {
+            let are_mailed = other.awaits == Awaits::Mail && awaits == Awaits::Mail;
+            let is_same = other.email == email && other.purpose == purpose;
+            let is_open = !other.is_over && self.now < other.ends;
+            if is_open && (place == ticket || are_mailed && is_same) && other.attempts < 5 {
+                other.attempts += 1;
+            }
         }
         (!is_right).then_some(Says::Wrong(4 - attempts))
     }

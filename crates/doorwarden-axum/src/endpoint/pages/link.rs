@@ -18,9 +18,9 @@ use doorwarden_core::flow::continue_login::{
 use doorwarden_core::flow::invite::accept_invitation;
 use doorwarden_core::flow::links::{Answer, Link, RedeemError, inspect_link};
 use doorwarden_core::flow::log_in::LoginError;
-use doorwarden_core::flow::pending::{PendingStep, WantedTokens};
+use doorwarden_core::flow::pending::{Pending, PendingStep, WantedTokens};
 use doorwarden_core::flow::register::Registration;
-use doorwarden_core::flow::reset_password::{ResetPassword, reset_password};
+use doorwarden_core::flow::reset_password::{ResetPassword, ResetPasswordError, reset_password};
 use doorwarden_core::flow::revoke_token::{RevokeError, Revoker, revoke_token};
 use doorwarden_core::flow::verify_registration::{VerifyRegistration, verify_registration};
 use doorwarden_core::locale::Locale;
@@ -61,6 +61,17 @@ const AGAIN: Field<'static> = Field {
     label: ["New password, once more", "Neues Passwort, noch einmal"],
     hint: None,
     ..PASSWORD
+};
+
+const CODE: Field<'static> = Field {
+    id: "code",
+    label: [
+        "Code of your authenticator app, or a recovery code",
+        "Code der Authenticator-App oder Wiederherstellungscode",
+    ],
+    hint: None,
+    kind: Kind::Input("text"),
+    autocomplete: "one-time-code",
 };
 
 /// What the page says of a link or a step, and what its button does.
@@ -169,6 +180,25 @@ const CANCEL_DELETION: Offer = Offer {
     fields: &[],
 };
 
+const SECOND_FACTOR: Offer = Offer {
+    heading: ["Confirm that it is you", "Bestätigen Sie, dass Sie es sind"],
+    text: [
+        "This account has a second factor. If it is a passkey alone, use a recovery code here.",
+        "Dieses Konto hat einen zweiten Faktor. Wenn das nur ein Passkey ist, verwenden Sie hier einen Wiederherstellungscode.",
+    ],
+    button: Some(["Continue", "Weiter"]),
+    fields: &[CODE],
+};
+const ENROLL_FACTOR: Offer = Offer {
+    heading: ["Set up a second factor", "Zweiten Faktor einrichten"],
+    text: [
+        "This account needs a second factor. Log in where you usually do, and set it up there.",
+        "Dieses Konto braucht einen zweiten Faktor. Melden Sie sich dort an, wo Sie es sonst tun, und richten Sie ihn ein.",
+    ],
+    button: None,
+    fields: &[],
+};
+
 const INVALID: [Text; 2] = [
     ["This link is no longer valid", "Dieser Link gilt nicht mehr"],
     [
@@ -220,6 +250,9 @@ pub(in super::super) struct LinkForm {
     /// Of the account whose address is confirmed; empty: a new one is to be chosen.
     #[serde(default)]
     password: Password,
+    /// Of an authenticator app, or a recovery code.
+    #[serde(default)]
+    code: Typed,
 }
 
 /// What a page needs to know of the request.
@@ -269,6 +302,7 @@ pub(in super::super) async fn post(call: Call<Anybody, Unread<LinkForm>>) -> Res
             password => password,
         },
         others,
+        code: form.code.0,
     };
     let result = match (form.login_token.0, form.key.0) {
         (Input::Given(token), _) => visit.go_on(token, entered).await,
@@ -277,7 +311,7 @@ pub(in super::super) async fn post(call: Call<Anybody, Unread<LinkForm>>) -> Res
     };
     match result {
         Ok(page) => Ok(page),
-        Err(error) if ["link_invalid", "login_expired"].contains(&error.code()) => {
+        Err(error) if ["link_invalid", "login_expired", "code_invalid"].contains(&error.code()) => {
             Ok(visit.says(StatusCode::BAD_REQUEST, INVALID, ""))
         }
         Err(error) => Page::unavailable(visit.locale, error),
@@ -405,8 +439,12 @@ impl Visit {
                 self.done(tokens, CAN_LOG_IN).await
             }
             ChallengePurpose::ResetPassword => {
-                reset_password(context, ResetPassword { answer, new_password: password, client }).await?;
-                Ok(self.says(StatusCode::OK, PASSWORD_SAVED, ""))
+                match reset_password(context, ResetPassword { answer, new_password: password, client }).await
+                {
+                    Ok(()) => Ok(self.says(StatusCode::OK, PASSWORD_SAVED, "")),
+                    Err(ResetPasswordError::Pending(pending)) => Ok(self.next(&pending)),
+                    Err(error) => Err(error.into()),
+                }
             }
             ChallengePurpose::EmailChange => {
                 let user = confirm_email_change(context, None, answer.key, Input::Missing, client).await?;
@@ -429,10 +467,14 @@ impl Visit {
         let (offer, done) = match pending_login(self.auth.context(), &token).await?.step {
             PendingStep::ChangePassword => (CHANGE_PASSWORD, PASSWORD_SAVED),
             PendingStep::CancelDeletion => (CANCEL_DELETION, CAN_LOG_IN),
+            PendingStep::SecondFactor { .. } => (SECOND_FACTOR, CAN_LOG_IN),
             _ => return Err(RedeemError::LoginExpired.into()),
         };
         let login_token = Input::Given(token.clone());
         let result = match offer.fields.is_empty() {
+            false if offer.heading == SECOND_FACTOR.heading => {
+                self.step(entered.second_factor(login_token), done).await
+            }
             true => self.step(Step::CancelDeletion { login_token }, done).await,
             false if entered.differs() => Err(mismatch()),
             false => self.step(Step::NewPassword { login_token, new_password: entered.password }, done).await,
@@ -448,16 +490,25 @@ impl Visit {
     async fn step(&self, step: Step, done: [Text; 2]) -> Result<Page, ApiError> {
         match continue_login(self.auth.context(), step, self.client.clone()).await {
             Ok(tokens) => self.done(tokens, done).await,
-            Err(ContinueError::Login(LoginError::Pending(pending))) => {
-                let offer = match pending.step {
-                    PendingStep::ChangePassword => CHANGE_PASSWORD,
-                    PendingStep::CancelDeletion => CANCEL_DELETION,
-                    _ => ENTER_CODE,
-                };
-                Ok(self.offer(&offer, "", &Ticket::LoginToken(pending.login_token.0), None))
+            Err(ContinueError::Login(LoginError::Pending(pending))) => Ok(self.next(&pending)),
+            Err(ContinueError::Redeem(RedeemError::CodeInvalid { attempts_left: 1.. })) => {
+                let complaint = FieldError::new("code_invalid", "This code is wrong.");
+                Err(ApiError::fields(FieldErrors::one(CODE.id, complaint)))
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// The page of the next step.
+    fn next(&self, pending: &Pending) -> Page {
+        let offer = match pending.step {
+            PendingStep::ChangePassword => CHANGE_PASSWORD,
+            PendingStep::CancelDeletion => CANCEL_DELETION,
+            PendingStep::SecondFactor { .. } => SECOND_FACTOR,
+            PendingStep::EnrollFactor { .. } => ENROLL_FACTOR,
+            _ => ENTER_CODE,
+        };
+        self.offer(&offer, "", &Ticket::LoginToken(pending.login_token.0.clone()), None)
     }
 
     /// The session is the browser's where the application uses the cookie. Elsewhere nobody gets its token,
@@ -471,6 +522,7 @@ impl Visit {
             LoginTokens::Session(issued) => Some(issued.token),
             LoginTokens::Pair(pair) => Some(pair.refresh),
             LoginTokens::Reauthenticated(_) => None,
+            LoginTokens::PasswordReset => return Ok(self.says(StatusCode::OK, PASSWORD_SAVED, "")),
         };
         if let Some(token) = token {
             match revoke_token(self.auth.context(), &token, Revoker::Holder, self.client.clone()).await {
@@ -531,6 +583,7 @@ struct Entered {
     again: Input<String>,
     own_password: Input<String>,
     others: HashMap<String, Input<Raw>>,
+    code: Input<String>,
 }
 
 impl Entered {
@@ -545,6 +598,17 @@ impl Entered {
             _ => String::new(),
         };
         declared.chain([(USERNAME.id.to_owned(), username)]).collect()
+    }
+
+    /// The step that the code is for: those of apps have six digits.
+    fn second_factor(self, login_token: Input<String>) -> Step {
+        let digits = |code: &String| code.chars().filter(char::is_ascii_digit).count();
+        match &self.code {
+            Input::Given(code) if digits(code) == 6 && !code.chars().any(char::is_alphabetic) => {
+                Step::Totp { login_token, code: self.code }
+            }
+            _ => Step::RecoveryCode { login_token, code: self.code },
+        }
     }
 
     /// Whether the new password was typed differently the second time.

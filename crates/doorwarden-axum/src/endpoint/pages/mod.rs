@@ -213,6 +213,7 @@ fn complaint(locale: Locale, error: &FieldError, min: usize) -> String {
         "max_value" => "Diese Zahl ist zu groß.",
         "password_incorrect" => "Dieses Passwort ist falsch. Geben Sie es noch einmal ein.",
         "password_reused" => "Dieses Passwort wurde schon einmal benutzt.",
+        "code_invalid" => "Dieser Code ist falsch.",
         "unique" => "Ein anderes Konto hat diese Angabe inzwischen.",
         _ => "",
     };

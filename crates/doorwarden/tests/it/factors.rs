@@ -1,0 +1,717 @@
+//! Second factors and passkeys: set up, given at a login, lost and got back.
+
+use crate::app::{Answer, App, Database, NOON, PASSWORD};
+use crate::post::Post;
+use doorwarden::Builder;
+use doorwarden::core::factor::totp::{Algorithm, TotpSecret, unbase32};
+use doorwarden::core::mail::MailKind;
+use doorwarden::core::settings::FactorPolicy;
+use doorwarden::core::user::UserChange;
+use doorwarden::core::webauthn::RelyingParty;
+use doorwarden_testkit::authenticator::Authenticator;
+use doorwarden_testkit::drill;
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+on_both! {
+    an_app_is_set_up_with_a_code_and_is_needed_from_then_on
+    a_code_of_a_wrong_clock_says_by_how_much
+    a_code_is_good_once_and_an_older_one_never
+    five_wrong_codes_end_a_login_and_twenty_the_app
+    a_disabled_app_counts_again_after_three_codes_or_a_recovery_code
+    a_recovery_code_is_good_once_and_new_ones_end_the_old
+    the_first_factor_ends_the_sessions_that_have_not_proved_it
+    a_reset_asks_for_the_second_factor_before_it_stores_the_password
+    who_confirms_that_it_is_them_gives_both_factors
+    what_needs_a_recent_authentication_needs_both_factors
+    whoever_must_have_a_factor_can_log_in_only_to_set_one_up
+    the_last_factor_stays_where_one_is_required
+    a_factor_is_renamed_and_removed_by_its_user_alone
+    an_unproved_address_is_proved_before_the_first_factor
+    a_passkey_logs_in_alone_if_it_has_verified_its_user
+    a_passkey_without_verification_needs_the_password
+    a_passkey_is_a_second_factor_of_its_own_login_alone
+    a_challenge_is_answered_once_and_within_five_minutes
+    a_counter_that_does_not_grow_is_told_and_refused_only_if_strict
+    an_unknown_passkey_is_told_from_an_invalid_one
+    drill_one_code_one_recovery_code_and_one_challenge_succeed_once
+    codes_are_sealed_again_under_a_new_secret_key
+}
+
+const ORIGIN: &str = "https://example.org";
+
+fn with_passkeys(builder: Builder) -> Builder {
+    builder.settings(|settings| {
+        let party = RelyingParty::new("example.org", "Example", [ORIGIN]).unwrap();
+        settings.factors.passkeys = Some(party);
+    })
+}
+
+/// A user with a session, and what they know.
+struct Person<'a> {
+    app: &'a App,
+    name: &'static str,
+    token: String,
+}
+
+impl<'a> Person<'a> {
+    async fn new(app: &'a App, name: &'static str) -> Self {
+        let token = app.register(name).await;
+        Self { app, name, token }
+    }
+
+    async fn post(&self, path: &str, body: Value) -> Answer {
+        self.app.call("POST", path, Some(&self.token), Some(body)).await
+    }
+
+    async fn begin_totp(&self) -> (String, Phone) {
+        let begun = self.post("/factors/totp", json!({"name": "Phone"})).await;
+        assert_eq!(begun.status, 201, "{begun:?}");
+        let begun = begun.json();
+        (begun["id"].as_str().unwrap().to_owned(), Phone::new(begun["secret"].as_str().unwrap()))
+    }
+
+    /// An authenticator app that counts, and the recovery codes.
+    async fn with_totp(&self) -> (Phone, Vec<String>) {
+        let (id, phone) = self.begin_totp().await;
+        let code = phone.code(self.app);
+        let confirmed = self.post(&format!("/factors/totp/{id}/confirm"), json!({"code": code})).await;
+        assert_eq!(confirmed.status, 200, "{confirmed:?}");
+        let codes = confirmed.json()["recovery_codes"].as_array().unwrap().clone();
+        // The code that confirmed it is used up.
+        self.app.clock.advance(Duration::from_secs(30));
+        (phone, codes.iter().map(|code| code.as_str().unwrap().to_owned()).collect())
+    }
+
+    async fn with_passkey(&self, key: &mut Authenticator) -> Answer {
+        let asked = self.post("/factors/passkeys/options", json!({})).await;
+        assert_eq!(asked.status, 200, "{asked:?}");
+        let credential = key.create(&asked.json()["options"], ORIGIN).unwrap();
+        self.post("/factors/passkeys", json!({"credential": credential})).await
+    }
+
+    /// A login with the password, which waits for a second factor; its login token.
+    async fn begin_login(&self) -> String {
+        let begun = self.app.log_in(self.name, PASSWORD).await;
+        assert_eq!(
+            (begun.status.as_u16(), &begun.json()["code"]),
+            (401, &json!("mfa_required")),
+            "{begun:?}"
+        );
+        begun.json()["login_token"].as_str().unwrap().to_owned()
+    }
+
+    async fn step(&self, login_token: &str, method: &str, code: &str) -> Answer {
+        let body = json!({"login_token": login_token, "method": method, "code": code});
+        self.app.post("/login/verify", body).await
+    }
+}
+
+/// An authenticator app.
+struct Phone(TotpSecret);
+
+impl Phone {
+    fn new(secret: &str) -> Self {
+        Self(TotpSecret::imported(&unbase32(secret).unwrap(), Algorithm::Sha1, 6, 30).unwrap())
+    }
+
+    fn code(&self, app: &App) -> String {
+        self.at(app, 0)
+    }
+
+    /// The code of so many steps from now.
+    fn at(&self, app: &App, steps: i64) -> String {
+        use doorwarden::core::time::Clock;
+        self.0.code(self.0.step(app.clock.now()) + steps)
+    }
+
+    /// A code that is wrong whatever the time.
+    fn wrong(&self, app: &App) -> String {
+        let near: Vec<_> = (-1..=1).map(|steps| self.at(app, steps)).collect();
+        let mut codes = (0..).map(|n| format!("{n:06}"));
+        codes.find(|code| !near.contains(code)).unwrap()
+    }
+}
+
+/// What a token says of how its user was authenticated.
+async fn session_of(app: &App, token: &str) -> Value {
+    let sessions = app.get("/sessions", token).await.json();
+    sessions.as_array().unwrap().iter().find(|session| session["current"] == true).unwrap().clone()
+}
+
+async fn an_app_is_set_up_with_a_code_and_is_needed_from_then_on(database: Database) {
+    let app = database.app().await;
+    let jane = Person::new(&app, "jane").await;
+    assert_eq!(app.get("/factors", &jane.token).await.json(), json!([]));
+
+    let begun = jane.post("/factors/totp", json!({})).await.json();
+    assert!(begun["qr_svg"].as_str().unwrap().starts_with("<svg "), "{begun}");
+    let uri = begun["otpauth_uri"].as_str().unwrap();
+    assert!(uri.starts_with("otpauth://totp/127.0.0.1%208000:jane@example.com?secret="), "{uri}");
+    // What is not confirmed is not needed.
+    assert_eq!(app.log_in("jane", PASSWORD).await.status, 200);
+
+    let (phone, codes) = jane.with_totp().await;
+    assert_eq!(codes.len(), 10);
+    let factors = app.get("/factors", &jane.token).await.json();
+    let kinds: Vec<_> = factors.as_array().unwrap().iter().map(|factor| &factor["type"]).collect();
+    assert_eq!(kinds, ["totp", "recovery_codes"]);
+    assert_eq!((&factors[0]["name"], &factors[1]["unused"]), (&json!("Phone"), &json!(10)));
+
+    let begun = app.log_in("jane", PASSWORD).await;
+    assert_eq!(begun.status, 401);
+    assert!(begun.header("www-authenticate").contains("insufficient_user_authentication"));
+    let begun = begun.json();
+    assert_eq!(begun["flows"][0]["id"], "mfa_authenticate");
+    assert_eq!(begun["flows"][0]["types"], json!(["totp", "recovery_codes"]));
+    assert_eq!(begun.get("token"), None);
+    let login_token = begun["login_token"].as_str().unwrap();
+    let state = app.post("/login/state", json!({"login_token": login_token})).await;
+    assert_eq!(state.json()["flows"], begun["flows"]);
+
+    let done = jane.step(login_token, "totp", &phone.code(&app)).await;
+    let session = session_of(&app, &done.token()).await;
+    assert_eq!(session["amr"], json!(["mfa", "otp", "pwd"]));
+    assert_eq!(session["assurance_level"], 2);
+    // The session that set the factor up has proved it.
+    assert_eq!(session_of(&app, &jane.token).await["assurance_level"], 2);
+}
+
+async fn a_code_of_a_wrong_clock_says_by_how_much(database: Database) {
+    let app = database.app().await;
+    let jane = Person::new(&app, "jane").await;
+    let (id, phone) = jane.begin_totp().await;
+    let path = format!("/factors/totp/{id}/confirm");
+    let early = jane.post(&path, json!({"code": phone.at(&app, -4)})).await;
+    assert_eq!((early.status.as_u16(), &early.json()["code"]), (400, &json!("clock_skew")));
+    assert_eq!(early.json()["skew_seconds"], -120);
+    let wrong = jane.post(&path, json!({"code": phone.wrong(&app)})).await.json();
+    assert!(["code_invalid", "clock_skew"].contains(&wrong["code"].as_str().unwrap()), "{wrong}");
+    assert_eq!(jane.post(&path, json!({"code": phone.at(&app, 1)})).await.status, 200);
+    // Too late: another one has to be begun.
+    let (id, phone) = jane.begin_totp().await;
+    app.clock.advance(Duration::from_secs(601));
+    let late = jane.post(&format!("/factors/totp/{id}/confirm"), json!({"code": phone.code(&app)})).await;
+    assert_eq!(late.status, 401, "the authentication is no longer recent");
+}
+
+async fn a_code_is_good_once_and_an_older_one_never(database: Database) {
+    let app = database.app().await;
+    let jane = Person::new(&app, "jane").await;
+    let (phone, _) = jane.with_totp().await;
+    let code = phone.at(&app, 1);
+    let (first, second) = (jane.begin_login().await, jane.begin_login().await);
+    assert_eq!(jane.step(&first, "totp", &code).await.status, 200);
+    let again = jane.step(&second, "totp", &code).await;
+    assert_eq!((again.status.as_u16(), &again.json()["attempts_left"]), (400, &json!(4)));
+    assert_eq!(jane.step(&second, "totp", &phone.code(&app)).await.status, 400, "older than the last one");
+    app.clock.advance(Duration::from_secs(60));
+    let typed = phone.code(&app);
+    let typed = format!(" {} {} ", &typed[..3], &typed[3..]);
+    assert_eq!(jane.step(&second, "totp", &typed).await.status, 200);
+    assert_eq!(jane.step(&second, "totp", &phone.at(&app, 1)).await.json()["code"], "login_expired");
+}
+
+async fn five_wrong_codes_end_a_login_and_twenty_the_app(database: Database) {
+    let post = Post::default();
+    let app = database.app_with(|builder| builder.background(false).mailer(post.clone())).await;
+    let jane = Person::new(&app, "jane").await;
+    verify(&app, "jane").await;
+    let (phone, codes) = jane.with_totp().await;
+    post.read(&app).await;
+    for round in 0..4 {
+        let login = jane.begin_login().await;
+        for left in (0..5).rev() {
+            let wrong = jane.step(&login, "totp", &phone.wrong(&app)).await;
+            assert_eq!(
+                (wrong.status.as_u16(), &wrong.json()["attempts_left"]),
+                (400, &json!(left)),
+                "{round}"
+            );
+        }
+        let over = jane.step(&login, "totp", &phone.code(&app)).await;
+        assert_eq!((over.status.as_u16(), &over.json()["attempts_left"]), (400, &json!(0)));
+    }
+    post.one(&app, MailKind::TotpDisabled).await;
+    assert_eq!(app.get("/factors", &jane.token).await.json()[0]["disabled"], true);
+    let login = jane.begin_login().await;
+    let right = jane.step(&login, "totp", &phone.code(&app)).await;
+    assert_eq!((right.status.as_u16(), &right.json()["flows"][0]["codes_left"]), (401, &json!(2)));
+    // The password and the recovery codes are as good as before.
+    let login = jane.begin_login().await;
+    assert_eq!(jane.step(&login, "recovery_code", &codes[0]).await.status, 200);
+    assert_eq!(app.get("/factors", &jane.token).await.json()[0]["disabled"], false);
+}
+
+async fn a_disabled_app_counts_again_after_three_codes_or_a_recovery_code(database: Database) {
+    let app = database.app().await;
+    let jane = Person::new(&app, "jane").await;
+    let (phone, _) = jane.with_totp().await;
+    for _ in 0..4 {
+        let login = jane.begin_login().await;
+        for _ in 0..5 {
+            jane.step(&login, "totp", &phone.wrong(&app)).await;
+        }
+    }
+    let mut login = jane.begin_login().await;
+    for left in [2, 1] {
+        let next = jane.step(&login, "totp", &phone.code(&app)).await;
+        assert_eq!((next.status.as_u16(), &next.json()["flows"][0]["codes_left"]), (401, &json!(left)));
+        assert_eq!(jane.step(&login, "totp", &phone.at(&app, 1)).await.json()["code"], "login_expired");
+        login = next.json()["login_token"].as_str().unwrap().to_owned();
+        assert_eq!(jane.step(&login, "totp", &phone.code(&app)).await.status, 400, "the same code again");
+        app.clock.advance(Duration::from_secs(30));
+    }
+    assert_eq!(jane.step(&login, "totp", &phone.code(&app)).await.status, 200);
+    app.clock.advance(Duration::from_secs(30));
+    let login = jane.begin_login().await;
+    assert_eq!(jane.step(&login, "totp", &phone.code(&app)).await.status, 200);
+}
+
+async fn a_recovery_code_is_good_once_and_new_ones_end_the_old(database: Database) {
+    let post = Post::default();
+    let app = database.app_with(|builder| builder.background(false).mailer(post.clone())).await;
+    let jane = Person::new(&app, "jane").await;
+    verify(&app, "jane").await;
+    let (_, codes) = jane.with_totp().await;
+    post.one(&app, MailKind::FactorAdded).await;
+    for (used, code) in codes.iter().enumerate().take(8) {
+        let login = jane.begin_login().await;
+        let typed = code.to_uppercase().replace('-', " ");
+        let done = jane.step(&login, "recovery_code", &typed).await;
+        assert_eq!(session_of(&app, &done.token()).await["amr"], json!(["mfa", "pwd", "recovery"]));
+        let login = jane.begin_login().await;
+        assert_eq!(jane.step(&login, "recovery_code", code).await.status, 400);
+        let mails = post.read(&app).await;
+        assert_eq!(mails.len(), usize::from(used == 7), "a mail when two are left");
+    }
+    let renewed = jane.post("/factors/recovery-codes", json!({})).await.json();
+    post.one(&app, MailKind::RecoveryCodesRenewed).await;
+    let login = jane.begin_login().await;
+    assert_eq!(jane.step(&login, "recovery_code", &codes[9]).await.status, 400);
+    assert_eq!(jane.step(&login, "recovery_code", renewed["codes"][9].as_str().unwrap()).await.status, 200);
+}
+
+async fn the_first_factor_ends_the_sessions_that_have_not_proved_it(database: Database) {
+    let app = database.app().await;
+    let jane = Person::new(&app, "jane").await;
+    let other = app.log_in("jane", PASSWORD).await.token();
+    let pair = json!({"email": "jane@example.com", "password": PASSWORD});
+    let pair = app.post("/token", pair).await.json();
+    jane.with_totp().await;
+    assert_eq!(app.get("/me", &other).await.status, 401);
+    assert_eq!(app.get("/me", pair["access"].as_str().unwrap()).await.status, 401);
+    let refreshed = app.post("/token/refresh", json!({"refresh": pair["refresh"]})).await;
+    assert_eq!(refreshed.status, 401, "{refreshed:?}");
+    assert_eq!(app.get("/me", &jane.token).await.status, 200);
+    // A pair is for both factors, too.
+    let begun = app.post("/token", json!({"email": "jane@example.com", "password": PASSWORD})).await;
+    assert_eq!((begun.status.as_u16(), &begun.json()["code"]), (401, &json!("mfa_required")));
+}
+
+async fn verify(app: &App, name: &str) {
+    let users = app.auth.users();
+    let user = users.get_by_email(&format!("{name}@example.com")).await.unwrap().unwrap();
+    let change = UserChange { email_verified_at: Some(NOON), ..UserChange::default() };
+    users.update(user.id, change).await.unwrap();
+}
+
+async fn a_reset_asks_for_the_second_factor_before_it_stores_the_password(database: Database) {
+    let post = Post::default();
+    let app = database.app_with(|builder| builder.background(false).mailer(post.clone())).await;
+    let jane = Person::new(&app, "jane").await;
+    verify(&app, "jane").await;
+    let (phone, _) = jane.with_totp().await;
+    post.read(&app).await;
+    app.post("/password/reset", json!({"email": "jane@example.com"})).await;
+    let mail = post.one(&app, MailKind::ResetPassword).await;
+    let chosen = "another battery staple";
+    let begun = json!({"key": mail.key(), "new_password": chosen});
+    let begun = app.post("/password/reset/confirm", begun).await;
+    assert_eq!((begun.status.as_u16(), &begun.json()["code"]), (401, &json!("mfa_required")), "{begun:?}");
+    assert_eq!(
+        app.log_in("jane", PASSWORD).await.json()["code"],
+        "mfa_required",
+        "the old one is still good"
+    );
+    assert_eq!(app.log_in("jane", chosen).await.status, 400);
+    let login = begun.json()["login_token"].as_str().unwrap().to_owned();
+    assert_eq!(jane.step(&login, "totp", &phone.wrong(&app)).await.status, 400);
+    let done = jane.step(&login, "totp", &phone.code(&app)).await;
+    assert_eq!((done.status.as_u16(), done.body.len()), (204, 0), "{done:?}");
+    assert_eq!(app.log_in("jane", PASSWORD).await.status, 400);
+    assert_eq!(app.log_in("jane", chosen).await.json()["code"], "mfa_required");
+    assert_eq!(app.get("/me", &jane.token).await.status, 401, "every session has ended");
+    // A link with a mailed code is no second factor: both are of the mailbox.
+    app.post("/login/email", json!({"email": "jane@example.com"})).await;
+    post.read(&app).await;
+}
+
+async fn who_confirms_that_it_is_them_gives_both_factors(database: Database) {
+    let app = database.app().await;
+    let jane = Person::new(&app, "jane").await;
+    let (phone, _) = jane.with_totp().await;
+    app.clock.advance(Duration::from_secs(400));
+    assert_eq!(jane.post("/factors/totp", json!({})).await.json()["code"], "reauthentication_required");
+    let begun = jane.post("/reauthenticate", json!({"password": PASSWORD})).await;
+    assert_eq!((begun.status.as_u16(), &begun.json()["code"]), (401, &json!("mfa_required")));
+    assert_eq!(jane.post("/factors/totp", json!({})).await.status, 401, "the password alone is not enough");
+    let login = begun.json()["login_token"].as_str().unwrap().to_owned();
+    let done = jane.step(&login, "totp", &phone.code(&app)).await.json();
+    assert_eq!((&done["acr"], &done["amr"]), (&json!("2"), &json!(["mfa", "otp", "pwd"])));
+    assert_eq!(jane.post("/factors/totp", json!({})).await.status, 201);
+}
+
+async fn what_needs_a_recent_authentication_needs_both_factors(database: Database) {
+    let app = database.app().await;
+    let jane = Person::new(&app, "jane").await;
+    jane.with_totp().await;
+    app.clock.advance(Duration::from_secs(400));
+    let change = json!({"current_password": PASSWORD, "new_password": "another battery staple"});
+    let changed = jane.post("/password/change", change).await;
+    assert_eq!(
+        (changed.status.as_u16(), &changed.json()["code"]),
+        (401, &json!("reauthentication_required"))
+    );
+    let leave = app.call("DELETE", "/me", Some(&jane.token), Some(json!({"password": PASSWORD}))).await;
+    assert_eq!((leave.status.as_u16(), &leave.json()["code"]), (401, &json!("reauthentication_required")));
+    let remove = app.get("/factors", &jane.token).await.json()[0]["id"].as_str().unwrap().to_owned();
+    let removed = app.call("DELETE", &format!("/factors/{remove}"), Some(&jane.token), None).await;
+    assert_eq!(removed.status, 401);
+}
+
+async fn whoever_must_have_a_factor_can_log_in_only_to_set_one_up(database: Database) {
+    let required = |builder: Builder| {
+        with_passkeys(builder).settings(|settings| settings.factors.required = FactorPolicy::Everybody)
+    };
+    let app = database.app_with(required).await;
+    let begun = app.try_register("jane").await;
+    assert_eq!((begun.status.as_u16(), &begun.json()["code"]), (401, &json!("factor_enrolment_required")));
+    let begun = app.log_in("jane", PASSWORD).await.json();
+    assert_eq!(begun["flows"][0]["types"], json!(["totp", "webauthn"]));
+    let login = begun["login_token"].as_str().unwrap();
+    for method in ["totp", "recovery_code", "password", "new_password", "cancel_deletion"] {
+        let body = json!({"login_token": login, "method": method, "code": "123456", "password": PASSWORD, "new_password": "x"});
+        assert_eq!(app.post("/login/verify", body).await.status, 401, "{method}");
+    }
+    let set_up = app.post("/factors/totp", json!({"login_token": login})).await;
+    assert_eq!(set_up.status, 201, "{set_up:?}");
+    let phone = Phone::new(set_up.json()["secret"].as_str().unwrap());
+    let path = format!("/factors/totp/{}/confirm", set_up.json()["id"].as_str().unwrap());
+    let done = app.post(&path, json!({"login_token": login, "code": phone.code(&app)})).await;
+    assert_eq!(done.json()["recovery_codes"].as_array().unwrap().len(), 10);
+    assert_eq!(session_of(&app, &done.token()).await["assurance_level"], 2);
+    // The login token is used up, and opens nothing of an account that has a factor.
+    assert_eq!(app.post("/factors/totp", json!({"login_token": login})).await.status, 401);
+
+    // The same with a passkey, for a pair.
+    app.try_register("kim").await;
+    let begun = app.post("/token", json!({"email": "kim@example.com", "password": PASSWORD})).await.json();
+    let login = begun["login_token"].as_str().unwrap();
+    let asked = app.post("/factors/passkeys/options", json!({"login_token": login})).await.json();
+    let credential = Authenticator::new(-7).create(&asked["options"], ORIGIN).unwrap();
+    let done = app.post("/factors/passkeys", json!({"login_token": login, "credential": credential})).await;
+    assert_eq!(done.status, 201, "{done:?}");
+    assert!(done.json()["refresh"].is_string() && done.json()["recovery_codes"].is_array());
+}
+
+async fn the_last_factor_stays_where_one_is_required(database: Database) {
+    let required =
+        |builder: Builder| builder.settings(|settings| settings.factors.required = FactorPolicy::Staff);
+    let app = database.app_with(required).await;
+    let jane = Person::new(&app, "jane").await;
+    let users = app.auth.users();
+    let user = users.get_by_email("jane@example.com").await.unwrap().unwrap();
+    jane.with_totp().await;
+    users.update(user.id, UserChange { is_staff: Some(true), ..UserChange::default() }).await.unwrap();
+    let id = app.get("/factors", &jane.token).await.json()[0]["id"].as_str().unwrap().to_owned();
+    let path = format!("/factors/{id}");
+    let kept = app.call("DELETE", &path, Some(&jane.token), None).await;
+    assert_eq!((kept.status.as_u16(), &kept.json()["code"]), (409, &json!("last_factor_required")));
+    jane.begin_totp().await;
+    assert_eq!(
+        app.call("DELETE", &path, Some(&jane.token), None).await.status,
+        409,
+        "one that is not confirmed"
+    );
+    users.update(user.id, UserChange { is_staff: Some(false), ..UserChange::default() }).await.unwrap();
+    assert_eq!(app.call("DELETE", &path, Some(&jane.token), None).await.status, 204);
+    // With the last factor its recovery codes go, and the password is enough again.
+    assert_eq!(app.get("/factors", &jane.token).await.json(), json!([]));
+    assert_eq!(app.log_in("jane", PASSWORD).await.status, 200);
+}
+
+async fn a_factor_is_renamed_and_removed_by_its_user_alone(database: Database) {
+    let app = database.app().await;
+    let (jane, eve) = (Person::new(&app, "jane").await, Person::new(&app, "eve").await);
+    jane.with_totp().await;
+    let factors = app.get("/factors", &jane.token).await.json();
+    let path = |n: usize| format!("/factors/{}", factors[n]["id"].as_str().unwrap());
+    let name = Some(json!({"name": "Old phone"}));
+    let renamed = app.call("PATCH", &path(0), Some(&jane.token), name.clone()).await;
+    assert_eq!((renamed.status.as_u16(), &renamed.json()["name"]), (200, &json!("Old phone")));
+    for (token, n) in [(&eve.token, 0), (&jane.token, 1)] {
+        assert_eq!(app.call("PATCH", &path(n), Some(token), name.clone()).await.status, 404);
+        assert_eq!(app.call("DELETE", &path(n), Some(token), None).await.status, 404);
+    }
+    let long = Some(json!({"name": "x".repeat(101)}));
+    assert_eq!(app.call("PATCH", &path(0), Some(&jane.token), long).await.status, 400);
+    assert_eq!(app.call("DELETE", &path(0), Some(&jane.token), None).await.status, 204);
+}
+
+async fn an_unproved_address_is_proved_before_the_first_factor(database: Database) {
+    let post = Post::default();
+    let app = database.app_with(|builder| builder.background(false).mailer(post.clone())).await;
+    let jane = Person::new(&app, "jane").await;
+    let refused = jane.post("/factors/totp", json!({})).await;
+    assert_eq!(
+        (refused.status.as_u16(), &refused.json()["code"]),
+        (401, &json!("email_verification_required"))
+    );
+    let mail = post.one(&app, MailKind::VerifyEmail).await;
+    let body = json!({"login_token": refused.json()["login_token"], "code": mail.code()});
+    let proved = app.post("/registration/verify-email", body).await;
+    let jane = Person { token: proved.token(), ..jane };
+    jane.with_totp().await;
+}
+
+async fn a_passkey_logs_in_alone_if_it_has_verified_its_user(database: Database) {
+    let app = database.app_with(with_passkeys).await;
+    let jane = Person::new(&app, "jane").await;
+    for algorithm in [-7, -8, -257, -35] {
+        let mut key = Authenticator::new(algorithm);
+        let made = jane.with_passkey(&mut key).await;
+        assert_eq!(made.status, 201, "{made:?}");
+        let asked = app.post("/login/passkey/options", json!({})).await.json();
+        assert_eq!((&asked["options"]["allowCredentials"], &asked["expires_in"]), (&json!([]), &json!(300)));
+        let credential = key.get(&asked["options"], ORIGIN).unwrap();
+        let done = app
+            .post("/login/passkey", json!({"credential": credential, "challenge_id": asked["challenge_id"]}))
+            .await;
+        let session = session_of(&app, &done.token()).await;
+        assert_eq!(
+            (&session["assurance_level"], &session["amr"]),
+            (&json!(2), &json!(["hwk", "mfa", "user"]))
+        );
+    }
+    let signals = app.get("/factors/passkeys/signals", &jane.token).await.json();
+    let ids = &signals["all_accepted_credentials"]["allAcceptedCredentialIds"];
+    assert_eq!(ids.as_array().unwrap().len(), 4);
+    assert_eq!(app.call("GET", "/.well-known/webauthn", None, None).await.json(), json!({"origins": []}));
+    assert_eq!(app.call("GET", "/config", None, None).await.json()["login"], json!(["password", "passkey"]));
+    // Removed, it is unknown.
+    let mut key = Authenticator::new(-7);
+    let id = jane.with_passkey(&mut key).await.json()["factor"]["id"].as_str().unwrap().to_owned();
+    assert_eq!(app.call("DELETE", &format!("/factors/{id}"), Some(&jane.token), None).await.status, 204);
+    let asked = app.post("/login/passkey/options", json!({})).await.json();
+    let credential = key.get(&asked["options"], ORIGIN).unwrap();
+    let gone = app.post("/login/passkey", json!({"credential": credential})).await;
+    assert_eq!((gone.status.as_u16(), &gone.json()["code"]), (400, &json!("passkey_unknown")));
+}
+
+async fn a_passkey_without_verification_needs_the_password(database: Database) {
+    let app = database.app_with(with_passkeys).await;
+    let jane = Person::new(&app, "jane").await;
+    let mut key = Authenticator::new(-7);
+    key.user_verified = false;
+    jane.with_passkey(&mut key).await;
+    let asked = app.post("/login/passkey/options", json!({})).await.json();
+    let credential = key.get(&asked["options"], ORIGIN).unwrap();
+    let begun = app.post("/login/passkey", json!({"credential": credential, "tokens": "pair"})).await;
+    assert_eq!(
+        (begun.status.as_u16(), &begun.json()["code"]),
+        (401, &json!("password_required")),
+        "{begun:?}"
+    );
+    assert_eq!(begun.json()["flows"][0]["id"], "password");
+    let login = &begun.json()["login_token"];
+    let with = |password: &str| json!({"login_token": login, "method": "password", "password": password});
+    assert_eq!(app.post("/login/verify", with("a wrong battery")).await.status, 400);
+    let done = app.post("/login/verify", with(PASSWORD)).await;
+    assert!(done.json()["refresh"].is_string(), "{done:?}");
+}
+
+async fn a_passkey_is_a_second_factor_of_its_own_login_alone(database: Database) {
+    let app = database.app_with(with_passkeys).await;
+    let (jane, eve) = (Person::new(&app, "jane").await, Person::new(&app, "eve").await);
+    let (mut key, mut hers) = (Authenticator::new(-7), Authenticator::new(-7));
+    key.user_verified = false;
+    jane.with_passkey(&mut key).await;
+    eve.with_passkey(&mut hers).await;
+    let login = jane.begin_login().await;
+    let asked = app.post("/login/passkey/options", json!({"login_token": login})).await.json();
+    assert_eq!(asked["options"]["allowCredentials"].as_array().unwrap().len(), 1);
+    // Another user's passkey over the same challenge.
+    let mut any = asked["options"].clone();
+    any["allowCredentials"] = json!([]);
+    let foreign = hers.get(&any, ORIGIN).unwrap();
+    let refused = app.post("/login/passkey", json!({"login_token": login, "credential": foreign})).await;
+    assert_eq!((refused.status.as_u16(), &refused.json()["code"]), (400, &json!("passkey_invalid")));
+    // The challenge of a login is none of another one, nor of one without a password.
+    let credential = key.get(&asked["options"], ORIGIN).unwrap();
+    let other = jane.begin_login().await;
+    for body in [json!({"credential": credential}), json!({"credential": credential, "login_token": other})] {
+        assert_eq!(app.post("/login/passkey", body).await.json()["code"], "passkey_invalid");
+    }
+    let done = app.post("/login/passkey", json!({"login_token": login, "credential": credential})).await;
+    assert_eq!(session_of(&app, &done.token()).await["amr"], json!(["hwk", "mfa", "pwd"]));
+}
+
+async fn a_challenge_is_answered_once_and_within_five_minutes(database: Database) {
+    let app = database.app_with(with_passkeys).await;
+    let jane = Person::new(&app, "jane").await;
+    let mut key = Authenticator::new(-7);
+    jane.with_passkey(&mut key).await;
+    let asked = app.post("/login/passkey/options", json!({})).await.json();
+    let credential = key.get(&asked["options"], ORIGIN).unwrap();
+    assert_eq!(app.post("/login/passkey", json!({"credential": credential})).await.status, 200);
+    let again = app.post("/login/passkey", json!({"credential": credential})).await;
+    assert_eq!(again.json()["code"], "challenge_expired");
+    let asked = app.post("/login/passkey/options", json!({})).await.json();
+    let credential = key.get(&asked["options"], ORIGIN).unwrap();
+    app.clock.advance(Duration::from_secs(301));
+    let late = app.post("/login/passkey", json!({"credential": credential})).await;
+    assert_eq!(late.json()["code"], "challenge_expired");
+    let mut forged = asked["options"].clone();
+    forged["challenge"] = json!("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA");
+    let credential = key.get(&forged, ORIGIN).unwrap();
+    assert_eq!(
+        app.post("/login/passkey", json!({"credential": credential})).await.json()["code"],
+        "passkey_invalid"
+    );
+    for odd in [json!("x"), json!([]), json!({}), json!({"id": 1}), json!(7)] {
+        let refused = app.post("/login/passkey", json!({"credential": odd})).await;
+        assert_eq!(refused.status, 400, "{odd}: {refused:?}");
+        assert!(refused.json()["credential"].is_array(), "{refused:?}");
+    }
+}
+
+async fn a_counter_that_does_not_grow_is_told_and_refused_only_if_strict(database: Database) {
+    let post = Post::default();
+    for strict in [false, true] {
+        let app = database.app_with(|builder| {
+            let builder = with_passkeys(builder).background(false).mailer(post.clone());
+            builder.settings(|settings| settings.factors.strict_counters = strict)
+        });
+        let app = app.await;
+        let name = if strict { "strict" } else { "mild" };
+        let jane = Person::new(&app, name).await;
+        verify(&app, name).await;
+        let mut key = Authenticator::new(-7);
+        jane.with_passkey(&mut key).await;
+        post.read(&app).await;
+        let login = async |key: &mut Authenticator| {
+            let asked = app.post("/login/passkey/options", json!({})).await.json();
+            let credential = key.get(&asked["options"], ORIGIN).unwrap();
+            app.post("/login/passkey", json!({"credential": credential})).await
+        };
+        key.credentials[0].sign_count = 5;
+        assert_eq!(login(&mut key).await.status, 200);
+        key.credentials[0].sign_count = 4;
+        let behind = login(&mut key).await;
+        assert_eq!(behind.status, if strict { 400 } else { 200 }, "{behind:?}");
+        post.one(&app, MailKind::PasskeyCounter).await;
+        let found = "SELECT 1 FROM doorwarden_audit WHERE kind = 'passkey_counter_regressed'";
+        assert!(database.has(found).await);
+    }
+}
+
+async fn an_unknown_passkey_is_told_from_an_invalid_one(database: Database) {
+    let app = database.app_with(with_passkeys).await;
+    let jane = Person::new(&app, "jane").await;
+    let mut key = Authenticator::new(-7);
+    jane.with_passkey(&mut key).await;
+    let asked = app.post("/login/passkey/options", json!({})).await.json();
+    let credential =
+        key.get(&asked["options"], "https://evil.example.org.attacker.test").unwrap_or(Value::Null);
+    if credential.is_object() {
+        let refused = app.post("/login/passkey", json!({"credential": credential})).await;
+        assert_eq!(refused.json()["code"], "passkey_invalid");
+    }
+    let mut credential = key.get(&asked["options"], ORIGIN).unwrap();
+    credential["response"]["signature"] = json!("AAAA");
+    let refused = app.post("/login/passkey", json!({"credential": credential})).await;
+    assert_eq!((refused.status.as_u16(), &refused.json()["code"]), (400, &json!("passkey_invalid")));
+    // An authenticator is registered once.
+    let asked = jane.post("/factors/passkeys/options", json!({})).await.json();
+    assert_eq!(asked["options"]["excludeCredentials"].as_array().unwrap().len(), 1);
+    // Without a relying party there are no passkeys.
+    let plain = database.app().await;
+    for path in ["/login/passkey/options", "/factors/passkeys/options"] {
+        let refused = plain.call("POST", path, Some(&jane.token), Some(json!({}))).await;
+        assert_eq!(
+            (refused.status.as_u16(), &refused.json()["code"]),
+            (501, &json!("passkeys_not_configured"))
+        );
+    }
+}
+
+async fn drill_one_code_one_recovery_code_and_one_challenge_succeed_once(database: Database) {
+    let app = database.app_with(with_passkeys).await;
+    let jane = Person::new(&app, "jane").await;
+    let (phone, mut codes) = jane.with_totp().await;
+    let mut key = Authenticator::new(-7);
+    jane.with_passkey(&mut key).await;
+    for round in 0..drill().rounds(3, 1_000) {
+        app.clock.advance(Duration::from_secs(60));
+        let logins = join_all((0..32).map(|_| jane.begin_login())).await;
+        let code = phone.code(&app);
+        let answers = join_all(logins.iter().take(16).map(|login| jane.step(login, "totp", &code))).await;
+        let done = answers.iter().filter(|answer| answer.status == 200).count();
+        assert_eq!(done, 1, "{round}: one use of a step");
+        // Wrong ones count for the app; a right one forgets them.
+        app.clock.advance(Duration::from_secs(60));
+        let login = jane.begin_login().await;
+        let mut again = jane.step(&login, "totp", &phone.code(&app)).await;
+        for _ in 0..2 {
+            if again.status == 401 {
+                app.clock.advance(Duration::from_secs(60));
+                let login = again.json()["login_token"].as_str().unwrap().to_owned();
+                again = jane.step(&login, "totp", &phone.code(&app)).await;
+            }
+        }
+        assert_eq!(again.status, 200);
+        let code = codes.pop().unwrap();
+        let uses = logins.iter().skip(16).map(|login| jane.step(login, "recovery_code", &code));
+        let done = join_all(uses).await.iter().filter(|answer| answer.status == 200).count();
+        assert_eq!(done, 1, "{round}: one use of a recovery code");
+        let asked = app.post("/login/passkey/options", json!({})).await.json();
+        let credential = key.get(&asked["options"], ORIGIN).unwrap();
+        let uses = (0..32).map(|_| app.post("/login/passkey", json!({"credential": credential})));
+        let done = join_all(uses).await.iter().filter(|answer| answer.status == 200).count();
+        assert_eq!(done, 1, "{round}: one answer of a challenge");
+        if codes.is_empty() {
+            let asked = app.post("/login/passkey/options", json!({})).await.json();
+            let credential = key.get(&asked["options"], ORIGIN).unwrap();
+            let token = app.post("/login/passkey", json!({"credential": credential})).await.token();
+            let renewed = app.call("POST", "/factors/recovery-codes", Some(&token), None).await.json();
+            codes = renewed["codes"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|code| code.as_str().unwrap().to_owned())
+                .collect();
+        }
+    }
+}
+
+async fn codes_are_sealed_again_under_a_new_secret_key(database: Database) {
+    let app = database.app().await;
+    let jane = Person::new(&app, "jane").await;
+    let (phone, codes) = jane.with_totp().await;
+    drop(jane);
+    let renewed = |builder: Builder| {
+        builder.secret_key("another secret key for tests, long enough").old_secret_keys([crate::app::SECRET])
+    };
+    let both = database.app_with(renewed).await;
+    let alone = |builder: Builder| builder.secret_key("another secret key for tests, long enough");
+    let app = database.app_with(alone).await;
+    drop(both);
+    app.clock.advance(Duration::from_secs(60));
+    let jane = Person { app: &app, name: "jane", token: String::new() };
+    let login = jane.begin_login().await;
+    assert_eq!(jane.step(&login, "totp", &phone.code(&app)).await.status, 200);
+    let login = jane.begin_login().await;
+    assert_eq!(jane.step(&login, "recovery_code", &codes[0]).await.status, 200);
+}
