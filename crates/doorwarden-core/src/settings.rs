@@ -8,7 +8,7 @@ use crate::session::Session;
 use crate::time::Timestamp;
 use crate::token::Algorithm;
 use crate::token::access::Expect;
-use crate::user::User;
+use crate::user::{Account, User};
 use doorwarden_webauthn::RelyingParty;
 use std::time::Duration;
 
@@ -141,7 +141,7 @@ pub enum EmailVerification {
 #[non_exhaustive]
 pub struct FactorSettings {
     /// Who must have a factor: whoever has none can log in only to set one up. By default nobody; whoever has one
-    /// needs it in any case.
+    /// needs it in any case. A session that was opened before gives no new token, but is good until it ends.
     pub required: FactorPolicy,
     /// The members of these groups must have one, too. By default none.
     pub required_groups: Vec<String>,
@@ -156,6 +156,12 @@ pub struct FactorSettings {
 }
 
 impl FactorSettings {
+    /// Whether this user must have one.
+    pub fn are_required_of(&self, account: &Account) -> bool {
+        self.required.holds_for(&account.user)
+            || account.groups.iter().any(|group| self.required_groups.contains(group))
+    }
+
     /// What can be set up.
     pub fn kinds(&self) -> Vec<FactorKind> {
         let passkeys = self.passkeys.is_some().then_some(FactorKind::Webauthn);

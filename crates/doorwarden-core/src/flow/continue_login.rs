@@ -348,7 +348,7 @@ pub(super) async fn tokens_of(context: &Context, session: &Session) -> Result<Lo
     }
     match token_pair::token_pair(context, session).await {
         Ok(pair) => Ok(LoginTokens::Pair(pair)),
-        Err(PairError::Gone) => Err(RedeemError::LoginExpired.into()),
+        Err(PairError::Gone | PairError::BelowPolicy) => Err(RedeemError::LoginExpired.into()),
         Err(PairError::Sign(error)) => Err(error.into()),
         Err(PairError::Store(error)) => Err(error.into()),
     }

@@ -53,7 +53,7 @@ pub async fn issue_pair(context: &Context, user: UserId, origin: &Origin) -> Res
         open(context, token_pair::new_pair_session(context, user, origin.client.clone(), None), origin)
             .await?;
     token_pair::token_pair(context, &session).await.map_err(|error| match error {
-        PairError::Gone => IssueError::NoActiveUser,
+        PairError::Gone | PairError::BelowPolicy => IssueError::NoActiveUser,
         PairError::Sign(error) => error.into(),
         PairError::Store(error) => error.into(),
     })

@@ -71,7 +71,7 @@ pub async fn obtain_tokens(
     let LoggedIn { user, session } = open_session(context, request, WantedTokens::pair(audience)).await?;
     match token_pair::token_pair(context, &session).await {
         Ok(pair) => Ok((user, pair)),
-        Err(PairError::Gone) => Err(LoginError::WrongCredentials.into()),
+        Err(PairError::Gone | PairError::BelowPolicy) => Err(LoginError::WrongCredentials.into()),
         Err(PairError::Sign(error)) => Err(error.into()),
         Err(PairError::Store(error)) => Err(LoginError::Store(error).into()),
     }
@@ -100,8 +100,8 @@ pub enum ExchangeError {
 /// not accepted, because it could extend its own lifetime.
 ///
 /// # Errors
-/// [`ExchangeError::Refused`] if the token is of another kind, names no session, or its session has just
-/// ended.
+/// [`ExchangeError::Refused`] if the token is of another kind, names no session, its session has just ended, or
+/// has proved no factor, which its user must have by now.
 pub async fn exchange_session_token(
     context: &Arc<Context>,
     who: &Authenticated,
@@ -137,7 +137,7 @@ pub async fn exchange_session_token(
     });
     let session = renewed.await?.ok_or(TokenRefused::SessionEnded)?;
     token_pair::token_pair(context, &session).await.map_err(|error| match error {
-        PairError::Gone => TokenRefused::NoUser.into(),
+        PairError::Gone | PairError::BelowPolicy => TokenRefused::NoUser.into(),
         PairError::Sign(error) => error.into(),
         PairError::Store(error) => error.into(),
     })

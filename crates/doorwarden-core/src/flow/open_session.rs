@@ -130,6 +130,5 @@ pub(super) async fn must_have_factor(context: &Context, user: &User) -> Result<b
         return Ok(false);
     }
     let account = context.store.account(user.id).await?;
-    Ok(account
-        .is_some_and(|account| account.groups.iter().any(|group| policy.required_groups.contains(group))))
+    Ok(account.is_some_and(|account| policy.are_required_of(&account)))
 }

@@ -1,6 +1,7 @@
 //! Exchange of a refresh token for a new token pair.
 
 use super::finish::finish;
+use super::sessions::end_one;
 use super::token_pair;
 use super::token_pair::{PairError, TokenPair};
 use crate::audit::{Actor, Origin};
@@ -8,7 +9,7 @@ use crate::context::Context;
 use crate::event::{Event, RepeatSign};
 use crate::keys::SignError;
 use crate::refresh::{Presented, Repeat};
-use crate::session::{ClientInfo, Session, SessionId};
+use crate::session::{ClientInfo, EndReason, Session, SessionId};
 use crate::store::{Change, Rotation, StoreError};
 use crate::token::Refusal;
 use std::sync::Arc;
@@ -19,7 +20,8 @@ pub enum RefreshError {
     /// Not a refresh token issued by this server.
     #[error("{0}")]
     Token(#[from] Refusal),
-    /// The token's session has ended, expired or was idle for too long, or its user is inactive or gone.
+    /// The token's session has ended, expired or was idle for too long, its user is inactive or gone, or must have
+    /// a factor by now that the session has not proved.
     #[error("the session of the refresh token has ended")]
     Ended,
     /// The token was reused, so somebody has a copy. The session has been ended.
@@ -56,11 +58,16 @@ pub async fn refresh_tokens(
     };
     let rotating = Arc::clone(context);
     let session = finish(async move { rotate(&rotating, shown, &client).await }).await?;
-    token_pair::token_pair(context, &session).await.map_err(|error| match error {
-        PairError::Gone => RefreshError::Ended,
-        PairError::Sign(error) => error.into(),
-        PairError::Store(error) => error.into(),
-    })
+    match token_pair::token_pair(context, &session).await {
+        Ok(pair) => Ok(pair),
+        Err(PairError::BelowPolicy) => {
+            end_one(context, session.user, session.id, EndReason::Refused, &Actor::System.into()).await?;
+            Err(RefreshError::Ended)
+        }
+        Err(PairError::Gone) => Err(RefreshError::Ended),
+        Err(PairError::Sign(error)) => Err(error.into()),
+        Err(PairError::Store(error)) => Err(error.into()),
+    }
 }
 
 /// The session with the successor of the presented token.

@@ -40,6 +40,8 @@ impl std::fmt::Debug for TokenPair {
 pub(super) enum PairError {
     /// The user is gone, or the session has no refresh token.
     Gone,
+    /// The user must have a factor since the session was opened, which has proved none.
+    BelowPolicy,
     Sign(SignError),
     Store(StoreError),
 }
@@ -64,10 +66,16 @@ pub(super) fn new_pair_session(
 /// The newest token pair of a stored session.
 ///
 /// # Errors
-/// [`PairError`] if the session has no refresh token, or no access token can be signed.
+/// [`PairError`] if the session has no refresh token, has proved less than its user must prove by now, or no
+/// access token can be signed.
 pub(super) async fn token_pair(context: &Context, session: &Session) -> Result<TokenPair, PairError> {
     let user = context.live.user(session.user).await.map_err(PairError::Store)?.ok_or(PairError::Gone)?;
     let counter = session.refresh_counter.ok_or(PairError::Gone)?;
+    // The application vouches for a session without an authentication.
+    let has_one_factor = session.auth.is_some_and(|auth| auth.assurance_level < 2);
+    if has_one_factor && context.settings.factors.are_required_of(&user.account) {
+        return Err(PairError::BelowPolicy);
+    }
     let issued_at = issued_at(context, session).await;
     let now = context.now();
     // One system call for both.

@@ -3,19 +3,29 @@
 
 use crate::app::{Answer, App, Database, NOON, PASSWORD};
 use crate::post::{Letter, Post};
+use doorwarden::core::audit::{Actor, Effects};
+use doorwarden::core::factor::recovery::{RecoveryCode, RecoveryKey};
+use doorwarden::core::factor::totp::{Algorithm, TotpSecret, unbase32};
+use doorwarden::core::factor::{Credential, Factor, FactorId, Method, Passkey, Totp};
 use doorwarden::core::mail::MailKind;
 use doorwarden::core::settings::{EmailVerification, RegistrationMode};
+use doorwarden::core::store::{Enrolment, NewRecoveryCodes};
+use doorwarden::core::time::Clock;
+use doorwarden::core::token::base64url;
 use doorwarden::core::user::UserChange;
+use doorwarden::core::webauthn::{self, Challenge, RegistrationResponse, RelyingParty, Requirement};
 use doorwarden::{Endpoint, UserId};
+use doorwarden_testkit::authenticator::Authenticator;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::sync::Mutex;
 
 on_both! {
     every_way_in_has_exactly_the_expected_outcome
     every_endpoint_whose_answers_have_tokens_is_a_way_in
 }
 
-/// What becomes of the account before the last step.
+/// What the account has from the beginning (the factors), or what becomes of it before the last step (all else).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Standing {
     Plain,
@@ -27,9 +37,19 @@ enum Standing {
     Deactivated,
     Deleted,
     Leaving,
+    /// It has an authenticator app. Where a way in begins with a session or a login that waits for something else
+    /// than a factor, they come about with a recovery code.
+    HasTotp,
+    HasPasskey,
+    HasBoth,
+    /// It gets an authenticator app, with which everything ends that has not proved it.
+    GainsFactor,
+    /// It joins a group whose members must have a factor, and has none. Before the last step, because with such an
+    /// account nothing begins that needs a session.
+    MustHave,
 }
 
-const STANDINGS: [Standing; 7] = [
+const STANDINGS: [Standing; 12] = [
     Standing::Plain,
     Standing::Unverified,
     Standing::Unproved,
@@ -37,6 +57,11 @@ const STANDINGS: [Standing; 7] = [
     Standing::Deactivated,
     Standing::Deleted,
     Standing::Leaving,
+    Standing::HasTotp,
+    Standing::HasPasskey,
+    Standing::HasBoth,
+    Standing::GainsFactor,
+    Standing::MustHave,
 ];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,6 +80,18 @@ enum Entry {
     VerifyByLink,
     NewPasswordStep,
     CancelDeletionStep,
+    /// The second factor of a login that began with the password.
+    TotpStep,
+    RecoveryCodeStep,
+    PasskeyStep,
+    /// Nothing but a passkey that has verified its user.
+    PasskeyLogin,
+    PasskeyWithoutVerification,
+    /// The password of a login that began with such a passkey.
+    PasswordStep,
+    /// The first factor of an account that must have one, by the login that waits for it.
+    EnrollTotp,
+    EnrollPasskey,
     PasswordChange,
     Exchange,
     Refresh,
@@ -71,39 +108,161 @@ const DONE: &str = "done";
 const CHOOSE: &str = "change_password";
 const PROVE: &str = "verify_email";
 const STAY: &str = "cancel_deletion";
+const FACTOR: &str = "mfa_authenticate";
+const ENROLL: &str = "enroll_factor";
+const PASSWORD_TOO: &str = "password";
 const EXPIRED: &str = "401 login_expired";
 const INVALID: &str = "400 link_invalid";
 const NOBODY: &str = "401 no_active_account";
 const GONE: &str = "the user does not exist or is inactive";
 const REFUSED: &str = "401 token_not_valid";
+const WRONG: &str = "400 code_invalid";
+const UNKNOWN: &str = "400 passkey_unknown";
 
-/// The outcomes, one for each of [`STANDINGS`]: `tokens`, `done` without a token, the id of the flow that
-/// must be gone through first, or the status and code of the refusal.
-const TABLE: [(Entry, [&str; 7]); 23] = [
-    (Entry::Password, [TOKENS, TOKENS, PROVE, CHOOSE, "400", "400", STAY]),
-    (Entry::PasswordForPair, [TOKENS, TOKENS, PROVE, CHOOSE, NOBODY, NOBODY, STAY]),
-    (Entry::MailedCode, [TOKENS, CHOOSE, CHOOSE, CHOOSE, EXPIRED, EXPIRED, STAY]),
-    (Entry::MailedLink, [TOKENS, CHOOSE, CHOOSE, CHOOSE, INVALID, INVALID, STAY]),
-    (Entry::Reset, [DONE, DONE, DONE, DONE, INVALID, INVALID, DONE]),
-    (Entry::ResetByCode, [DONE, DONE, DONE, DONE, EXPIRED, EXPIRED, DONE]),
-    (Entry::RegistrationOpen, ["400", "400", "400", "400", "400", TOKENS, "400"]),
-    (Entry::NewPasswordStep, [TOKENS, TOKENS, PROVE, TOKENS, EXPIRED, EXPIRED, STAY]),
-    (Entry::CancelDeletionStep, [TOKENS, TOKENS, PROVE, CHOOSE, EXPIRED, EXPIRED, TOKENS]),
-    (Entry::PasswordChange, [DONE, DONE, DONE, DONE, "401", "401", DONE]),
-    (Entry::Exchange, [TOKENS, TOKENS, TOKENS, TOKENS, "401", "401", TOKENS]),
-    (Entry::Refresh, [TOKENS, TOKENS, TOKENS, TOKENS, REFUSED, REFUSED, TOKENS]),
-    (Entry::Reauthenticate, [DONE, DONE, DONE, DONE, "401", "401", DONE]),
-    (Entry::ReauthenticateByMail, [DONE, DONE, DONE, DONE, EXPIRED, EXPIRED, DONE]),
-    (Entry::EmailChange, [DONE, DONE, DONE, DONE, INVALID, INVALID, DONE]),
-    (Entry::EmailRevert, [DONE, DONE, DONE, DONE, DONE, INVALID, DONE]),
-    (Entry::Issue, [TOKENS, TOKENS, TOKENS, TOKENS, GONE, GONE, TOKENS]),
-    (Entry::IssuePair, [TOKENS, TOKENS, TOKENS, TOKENS, GONE, GONE, TOKENS]),
+/// The outcomes, one for each of [`STANDINGS`] (those with factors apart): `tokens`, `done` without a token, the
+/// id of the flow that must be gone through first, or the status and code of the refusal.
+const TABLE: [(Entry, [&str; 7], [&str; 5]); 31] = [
+    (
+        Entry::Password,
+        [TOKENS, TOKENS, PROVE, CHOOSE, "400", "400", STAY],
+        [FACTOR, FACTOR, FACTOR, FACTOR, ENROLL],
+    ),
+    (
+        Entry::PasswordForPair,
+        [TOKENS, TOKENS, PROVE, CHOOSE, NOBODY, NOBODY, STAY],
+        [FACTOR, FACTOR, FACTOR, FACTOR, ENROLL],
+    ),
+    (
+        Entry::MailedCode,
+        [TOKENS, CHOOSE, CHOOSE, CHOOSE, EXPIRED, EXPIRED, STAY],
+        [FACTOR, FACTOR, FACTOR, EXPIRED, ENROLL],
+    ),
+    (
+        Entry::MailedLink,
+        [TOKENS, CHOOSE, CHOOSE, CHOOSE, INVALID, INVALID, STAY],
+        [FACTOR, FACTOR, FACTOR, INVALID, ENROLL],
+    ),
+    (Entry::Reset, [DONE, DONE, DONE, DONE, INVALID, INVALID, DONE], [FACTOR, FACTOR, FACTOR, INVALID, DONE]),
+    (
+        Entry::ResetByCode,
+        [DONE, DONE, DONE, DONE, EXPIRED, EXPIRED, DONE],
+        [FACTOR, FACTOR, FACTOR, EXPIRED, DONE],
+    ),
+    (
+        Entry::RegistrationOpen,
+        ["400", "400", "400", "400", "400", TOKENS, "400"],
+        ["400", "400", "400", "400", "400"],
+    ),
+    (
+        Entry::NewPasswordStep,
+        [TOKENS, TOKENS, PROVE, TOKENS, EXPIRED, EXPIRED, STAY],
+        [TOKENS, TOKENS, TOKENS, EXPIRED, ENROLL],
+    ),
+    (
+        Entry::CancelDeletionStep,
+        [TOKENS, TOKENS, PROVE, CHOOSE, EXPIRED, EXPIRED, TOKENS],
+        [TOKENS, TOKENS, TOKENS, EXPIRED, ENROLL],
+    ),
+    (
+        Entry::TotpStep,
+        [TOKENS, TOKENS, PROVE, CHOOSE, EXPIRED, EXPIRED, STAY],
+        [TOKENS, WRONG, TOKENS, TOKENS, TOKENS],
+    ),
+    (
+        Entry::RecoveryCodeStep,
+        [TOKENS, TOKENS, PROVE, CHOOSE, EXPIRED, EXPIRED, STAY],
+        [TOKENS, TOKENS, TOKENS, TOKENS, TOKENS],
+    ),
+    (
+        Entry::PasskeyStep,
+        [TOKENS, TOKENS, PROVE, CHOOSE, EXPIRED, EXPIRED, STAY],
+        [UNKNOWN, TOKENS, TOKENS, TOKENS, TOKENS],
+    ),
+    (
+        Entry::PasskeyLogin,
+        [TOKENS, TOKENS, PROVE, CHOOSE, UNKNOWN, UNKNOWN, STAY],
+        [UNKNOWN, TOKENS, TOKENS, TOKENS, TOKENS],
+    ),
+    (
+        Entry::PasskeyWithoutVerification,
+        [PASSWORD_TOO, PASSWORD_TOO, PASSWORD_TOO, PASSWORD_TOO, UNKNOWN, UNKNOWN, PASSWORD_TOO],
+        [UNKNOWN, PASSWORD_TOO, PASSWORD_TOO, PASSWORD_TOO, PASSWORD_TOO],
+    ),
+    (
+        Entry::PasswordStep,
+        [TOKENS, TOKENS, PROVE, CHOOSE, EXPIRED, EXPIRED, STAY],
+        [UNKNOWN, TOKENS, TOKENS, TOKENS, TOKENS],
+    ),
+    (
+        Entry::EnrollTotp,
+        [TOKENS, TOKENS, PROVE, CHOOSE, EXPIRED, EXPIRED, STAY],
+        [EXPIRED, EXPIRED, EXPIRED, EXPIRED, TOKENS],
+    ),
+    (
+        Entry::EnrollPasskey,
+        [TOKENS, TOKENS, PROVE, CHOOSE, EXPIRED, EXPIRED, STAY],
+        [EXPIRED, EXPIRED, EXPIRED, EXPIRED, TOKENS],
+    ),
+    (Entry::PasswordChange, [DONE, DONE, DONE, DONE, "401", "401", DONE], [DONE, DONE, DONE, "401", DONE]),
+    (
+        Entry::Exchange,
+        [TOKENS, TOKENS, TOKENS, TOKENS, "401", "401", TOKENS],
+        [TOKENS, TOKENS, TOKENS, "401", "401"],
+    ),
+    (
+        Entry::Refresh,
+        [TOKENS, TOKENS, TOKENS, TOKENS, REFUSED, REFUSED, TOKENS],
+        [TOKENS, TOKENS, TOKENS, REFUSED, REFUSED],
+    ),
+    (
+        Entry::Reauthenticate,
+        [DONE, DONE, DONE, DONE, "401", "401", DONE],
+        [FACTOR, FACTOR, FACTOR, "401", DONE],
+    ),
+    (
+        Entry::ReauthenticateByMail,
+        [DONE, DONE, DONE, DONE, EXPIRED, EXPIRED, DONE],
+        [FACTOR, FACTOR, FACTOR, EXPIRED, DONE],
+    ),
+    (Entry::EmailChange, [DONE, DONE, DONE, DONE, INVALID, INVALID, DONE], [DONE, DONE, DONE, INVALID, DONE]),
+    (Entry::EmailRevert, [DONE, DONE, DONE, DONE, DONE, INVALID, DONE], [DONE, DONE, DONE, DONE, DONE]),
+    // The application vouches for the user: no factor is asked for.
+    (
+        Entry::Issue,
+        [TOKENS, TOKENS, TOKENS, TOKENS, GONE, GONE, TOKENS],
+        [TOKENS, TOKENS, TOKENS, TOKENS, TOKENS],
+    ),
+    (
+        Entry::IssuePair,
+        [TOKENS, TOKENS, TOKENS, TOKENS, GONE, GONE, TOKENS],
+        [TOKENS, TOKENS, TOKENS, TOKENS, TOKENS],
+    ),
     // What has the address of a deleted account goes with it, also what came before the account.
-    (Entry::RegistrationByCode, ["400", "400", "400", "400", "400", EXPIRED, "400"]),
-    (Entry::RegistrationByLink, ["400", "400", "400", "400", "400", INVALID, "400"]),
-    (Entry::Invitation, ["400", "400", "400", "400", "400", INVALID, "400"]),
-    (Entry::VerifyByCode, [TOKENS, TOKENS, TOKENS, CHOOSE, EXPIRED, EXPIRED, STAY]),
-    (Entry::VerifyByLink, [TOKENS, CHOOSE, CHOOSE, CHOOSE, INVALID, INVALID, STAY]),
+    (
+        Entry::RegistrationByCode,
+        ["400", "400", "400", "400", "400", EXPIRED, "400"],
+        ["400", "400", "400", "400", "400"],
+    ),
+    (
+        Entry::RegistrationByLink,
+        ["400", "400", "400", "400", "400", INVALID, "400"],
+        ["400", "400", "400", "400", "400"],
+    ),
+    (
+        Entry::Invitation,
+        ["400", "400", "400", "400", "400", INVALID, "400"],
+        ["400", "400", "400", "400", "400"],
+    ),
+    (
+        Entry::VerifyByCode,
+        [TOKENS, TOKENS, TOKENS, CHOOSE, EXPIRED, EXPIRED, STAY],
+        [FACTOR, FACTOR, FACTOR, EXPIRED, ENROLL],
+    ),
+    (
+        Entry::VerifyByLink,
+        [TOKENS, CHOOSE, CHOOSE, CHOOSE, INVALID, INVALID, STAY],
+        [FACTOR, FACTOR, FACTOR, INVALID, ENROLL],
+    ),
 ];
 
 /// The ways in that end at an endpoint; empty if it gives out no token and takes no last step.
@@ -119,8 +278,16 @@ fn entries(endpoint: Endpoint) -> &'static [Entry] {
             Entry::MailedCode,
             Entry::NewPasswordStep,
             Entry::CancelDeletionStep,
+            Entry::TotpStep,
+            Entry::RecoveryCodeStep,
+            Entry::PasswordStep,
             Entry::ReauthenticateByMail,
         ],
+        Endpoint::LoginPasskey => {
+            &[Entry::PasskeyStep, Entry::PasskeyLogin, Entry::PasskeyWithoutVerification]
+        }
+        Endpoint::FactorsTotpConfirm => &[Entry::EnrollTotp],
+        Endpoint::FactorsPasskeys => &[Entry::EnrollPasskey],
         Endpoint::LoginLink => &[Entry::MailedLink],
         Endpoint::PasswordResetConfirm => &[Entry::Reset, Entry::ResetByCode],
         Endpoint::PasswordChange => &[Entry::PasswordChange],
@@ -129,14 +296,22 @@ fn entries(endpoint: Endpoint) -> &'static [Entry] {
         Endpoint::Reauthenticate => &[Entry::Reauthenticate],
         Endpoint::Token => &[Entry::PasswordForPair, Entry::Exchange],
         Endpoint::TokenRefresh => &[Entry::Refresh],
-        // The first seven begin a way in, or go on with one: its row is that of the endpoint where it ends.
-        Endpoint::LoginEmail
+        // The first ten begin a way in, or go on with one: its row is that of the endpoint where it ends.
+        Endpoint::LoginPasskeyOptions
+        | Endpoint::FactorsTotp
+        | Endpoint::FactorsPasskeyOptions
+        | Endpoint::LoginEmail
         | Endpoint::PasswordReset
         | Endpoint::RegistrationResend
         | Endpoint::LoginState
         | Endpoint::LoginCancel
         | Endpoint::LinkInspect
         | Endpoint::EmailChange
+        | Endpoint::Factors
+        | Endpoint::Factor
+        | Endpoint::FactorsRecoveryCodes
+        | Endpoint::FactorsPasskeySignals
+        | Endpoint::RelatedOrigins
         | Endpoint::Config
         | Endpoint::Invitations
         | Endpoint::Invitation
@@ -165,11 +340,29 @@ fn entries(endpoint: Endpoint) -> &'static [Entry] {
     }
 }
 
+const GROUP: &str = "secured";
+const ORIGIN: &str = "https://example.org";
+const TOTP_SECRET: &[u8] = b"a secret of an app 1";
+const RECOVERY_CODE: &str = "abcde-fgh12";
+const NEW_PASSWORD: &str = "another battery";
+
+fn relying_party() -> RelyingParty {
+    RelyingParty::new("example.org", "Example", [ORIGIN]).unwrap()
+}
+
+/// The code that an authenticator app shows now.
+fn totp_code(app: &App, secret: &[u8]) -> String {
+    let secret = TotpSecret::imported(secret, Algorithm::Sha1, 6, 30).unwrap();
+    secret.code(secret.step(app.clock.now()))
+}
+
 /// One account and one way in.
 struct World<'a> {
     app: &'a App,
     database: &'a Database,
     post: &'a Post,
+    /// The authenticator of the user.
+    key: &'a Mutex<Authenticator>,
     name: String,
     standing: Standing,
 }
@@ -191,6 +384,79 @@ impl World<'_> {
     async fn create(&self) {
         self.app.auth.users().create_user(&self.name, &self.email(), Some(PASSWORD)).await.unwrap();
         self.update(UserChange { email_verified_at: Some(NOON), ..UserChange::default() }).await;
+        if matches!(self.standing, Standing::HasTotp | Standing::HasBoth) {
+            self.give_totp().await;
+        }
+        if matches!(self.standing, Standing::HasPasskey | Standing::HasBoth) {
+            self.give_passkey().await;
+        }
+    }
+
+    fn has_factors(&self) -> bool {
+        matches!(self.standing, Standing::HasTotp | Standing::HasPasskey | Standing::HasBoth)
+    }
+
+    async fn give_totp(&self) {
+        let context = self.app.auth.context();
+        let secret = TotpSecret::imported(TOTP_SECRET, Algorithm::Sha1, 6, 30).unwrap();
+        let id = FactorId::new(context.now(), context.random.bytes());
+        let sealed = context.factors.seal(context.random.bytes(), id, &secret);
+        self.give(id, Method::Totp(Totp { sealed, last_step: None, failures: 0, disabled_at: None })).await;
+    }
+
+    async fn give_passkey(&self) {
+        let (context, party, user) = (self.app.auth.context(), relying_party(), self.id().await);
+        let challenge = Challenge::new(context.random.bytes::<32>()).unwrap();
+        let handle = context.ceremonies.handle(user);
+        let named =
+            webauthn::User { id: handle.clone(), name: self.email(), display_name: self.name.clone() };
+        let options = json!(party.creation_options(named, challenge.clone(), Vec::new()));
+        let made = self.key.lock().unwrap().create(&options, ORIGIN).unwrap();
+        let made: RegistrationResponse = serde_json::from_value(made).unwrap();
+        let made = party.register(&made, &challenge, Requirement::Preferred).unwrap();
+        let credential = Credential {
+            public_key: base64url::encode(made.public_key.as_cose()),
+            user_handle: handle.to_base64url(),
+            rp_id: party.id().to_owned(),
+            ..Credential::default()
+        };
+        let credential_id = made.credential_id.as_bytes().to_vec();
+        let id = FactorId::new(context.now(), context.random.bytes());
+        self.give(id, Method::Passkey(Passkey { credential_id, credential })).await;
+    }
+
+    /// The account has this factor, whatever else it has.
+    async fn give(&self, id: FactorId, method: Method) {
+        let context = self.app.auth.context();
+        let (key, codes) =
+            (RecoveryKey::new(context.random.as_ref()), FactorId::new(context.now(), context.random.bytes()));
+        let codes = NewRecoveryCodes {
+            id: codes,
+            sealed: context.factors.seal(context.random.bytes(), codes, &key),
+            hashes: RecoveryCode::set(context.random.as_ref())
+                .iter()
+                .chain(&RecoveryCode::typed(RECOVERY_CODE))
+                .map(|code| key.hash(code))
+                .collect(),
+        };
+        let factor = Factor {
+            id,
+            user: self.id().await,
+            name: "given".to_owned(),
+            created_at: context.now(),
+            confirmed_at: Some(context.now()),
+            last_used_at: None,
+            method,
+        };
+        let enrolment = Enrolment { factor, since: None, codes, session: None };
+        let effects = Effects::new(context.now(), &Actor::System.into(), []);
+        assert!(context.store.confirm_factor(enrolment, effects).await.unwrap().is_some());
+    }
+
+    /// The account must have a factor from now on.
+    async fn join(&self) {
+        self.app.auth.users().create_group(GROUP).await.unwrap();
+        assert!(self.app.auth.users().add_to_group(self.id().await, GROUP).await.unwrap());
     }
 
     async fn unprove(&self) {
@@ -224,11 +490,138 @@ impl World<'_> {
                 let at = NOON.after(std::time::Duration::from_hours(24));
                 self.update(UserChange { deletion_at: Some(Some(at)), ..change }).await;
             }
+            Standing::HasTotp | Standing::HasPasskey | Standing::HasBoth => {}
+            Standing::GainsFactor => self.give_totp().await,
+            Standing::MustHave => self.join().await,
         }
     }
 
     async fn log_in(&self) -> Answer {
         self.app.log_in(&self.name, PASSWORD).await
+    }
+
+    /// The answer after a recovery code, if one is asked for.
+    async fn complete(&self, answer: Answer) -> Answer {
+        let body = answer.json();
+        if body["flows"][0]["id"] != FACTOR {
+            return answer;
+        }
+        let token = &body["login_token"];
+        self.step(json!({"login_token": token, "method": "recovery_code", "code": RECOVERY_CODE})).await
+    }
+
+    /// A session of the user.
+    async fn session(&self) -> String {
+        self.complete(self.log_in().await).await.token()
+    }
+
+    /// What the authenticator answers to a challenge.
+    async fn passkey_answer(&self, login_token: Option<&Value>, is_verified: bool) -> Result<Value, Answer> {
+        let asked = match login_token {
+            Some(token) => json!({"login_token": token}),
+            None => json!({}),
+        };
+        let asked = self.app.post("/login/passkey/options", asked).await;
+        if asked.status != 200 {
+            return Err(asked);
+        }
+        let mut key = self.key.lock().unwrap();
+        key.user_verified = is_verified;
+        Ok(key.get(&asked.json()["options"], ORIGIN).unwrap())
+    }
+
+    async fn with_passkey(&self, login_token: Option<&Value>, credential: Value) -> Answer {
+        let mut body = json!({"credential": credential});
+        if let Some(token) = login_token {
+            body["login_token"] = token.clone();
+        }
+        self.app.post("/login/passkey", body).await
+    }
+
+    /// A passkey of nobody, where the standing says what the user has.
+    async fn has_key(&self) {
+        if self.key.lock().unwrap().credentials.is_empty() {
+            let options = json!({
+                "rp": {"id": "example.org", "name": "Example"}, "challenge": "AAAAAAAAAAAAAAAAAAAAAA",
+                "user": {"id": "AAAA", "name": "nobody", "displayName": "nobody"},
+                "pubKeyCredParams": [{"type": "public-key", "alg": -7}],
+            });
+            self.key.lock().unwrap().create(&options, ORIGIN).unwrap();
+        }
+    }
+
+    /// The ways in that end with a factor. One of its kind is given to an account of whose factors the standing says
+    /// nothing.
+    async fn enter_with_factor(&self, entry: Entry) -> Answer {
+        self.create().await;
+        let is_passkey = !matches!(entry, Entry::TotpStep | Entry::RecoveryCodeStep);
+        match (self.has_factors(), is_passkey) {
+            (false, true) => self.give_passkey().await,
+            (false, false) => self.give_totp().await,
+            (true, _) => self.has_key().await,
+        }
+        match entry {
+            Entry::PasskeyLogin | Entry::PasskeyWithoutVerification => {
+                let answered = self.passkey_answer(None, entry == Entry::PasskeyLogin).await.unwrap();
+                self.change().await;
+                self.with_passkey(None, answered).await
+            }
+            Entry::PasswordStep => {
+                let answered = self.passkey_answer(None, false).await.unwrap();
+                let begun = self.with_passkey(None, answered).await;
+                let token = begun.json()["login_token"].clone();
+                if token.is_null() {
+                    return begun;
+                }
+                self.change().await;
+                self.step(json!({"login_token": token, "method": "password", "password": PASSWORD})).await
+            }
+            Entry::PasskeyStep => {
+                let token = self.log_in().await.json()["login_token"].clone();
+                let answered = match self.passkey_answer(Some(&token), false).await {
+                    Ok(answered) => answered,
+                    Err(refused) => return refused,
+                };
+                self.change().await;
+                self.with_passkey(Some(&token), answered).await
+            }
+            Entry::TotpStep | Entry::RecoveryCodeStep => {
+                let token = self.log_in().await.json()["login_token"].clone();
+                self.change().await;
+                let (method, code) = match entry {
+                    Entry::TotpStep => ("totp", totp_code(self.app, TOTP_SECRET)),
+                    _ => ("recovery_code", RECOVERY_CODE.to_owned()),
+                };
+                self.step(json!({"login_token": token, "method": method, "code": code})).await
+            }
+            other => panic!("{other:?} ends with no factor"),
+        }
+    }
+
+    /// Sets up the first factor, with the login token of a login that waits for it.
+    async fn enroll(&self, entry: Entry) -> Answer {
+        self.create().await;
+        self.join().await;
+        let token = self.log_in().await.json()["login_token"].clone();
+        let path = if entry == Entry::EnrollTotp { "/factors/totp" } else { "/factors/passkeys/options" };
+        let begun = self.app.post(path, json!({"login_token": token})).await;
+        if !begun.status.is_success() {
+            return begun;
+        }
+        let begun = begun.json();
+        if self.standing != Standing::MustHave {
+            self.change().await;
+        }
+        if entry == Entry::EnrollPasskey {
+            let made = self.key.lock().unwrap().create(&begun["options"], ORIGIN).unwrap();
+            return self
+                .app
+                .post("/factors/passkeys", json!({"login_token": token, "credential": made}))
+                .await;
+        }
+        let code = totp_code(self.app, &unbase32(begun["secret"].as_str().unwrap()).unwrap());
+        let path = format!("/factors/totp/{}/confirm", begun["id"].as_str().unwrap());
+        self.app.post(&path, json!({"login_token": token, "code": code})).await
     }
 
     async fn pair(&self) -> Answer {
@@ -271,9 +664,9 @@ impl World<'_> {
     async fn pending(&self, first: UserChange) -> Value {
         self.create().await;
         self.update(first).await;
-        let token = self.log_in().await.json()["login_token"].clone();
+        let begun = self.complete(self.log_in().await).await;
         self.change().await;
-        token
+        begun.json()["login_token"].clone()
     }
 
     /// The answer to the last step of this way in.
@@ -286,7 +679,7 @@ impl World<'_> {
             }
             Entry::RegistrationByLink => {
                 let (_, letter) = self.register().await;
-                let body = json!({"key": letter.key(), "password": "another battery"});
+                let body = json!({"key": letter.key(), "password": NEW_PASSWORD});
                 return self.app.post("/registration/verify-email", body).await;
             }
             Entry::Invitation => {
@@ -309,7 +702,7 @@ impl World<'_> {
             Entry::NewPasswordStep => {
                 let first = UserChange { must_change_password: Some(true), ..UserChange::default() };
                 let token = self.pending(first).await;
-                let new = "another battery";
+                let new = NEW_PASSWORD;
                 return self
                     .step(json!({"login_token": token, "method": "new_password", "new_password": new}))
                     .await;
@@ -319,6 +712,13 @@ impl World<'_> {
                 let token = self.pending(first).await;
                 return self.step(json!({"login_token": token, "method": "cancel_deletion"})).await;
             }
+            Entry::EnrollTotp | Entry::EnrollPasskey => return self.enroll(entry).await,
+            Entry::TotpStep
+            | Entry::RecoveryCodeStep
+            | Entry::PasskeyStep
+            | Entry::PasskeyLogin
+            | Entry::PasskeyWithoutVerification
+            | Entry::PasswordStep => return self.enter_with_factor(entry).await,
             _ => self.create().await,
         }
         match entry {
@@ -343,7 +743,7 @@ impl World<'_> {
             Entry::Reset | Entry::ResetByCode => {
                 let (token, letter) = self.ask("/password/reset", MailKind::ResetPassword).await;
                 self.change().await;
-                let mut body = json!({"new_password": "another battery"});
+                let mut body = json!({"new_password": NEW_PASSWORD});
                 if entry == Entry::Reset {
                     body["key"] = letter.key().into();
                 } else {
@@ -356,7 +756,7 @@ impl World<'_> {
                 self.app.try_register(&self.name).await
             }
             Entry::Refresh => {
-                let pair = self.pair().await.json();
+                let pair = self.complete(self.pair().await).await.json();
                 self.change().await;
                 self.app.post("/token/refresh", json!({"refresh": pair["refresh"]})).await
             }
@@ -380,7 +780,7 @@ impl World<'_> {
 
     /// The mail to the new address of an account that moves to it.
     async fn moving(&self) -> Letter {
-        let token = self.log_in().await.token();
+        let token = self.session().await;
         let new = format!("new-{}@example.com", self.name);
         self.app.call("POST", "/email/change", Some(&token), Some(json!({"email": new}))).await;
         let mut mails = self.post.all(self.app, 2).await;
@@ -389,7 +789,7 @@ impl World<'_> {
     }
 
     async fn with_session(&self, entry: Entry) -> Answer {
-        let token = self.log_in().await.token();
+        let token = self.session().await;
         let call = async |path: &str, body| self.app.call("POST", path, Some(&token), body).await;
         if entry == Entry::ReauthenticateByMail {
             let asked = call("/reauthenticate", Some(json!({}))).await.json();
@@ -401,7 +801,7 @@ impl World<'_> {
         self.change().await;
         match entry {
             Entry::PasswordChange => {
-                let body = json!({"current_password": PASSWORD, "new_password": "another battery"});
+                let body = json!({"current_password": PASSWORD, "new_password": NEW_PASSWORD});
                 call("/password/change", Some(body)).await
             }
             Entry::Exchange => call("/token", None).await,
@@ -422,7 +822,7 @@ impl World<'_> {
                 _ => tokens.issue_pair(id).await.map(|pair| pair.access),
             };
             return match issued {
-                Ok(token) => self.tokens(&token).await,
+                Ok(token) => self.tokens(entry, &token).await,
                 Err(error) => error.to_string(),
             };
         }
@@ -431,7 +831,9 @@ impl World<'_> {
         let body = if answer.body.is_empty() { Value::Null } else { answer.json() };
         let token = body["token"].as_str().or(body["access"].as_str());
         match (answer.status.is_success(), token) {
-            (true, Some(token)) => return self.tokens(token).await,
+            (true, Some(token)) => return self.tokens(entry, token).await,
+            // A factor is set up, and something else is needed.
+            (true, None) if body["flows"].is_array() => {}
             (true, None) => return "done".to_owned(),
             (false, None) => {}
             (false, Some(_)) => panic!("a refusal with a token: {answer:?}"),
@@ -443,8 +845,15 @@ impl World<'_> {
         }
     }
 
-    async fn tokens(&self, token: &str) -> String {
+    async fn tokens(&self, entry: Entry, token: &str) -> String {
         assert_eq!(self.app.get("/me", token).await.status, 200, "the token is good");
+        let user = self.app.auth.context().store.user(self.id().await).await.unwrap().unwrap();
+        let sessions = self.app.get("/sessions", token).await.json();
+        let own = sessions.as_array().unwrap().iter().find(|session| session["current"] == true).unwrap();
+        let is_vouched_for = matches!(entry, Entry::Issue | Entry::IssuePair);
+        if (user.has_factor || self.standing == Standing::MustHave) && !is_vouched_for {
+            assert_eq!(own["assurance_level"], 2, "{entry:?} of {:?}", self.standing);
+        }
         "tokens".to_owned()
     }
 }
@@ -454,7 +863,11 @@ async fn every_way_in_has_exactly_the_expected_outcome(database: Database) {
     let library = [Entry::Issue, Entry::IssuePair];
     let every: BTreeSet<_> = classified.iter().copied().chain(library).collect();
     assert_eq!(every.len(), classified.len() + library.len(), "an entry ends at one endpoint");
-    assert_eq!(TABLE.iter().map(|(entry, _)| *entry).collect::<BTreeSet<_>>(), every, "a row for each entry");
+    assert_eq!(
+        TABLE.iter().map(|(entry, ..)| *entry).collect::<BTreeSet<_>>(),
+        every,
+        "a row for each entry"
+    );
 
     let post = Post::default();
     let mut wrong = Vec::new();
@@ -465,24 +878,28 @@ async fn every_way_in_has_exactly_the_expected_outcome(database: Database) {
                 // Mails are sent when they are read, and by nobody else.
                 builder.background(false).mailer(mailer).settings(|settings| {
                     settings.registration.mode = mode;
+                    settings.factors.passkeys = Some(relying_party());
+                    settings.factors.required_groups = vec![GROUP.to_owned()];
                     if is_required {
                         settings.mail.verification = EmailVerification::Required;
                     }
                 })
             });
             let app = app.await;
-            for (entry, row) in TABLE {
+            for (entry, row, factors) in TABLE {
                 let is_registration = matches!(entry, Entry::RegistrationByCode | Entry::RegistrationByLink);
                 if is_registration != (mode == RegistrationMode::Verified) {
                     continue;
                 }
-                for (standing, expected) in STANDINGS.into_iter().zip(row) {
+                for (standing, expected) in STANDINGS.into_iter().zip(row.into_iter().chain(factors)) {
                     let is_verification = matches!(entry, Entry::VerifyByCode | Entry::VerifyByLink);
                     if is_required != (is_verification || standing == Standing::Unproved) {
                         continue;
                     }
                     let name = format!("{entry:?}{standing:?}").to_lowercase();
-                    let world = World { app: &app, database: &database, post: &post, name, standing };
+                    let key = Mutex::new(Authenticator::new(-7));
+                    let (app, database, post) = (&app, &database, &post);
+                    let world = World { app, database, post, key: &key, name, standing };
                     let outcome = world.outcome(entry).await;
                     if outcome != expected {
                         wrong.push(format!("{entry:?} of {standing:?}: {outcome}, not {expected}"));
