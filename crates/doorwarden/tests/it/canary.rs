@@ -2,13 +2,16 @@
 //! says where something can be sent, so a new endpoint is covered, or fails the test.
 
 use crate::app::{Answer, App, Database, NOON};
+use crate::phone::Phone;
 use crate::post::Post;
 use axum::body::Body;
 use doorwarden::core::event::Event;
 use doorwarden::core::mail::MailKind;
 use doorwarden::core::settings::EmailVerification;
 use doorwarden::core::user::UserChange;
+use doorwarden::core::webauthn::RelyingParty;
 use doorwarden::{OauthClients, UserId};
+use doorwarden_testkit::authenticator::Authenticator;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, COOKIE, ORIGIN, REFERER};
 use http::{Method, Request, StatusCode};
 use serde_json::{Value, json};
@@ -25,6 +28,8 @@ on_both! {
 const CANARY: &str = "c4nary";
 const EMAIL: &str = "c4nary-jane@c4nary.example";
 const PASSWORD: &str = "c4nary horse battery";
+/// Where passkeys are good.
+const PAGE: &str = "https://c4nary.example";
 /// Streams, which have no input and no end.
 const STREAM: &str = "stream_revocations";
 
@@ -105,8 +110,12 @@ impl Watched {
         assert_eq!(answer.status.as_u16(), status, "{method} {path}: {answer:?}");
         self.called.insert(self.operation(method, path));
         let json: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-        for name in ["token", "access", "refresh", "login_token"] {
+        for name in ["token", "access", "refresh", "login_token", "secret", "otpauth_uri"] {
             self.secrets.extend(json[name].as_str().map(str::to_owned));
+        }
+        for name in ["recovery_codes", "codes"] {
+            let codes = json[name].as_array().into_iter().flatten().filter_map(Value::as_str);
+            self.secrets.extend(codes.flat_map(|code| [code.to_owned(), code.replace('-', "")]));
         }
         json
     }
@@ -164,7 +173,9 @@ impl Watched {
         ] {
             self.call("GET", path, &token, Value::Null, 200).await;
         }
+        self.with_factors("c4nary-kim@c4nary.example", &token).await;
         let session = self.log_in("c4nary-kim@c4nary.example").await;
+        self.log_in("c4nary-kim@c4nary.example").await;
         let sessions = self.app.get("/sessions", &session["Bearer ".len()..]).await.json();
         let other = sessions.as_array().unwrap().iter().find(|one| one["current"] == false).unwrap();
         let id = other["id"].as_str().unwrap();
@@ -251,6 +262,63 @@ impl Watched {
         self.send("/email/change/confirm", json!({"key": key}), 200).await;
         let (key, _) = self.mail(MailKind::EmailChanged).await;
         self.send("/email/change/revert", json!({"key": key}), 200).await;
+    }
+
+    async fn with_factors(&mut self, email: &str, token: &str) {
+        let begun = self.call("POST", "/factors/totp", token, json!({"name": "c4nary phone"}), 201).await;
+        let (phone, id) = (Phone::new(begun["secret"].as_str().unwrap()), begun["id"].as_str().unwrap());
+        let confirm = format!("/factors/totp/{id}/confirm");
+        let code = self.code_of(&phone);
+        self.call("POST", &confirm, token, json!({"code": code}), 200).await;
+        let renewed = self.call("POST", "/factors/recovery-codes", token, Value::Null, 200).await;
+        self.call("PATCH", &format!("/factors/{id}"), token, json!({"name": "c4nary app"}), 200).await;
+        let mut key = Authenticator::new(-7);
+        let asked = self.call("POST", "/factors/passkeys/options", token, json!({}), 200).await;
+        let credential = self.answer_of(key.create(&asked["options"], PAGE));
+        let made = json!({"credential": credential, "name": "c4nary key"});
+        self.call("POST", "/factors/passkeys", token, made, 201).await;
+        for path in ["/factors", "/factors/passkeys/signals", "/.well-known/webauthn"] {
+            self.call("GET", path, token, Value::Null, 200).await;
+        }
+        let asked = self.send("/login/passkey/options", json!({}), 200).await;
+        let credential = self.answer_of(key.get(&asked["options"], PAGE));
+        self.send("/login/passkey", json!({"credential": credential}), 200).await;
+        self.send("/login/passkey", json!({"credential": credential}), 400).await;
+
+        self.app.clock.advance(Duration::from_secs(60));
+        let login = json!({"email": email, "password": PASSWORD});
+        let (right, wrong) = (self.code_of(&phone), phone.wrong(&self.app));
+        let (used, recovery) = (right.clone(), renewed["codes"][0].clone());
+        for (method, code, status) in [
+            ("totp", json!(wrong), 400),
+            ("totp", json!(right), 200),
+            ("totp", json!(used), 400),
+            ("recovery_code", recovery.clone(), 200),
+            ("recovery_code", recovery, 400),
+        ] {
+            let begun = self.send("/login", login.clone(), 401).await;
+            let step = json!({"login_token": begun["login_token"], "method": method, "code": code});
+            self.send("/login/verify", step, status).await;
+        }
+        let factors = self.app.get("/factors", &token["Bearer ".len()..]).await.json();
+        for factor in factors.as_array().unwrap().iter().filter(|factor| factor["type"] != "recovery_codes") {
+            let path = format!("/factors/{}", factor["id"].as_str().unwrap());
+            self.call("DELETE", &path, token, Value::Null, 204).await;
+        }
+    }
+
+    fn code_of(&mut self, phone: &Phone) -> String {
+        let code = phone.code(&self.app);
+        self.secrets.insert(code.clone());
+        code
+    }
+
+    /// What an authenticator answered, of which nothing is for others.
+    fn answer_of(&mut self, credential: Option<Value>) -> Value {
+        let credential = credential.unwrap();
+        let parts = credential["response"].as_object().unwrap().values().chain([&credential["id"]]);
+        self.secrets.extend(parts.filter_map(|part| part.as_str().map(str::to_owned)));
+        credential
     }
 
     /// Sends canaries in every place of every operation; errors do not repeat them.
@@ -344,6 +412,11 @@ fn bodies(document: &Value, operation: &Value) -> Vec<Option<(&'static str, Stri
         bodies.push(Some(("application/json", Value::Object(json).to_string())));
         bodies.push(Some(("application/x-www-form-urlencoded", form.join("&"))));
     }
+    if properties.contains_key("credential") {
+        for credential in credentials() {
+            bodies.push(Some(("application/json", json!({"credential": credential}).to_string())));
+        }
+    }
     bodies.push(Some(("application/json", r#"{"c4nary": "c4nary"#.to_owned())));
     bodies.push(Some((
         "application/json",
@@ -351,6 +424,34 @@ fn bodies(document: &Value, operation: &Value) -> Vec<Option<(&'static str, Stri
     )));
     bodies.push(Some(("text/plain", "c4nary".to_owned())));
     bodies
+}
+
+/// What authenticators could answer, with a canary in every member, and in what some of them encode.
+fn credentials() -> [Value; 2] {
+    let encode = |text: &str| base64_simd::URL_SAFE_NO_PAD.encode_to_string(text);
+    let credential = |data: &str| {
+        json!({
+            "id": "c4nary_c4nary_c4nary0", "rawId": "c4nary_c4nary_c4nary0", "type": "public-key", "c4nary": "c4nary",
+            "authenticatorAttachment": "c4nary", "clientExtensionResults": {"c4nary": "c4nary"},
+            "response": {
+                "clientDataJSON": data, "authenticatorData": "c4naryc4nary", "signature": "c4naryc4nary",
+                "attestationObject": "c4naryc4nary", "userHandle": "c4naryc4nary", "transports": ["c4nary"],
+            },
+        })
+    };
+    let client_data = json!({
+        "type": "webauthn.get", "challenge": "c4naryc4naryc4naryc4nary", "origin": "https://c4nary.example",
+        "crossOrigin": false, "c4nary": "c4nary",
+    });
+    [credential("c4naryc4nary"), credential(&encode(&client_data.to_string()))]
+}
+
+/// Whether a text has a secret. One of digits alone stands by itself, or every long number would have it.
+fn has(text: &str, secret: &str) -> bool {
+    if !secret.bytes().all(|byte| byte.is_ascii_digit()) {
+        return text.to_lowercase().contains(&secret.to_lowercase());
+    }
+    text.split(|character: char| !character.is_alphanumeric()).any(|word| word == secret)
 }
 
 fn resolved<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
@@ -388,7 +489,10 @@ async fn what_is_sent_or_given_in_confidence_is_in_no_log_event_metric_or_error(
         .app_with(|b| {
             b.mailer(mailer)
                 .hook(hooks)
-                .settings(|s| s.mail.verification = EmailVerification::Asked)
+                .settings(|s| {
+                    s.mail.verification = EmailVerification::Asked;
+                    s.factors.passkeys = Some(RelyingParty::new("c4nary.example", "c4nary", [PAGE]).unwrap());
+                })
                 .http(|http| http.oauth_clients = clients)
         })
         .await;
@@ -419,7 +523,7 @@ async fn what_is_sent_or_given_in_confidence_is_in_no_log_event_metric_or_error(
     {
         assert!(text.contains(known), "{place}: {text}");
         for secret in watched.secrets.iter().map(String::as_str).chain([CANARY]) {
-            let line = text.lines().find(|line| line.to_lowercase().contains(&secret.to_lowercase()));
+            let line = text.lines().find(|line| has(line, secret));
             assert_eq!(line, None, "{place} has {secret}");
         }
     }

@@ -2,15 +2,14 @@
 //! changes, and the last step is taken. The endpoints without a row are those that give out no token.
 
 use crate::app::{Answer, App, Database, NOON, PASSWORD};
+use crate::phone::Phone;
 use crate::post::{Letter, Post};
 use doorwarden::core::audit::{Actor, Effects};
 use doorwarden::core::factor::recovery::{RecoveryCode, RecoveryKey};
-use doorwarden::core::factor::totp::{Algorithm, TotpSecret, unbase32};
 use doorwarden::core::factor::{Credential, Factor, FactorId, Method, Passkey, Totp};
 use doorwarden::core::mail::MailKind;
 use doorwarden::core::settings::{EmailVerification, RegistrationMode};
 use doorwarden::core::store::{Enrolment, NewRecoveryCodes};
-use doorwarden::core::time::Clock;
 use doorwarden::core::token::base64url;
 use doorwarden::core::user::UserChange;
 use doorwarden::core::webauthn::{self, Challenge, RegistrationResponse, RelyingParty, Requirement};
@@ -342,18 +341,12 @@ fn entries(endpoint: Endpoint) -> &'static [Entry] {
 
 const GROUP: &str = "secured";
 const ORIGIN: &str = "https://example.org";
-const TOTP_SECRET: &[u8] = b"a secret of an app 1";
+const TOTP_SECRET: &str = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP";
 const RECOVERY_CODE: &str = "abcde-fgh12";
 const NEW_PASSWORD: &str = "another battery";
 
 fn relying_party() -> RelyingParty {
     RelyingParty::new("example.org", "Example", [ORIGIN]).unwrap()
-}
-
-/// The code that an authenticator app shows now.
-fn totp_code(app: &App, secret: &[u8]) -> String {
-    let secret = TotpSecret::imported(secret, Algorithm::Sha1, 6, 30).unwrap();
-    secret.code(secret.step(app.clock.now()))
 }
 
 /// One account and one way in.
@@ -398,7 +391,7 @@ impl World<'_> {
 
     async fn give_totp(&self) {
         let context = self.app.auth.context();
-        let secret = TotpSecret::imported(TOTP_SECRET, Algorithm::Sha1, 6, 30).unwrap();
+        let secret = Phone::new(TOTP_SECRET).0;
         let id = FactorId::new(context.now(), context.random.bytes());
         let sealed = context.factors.seal(context.random.bytes(), id, &secret);
         self.give(id, Method::Totp(Totp { sealed, last_step: None, failures: 0, disabled_at: None })).await;
@@ -589,7 +582,7 @@ impl World<'_> {
                 let token = self.log_in().await.json()["login_token"].clone();
                 self.change().await;
                 let (method, code) = match entry {
-                    Entry::TotpStep => ("totp", totp_code(self.app, TOTP_SECRET)),
+                    Entry::TotpStep => ("totp", Phone::new(TOTP_SECRET).code(self.app)),
                     _ => ("recovery_code", RECOVERY_CODE.to_owned()),
                 };
                 self.step(json!({"login_token": token, "method": method, "code": code})).await
@@ -619,7 +612,7 @@ impl World<'_> {
                 .post("/factors/passkeys", json!({"login_token": token, "credential": made}))
                 .await;
         }
-        let code = totp_code(self.app, &unbase32(begun["secret"].as_str().unwrap()).unwrap());
+        let code = Phone::new(begun["secret"].as_str().unwrap()).code(self.app);
         let path = format!("/factors/totp/{}/confirm", begun["id"].as_str().unwrap());
         self.app.post(&path, json!({"login_token": token, "code": code})).await
     }

@@ -1,9 +1,9 @@
 //! Second factors and passkeys: set up, given at a login, lost and got back.
 
 use crate::app::{Answer, App, Database, NOON, PASSWORD};
+use crate::phone::Phone;
 use crate::post::Post;
 use doorwarden::Builder;
-use doorwarden::core::factor::totp::{Algorithm, TotpSecret, unbase32};
 use doorwarden::core::mail::MailKind;
 use doorwarden::core::settings::FactorPolicy;
 use doorwarden::core::user::UserChange;
@@ -105,32 +105,6 @@ impl<'a> Person<'a> {
     async fn step(&self, login_token: &str, method: &str, code: &str) -> Answer {
         let body = json!({"login_token": login_token, "method": method, "code": code});
         self.app.post("/login/verify", body).await
-    }
-}
-
-/// An authenticator app.
-struct Phone(TotpSecret);
-
-impl Phone {
-    fn new(secret: &str) -> Self {
-        Self(TotpSecret::imported(&unbase32(secret).unwrap(), Algorithm::Sha1, 6, 30).unwrap())
-    }
-
-    fn code(&self, app: &App) -> String {
-        self.at(app, 0)
-    }
-
-    /// The code of so many steps from now.
-    fn at(&self, app: &App, steps: i64) -> String {
-        use doorwarden::core::time::Clock;
-        self.0.code(self.0.step(app.clock.now()) + steps)
-    }
-
-    /// A code that is wrong whatever the time.
-    fn wrong(&self, app: &App) -> String {
-        let near: Vec<_> = (-1..=1).map(|steps| self.at(app, steps)).collect();
-        let mut codes = (0..).map(|n| format!("{n:06}"));
-        codes.find(|code| !near.contains(code)).unwrap()
     }
 }
 

@@ -33,6 +33,7 @@ mod outage;
 mod pages;
 mod pairs;
 mod passwords;
+mod phone;
 mod post;
 mod protection;
 mod races;
