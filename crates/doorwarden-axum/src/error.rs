@@ -55,7 +55,7 @@ pub struct ApiError {
     headers: Vec<(http::HeaderName, HeaderValue)>,
     shows_code: bool,
     hint: Option<Hint>,
-    more: More,
+    more: Box<More>,
 }
 
 /// What an error says beside its text, for programs.
@@ -77,7 +77,7 @@ pub(crate) struct More {
     /// What to do next, and with which login token.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     #[schemars(flatten)]
-    next: Option<Box<NextStep>>,
+    next: Option<NextStep>,
 }
 
 #[derive(Debug, Clone)]
@@ -174,7 +174,7 @@ impl ApiError {
             headers: Vec::new(),
             shows_code: false,
             hint: None,
-            more: More::default(),
+            more: Box::default(),
         }
     }
 
@@ -182,7 +182,7 @@ impl ApiError {
     pub fn fields(errors: FieldErrors) -> Self {
         let (status, code) = (StatusCode::BAD_REQUEST, Cow::Borrowed("invalid"));
         let complaint = Complaint::Fields(errors);
-        let more = More::default();
+        let more = Box::default();
         Self { status, code, complaint, headers: Vec::new(), shows_code: false, hint: None, more }
     }
 
@@ -282,7 +282,7 @@ impl ApiError {
             WWW_AUTHENTICATE,
             HeaderValue::from_static("Bearer realm=\"api\", error=\"insufficient_user_authentication\""),
         );
-        error.more.next = Some(Box::new(NextStep::of(pending)));
+        error.more.next = Some(NextStep::of(pending));
         error
     }
 
@@ -299,7 +299,7 @@ impl ApiError {
                 HeaderValue::from_str(&challenge).unwrap_or(HeaderValue::from_static("Bearer")),
             );
         error.more.max_age = Some(seconds);
-        error.more.next = Some(Box::new(NextStep::reauthenticate()));
+        error.more.next = Some(NextStep::reauthenticate());
         error
     }
 
@@ -315,7 +315,7 @@ impl ApiError {
             HeaderValue::from_str(&challenge).unwrap_or(HeaderValue::from_static("Bearer")),
         );
         // A password gives the first level, and no higher one.
-        error.more.next = (level == 1).then(|| Box::new(NextStep::reauthenticate()));
+        error.more.next = (level == 1).then(NextStep::reauthenticate);
         error
     }
 

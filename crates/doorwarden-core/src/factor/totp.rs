@@ -4,7 +4,7 @@ use crate::random::RandomSource;
 use crate::time::Timestamp;
 use aws_lc_rs::hmac;
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use std::fmt::{self, Write as _};
 use zeroize::Zeroizing;
 
 /// How many steps before and after the present one a code may be of: clocks differ, and people type slowly
@@ -168,8 +168,7 @@ impl TotpSecret {
             uri.push_str("&algorithm=");
             uri.push_str(self.algorithm.as_str());
         }
-        uri.push_str(&format!("&digits={}&period={}", self.digits, self.period));
-        uri
+        format!("{uri}&digits={}&period={}", self.digits, self.period)
     }
 }
 
@@ -182,7 +181,7 @@ pub fn qr_svg(text: &str) -> Option<String> {
     let mut path = String::new();
     for y in 0..code.size() {
         for x in (0..code.size()).filter(|x| code.get_module(*x, y)) {
-            path.push_str(&format!("M{},{}h1v1h-1z", x + MARGIN, y + MARGIN));
+            write!(path, "M{},{}h1v1h-1z", x + MARGIN, y + MARGIN).expect("a string takes any text");
         }
     }
     Some(format!(
@@ -224,15 +223,9 @@ pub fn unbase32(text: &str) -> Option<Vec<u8>> {
 }
 
 fn percent(text: &str) -> String {
-    let mut out = String::new();
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'@') {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
+    let is_kept = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'@');
+    let coded = |byte| if is_kept(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    text.bytes().map(coded).collect()
 }
 
 #[cfg(test)]

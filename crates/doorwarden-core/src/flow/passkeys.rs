@@ -215,7 +215,7 @@ pub async fn log_in_with_passkey(
     let waiting = awaited(context, request.login_token).await?;
     let ceremony = waiting.as_ref().map_or(Ceremony::LogIn, |(login, _)| Ceremony::SecondFactor(login.id));
     let (user, proof, origin) =
-        verify(context, ceremony, &waiting, &request.credential, request.client).await?;
+        verify(context, ceremony, waiting.as_ref(), &request.credential, request.client).await?;
     let user = match user {
         Some(user) if user.is_active => user,
         _ => return Err(PasskeyRefused::Unknown.into()),
@@ -239,7 +239,7 @@ pub async fn log_in_with_passkey(
 async fn verify(
     context: &Context,
     ceremony: Ceremony,
-    waiting: &Option<(PendingLogin, State)>,
+    waiting: Option<&(PendingLogin, State)>,
     response: &AuthenticationResponse,
     client: ClientInfo,
 ) -> Result<(Option<User>, FactorProof, Origin), PasskeyLoginError> {
@@ -252,7 +252,7 @@ async fn verify(
         _ => return Err(PasskeyRefused::Unknown.into()),
     };
     let (id, user) = factor;
-    if waiting.as_ref().is_some_and(|(login, _)| login.user != Some(user)) {
+    if waiting.is_some_and(|(login, _)| login.user != Some(user)) {
         return Err(PasskeyRefused::AnotherUser.into());
     }
     let (stored, handle) =

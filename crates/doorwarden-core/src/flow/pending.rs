@@ -159,7 +159,7 @@ impl State {
     pub(super) fn add(&mut self, proof: &Proof) {
         match proof {
             Proof::Password(PasswordProof { verified, .. }) => {
-                self.password = Some(verified.as_str().to_owned())
+                self.password = Some(verified.as_str().to_owned());
             }
             Proof::Email => self.has_email = true,
             Proof::Factor(factor) => self.factor = Some(*factor),

@@ -285,7 +285,7 @@ impl Watched {
         self.send("/login/passkey", json!({"credential": credential}), 200).await;
         self.send("/login/passkey", json!({"credential": credential}), 400).await;
 
-        self.app.clock.advance(Duration::from_secs(60));
+        self.app.clock.advance(Duration::from_mins(1));
         let login = json!({"email": email, "password": PASSWORD});
         let (right, wrong) = (self.code_of(&phone), phone.wrong(&self.app));
         let (used, recovery) = (right.clone(), renewed["codes"][0].clone());

@@ -532,7 +532,7 @@ impl World<'_> {
     }
 
     /// A passkey of nobody, where the standing says what the user has.
-    async fn has_key(&self) {
+    fn has_key(&self) {
         if self.key.lock().unwrap().credentials.is_empty() {
             let options = json!({
                 "rp": {"id": "example.org", "name": "Example"}, "challenge": "AAAAAAAAAAAAAAAAAAAAAA",
@@ -551,7 +551,7 @@ impl World<'_> {
         match (self.has_factors(), is_passkey) {
             (false, true) => self.give_passkey().await,
             (false, false) => self.give_totp().await,
-            (true, _) => self.has_key().await,
+            (true, _) => self.has_key(),
         }
         match entry {
             Entry::PasskeyLogin | Entry::PasskeyWithoutVerification => {

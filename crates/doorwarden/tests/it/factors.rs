@@ -180,7 +180,7 @@ async fn a_code_is_good_once_and_an_older_one_never(database: Database) {
     let again = jane.step(&second, "totp", &code).await;
     assert_eq!((again.status.as_u16(), &again.json()["attempts_left"]), (400, &json!(4)));
     assert_eq!(jane.step(&second, "totp", &phone.code(&app)).await.status, 400, "older than the last one");
-    app.clock.advance(Duration::from_secs(60));
+    app.clock.advance(Duration::from_mins(1));
     let typed = phone.code(&app);
     let typed = format!(" {} {} ", &typed[..3], &typed[3..]);
     assert_eq!(jane.step(&second, "totp", &typed).await.status, 200);
@@ -233,7 +233,7 @@ async fn a_disabled_app_counts_again_after_three_codes_or_a_recovery_code(databa
         let next = jane.step(&login, "totp", &phone.code(&app)).await;
         assert_eq!((next.status.as_u16(), &next.json()["flows"][0]["codes_left"]), (401, &json!(left)));
         assert_eq!(jane.step(&login, "totp", &phone.at(&app, 1)).await.json()["code"], "login_expired");
-        login = next.json()["login_token"].as_str().unwrap().to_owned();
+        next.json()["login_token"].as_str().unwrap().clone_into(&mut login);
         assert_eq!(jane.step(&login, "totp", &phone.code(&app)).await.status, 400, "the same code again");
         app.clock.advance(Duration::from_secs(30));
     }
@@ -628,19 +628,19 @@ async fn drill_one_code_one_recovery_code_and_one_challenge_succeed_once(databas
     let mut key = Authenticator::new(-7);
     jane.with_passkey(&mut key).await;
     for round in 0..drill().rounds(3, 1_000) {
-        app.clock.advance(Duration::from_secs(60));
+        app.clock.advance(Duration::from_mins(1));
         let logins = join_all((0..32).map(|_| jane.begin_login())).await;
         let code = phone.code(&app);
         let answers = join_all(logins.iter().take(16).map(|login| jane.step(login, "totp", &code))).await;
         let done = answers.iter().filter(|answer| answer.status == 200).count();
         assert_eq!(done, 1, "{round}: one use of a step");
         // Wrong ones count for the app; a right one forgets them.
-        app.clock.advance(Duration::from_secs(60));
+        app.clock.advance(Duration::from_mins(1));
         let login = jane.begin_login().await;
         let mut again = jane.step(&login, "totp", &phone.code(&app)).await;
         for _ in 0..2 {
             if again.status == 401 {
-                app.clock.advance(Duration::from_secs(60));
+                app.clock.advance(Duration::from_mins(1));
                 let login = again.json()["login_token"].as_str().unwrap().to_owned();
                 again = jane.step(&login, "totp", &phone.code(&app)).await;
             }
@@ -682,7 +682,7 @@ async fn codes_are_sealed_again_under_a_new_secret_key(database: Database) {
     let alone = |builder: Builder| builder.secret_key("another secret key for tests, long enough");
     let app = database.app_with(alone).await;
     drop(both);
-    app.clock.advance(Duration::from_secs(60));
+    app.clock.advance(Duration::from_mins(1));
     let jane = Person { app: &app, name: "jane", token: String::new() };
     let login = jane.begin_login().await;
     assert_eq!(jane.step(&login, "totp", &phone.code(&app)).await.status, 200);
