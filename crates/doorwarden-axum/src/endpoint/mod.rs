@@ -49,7 +49,8 @@ use doorwarden_core::session::SessionId;
 use doorwarden_core::webauthn::{CreationOptions, RequestOptions};
 use http::Method;
 use operation::{
-    Anybody, AnybodyOrUser, Data, Inviting, Operation, Permitted, Recent, RecentUserOrLogin, Service, Unread, operation,
+    Anybody, AnybodyOrUser, Data, Inviting, Operation, Permitted, Recent, RecentUserOrLogin, Service, Unread,
+    operation,
 };
 
 /// What the answers of a page mean.
