@@ -292,8 +292,8 @@ impl Standing {
 }
 
 /// Decides what is still needed for `purpose` after these proofs, the last of which was given `at`. Every way
-/// in ends here. Two factors are a passkey that has verified its user, or the password or a mail with a factor
-/// beside it: never a password with a mail, nor a factor alone.
+/// in ends here. Two factors are a passkey that has verified its user, or the password or a mail with a
+/// factor beside it: never a password with a mail, nor a factor alone.
 ///
 /// Whoever answers a mail to an address that was never proved, without the password, may be another person
 /// than the one who registered with that address: such an account gets a new password, which ends everything

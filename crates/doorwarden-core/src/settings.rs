@@ -140,18 +140,19 @@ pub enum EmailVerification {
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct FactorSettings {
-    /// Who must have a factor: whoever has none can log in only to set one up. By default nobody; whoever has one
-    /// needs it in any case. A session that was opened before gives no new token, but is good until it ends.
+    /// Who must have a factor: whoever has none can log in only to set one up. By default nobody; whoever has
+    /// one needs it in any case. A session that was opened before gives no new token, but is good until it
+    /// ends.
     pub required: FactorPolicy,
     /// The members of these groups must have one, too. By default none.
     pub required_groups: Vec<String>,
-    /// What the service is called in authenticator apps and passkey managers. Empty, the default: the host of the
-    /// [issuer](AccessSettings::issuer).
+    /// What the service is called in authenticator apps and passkey managers. Empty, the default: the host of
+    /// the [issuer](AccessSettings::issuer).
     pub service_name: String,
     /// For which domain and on which pages passkeys are good. `None`, the default: there are none.
     pub passkeys: Option<RelyingParty>,
-    /// Refuses a passkey whose counter does not grow. Off by default: several authenticators count badly, and an
-    /// event and a mail say so in any case.
+    /// Refuses a passkey whose counter does not grow. Off by default: several authenticators count badly, and
+    /// an event and a mail say so in any case.
     pub strict_counters: bool,
 }
 

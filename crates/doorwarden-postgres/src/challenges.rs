@@ -151,8 +151,9 @@ impl ChallengeStore for PostgresStore {
         token: SecretHash,
         now: Timestamp,
     ) -> Result<Option<Challenge>, StoreError> {
-        // An attempt at a mailed code counts for every open challenge of the purpose and address: many of them are
-        // no more guesses than one. They are locked in one order, and whoever waited sees the count of those before.
+        // An attempt at a mailed code counts for every open challenge of the purpose and address: many of
+        // them are no more guesses than one. They are locked in one order, and whoever waited sees the count
+        // of those before.
         let sql = concat!(
             "WITH shown AS (SELECT c.id, c.code_hash, c.email_key, c.purpose FROM doorwarden_challenges c WHERE c.token_hash = $1 AND c.attempts < $3 AND ",
             is_open!("$2"),

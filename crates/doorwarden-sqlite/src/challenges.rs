@@ -162,8 +162,8 @@ impl ChallengeStore for SqliteStore {
             );
             let params = (token.0, now.as_micros(), Challenge::MOST_ATTEMPTS);
             let Some(mut challenge) = one(connection, sql, params, challenge)? else { return Ok(None) };
-            // An attempt at a mailed code counts for every open challenge of the purpose and address: many of them
-            // are no more guesses than one.
+            // An attempt at a mailed code counts for every open challenge of the purpose and address: many of
+            // them are no more guesses than one.
             let count = "UPDATE doorwarden_challenges SET attempts = attempts + 1 \
                          WHERE spent_at IS NULL AND expires_at > ?3 AND attempts < ?4 AND (id = ?5 \
                          OR ?6 AND code_hash IS NOT NULL AND email_key = ?1 AND purpose = ?2)";

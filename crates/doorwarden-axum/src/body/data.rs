@@ -263,8 +263,8 @@ impl<'de> Deserializer<'de> for &mut RequestData {
     }
 }
 
-/// The value of a field. A value that is not text is passed as bytes, the JSON of it, which no other field of a body
-/// is.
+/// The value of a field. A value that is not text is passed as bytes, the JSON of it, which no other field of
+/// a body is.
 struct FieldValue(Input<Raw>);
 
 impl<'de> Deserializer<'de> for FieldValue {

@@ -34,8 +34,8 @@ pub(super) struct FactorView {
     name: String,
     created_at: Timestamp,
     last_used_at: Option<Timestamp>,
-    /// Of an authenticator app: too many wrong codes came. It counts again after a recovery code, a passkey, or three
-    /// right codes one after the other.
+    /// Of an authenticator app: too many wrong codes came. It counts again after a recovery code, a passkey,
+    /// or three right codes one after the other.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "bool")]
     disabled: Option<bool>,

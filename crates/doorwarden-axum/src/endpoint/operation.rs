@@ -37,8 +37,8 @@ pub(crate) enum Permission {
     Anybody,
     /// Anybody; the token of a user may take the place of the body.
     AnybodyOrUser,
-    /// A user who was authenticated a few minutes ago at most, or whose login waits for this, by the login token in the
-    /// body.
+    /// A user who was authenticated a few minutes ago at most, or whose login waits for this, by the login
+    /// token in the body.
     RecentUserOrLogin,
     User,
     /// A user who was authenticated a few minutes ago at most.

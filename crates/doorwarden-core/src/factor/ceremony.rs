@@ -1,5 +1,5 @@
-//! The challenges of passkey ceremonies. Nothing is stored when one is made, because anybody may ask for one: a
-//! challenge says itself when it was made and what for, and is remembered once it was answered.
+//! The challenges of passkey ceremonies. Nothing is stored when one is made, because anybody may ask for one:
+//! a challenge says itself when it was made and what for, and is remembered once it was answered.
 
 use crate::challenge::ChallengeId;
 use crate::random::RandomSource;
@@ -12,8 +12,8 @@ use std::fmt;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// How long a challenge can be answered. Browsers ignore their own limit while a page offers passkeys in a form
-/// field, so a page asks for another challenge in time.
+/// How long a challenge can be answered. Browsers ignore their own limit while a page offers passkeys in a
+/// form field, so a page asks for another challenge in time.
 pub const LIFETIME: Duration = Duration::from_mins(5);
 
 const RANDOM: usize = 16;

@@ -12,8 +12,8 @@ pub const COUNT: usize = 10;
 /// With so many codes left, the user is told.
 pub const FEW: u32 = 2;
 
-/// A recovery code: ten letters and digits that cannot be mistaken for each other, shown `xxxxx-xxxxx`; 50 bits.
-/// `Debug` does not show it.
+/// A recovery code: ten letters and digits that cannot be mistaken for each other, shown `xxxxx-xxxxx`; 50
+/// bits. `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RecoveryCode(Zeroizing<String>);
 
@@ -38,8 +38,8 @@ impl RecoveryCode {
         codes
     }
 
-    /// The code that somebody typed: in any case, with or without hyphens and spaces; also one of another system,
-    /// which may have other characters.
+    /// The code that somebody typed: in any case, with or without hyphens and spaces; also one of another
+    /// system, which may have other characters.
     ///
     /// ```
     /// use doorwarden_core::factor::recovery::RecoveryCode;
@@ -75,9 +75,9 @@ impl fmt::Debug for RecoveryCode {
     }
 }
 
-/// The key under which the codes of one user are hashed: a code is short enough to be guessed by whoever reads
-/// the database. Random, and [sealed](super::FactorVault) beside the hashes, so that the codes survive a new secret
-/// key. `Debug` does not show it.
+/// The key under which the codes of one user are hashed: a code is short enough to be guessed by whoever
+/// reads the database. Random, and [sealed](super::FactorVault) beside the hashes, so that the codes survive
+/// a new secret key. `Debug` does not show it.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct RecoveryKey(Zeroizing<[u8; 32]>);
 
@@ -89,7 +89,8 @@ impl RecoveryKey {
 
     /// The hash of a code.
     pub fn hash(&self, code: &RecoveryCode) -> RecoveryHash {
-        // SHA-256 of a key of fixed length and the code: whoever lacks the key can extend nothing that they know.
+        // SHA-256 of a key of fixed length and the code: whoever lacks the key can extend nothing that they
+        // know.
         let mut digest = Sha256::new();
         digest.update(*self.0);
         digest.update(code.0.as_bytes());

@@ -77,15 +77,15 @@ impl fmt::Debug for TotpSecret {
 }
 
 impl TotpSecret {
-    /// A new secret of 160 bits (RFC 4226, section 4, R6), with what every authenticator app understands: SHA-1,
-    /// six digits, 30 seconds.
+    /// A new secret of 160 bits (RFC 4226, section 4, R6), with what every authenticator app understands:
+    /// SHA-1, six digits, 30 seconds.
     pub fn new(random: &dyn RandomSource) -> Self {
         let bytes = Zeroizing::new(random.bytes::<20>());
         Self { base32: Zeroizing::new(base32(&*bytes)), algorithm: Algorithm::Sha1, digits: 6, period: 30 }
     }
 
-    /// The secret of another system; `None` if it is shorter than 80 bits or longer than 1,024, has other than
-    /// six to eight digits, or a period other than 15 to 120 seconds.
+    /// The secret of another system; `None` if it is shorter than 80 bits or longer than 1,024, has other
+    /// than six to eight digits, or a period other than 15 to 120 seconds.
     pub fn imported(secret: &[u8], algorithm: Algorithm, digits: u32, period: i64) -> Option<Self> {
         let fits =
             (10..=128).contains(&secret.len()) && (6..=8).contains(&digits) && (15..=120).contains(&period);
@@ -158,7 +158,8 @@ impl TotpSecret {
         is_code.then_some(digits)
     }
 
-    /// The URI that authenticator apps read from a picture (Key URI Format): `otpauth://totp/ISSUER:ACCOUNT?…`.
+    /// The URI that authenticator apps read from a picture (Key URI Format):
+    /// `otpauth://totp/ISSUER:ACCOUNT?…`.
     pub fn uri(&self, issuer: &str, account: &str) -> String {
         // A colon separates the two.
         let (issuer, account) = (issuer.replace(':', " "), account.replace(':', " "));

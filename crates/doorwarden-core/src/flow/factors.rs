@@ -185,8 +185,8 @@ pub(super) async fn find(
 }
 
 impl Found {
-    /// The first factor is set up by whoever has proved the address: otherwise somebody could register with the
-    /// address of another person, who could never get the account.
+    /// The first factor is set up by whoever has proved the address: otherwise somebody could register with
+    /// the address of another person, who could never get the account.
     async fn must_be_verified(&self, context: &Context) -> Result<(), FactorError> {
         let user = &self.user;
         if user.has_factor || user.email_verified_at.is_some() || !context.outbox.is_open() {
@@ -350,8 +350,8 @@ pub(super) fn new_recovery_codes(context: &Context) -> (Vec<RecoveryCode>, NewRe
 /// New recovery codes in the place of the old ones.
 ///
 /// # Errors
-/// [`FactorError::NotRecent`] if the user must be authenticated once more; [`FactorError::NoSuchFactor`] if they have
-/// no factor.
+/// [`FactorError::NotRecent`] if the user must be authenticated once more; [`FactorError::NoSuchFactor`] if
+/// they have no factor.
 pub async fn renew_recovery_codes(
     context: &Context,
     who: &Authenticated,
@@ -397,8 +397,8 @@ pub async fn rename_factor(
 /// Removes a factor, which ends the other sessions of the user.
 ///
 /// # Errors
-/// [`FactorError::NotRecent`] if the user must be authenticated once more, [`FactorError::LastFactorRequired`] if the
-/// policy asks for a factor and this is the last one.
+/// [`FactorError::NotRecent`] if the user must be authenticated once more,
+/// [`FactorError::LastFactorRequired`] if the policy asks for a factor and this is the last one.
 pub async fn remove_factor(
     context: &Arc<Context>,
     who: &Authenticated,

@@ -100,8 +100,8 @@ pub enum ExchangeError {
 /// not accepted, because it could extend its own lifetime.
 ///
 /// # Errors
-/// [`ExchangeError::Refused`] if the token is of another kind, names no session, its session has just ended, or
-/// has proved no factor, which its user must have by now.
+/// [`ExchangeError::Refused`] if the token is of another kind, names no session, its session has just ended,
+/// or has proved no factor, which its user must have by now.
 pub async fn exchange_session_token(
     context: &Arc<Context>,
     who: &Authenticated,

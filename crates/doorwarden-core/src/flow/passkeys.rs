@@ -160,8 +160,8 @@ pub async fn register_passkey(
     enroll(context, found, factor, None, proof).await
 }
 
-/// What a browser is asked to log in with: any passkey of this service, or with a login token one of the user whose
-/// login waits for a second factor.
+/// What a browser is asked to log in with: any passkey of this service, or with a login token one of the user
+/// whose login waits for a second factor.
 ///
 /// # Errors
 /// [`PasskeyLoginError`] if there are no passkeys, or the login waits for something else.
@@ -203,8 +203,8 @@ pub struct PasskeyLogin {
     pub client: ClientInfo,
 }
 
-/// Logs in with a passkey, or takes the next step of a login with it. A passkey whose authenticator has not verified
-/// its user is one factor: the password is asked for, too.
+/// Logs in with a passkey, or takes the next step of a login with it. A passkey whose authenticator has not
+/// verified its user is one factor: the password is asked for, too.
 ///
 /// # Errors
 /// [`PasskeyLoginError`] if the passkey is refused, or the login needs another step.

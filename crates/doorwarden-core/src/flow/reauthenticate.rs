@@ -189,8 +189,8 @@ async fn by_mail(
 /// The session of a challenge, in its data.
 const SESSION: &str = "session";
 
-/// What the code of a mail proves for the session for which it was sent. The link is good for nothing else than to
-/// be answered where it was asked for.
+/// What the code of a mail proves for the session for which it was sent. The link is good for nothing else
+/// than to be answered where it was asked for.
 pub(super) async fn answer_mail(
     context: &Context,
     answer: Answer,

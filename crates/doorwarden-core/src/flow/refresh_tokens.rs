@@ -20,8 +20,8 @@ pub enum RefreshError {
     /// Not a refresh token issued by this server.
     #[error("{0}")]
     Token(#[from] Refusal),
-    /// The token's session has ended, expired or was idle for too long, its user is inactive or gone, or must have
-    /// a factor by now that the session has not proved.
+    /// The token's session has ended, expired or was idle for too long, its user is inactive or gone, or must
+    /// have a factor by now that the session has not proved.
     #[error("the session of the refresh token has ended")]
     Ended,
     /// The token was reused, so somebody has a copy. The session has been ended.

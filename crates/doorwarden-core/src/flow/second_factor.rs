@@ -120,7 +120,8 @@ pub fn is_disabled(totp: &Totp) -> bool {
     totp.disabled_at.is_some() || totp.failures >= MOST_WRONG_CODES
 }
 
-/// The secret of an authenticator app; `None`, and a line in the log, if it was sealed under another secret key.
+/// The secret of an authenticator app; `None`, and a line in the log, if it was sealed under another secret
+/// key.
 pub(super) fn open(context: &Context, factor: &Factor, totp: &Totp) -> Option<TotpSecret> {
     let secret = context.factors.open(factor.id, &totp.sealed);
     if secret.is_none() {

@@ -14,16 +14,19 @@ use async_trait::async_trait;
 /// ([`open_session`](super::SessionStore::open_session)).
 #[async_trait]
 pub trait FactorStore {
-    /// Stores a factor that is not confirmed yet, in the place of those of its user that were never confirmed.
+    /// Stores a factor that is not confirmed yet, in the place of those of its user that were never
+    /// confirmed.
     ///
     /// # Errors
     /// [`AddFactorError::TooMany`] if the user has [`MOST`](Factor::MOST) already.
     async fn add_factor(&self, factor: Factor, effects: Effects) -> Result<(), AddFactorError>;
 
-    /// Confirms a factor that was added after `since`, or stores one that is confirmed already. With the first
-    /// factor of a user its recovery codes are stored, and every session ends that has not proved it. All at once.
+    /// Confirms a factor that was added after `since`, or stores one that is confirmed already. With the
+    /// first factor of a user its recovery codes are stored, and every session ends that has not proved it.
+    /// All at once.
     ///
-    /// `None`, and nothing happens, if there is no such factor to be confirmed, or the user is gone or inactive.
+    /// `None`, and nothing happens, if there is no such factor to be confirmed, or the user is gone or
+    /// inactive.
     ///
     /// # Errors
     /// [`AddFactorError`] if the user has too many factors, or the credential is registered already.
@@ -39,8 +42,8 @@ pub trait FactorStore {
     /// The passkey with this credential id.
     async fn passkey(&self, credential_id: &[u8]) -> Result<Option<Factor>, StoreError>;
 
-    /// Takes note that a code of this step was accepted: `false` if one of it or of a newer step was before. Wrong
-    /// codes before it are forgotten, unless the factor is disabled.
+    /// Takes note that a code of this step was accepted: `false` if one of it or of a newer step was before.
+    /// Wrong codes before it are forgotten, unless the factor is disabled.
     async fn use_totp(&self, id: FactorId, step: i64, at: Timestamp) -> Result<bool, StoreError>;
 
     /// Counts a wrong code for every TOTP of a user that is not disabled; the highest count.
@@ -81,8 +84,8 @@ pub trait FactorStore {
         effects: Effects,
     ) -> Result<bool, StoreError>;
 
-    /// Deletes a confirmed factor of a user, with the last one the recovery codes, and ends the sessions of the user
-    /// except `keep`.
+    /// Deletes a confirmed factor of a user, with the last one the recovery codes, and ends the sessions of
+    /// the user except `keep`.
     async fn remove_factor(&self, removal: FactorRemoval, effects: Effects) -> Result<Removed, StoreError>;
 
     /// The factors that have something sealed, those after `after` and at most `limit`.

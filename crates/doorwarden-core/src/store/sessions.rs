@@ -49,8 +49,8 @@ pub trait SessionStore {
     ) -> Result<Vec<Session>, StoreError>;
 
     /// Records that the user of a live session was authenticated once more, now, if `verified` is still the
-    /// stored password; `false` if it is not, if the user has a factor and the level is below 2, or if there is no
-    /// such session.
+    /// stored password; `false` if it is not, if the user has a factor and the level is below 2, or if there
+    /// is no such session.
     async fn authenticate_session(
         &self,
         id: SessionId,

@@ -24,7 +24,8 @@ on_both! {
     every_endpoint_whose_answers_have_tokens_is_a_way_in
 }
 
-/// What the account has from the beginning (the factors), or what becomes of it before the last step (all else).
+/// What the account has from the beginning (the factors), or what becomes of it before the last step (all
+/// else).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Standing {
     Plain,
@@ -36,15 +37,15 @@ enum Standing {
     Deactivated,
     Deleted,
     Leaving,
-    /// It has an authenticator app. Where a way in begins with a session or a login that waits for something else
-    /// than a factor, they come about with a recovery code.
+    /// It has an authenticator app. Where a way in begins with a session or a login that waits for something
+    /// else than a factor, they come about with a recovery code.
     HasTotp,
     HasPasskey,
     HasBoth,
     /// It gets an authenticator app, with which everything ends that has not proved it.
     GainsFactor,
-    /// It joins a group whose members must have a factor, and has none. Before the last step, because with such an
-    /// account nothing begins that needs a session.
+    /// It joins a group whose members must have a factor, and has none. Before the last step, because with
+    /// such an account nothing begins that needs a session.
     MustHave,
 }
 
@@ -118,8 +119,8 @@ const REFUSED: &str = "401 token_not_valid";
 const WRONG: &str = "400 code_invalid";
 const UNKNOWN: &str = "400 passkey_unknown";
 
-/// The outcomes, one for each of [`STANDINGS`] (those with factors apart): `tokens`, `done` without a token, the
-/// id of the flow that must be gone through first, or the status and code of the refusal.
+/// The outcomes, one for each of [`STANDINGS`] (those with factors apart): `tokens`, `done` without a token,
+/// the id of the flow that must be gone through first, or the status and code of the refusal.
 const TABLE: [(Entry, [&str; 7], [&str; 5]); 31] = [
     (
         Entry::Password,
@@ -543,8 +544,8 @@ impl World<'_> {
         }
     }
 
-    /// The ways in that end with a factor. One of its kind is given to an account of whose factors the standing says
-    /// nothing.
+    /// The ways in that end with a factor. One of its kind is given to an account of whose factors the
+    /// standing says nothing.
     async fn enter_with_factor(&self, entry: Entry) -> Answer {
         self.create().await;
         let is_passkey = !matches!(entry, Entry::TotpStep | Entry::RecoveryCodeStep);
