@@ -60,7 +60,7 @@ def service(**settings):
         with open(Path(folder, "log"), "wb") as log:
             process = subprocess.Popen([BINARY, "serve"], env=environment, cwd=folder, stdout=log, stderr=log)
         try:
-            url = f"http://127.0.0.1:{port}"
+            url = f"http://{environment['DOORWARDEN_LISTEN']}"
             for _ in range(300):
                 if process.poll() is not None:
                     break
