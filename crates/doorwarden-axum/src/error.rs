@@ -262,6 +262,7 @@ impl ApiError {
                 "Confirm your email address with the mail that was sent to you.",
             ),
             PendingStep::ChangePassword => ("password_change_required", "Choose a new password."),
+            PendingStep::Stage(_) => ("stage_required", "Something else must be done first."),
             PendingStep::Password => ("password_required", "Enter your password, too."),
             PendingStep::SecondFactor { codes_left: None, .. } => {
                 ("mfa_required", "A second factor is needed.")

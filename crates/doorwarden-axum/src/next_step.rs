@@ -27,6 +27,10 @@ struct Flow {
     id: FlowId,
     /// It has begun: a mail was sent, or the next request completes it.
     is_pending: bool,
+    /// Of a step of the application's own: its name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    name: Option<String>,
     /// Where the mail went, as far as the client may know.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
@@ -56,6 +60,7 @@ enum FlowId {
     Password,
     MfaAuthenticate,
     EnrollFactor,
+    Stage,
 }
 
 impl NextStep {
@@ -74,6 +79,7 @@ impl NextStep {
             PendingStep::ChangePassword => Flow::of(FlowId::ChangePassword),
             PendingStep::CancelDeletion => Flow::of(FlowId::CancelDeletion),
             PendingStep::Password => Flow::of(FlowId::Password),
+            PendingStep::Stage(name) => Flow { name: Some(name.clone()), ..Flow::of(FlowId::Stage) },
             PendingStep::SecondFactor { kinds, codes_left } => {
                 let (types, codes_left) = (Some(kinds.clone()), *codes_left);
                 Flow { types, codes_left, ..Flow::of(FlowId::MfaAuthenticate) }
@@ -93,6 +99,6 @@ impl NextStep {
 
 impl Flow {
     fn of(id: FlowId) -> Self {
-        Self { id, is_pending: true, email: None, types: None, codes_left: None, resend_in: None }
+        Self { id, is_pending: true, name: None, email: None, types: None, codes_left: None, resend_in: None }
     }
 }

@@ -213,6 +213,8 @@ pub enum Need {
     VerifyEmail,
     /// A new password must be chosen.
     ChangePassword,
+    /// Something of the application's must be done, which has this name.
+    Stage(&'static str),
 }
 
 /// The next step of an authentication.

@@ -2,6 +2,7 @@ use doorwarden_core::audit::Origin;
 use doorwarden_core::challenge::ChallengeId;
 use doorwarden_core::context::Context;
 use doorwarden_core::error::Input;
+use doorwarden_core::flow::continue_login::stage_of_login;
 use doorwarden_core::flow::groups::{self, CreateGroupError};
 use doorwarden_core::flow::invite::{self, Invitation, InviteError};
 use doorwarden_core::flow::manage::{
@@ -73,6 +74,15 @@ impl Users {
     /// [`CreateUserError`] if a value is not valid or is taken, or the database operation failed.
     pub async fn create(&self, account: NewAccount) -> Result<User, CreateUserError> {
         manage::create_user(&self.context, account, &self.origin).await
+    }
+
+    /// Whose login waits for something of the application's, and for what ([`Hooks::stage`](crate::Hooks::stage)): by the
+    /// login token, which the client has. `None` if it waits for nothing, or for something else.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database operation failed.
+    pub async fn stage_of_login(&self, login_token: &str) -> Result<Option<(User, String)>, StoreError> {
+        stage_of_login(&self.context, login_token).await
     }
 
     /// Mails an invitation to this address: whoever has its link may register with it, whatever the mode of

@@ -103,7 +103,8 @@ pub(super) fn wanted(auth: &Auth, tokens: Word, resource: Texts) -> Result<Wante
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(super) struct LoginStep {
     login_token: Word,
-    /// `email_code`, `totp`, `recovery_code`, `password`, `new_password` or `cancel_deletion`.
+    /// `email_code`, `totp`, `recovery_code`, `password`, `new_password`, `cancel_deletion`, or `continue` after a step of
+    /// the application's own.
     method: Word,
     /// The code that was mailed, that the authenticator app shows, or a recovery code.
     #[serde(default)]
@@ -131,10 +132,11 @@ pub(super) async fn verify(call: Call<Anybody, Data<LoginStep>>) -> Result<StepA
         "totp" => Step::Totp { login_token, code: code.0 },
         "recovery_code" => Step::RecoveryCode { login_token, code: code.0 },
         "password" => Step::Password { login_token, password: password.0 },
+        "continue" => Step::Continue { login_token },
         "new_password" => Step::NewPassword { login_token, new_password: new_password.0 },
         "cancel_deletion" => Step::CancelDeletion { login_token },
         _ => {
-            let text = "Send `email_code`, `totp`, `recovery_code`, `password`, `new_password` or `cancel_deletion`.";
+            let text = "Send `email_code`, `totp`, `recovery_code`, `password`, `new_password`, `cancel_deletion` or `continue`.";
             return Err(required("method", FieldError::new("invalid_choice", text)));
         }
     };

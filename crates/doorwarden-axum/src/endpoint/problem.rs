@@ -142,7 +142,7 @@ pub(super) const PENDING: Problem = Problem::step(
     401,
     "login_pending",
     "Something else must be done first; `flows` says what. The code is `email_verification_required`, \
-     `password_required`, `mfa_required`, `factor_enrolment_required`, `password_change_required` or \
+     `password_required`, `mfa_required`, `factor_enrolment_required`, `password_change_required`, `stage_required` or \
      `deletion_planned` where it is that.",
 );
 pub(super) const REGISTRATION_CLOSED: Problem =

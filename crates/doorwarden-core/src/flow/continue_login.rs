@@ -76,6 +76,11 @@ pub enum Step {
         /// The code.
         code: Input<String>,
     },
+    /// What the application asks for [was done](crate::hook::Hooks::stage).
+    Continue {
+        /// The login token.
+        login_token: Input<String>,
+    },
     /// The account stays, where that is asked for.
     CancelDeletion {
         /// The login token.
@@ -154,6 +159,11 @@ pub async fn continue_login(
                 return Err(RedeemError::LoginExpired.into());
             };
             state.add(&Proof::Password(proof));
+            proceed(context, user, state, &challenge, origin).await
+        }
+        Step::Continue { login_token } => {
+            let (challenge, state) = awaiting(context, login_token, StoredNeed::Stage).await?;
+            let (user, origin) = owner(context, &challenge, client).await?;
             proceed(context, user, state, &challenge, origin).await
         }
         Step::Totp { login_token, code } => {
@@ -458,6 +468,7 @@ pub async fn pending_login(context: &Context, login_token: &str) -> Result<Pendi
     let state = State::read(&challenge);
     let step = match (state.needs, challenge.purpose) {
         (Some(StoredNeed::Password), _) => PendingStep::Password,
+        (Some(StoredNeed::Stage), _) => PendingStep::Stage(state.stage.unwrap_or_default()),
         (Some(StoredNeed::SecondFactor), _) => {
             let user = match challenge.user {
                 Some(user) => context.store.user(user).await?,
@@ -477,6 +488,23 @@ pub async fn pending_login(context: &Context, login_token: &str) -> Result<Pendi
     };
     let login_token = LoginToken(login_token.to_owned());
     Ok(Pending { step, login_token, expires_in: challenge.expires_at.since(context.now()) })
+}
+
+/// Whose login waits for something of the application's, and what that is; `None` if the login with this token waits
+/// for nothing, or for something else.
+///
+/// # Errors
+/// [`StoreError`] if the database operation failed.
+pub async fn stage_of_login(
+    context: &Context,
+    login_token: &str,
+) -> Result<Option<(User, String)>, StoreError> {
+    let Some(challenge) = by_token(context, login_token).await? else { return Ok(None) };
+    let (state, user) = (State::read(&challenge), challenge.user);
+    let (Some(StoredNeed::Stage), Some(stage), Some(user)) = (state.needs, state.stage, user) else {
+        return Ok(None);
+    };
+    Ok(context.store.user(user).await?.map(|user| (user, stage)))
 }
 
 /// Ends a login that waits for another step, with its link and code.

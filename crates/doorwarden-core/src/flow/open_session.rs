@@ -67,6 +67,13 @@ pub(super) async fn open(
         Next::Done(completed) => completed,
         Next::Needs(need) => return Ok(Opening::Needs(need)),
     };
+    if purpose != Purpose::Issue {
+        for hook in &context.hooks {
+            if let Some(stage) = hook.stage(user).await {
+                return Ok(Opening::Needs(Need::Stage(stage)));
+            }
+        }
+    }
     let open = OpenSession::new(session, completed, context.settings.session.max_per_user);
     let session = open.session().clone();
     let event = match purpose {

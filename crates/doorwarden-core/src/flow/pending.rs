@@ -58,6 +58,8 @@ pub enum PendingStep {
     ChangePassword,
     /// The user must say that the account stays.
     CancelDeletion,
+    /// Something of the application's must be done, which has this name.
+    Stage(String),
     /// The password must be given, too.
     Password,
     /// A second factor must be given.
@@ -116,6 +118,9 @@ pub(super) struct State {
     /// What the client must do, of those steps that are no mail.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) needs: Option<StoredNeed>,
+    /// The application's own step, if it is the next.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) stage: Option<String>,
     /// What the proofs are for.
     pub(super) goal: Goal,
     /// How many right codes of a disabled TOTP came, one after the other.
@@ -144,6 +149,7 @@ pub(super) enum StoredNeed {
     Password,
     SecondFactor,
     EnrollFactor,
+    Stage,
 }
 
 impl State {
@@ -326,6 +332,7 @@ pub(super) async fn go_on(
         Need::ChangePassword => (PendingStep::ChangePassword, None),
         Need::CancelDeletion => (PendingStep::CancelDeletion, None),
         Need::FirstFactor => (PendingStep::Password, None),
+        Need::Stage(name) => (PendingStep::Stage(name.to_owned()), None),
         Need::SecondFactor => (second_factor(context, user, &state).await?, None),
         Need::EnrollFactor => (PendingStep::EnrollFactor { kinds: context.settings.factors.kinds() }, None),
     };
@@ -333,9 +340,14 @@ pub(super) async fn go_on(
         Need::ChangePassword => Some(StoredNeed::ChangePassword),
         Need::CancelDeletion => Some(StoredNeed::CancelDeletion),
         Need::FirstFactor => Some(StoredNeed::Password),
+        Need::Stage(_) => Some(StoredNeed::Stage),
         Need::SecondFactor => Some(StoredNeed::SecondFactor),
         Need::EnrollFactor => Some(StoredNeed::EnrollFactor),
         Need::VerifyEmail => None,
+    };
+    state.stage = match need {
+        Need::Stage(name) => Some(name.to_owned()),
+        _ => None,
     };
     let lifetime = match need {
         Need::VerifyEmail => context.settings.mail.verify_lifetime,

@@ -7,7 +7,7 @@ use axum::routing::{get, post};
 use doorwarden::core::flow::manage::create_superuser;
 use doorwarden::core::permission::PermissionName;
 use doorwarden::core::session::{ClientInfo, Session};
-use doorwarden::core::user::NewUser;
+use doorwarden::core::user::{NewUser, UserChange};
 use doorwarden::{
     Builder, Claims, CorsSettings, CreateUserError, CurrentUser, Doorwarden, Endpoint, Event, FieldError,
     FieldErrors, Hooks, NewAccount, User, UserId, async_trait,
@@ -28,6 +28,7 @@ on_both! {
     a_handler_and_verify_see_the_user_as_they_are_now
     endpoints_can_be_left_out_moved_and_replaced
     hooks_can_refuse_and_receive_events
+    a_hook_makes_every_way_in_wait_for_the_applications_own_step
     a_removed_endpoint_is_not_in_the_document
     the_document_describes_requests_and_responses
     the_docs_page_uses_relative_urls
@@ -457,4 +458,42 @@ async fn a_dropped_handle_closes_its_database(database: Database) {
         assert!(Instant::now() < limit, "the database is still open");
         sleep(Duration::from_millis(10)).await;
     }
+}
+
+/// Terms that must be accepted.
+#[derive(Debug)]
+struct Terms;
+
+#[async_trait]
+impl Hooks for Terms {
+    async fn stage(&self, user: &User) -> Option<&'static str> {
+        (user.metadata.get("terms") != Some(&json!(2026))).then_some("terms")
+    }
+}
+
+async fn a_hook_makes_every_way_in_wait_for_the_applications_own_step(database: Database) {
+    let app = database.app_with(|builder| builder.hook(Terms)).await;
+    let registered = app.try_register("ada").await;
+    assert_eq!((registered.status.as_u16(), &registered.json()["code"]), (401, &json!("stage_required")));
+    let pair = app.post("/token", json!({"email": "ada@example.com", "password": PASSWORD})).await.json();
+    assert_eq!(pair["flows"][0], json!({"id": "stage", "is_pending": true, "name": "terms"}));
+    let step = json!({"login_token": pair["login_token"], "method": "continue"});
+    let early = app.post("/login/verify", step.clone()).await;
+    assert_eq!((early.status.as_u16(), &early.json()["code"]), (401, &json!("stage_required")));
+    let login_token = early.json()["login_token"].clone();
+    assert_eq!(
+        app.post("/login/verify", step).await.json()["code"],
+        "login_expired",
+        "each step is taken once"
+    );
+
+    let users = app.auth.users();
+    let (user, stage) = users.stage_of_login(login_token.as_str().unwrap()).await.unwrap().unwrap();
+    assert_eq!((user.username.as_str(), stage.as_str()), ("ada", "terms"));
+    assert!(users.stage_of_login("dwl_unknown").await.unwrap().is_none());
+    let metadata = [("terms".to_owned(), json!(2026))].into_iter().collect();
+    users.update(user.id, UserChange { metadata, ..UserChange::default() }).await.unwrap();
+    let done = app.post("/login/verify", json!({"login_token": login_token, "method": "continue"})).await;
+    assert!(done.json()["refresh"].is_string(), "{done:?}");
+    assert_eq!(app.log_in("ada", PASSWORD).await.status, 200);
 }

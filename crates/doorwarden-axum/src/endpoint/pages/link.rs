@@ -199,6 +199,16 @@ const ENROLL_FACTOR: Offer = Offer {
     fields: &[],
 };
 
+const STAGE: Offer = Offer {
+    heading: ["One more step", "Noch ein Schritt"],
+    text: [
+        "Log in where you usually do: something else must be done there first.",
+        "Melden Sie sich dort an, wo Sie es sonst tun: Dort ist zuerst noch etwas zu erledigen.",
+    ],
+    button: None,
+    fields: &[],
+};
+
 const INVALID: [Text; 2] = [
     ["This link is no longer valid", "Dieser Link gilt nicht mehr"],
     [
@@ -506,6 +516,7 @@ impl Visit {
             PendingStep::CancelDeletion => CANCEL_DELETION,
             PendingStep::SecondFactor { .. } => SECOND_FACTOR,
             PendingStep::EnrollFactor { .. } => ENROLL_FACTOR,
+            PendingStep::Stage(_) => STAGE,
             _ => ENTER_CODE,
         };
         self.offer(&offer, "", &Ticket::LoginToken(pending.login_token.0.clone()), None)
