@@ -99,7 +99,7 @@ macro_rules! endpoint_table {
                     Method::POST, "accept_invitation", "Create the account of an invitation and log in to it.", registration::accept,
                 )
                 .answers(&["The account was created."])
-                .errors(&[problem::LINK_INVALID, problem::SIGNED_IN_AS_ANOTHER, problem::BUSY, problem::STOPPING]),
+                .errors(&[problem::LINK_INVALID, problem::PENDING, problem::SIGNED_IN_AS_ANOTHER, problem::BUSY, problem::STOPPING]),
             ];
             Invitations, "invitations", "/invitations": [
                 operation::<Permitted<Inviting>, (), Page<invitations::Invitation>>(

@@ -12,6 +12,7 @@ use crate::settings::{Endpoint, HttpSettings};
 use bytes::Bytes;
 use doorwarden_core::context::Context;
 use doorwarden_core::field::{Field, FieldKind, Writer};
+use doorwarden_core::settings::RegistrationMode;
 use doorwarden_core::user::METADATA_MAX_BYTES;
 use serde_json::{Map, Value, json};
 
@@ -279,6 +280,17 @@ fn adapt(context: &Context, settings: &HttpSettings, types: &mut Types) {
     {
         let note = format!("The declared fields of an account may take at most {METADATA_MAX_BYTES} bytes.");
         registration.insert("description".to_owned(), note.into());
+    }
+    // A passkey may take the place of the password of whoever proves the address.
+    if context.settings.factors.passkeys.is_some() {
+        let modes = [
+            ("Registration", context.settings.registration.mode == RegistrationMode::Verified),
+            ("Acceptance", true),
+        ];
+        for (name, _) in modes.into_iter().filter(|(_, may_lack)| *may_lack) {
+            let required = types.named(name).and_then(|schema| schema.get_mut("required")?.as_array_mut());
+            required.into_iter().for_each(|list| list.retain(|member| member != "password"));
+        }
     }
     if settings.refresh_cookie {
         for (name, rule) in [("Refresh", "required"), ("Revocation", "minProperties")] {

@@ -125,6 +125,13 @@ pub(super) enum Way {
     Invited,
 }
 
+impl Way {
+    /// Whether a factor may take the place of the password: whoever proves the address sets it up.
+    fn may_lack_password(self, context: &Context) -> bool {
+        self != Self::Open && context.settings.factors.passkeys.is_some()
+    }
+}
+
 /// The account of a valid registration that the hooks allow.
 pub(super) async fn prepare(
     context: &Context,
@@ -137,7 +144,9 @@ pub(super) async fn prepare(
         hook.before_registration(&mut new, &client).await.map_err(RegisterError::Invalid)?;
     }
     new.locale = locale;
-    new.password = context.pool.hash(&password, context.random.bytes()).await?;
+    if let Some(password) = password {
+        new.password = context.pool.hash(&password, context.random.bytes()).await?;
+    }
     Ok(new)
 }
 
@@ -238,6 +247,11 @@ pub(super) async fn create(
         }
     }
 
+    if !user.password.is_usable() {
+        let state = State::new(WantedTokens::Session, &[Proof::Email]);
+        let pending = go_on(context, &user, Need::EnrollFactor, state, None, &origin).await?;
+        return Err(RegisterError::Pending(Box::new(pending)));
+    }
     let session = open_session::new_session(context, user.id, client, context.settings.session.lifetime);
     let proofs = vec![Proof::Password(PasswordProof::of_new(user.password.clone()))];
     let state = State::new(WantedTokens::Session, &proofs);
@@ -268,12 +282,12 @@ async fn ask_for_proof(context: &Context, user: &User, origin: &Origin) {
     }
 }
 
-/// The account to be created, without its password hash.
+/// The account to be created, without its password hash, and the password, unless a factor takes its place.
 async fn validate(
     context: &Context,
     request: Registration,
     way: Way,
-) -> Result<(NewUser, Password), RegisterError> {
+) -> Result<(NewUser, Option<Password>), RegisterError> {
     let mut errors = FieldErrors::new();
     let typed = |input: &Input<String>| match input {
         Input::Given(text) => text.clone(),
@@ -291,7 +305,11 @@ async fn validate(
     let username = rules::new_username(request.username, &mut errors);
     let tellable = email.as_ref().filter(|_| way != Way::Verified);
     complain_about_taken(context, tellable, username.as_ref(), &mut errors).await?;
-    let password = rules::typed_password("password", request.password, &mut errors);
+    let lacks_password = matches!(request.password, Input::Missing) && way.may_lack_password(context);
+    let password = match lacks_password {
+        true => None,
+        false => rules::typed_password("password", request.password, &mut errors),
+    };
     if let Some(password) = &password {
         rules::strength("password", &context.settings.password_policy, password, &attributes, &mut errors);
     }
@@ -300,8 +318,8 @@ async fn validate(
     let metadata = context.fields.read(|name| others.remove(name).unwrap_or_default(), true, &mut errors);
     rules::metadata_fits(&metadata, &mut errors);
 
-    match (email, username, password) {
-        (Some(email), Some(username), Some(password)) if errors.is_empty() => {
+    match (email, username) {
+        (Some(email), Some(username)) if errors.is_empty() => {
             Ok((new_user(context, email, username, metadata), password))
         }
         _ => Err(RegisterError::Invalid(errors)),

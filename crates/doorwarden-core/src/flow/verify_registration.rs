@@ -65,7 +65,8 @@ pub async fn verify_registration(
     }
     let waiting = Waiting::read(&challenge).filter(|waiting| !waiting.is_decoy);
     let mut new = waiting.ok_or(RedeemError::LinkInvalid)?.account(challenge.email.clone(), now);
-    if !answered.is_asker {
+    let chooses = new.password.is_usable() || !matches!(request.password, Input::Missing);
+    if !answered.is_asker && chooses {
         let mut errors = FieldErrors::new();
         let password = rules::typed_password("password", request.password, &mut errors);
         if let Some(password) = &password {

@@ -5,7 +5,7 @@ use crate::phone::Phone;
 use crate::post::Post;
 use doorwarden::Builder;
 use doorwarden::core::mail::MailKind;
-use doorwarden::core::settings::FactorPolicy;
+use doorwarden::core::settings::{FactorPolicy, RegistrationMode};
 use doorwarden::core::user::UserChange;
 use doorwarden::core::webauthn::RelyingParty;
 use doorwarden_testkit::authenticator::Authenticator;
@@ -35,6 +35,7 @@ on_both! {
     a_challenge_is_answered_once_and_within_five_minutes
     a_counter_that_does_not_grow_is_told_and_refused_only_if_strict
     an_unknown_passkey_is_told_from_an_invalid_one
+    a_passkey_takes_the_place_of_a_password_of_whoever_proves_the_address
     drill_one_code_one_recovery_code_and_one_challenge_succeed_once
     codes_are_sealed_again_under_a_new_secret_key
 }
@@ -688,4 +689,45 @@ async fn codes_are_sealed_again_under_a_new_secret_key(database: Database) {
     assert_eq!(jane.step(&login, "totp", &phone.code(&app)).await.status, 200);
     let login = jane.begin_login().await;
     assert_eq!(jane.step(&login, "recovery_code", &codes[0]).await.status, 200);
+}
+
+async fn a_passkey_takes_the_place_of_a_password_of_whoever_proves_the_address(database: Database) {
+    let post = Post::default();
+    let app = database.app_with(|builder| {
+        let builder = with_passkeys(builder).background(false).mailer(post.clone());
+        builder.settings(|settings| settings.registration.mode = RegistrationMode::Verified)
+    });
+    let app = app.await;
+    let asked = json!({"email": "jane@example.com", "username": "jane"});
+    assert_eq!(app.post("/registration", asked).await.status, 202);
+    let mail = post.one(&app, MailKind::VerifyEmail).await;
+    let opened = app.post("/registration/verify-email", json!({"key": mail.key()})).await;
+    assert_eq!((opened.status.as_u16(), &opened.json()["flows"][0]["id"]), (401, &json!("enroll_factor")));
+    // Nobody knows a password of the account, and a link is good once.
+    assert_eq!(app.log_in("jane", PASSWORD).await.status, 400);
+    let again = app.post("/registration/verify-email", json!({"key": mail.key()})).await;
+    assert_eq!(again.json()["code"], "link_invalid");
+
+    let login = opened.json()["login_token"].clone();
+    let mut key = Authenticator::new(-7);
+    let asked = app.post("/factors/passkeys/options", json!({"login_token": login})).await.json();
+    let credential = key.create(&asked["options"], ORIGIN).unwrap();
+    let made = app.post("/factors/passkeys", json!({"login_token": login, "credential": credential})).await;
+    assert_eq!(session_of(&app, &made.token()).await["amr"], json!(["hwk", "mfa", "user", "email"]));
+    let asked = app.post("/login/passkey/options", json!({})).await.json();
+    let credential = key.get(&asked["options"], ORIGIN).unwrap();
+    assert_eq!(app.post("/login/passkey", json!({"credential": credential})).await.status, 200);
+
+    // The same for whoever is invited; in the mode `open`, a password is needed as ever.
+    post.one(&app, MailKind::FactorAdded).await;
+    app.auth.users().invite("kim@example.com").await.unwrap();
+    let mail = post.one(&app, MailKind::Invitation).await;
+    let accepted = app.post("/invitations/accept", json!({"key": mail.key(), "username": "kim"})).await;
+    assert_eq!(
+        (accepted.status.as_u16(), &accepted.json()["flows"][0]["id"]),
+        (401, &json!("enroll_factor"))
+    );
+    let open = database.app_with(with_passkeys).await;
+    let refused = open.post("/registration", json!({"email": "max@example.com", "username": "max"})).await;
+    assert_eq!((refused.status.as_u16(), refused.json()["password"].is_array()), (400, true));
 }
