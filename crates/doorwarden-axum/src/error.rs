@@ -619,6 +619,10 @@ impl From<ReauthenticateError> for ApiError {
             ReauthenticateError::Invalid(errors) => Self::fields(errors),
             ReauthenticateError::Pending(pending) => Self::pending(&pending),
             ReauthenticateError::NoSession => AuthenticateError::from(TokenRefused::WithoutSession).into(),
+            ReauthenticateError::NoFactor => {
+                let complaint = FieldError::new("no_factor", "The account has no second factor.");
+                Self::fields(FieldErrors::one("method", complaint))
+            }
             ReauthenticateError::NoMail => RequestMailError::NoMail.into(),
             ReauthenticateError::Pool(error) => error.into(),
             ReauthenticateError::Store(error) => error.into(),

@@ -49,6 +49,9 @@ pub enum PasskeyRefused {
     /// The counter did not grow, and the settings ask for that.
     #[error("the counter of the passkey did not grow")]
     CounterRegressed,
+    /// The account is deactivated, or was changed meanwhile.
+    #[error("the account cannot log in")]
+    Inactive,
     /// The passkey is another user's than whose login it is for.
     #[error("the passkey belongs to another account")]
     AnotherUser,
@@ -216,10 +219,8 @@ pub async fn log_in_with_passkey(
     let ceremony = waiting.as_ref().map_or(Ceremony::LogIn, |(login, _)| Ceremony::SecondFactor(login.id));
     let (user, proof, origin) =
         verify(context, ceremony, waiting.as_ref(), &request.credential, request.client).await?;
-    let user = match user {
-        Some(user) if user.is_active => user,
-        _ => return Err(PasskeyRefused::Unknown.into()),
-    };
+    // It is not unknown, or the browser would be told to forget it.
+    let user = user.filter(|user| user.is_active).ok_or(PasskeyRefused::Inactive)?;
     enable_totps(context, &user, &origin).await?;
     if let Some((login, mut state)) = waiting {
         let (user, origin) = owner(context, &login, origin.client).await?;
@@ -229,7 +230,7 @@ pub async fn log_in_with_passkey(
     let proofs = vec![Proof::Factor(proof)];
     let logged_in = finish_login(context, user, request.tokens, proofs, None, origin).await;
     let LoggedIn { session, .. } = match logged_in {
-        Err(LoginError::WrongCredentials) => return Err(PasskeyRefused::Unknown.into()),
+        Err(LoginError::WrongCredentials) => return Err(PasskeyRefused::Inactive.into()),
         result => result?,
     };
     Ok(tokens_of(context, &session).await?)

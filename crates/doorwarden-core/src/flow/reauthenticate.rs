@@ -36,6 +36,9 @@ pub enum ReauthenticateError {
     /// The token names no session, or its session has ended.
     #[error("the token has no session that could be authenticated again")]
     NoSession,
+    /// The user has no factor.
+    #[error("the user has no second factor")]
+    NoFactor,
     /// No password was sent, and this service sends no mail.
     #[error("this service sends no mail")]
     NoMail,
@@ -110,6 +113,26 @@ pub async fn reauthenticate(
     }
 }
 
+/// Authenticates the user of a session once more by a factor of theirs: a passkey that verifies its user is enough,
+/// beside any other the password is asked for, too.
+///
+/// # Errors
+/// [`ReauthenticateError`], never success at once: [`Pending`](ReauthenticateError::Pending) with the next step, or
+/// [`NoFactor`](ReauthenticateError::NoFactor).
+pub async fn reauthenticate_by_factor(
+    context: &Context,
+    who: &Authenticated,
+    client: ClientInfo,
+) -> Result<AuthContext, ReauthenticateError> {
+    let session = who.session().ok_or(ReauthenticateError::NoSession)?;
+    let user = context.store.user(who.id()).await?.ok_or(ReauthenticateError::NoSession)?;
+    if !user.has_factor {
+        return Err(ReauthenticateError::NoFactor);
+    }
+    let origin = Origin::new(Actor::User(user.id), client);
+    Err(wait_for(context, &user, session, Need::SecondFactor, &[], &origin).await?)
+}
+
 /// The next step, after which the session is authenticated.
 async fn wait_for(
     context: &Context,
@@ -156,9 +179,6 @@ async fn by_mail(
 ) -> Result<ReauthenticateError, StoreError> {
     // A mail to an address that was never proved proves nothing of the user.
     if !context.outbox.is_open() || user.email_verified_at.is_none() {
-        if user.has_factor {
-            return wait_for(context, user, session, Need::SecondFactor, &[], origin).await;
-        }
         return Ok(ReauthenticateError::NoMail);
     }
     let asked = Ask {

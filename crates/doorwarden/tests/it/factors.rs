@@ -25,6 +25,7 @@ on_both! {
     a_reset_asks_for_the_second_factor_before_it_stores_the_password
     who_confirms_that_it_is_them_gives_both_factors
     what_needs_a_recent_authentication_needs_both_factors
+    a_passkey_alone_confirms_that_it_is_its_user
     whoever_must_have_a_factor_can_log_in_only_to_set_one_up
     the_last_factor_stays_where_one_is_required
     a_factor_is_renamed_and_removed_by_its_user_alone
@@ -730,4 +731,30 @@ async fn a_passkey_takes_the_place_of_a_password_of_whoever_proves_the_address(d
     let open = database.app_with(with_passkeys).await;
     let refused = open.post("/registration", json!({"email": "max@example.com", "username": "max"})).await;
     assert_eq!((refused.status.as_u16(), refused.json()["password"].is_array()), (400, true));
+}
+
+async fn a_passkey_alone_confirms_that_it_is_its_user(database: Database) {
+    let app = database.app_with(with_passkeys).await;
+    let jane = Person::new(&app, "jane").await;
+    let begin = json!({"method": "factor"});
+    assert!(
+        jane.post("/reauthenticate", begin.clone()).await.json()["method"].is_array(),
+        "there is none yet"
+    );
+    let mut key = Authenticator::new(-7);
+    jane.with_passkey(&mut key).await;
+    for (verifies, status) in [(true, 200), (false, 401)] {
+        key.user_verified = verifies;
+        app.clock.advance(Duration::from_secs(400));
+        let begun = jane.post("/reauthenticate", begin.clone()).await;
+        assert_eq!((begun.status.as_u16(), &begun.json()["code"]), (401, &json!("mfa_required")));
+        let login = begun.json()["login_token"].clone();
+        let asked = app.post("/login/passkey/options", json!({"login_token": login})).await.json();
+        let credential = key.get(&asked["options"], ORIGIN).unwrap();
+        let done = app.post("/login/passkey", json!({"login_token": login, "credential": credential})).await;
+        assert_eq!(done.status, status, "{done:?}");
+        assert_eq!(done.json().get("token"), None);
+        let is_recent = jane.post("/factors/recovery-codes", json!({})).await.status == 200;
+        assert_eq!(is_recent, verifies);
+    }
 }
