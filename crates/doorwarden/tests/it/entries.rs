@@ -118,6 +118,7 @@ const GONE: &str = "the user does not exist or is inactive";
 const REFUSED: &str = "401 token_not_valid";
 const WRONG: &str = "400 code_invalid";
 const UNKNOWN: &str = "400 passkey_unknown";
+const BAD_PASSKEY: &str = "400 passkey_invalid";
 
 /// The outcomes, one for each of [`STANDINGS`] (those with factors apart): `tokens`, `done` without a token,
 /// the id of the flow that must be gone through first, or the status and code of the refusal.
@@ -180,12 +181,12 @@ const TABLE: [(Entry, [&str; 7], [&str; 5]); 31] = [
     ),
     (
         Entry::PasskeyLogin,
-        [TOKENS, TOKENS, PROVE, CHOOSE, UNKNOWN, UNKNOWN, STAY],
+        [TOKENS, TOKENS, PROVE, CHOOSE, BAD_PASSKEY, UNKNOWN, STAY],
         [UNKNOWN, TOKENS, TOKENS, TOKENS, TOKENS],
     ),
     (
         Entry::PasskeyWithoutVerification,
-        [PASSWORD_TOO, PASSWORD_TOO, PASSWORD_TOO, PASSWORD_TOO, UNKNOWN, UNKNOWN, PASSWORD_TOO],
+        [PASSWORD_TOO, PASSWORD_TOO, PASSWORD_TOO, PASSWORD_TOO, BAD_PASSKEY, UNKNOWN, PASSWORD_TOO],
         [UNKNOWN, PASSWORD_TOO, PASSWORD_TOO, PASSWORD_TOO, PASSWORD_TOO],
     ),
     (
