@@ -289,7 +289,9 @@ fn adapt(context: &Context, settings: &HttpSettings, types: &mut Types) {
         ];
         for (name, _) in modes.into_iter().filter(|(_, may_lack)| *may_lack) {
             let required = types.named(name).and_then(|schema| schema.get_mut("required")?.as_array_mut());
-            required.into_iter().for_each(|list| list.retain(|member| member != "password"));
+            if let Some(list) = required {
+                list.retain(|member| member != "password");
+            }
         }
     }
     if settings.refresh_cookie {

@@ -1,6 +1,7 @@
 //! A user moves to another email address. The old address works until the new one is proved, and is told both
 //! times; for three days it can take the change back.
 
+use super::factors::{FactorError, remove_factor_of};
 use super::finish::finish;
 use super::links::{Answer, RedeemError, answered, by_code, by_key};
 use super::log_in_by_mail::RequestMailError;
@@ -11,6 +12,7 @@ use crate::challenge::{Challenge, ChallengeId, ChallengePurpose, Code, Secret};
 use crate::context::Context;
 use crate::error::{FieldError, FieldErrors, Input};
 use crate::event::{Event, UpdatedFields};
+use crate::factor::{Factor, FactorKind};
 use crate::flow::authenticate::Authenticated;
 use crate::identity::EmailAddress;
 use crate::mail::{MailContent, MailKind};
@@ -210,13 +212,14 @@ pub async fn revert_email_change(
     };
     let user = user.ok_or(RedeemError::LinkInvalid)?;
     let origin = Origin::new(Actor::User(user.id), client);
-    // The link is spent by the last of the two writes: both can be repeated.
+    // The link is spent by the last of the writes: all can be repeated.
     let change = UserChange {
         email: Some(challenge.email.clone()),
         email_verified_at: Some(context.now()),
         ..UserChange::default()
     };
     let user = update(context, &user, change, None, None, origin.clone()).await?;
+    remove_factors(context, &user, challenge.created_at.before(REVERT_LIFETIME), &origin).await?;
     let change = PasswordChange {
         password: PasswordHash::unusable(context.random.bytes()),
         expected: None,
@@ -240,6 +243,28 @@ pub async fn revert_email_change(
         Ok(user)
     })
     .await
+}
+
+/// Removes the factors that were set up since an instant: whoever has taken the account over could have made them, to
+/// keep its owner out.
+async fn remove_factors(
+    context: &Arc<Context>,
+    user: &User,
+    since: Timestamp,
+    origin: &Origin,
+) -> Result<(), ChangeEmailError> {
+    let factors = context.store.factors_of(user.id).await?;
+    let suspicious = |factor: &&Factor| {
+        factor.created_at >= since && factor.is_confirmed() && factor.kind() != FactorKind::RecoveryCodes
+    };
+    for factor in factors.iter().filter(suspicious) {
+        match remove_factor_of(context, user, factor.id, origin.actor.clone()).await {
+            Ok(()) | Err(FactorError::NoSuchFactor) => {}
+            Err(FactorError::Store(error)) => return Err(error.into()),
+            Err(error) => return Err(StoreError::failed(error).into()),
+        }
+    }
+    Ok(())
 }
 
 async fn update(
@@ -287,7 +312,8 @@ fn challenge(
         user: Some(user.id),
         email,
         is_of_current_email: false,
-        generation: Some(user.sessions_generation),
+        // Whoever has taken the account over ends no way back, by another password for example.
+        generation: (purpose != ChallengePurpose::EmailRevert).then_some(user.sessions_generation),
         token: Some(token.hash()),
         key: Some(key.hash()),
         code: Some(context.codes.hash(id, &code)),

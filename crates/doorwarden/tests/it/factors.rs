@@ -26,6 +26,7 @@ on_both! {
     who_confirms_that_it_is_them_gives_both_factors
     what_needs_a_recent_authentication_needs_both_factors
     a_passkey_alone_confirms_that_it_is_its_user
+    a_thief_who_moved_the_account_and_set_a_factor_up_keeps_neither
     whoever_must_have_a_factor_can_log_in_only_to_set_one_up
     the_last_factor_stays_where_one_is_required
     a_factor_is_renamed_and_removed_by_its_user_alone
@@ -757,4 +758,35 @@ async fn a_passkey_alone_confirms_that_it_is_its_user(database: Database) {
         let is_recent = jane.post("/factors/recovery-codes", json!({})).await.status == 200;
         assert_eq!(is_recent, verifies);
     }
+}
+
+async fn a_thief_who_moved_the_account_and_set_a_factor_up_keeps_neither(database: Database) {
+    let post = Post::default();
+    let app = database.app_with(|builder| builder.background(false).mailer(post.clone())).await;
+    let jane = Person::new(&app, "jane").await;
+    verify(&app, "jane").await;
+    app.clock.advance(Duration::from_secs(1));
+    let moved = jane.post("/email/change", json!({"email": "thief@example.com"})).await;
+    assert_eq!(moved.status, 202, "{moved:?}");
+    let mails = post.all(&app, 2).await;
+    let key = mails.iter().find(|mail| mail.0.to == "thief@example.com").unwrap().key();
+    assert_eq!(app.post("/email/change/confirm", json!({"key": key})).await.status, 200);
+    let told = post.one(&app, MailKind::EmailChanged).await;
+    jane.with_totp().await;
+    let change = json!({"current_password": PASSWORD, "new_password": "the battery of a thief"});
+    assert_eq!(jane.post("/password/change", change).await.status, 204);
+    post.read(&app).await;
+
+    let reverted = app.post("/email/change/revert", json!({"key": told.key()})).await;
+    assert_eq!(reverted.status, 200, "{reverted:?}");
+    post.read(&app).await;
+    app.post("/password/reset", json!({"email": "jane@example.com"})).await;
+    let mail = post.one(&app, MailKind::ResetPassword).await;
+    let chosen = json!({"key": mail.key(), "new_password": "another battery staple"});
+    assert_eq!(
+        app.post("/password/reset/confirm", chosen).await.status,
+        204,
+        "no factor of the thief is asked for"
+    );
+    assert_eq!(app.log_in("jane", "another battery staple").await.status, 200);
 }
