@@ -53,11 +53,11 @@ pub trait Hooks: Send + Sync + std::fmt::Debug + 'static {
         Ok(())
     }
 
-    /// Everything that Doorwarden needs was proved; the session is not opened yet. The name of something of the
-    /// application's that the user must do first, such as `terms` to be accepted: the login waits for it, with the flow
-    /// `stage`. The application finds the user by the login token
-    /// ([`stage_of_login`](crate::flow::continue_login::stage_of_login)), lets them do it, and the client goes on with
-    /// [`Step::Continue`](crate::flow::continue_login::Step::Continue), which asks here again.
+    /// Everything that Doorwarden needs was proved; the session is not opened yet. The name of something of
+    /// the application's that the user must do first, such as `terms` to be accepted: the login waits for it,
+    /// with the flow `stage`. The application finds the user by the login token
+    /// ([`stage_of_login`](crate::flow::continue_login::stage_of_login)), lets them do it, and the client
+    /// goes on with [`Step::Continue`](crate::flow::continue_login::Step::Continue), which asks here again.
     async fn stage(&self, _user: &User) -> Option<&'static str> {
         None
     }

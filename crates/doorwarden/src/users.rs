@@ -76,8 +76,9 @@ impl Users {
         manage::create_user(&self.context, account, &self.origin).await
     }
 
-    /// Whose login waits for something of the application's, and for what ([`Hooks::stage`](crate::Hooks::stage)): by the
-    /// login token, which the client has. `None` if it waits for nothing, or for something else.
+    /// Whose login waits for something of the application's, and for what
+    /// ([`Hooks::stage`](crate::Hooks::stage)): by the login token, which the client has. `None` if it waits
+    /// for nothing, or for something else.
     ///
     /// # Errors
     /// [`StoreError`] if the database operation failed.

@@ -103,8 +103,8 @@ pub(super) fn wanted(auth: &Auth, tokens: Word, resource: Texts) -> Result<Wante
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(super) struct LoginStep {
     login_token: Word,
-    /// `email_code`, `totp`, `recovery_code`, `password`, `new_password`, `cancel_deletion`, or `continue` after a step of
-    /// the application's own.
+    /// `email_code`, `totp`, `recovery_code`, `password`, `new_password`, `cancel_deletion`, or `continue`
+    /// after a step of the application's own.
     method: Word,
     /// The code that was mailed, that the authenticator app shows, or a recovery code.
     #[serde(default)]

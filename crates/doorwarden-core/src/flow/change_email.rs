@@ -245,8 +245,8 @@ pub async fn revert_email_change(
     .await
 }
 
-/// Removes the factors that were set up since an instant: whoever has taken the account over could have made them, to
-/// keep its owner out.
+/// Removes the factors that were set up since an instant: whoever has taken the account over could have made
+/// them, to keep its owner out.
 async fn remove_factors(
     context: &Arc<Context>,
     user: &User,

@@ -490,8 +490,8 @@ pub async fn pending_login(context: &Context, login_token: &str) -> Result<Pendi
     Ok(Pending { step, login_token, expires_in: challenge.expires_at.since(context.now()) })
 }
 
-/// Whose login waits for something of the application's, and what that is; `None` if the login with this token waits
-/// for nothing, or for something else.
+/// Whose login waits for something of the application's, and what that is; `None` if the login with this
+/// token waits for nothing, or for something else.
 ///
 /// # Errors
 /// [`StoreError`] if the database operation failed.

@@ -113,12 +113,12 @@ pub async fn reauthenticate(
     }
 }
 
-/// Authenticates the user of a session once more by a factor of theirs: a passkey that verifies its user is enough,
-/// beside any other the password is asked for, too.
+/// Authenticates the user of a session once more by a factor of theirs: a passkey that verifies its user is
+/// enough, beside any other the password is asked for, too.
 ///
 /// # Errors
-/// [`ReauthenticateError`], never success at once: [`Pending`](ReauthenticateError::Pending) with the next step, or
-/// [`NoFactor`](ReauthenticateError::NoFactor).
+/// [`ReauthenticateError`], never success at once: [`Pending`](ReauthenticateError::Pending) with the next
+/// step, or [`NoFactor`](ReauthenticateError::NoFactor).
 pub async fn reauthenticate_by_factor(
     context: &Context,
     who: &Authenticated,
