@@ -157,6 +157,7 @@ pub use doorwarden_core::audit::{Actor, Origin};
 pub use doorwarden_core::context::Context;
 pub use doorwarden_core::error::{FieldError, FieldErrors};
 pub use doorwarden_core::event::{Event, LoginFailure, RepeatSign};
+pub use doorwarden_core::factor::{Factor, FactorId, FactorKind};
 pub use doorwarden_core::field::{Field, FieldNameError};
 pub use doorwarden_core::flow::authenticate::{AuthenticateError, Authenticated, TokenClaims, TokenRefused};
 pub use doorwarden_core::flow::groups::CreateGroupError;
@@ -179,7 +180,8 @@ pub use doorwarden_core::permission::{Group, Permission, PermissionName, Permiss
 pub use doorwarden_core::random::RandomSource;
 pub use doorwarden_core::session::{ClientInfo, EndReason, Session, SessionId};
 pub use doorwarden_core::settings::{
-    AccessSettings, KeySettings, LiveSettings, PasswordChangeEnds, SessionSettings, Settings, WithoutSession,
+    AccessSettings, FactorPolicy, FactorSettings, KeySettings, LiveSettings, PasswordChangeEnds,
+    SessionSettings, Settings, WithoutSession,
 };
 pub use doorwarden_core::store::{
     GrantError, MigrateError, SignedOut, SigningKey, Store, StoreError, UserFilter,
@@ -188,6 +190,7 @@ pub use doorwarden_core::time::{Clock, Timestamp};
 pub use doorwarden_core::token::Algorithm;
 pub use doorwarden_core::token::secret::KeyTooShort;
 pub use doorwarden_core::user::{Account, NewUser, User, UserChange, UserId};
+pub use doorwarden_core::webauthn::{RelyingParty, RelyingPartyError};
 pub use doorwarden_postgres::OptionsError;
 pub use keys::Keys;
 pub use mails::Mails;

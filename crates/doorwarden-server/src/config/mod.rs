@@ -6,6 +6,7 @@ mod environment;
 mod keys;
 mod load;
 mod mail;
+mod passkeys;
 mod sections;
 mod shown;
 mod special;
@@ -15,6 +16,7 @@ pub(crate) use environment::Environment;
 pub(crate) use keys::{keys, schema};
 pub(crate) use load::{Loaded, Source, secret_in};
 pub(crate) use mail::{Mail, Mailing, is_local_host};
+pub(crate) use passkeys::{NoPasskeys, Passkeys};
 
 use crate::failure::{Failure, Message};
 use doorwarden::core::password::{Ceilings, HashSettings, Hasher, PoolSettings};
@@ -49,6 +51,7 @@ pub(crate) struct Config {
     pub(crate) fields: Vec<Field>,
     pub(crate) permissions: Vec<(String, String)>,
     pub(crate) mail: Mail,
+    pub(crate) passkeys: Passkeys,
     /// Warnings about probable mistakes.
     pub(crate) warnings: Vec<Message>,
 }
@@ -90,6 +93,7 @@ impl Default for Config {
             fields: Vec::new(),
             permissions: Vec::new(),
             mail: Mail::default(),
+            passkeys: Passkeys::default(),
             warnings: Vec::new(),
         }
     }
@@ -133,8 +137,8 @@ impl Config {
 
     fn common_builder(&self) -> Result<Builder, Failure> {
         let hashing = self.hashing()?;
-        let mut settings = self.settings.clone();
-        settings.access.issuer = self.issuer();
+        let mut settings = self.named_settings();
+        settings.factors.passkeys = self.relying_party()?.ok();
         let mut builder = Doorwarden::builder()
             .database_url(self.database_url.as_str())
             .settings(|defaults| *defaults = settings)
@@ -148,6 +152,18 @@ impl Config {
             builder = builder.old_secret_key(key.as_str(), *good_for);
         }
         Ok(self.fields.iter().fold(builder, |builder, field| builder.field(field.clone())))
+    }
+
+    /// The settings with the issuer.
+    fn named_settings(&self) -> Settings {
+        let mut settings = self.settings.clone();
+        settings.access.issuer = self.issuer();
+        settings
+    }
+
+    /// The service, as authenticators show it.
+    fn service_name(&self) -> String {
+        self.named_settings().service_name().to_owned()
     }
 
     /// `iss` of access tokens.

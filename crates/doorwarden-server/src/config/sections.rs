@@ -5,8 +5,8 @@ use super::Config;
 use super::declared::Fields;
 use super::special::{
     Address, Algorithm, Clients, Domain, Endings, Endpoints, FrontEnd, Locale, LogFormat, MailUrl, Network,
-    OldSecretKeys, Optional, Origins, Registering, Secret, Sender, Threads, Url, Validators, Verification,
-    WithoutSession,
+    OldSecretKeys, Optional, Origins, Registering, Requiring, RpId, Secret, Sender, Threads, Url, Validators,
+    Verification, WithoutSession,
 };
 use super::value::{Duration, Either, Flag, List, Never, Number, Off, Pairs, Setting};
 use doorwarden::core::password::HashSettings;
@@ -83,6 +83,7 @@ section! {
         retention: Retention,
         mail: Mail,
         front_end: FrontEndSection,
+        factors: Factors,
     }
 }
 
@@ -341,5 +342,41 @@ section! {
         /// URL of the page that links in mails lead to, with `#key=KEY` appended. By default `/link` of
         /// `tokens.issuer`.
         url: FrontEnd = settings.mail.front_end,
+    }
+}
+
+section! {
+    /// Second factors.
+    Factors {
+        /// Who must have a second factor: `nobody`, `staff` (staff and superusers), `everybody`. Whoever has
+        /// none can log in only to set one up. Whoever has one needs it in any case.
+        required: Requiring = settings.factors.required,
+        /// Members of these groups must have one, too.
+        required_groups: List<String> = settings.factors.required_groups,
+        /// Name of the service in authenticator apps and passkey managers. By default the host of
+        /// `tokens.issuer`.
+        service_name: String = settings.factors.service_name,
+        /// Whether a passkey whose counter does not grow is refused. An event and a mail say so in any case;
+        /// several authenticators count badly.
+        strict_counters: Flag = settings.factors.strict_counters,
+        passkeys: Passkeys,
+    }
+}
+
+section! {
+    /// Passkeys: the domain that they belong to, and where they can be used.
+    Passkeys {
+        /// The domain that passkeys belong to (WebAuthn calls it the id of the relying party), or `off`.
+        /// Passkeys are lost when it changes. By default the host of `tokens.issuer`, if that has `https` and
+        /// is a domain, or is `localhost`; otherwise there are no passkeys.
+        rp_id: RpId = passkeys.rp_id,
+        /// Origins of the pages that use passkeys, each at `rp_id` or at a subdomain of it. By default those
+        /// of `tokens.issuer` and `front_end.url`, as far as they are there.
+        origins: List<String> = passkeys.origins,
+        /// Origins at other domains where the passkeys can be used, too. Browsers read them at
+        /// `/.well-known/webauthn` of `rp_id`.
+        related_origins: List<String> = passkeys.related_origins,
+        /// Origins of pages that may have a page that uses passkeys in a frame. By default none.
+        top_origins: List<String> = passkeys.top_origins,
     }
 }

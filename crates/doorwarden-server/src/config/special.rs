@@ -1,8 +1,9 @@
 //! Values of one key each.
 
+use super::passkeys;
 use super::value::{List, Number, Pairs, Setting, Text, Written, no_default, schema, text, texts, wraps};
 use doorwarden::core::password::{PasswordPolicy, PoolSettings};
-use doorwarden::core::settings::{EmailVerification, PasswordChangeEnds, RegistrationMode};
+use doorwarden::core::settings::{EmailVerification, FactorPolicy, PasswordChangeEnds, RegistrationMode};
 use doorwarden::{CorsSettings, DatabaseUrl, DatabaseUrlError, Endpoint, OauthClients, OldSecretKey, core};
 use http::HeaderValue;
 use ipnet::IpNet;
@@ -220,6 +221,38 @@ words!(Registering: RegistrationMode {
     Invitation = RegistrationMode::Invitation,
     Closed = RegistrationMode::Closed,
 });
+
+words!(Requiring: FactorPolicy {
+    Nobody = FactorPolicy::Nobody,
+    Staff = FactorPolicy::Staff,
+    Everybody = FactorPolicy::Everybody,
+});
+
+/// The domain that passkeys belong to, or `off`; empty means that of the issuer. Whether it is a domain is
+/// found out with the origins.
+pub(super) struct RpId(passkeys::RpId);
+
+text!(RpId, {"type": "string"});
+
+impl Text for RpId {
+    fn parse(text: &str) -> Result<Self, String> {
+        Ok(Self(match text {
+            "" => passkeys::RpId::OfIssuer,
+            "off" => passkeys::RpId::Off,
+            domain => passkeys::RpId::Domain(domain.to_owned()),
+        }))
+    }
+
+    fn text(&self) -> String {
+        match &self.0 {
+            passkeys::RpId::OfIssuer => String::new(),
+            passkeys::RpId::Off => "off".to_owned(),
+            passkeys::RpId::Domain(domain) => domain.clone(),
+        }
+    }
+}
+
+wraps!(RpId: passkeys::RpId);
 
 /// The domain of email addresses.
 pub(super) struct Domain(core::identity::Domain);

@@ -10,6 +10,7 @@ mod django;
 mod docs;
 mod doctor;
 mod drills;
+mod factors;
 mod import;
 mod import_from_others;
 mod lifecycle;

@@ -1,6 +1,7 @@
 //! `doorwarden doctor`: finds problems of an installation, with hints.
 
 mod database;
+mod factors;
 mod files;
 mod keys;
 mod mail;
@@ -105,6 +106,7 @@ pub(super) async fn run(
             network::check(&loaded.config, &mut report);
             tokens::check(&loaded.config, &mut report);
             mail::check(&loaded.config, &mut report).await;
+            factors::check(&loaded.config, &mut report);
             database::check(&loaded.config, arguments.repair, &mut report).await;
         }
         Err(failure) => report.failure("configuration", &failure),
