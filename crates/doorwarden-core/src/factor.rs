@@ -85,6 +85,16 @@ pub struct Totp {
     pub disabled_at: Option<Timestamp>,
 }
 
+impl Totp {
+    /// So many wrong codes, one after the other, disable the authenticator apps of a user: nobody guesses on.
+    pub const MOST_WRONG_CODES: u32 = 20;
+
+    /// Whether too many wrong codes came.
+    pub fn is_disabled(&self) -> bool {
+        self.disabled_at.is_some() || self.failures >= Self::MOST_WRONG_CODES
+    }
+}
+
 /// A passkey.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Passkey {

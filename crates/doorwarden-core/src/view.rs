@@ -1,12 +1,13 @@
-//! Users and sessions as JSON, described once: HTTP, the OpenAPI document and the command line all use these
-//! types.
+//! Users, sessions and factors as JSON, described once: HTTP, the OpenAPI document and the command line all
+//! use these types.
 
 use crate::challenge::ChallengeId;
-use crate::factor::FactorId;
+use crate::factor::{Factor, FactorId, FactorKind, Method};
 use crate::field::Fields;
 use crate::session::{Session, SessionId};
 use crate::time::Timestamp;
 use crate::user::{Account, User, UserId};
+use doorwarden_webauthn::aaguid;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -134,6 +135,70 @@ impl<'a> From<&'a Session> for SessionView<'a> {
             client_id: session.client_id.as_deref(),
             refresh_repeated_late_at: session.repeats.last_late_at,
         }
+    }
+}
+
+/// A factor, without its secret.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "Factor")]
+pub struct FactorView {
+    /// The id.
+    pub id: FactorId,
+    /// What it is.
+    pub r#type: FactorKind,
+    /// What the user calls it.
+    pub name: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was last used.
+    pub last_used_at: Option<Timestamp>,
+    /// Of an authenticator app: too many wrong codes came. It counts again after a recovery code, a passkey,
+    /// or three right codes one after the other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "bool")]
+    pub disabled: Option<bool>,
+    /// Of a passkey: whether there is a copy of it on other devices.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "bool")]
+    pub backed_up: Option<bool>,
+    /// Of a passkey: how browsers reach it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Vec<String>")]
+    pub transports: Option<Vec<String>>,
+    /// Of a passkey: where it is kept, if it says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub authenticator: Option<&'static str>,
+    /// Of recovery codes: how many can still be used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "u32")]
+    pub unused: Option<u32>,
+}
+
+impl From<&Factor> for FactorView {
+    fn from(factor: &Factor) -> Self {
+        let mut view = Self {
+            id: factor.id,
+            r#type: factor.kind(),
+            name: factor.name.clone(),
+            created_at: factor.created_at,
+            last_used_at: factor.last_used_at,
+            disabled: None,
+            backed_up: None,
+            transports: None,
+            authenticator: None,
+            unused: None,
+        };
+        match &factor.method {
+            Method::Totp(totp) => view.disabled = Some(totp.is_disabled()),
+            Method::Passkey(passkey) => {
+                view.backed_up = Some(passkey.credential.backed_up);
+                view.transports = Some(passkey.credential.transports.clone());
+                view.authenticator = passkey.credential.aaguid.and_then(aaguid::name);
+            }
+            Method::RecoveryCodes(codes) => view.unused = Some(codes.unused),
+        }
+        view
     }
 }
 

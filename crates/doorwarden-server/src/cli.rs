@@ -1,8 +1,8 @@
 //! The command line. The arguments of a command are beside its code in [`crate::command`].
 
 use crate::command::{
-    backup, doctor, group, import, invitation, key, mail, password, permission, secret, superuser, token,
-    user,
+    backup, doctor, factor, group, import, invitation, key, mail, password, permission, secret, superuser,
+    token, user,
 };
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -54,6 +54,9 @@ pub(crate) enum Command {
     Createsuperuser(superuser::Arguments),
     #[command(flatten)]
     Accounts(AccountsCommand),
+    /// Manage a user's second factors and passkeys
+    #[command(subcommand)]
+    Factor(factor::Subcommands),
     /// Invite people to register, whatever the mode of registration
     #[command(subcommand)]
     Invitation(invitation::Subcommands),

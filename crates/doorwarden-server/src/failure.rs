@@ -1,5 +1,6 @@
 //! Failures of commands: a message for people and an exit status for scripts.
 
+use doorwarden::core::flow::factors::FactorError;
 use doorwarden::core::flow::groups::CreateGroupError;
 use doorwarden::core::flow::manage::{SetPasswordError, UpdateUserError, UserError};
 use doorwarden::core::keys::KeysError;
@@ -240,6 +241,16 @@ impl From<UserError> for Failure {
         match error {
             UserError::NoSuchUser => Self::not_found(error.to_string()),
             UserError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<FactorError> for Failure {
+    fn from(error: FactorError) -> Self {
+        match error {
+            FactorError::Store(error) => error.into(),
+            FactorError::Invalid(errors) => errors.into(),
+            other => Self::no(other.to_string()),
         }
     }
 }

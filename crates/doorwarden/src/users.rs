@@ -2,7 +2,9 @@ use doorwarden_core::audit::Origin;
 use doorwarden_core::challenge::ChallengeId;
 use doorwarden_core::context::Context;
 use doorwarden_core::error::Input;
+use doorwarden_core::factor::{Factor, FactorId};
 use doorwarden_core::flow::continue_login::stage_of_login;
+use doorwarden_core::flow::factors;
 use doorwarden_core::flow::groups::{self, CreateGroupError};
 use doorwarden_core::flow::invite::{self, Invitation, InviteError};
 use doorwarden_core::flow::manage::{
@@ -208,6 +210,32 @@ impl Users {
     /// repeated.
     pub async fn sign_out_everybody(&self) -> Result<SignedOut, StoreError> {
         manage::sign_out_everybody(&self.context, &self.origin).await
+    }
+
+    /// The second factors and passkeys of a user, oldest first, and the recovery codes last.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database operation failed.
+    pub async fn factors(&self, id: UserId) -> Result<Vec<Factor>, StoreError> {
+        factors::factors(&self.context, id).await
+    }
+
+    /// Removes a factor of a user, for example of a device that is lost, and ends all of the user's sessions;
+    /// `false` if there is no such factor. With the last one the recovery codes go.
+    ///
+    /// # Errors
+    /// [`UserError`] if there is no such user, or the database operation failed.
+    pub async fn remove_factor(&self, id: UserId, factor: FactorId) -> Result<bool, UserError> {
+        factors::remove_factor_of(&self.context, id, factor, &self.origin).await
+    }
+
+    /// Lets the authenticator apps of a user count again that too many wrong codes have disabled; whether
+    /// there were any.
+    ///
+    /// # Errors
+    /// [`UserError`] if there is no such user, or the database operation failed.
+    pub async fn unlock_factors(&self, id: UserId) -> Result<bool, UserError> {
+        factors::unlock_factors(&self.context, id, &self.origin).await
     }
 
     /// Deletes a user. The user's id is never reused.

@@ -10,82 +10,20 @@ use crate::refresh_cookie::{self, Transport};
 use axum::RequestPartsExt;
 use axum::extract::Path;
 use doorwarden_core::error::Input;
+use doorwarden_core::factor::FactorId;
 use doorwarden_core::factor::recovery::RecoveryCode;
-use doorwarden_core::factor::{Factor, FactorId, FactorKind, Method};
 use doorwarden_core::flow::continue_login::LoginTokens;
 use doorwarden_core::flow::factors::{
     Enrolled, EnrolledLogin, Enroller, begin_totp, confirm_totp, factors, remove_factor, rename_factor,
     renew_recovery_codes,
 };
-use doorwarden_core::flow::second_factor::is_disabled;
-use doorwarden_core::time::Timestamp;
-use doorwarden_core::webauthn::aaguid;
+pub(super) use doorwarden_core::view::FactorView;
 use http::header::AUTHORIZATION;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A factor of the user.
-#[derive(Debug, Serialize, JsonSchema)]
-#[schemars(rename = "Factor")]
-pub(super) struct FactorView {
-    id: FactorId,
-    r#type: FactorKind,
-    /// What the user calls it.
-    name: String,
-    created_at: Timestamp,
-    last_used_at: Option<Timestamp>,
-    /// Of an authenticator app: too many wrong codes came. It counts again after a recovery code, a passkey,
-    /// or three right codes one after the other.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "bool")]
-    disabled: Option<bool>,
-    /// Of a passkey: whether there is a copy of it on other devices.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "bool")]
-    backed_up: Option<bool>,
-    /// Of a passkey: how browsers reach it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Vec<String>")]
-    transports: Option<Vec<String>>,
-    /// Of a passkey: where it is kept, if it says so.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String")]
-    authenticator: Option<&'static str>,
-    /// Of recovery codes: how many can still be used.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "u32")]
-    unused: Option<u32>,
-}
-
-impl From<&Factor> for FactorView {
-    fn from(factor: &Factor) -> Self {
-        let mut view = Self {
-            id: factor.id,
-            r#type: factor.kind(),
-            name: factor.name.clone(),
-            created_at: factor.created_at,
-            last_used_at: factor.last_used_at,
-            disabled: None,
-            backed_up: None,
-            transports: None,
-            authenticator: None,
-            unused: None,
-        };
-        match &factor.method {
-            Method::Totp(totp) => view.disabled = Some(is_disabled(totp)),
-            Method::Passkey(passkey) => {
-                view.backed_up = Some(passkey.credential.backed_up);
-                view.transports = Some(passkey.credential.transports.clone());
-                view.authenticator = passkey.credential.aaguid.and_then(aaguid::name);
-            }
-            Method::RecoveryCodes(codes) => view.unused = Some(codes.unused),
-        }
-        view
-    }
-}
-
 pub(super) async fn get(call: Call<CurrentUser>) -> Result<Json<Vec<FactorView>>, ApiError> {
-    let factors = factors(call.auth.context(), call.caller.authenticated()).await?;
+    let factors = factors(call.auth.context(), call.caller.id()).await?;
     Ok(Json(factors.iter().map(Into::into).collect()))
 }
 

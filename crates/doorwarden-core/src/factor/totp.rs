@@ -191,6 +191,28 @@ pub fn qr_svg(text: &str) -> Option<String> {
     ))
 }
 
+/// A picture of the text as a QR code, for a terminal that writes white on black: each line is two rows of
+/// modules. `None` if the text is too long.
+pub fn qr_blocks(text: &str) -> Option<String> {
+    const MARGIN: i32 = 2;
+    let code = qrcodegen::QrCode::encode_text(text, qrcodegen::QrCodeEcc::Low).ok()?;
+    let places = -MARGIN..code.size() + MARGIN;
+    let is_light = |x, y| !code.get_module(x, y);
+    let mut picture = String::new();
+    for y in places.clone().step_by(2) {
+        for x in places.clone() {
+            picture.push(match (is_light(x, y), is_light(x, y + 1)) {
+                (true, true) => '\u{2588}',
+                (true, false) => '\u{2580}',
+                (false, true) => '\u{2584}',
+                (false, false) => ' ',
+            });
+        }
+        picture.push('\n');
+    }
+    Some(picture)
+}
+
 const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 
 fn base32(bytes: &[u8]) -> String {

@@ -5,6 +5,7 @@ use super::continue_login::{LoginTokens, tokens_of};
 use super::finish::finish;
 use super::links::{RedeemError, by_token};
 use super::log_in::{LoggedIn, LoginError, finish_login};
+use super::manage::UserError;
 use super::open_session::must_have_factor;
 use super::pending::{Pending, State, StoredNeed, WantedTokens, go_on};
 use super::reauthenticate::is_recent;
@@ -25,7 +26,7 @@ use crate::store::{
     StoreError,
 };
 use crate::time::Timestamp;
-use crate::user::User;
+use crate::user::{User, UserId};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,6 +40,8 @@ pub enum Enroller<'a> {
     User(&'a Authenticated),
     /// Somebody whose login waits for it, by the login token.
     Login(Input<String>),
+    /// An operator or the application for this user.
+    Managed(UserId, &'a Origin),
 }
 
 /// Why a factor was not set up, changed or removed.
@@ -181,6 +184,10 @@ pub(super) async fn find(
             let origin = Origin::new(Actor::User(user.id), client);
             Ok(Found { user, session: None, login: Some((challenge, state)), origin })
         }
+        Enroller::Managed(user, origin) => {
+            let user = context.store.user(user).await?.ok_or(FactorError::NoSuchFactor)?;
+            Ok(Found { user, session: None, login: None, origin: origin.clone() })
+        }
     }
 }
 
@@ -208,8 +215,8 @@ impl Found {
 ///
 /// # Errors
 /// [`StoreError`] if the database operation failed.
-pub async fn factors(context: &Context, who: &Authenticated) -> Result<Vec<Factor>, StoreError> {
-    let mut factors = context.store.factors_of(who.id()).await?;
+pub async fn factors(context: &Context, user: UserId) -> Result<Vec<Factor>, StoreError> {
+    let mut factors = context.store.factors_of(user).await?;
     factors.retain(Factor::is_confirmed);
     Ok(factors)
 }
@@ -411,17 +418,23 @@ pub async fn remove_factor(
     remove(context, &found.user, id, keep, keeps_last, found.origin).await
 }
 
-/// Removes a factor of a user; see [`remove_factor`].
+/// Removes a factor of a user, which ends all sessions of the user; `false` if there is no such factor.
+/// Whether the policy asks for one does not matter: whoever must have one sets it up at the next login.
 ///
 /// # Errors
-/// [`FactorError::NoSuchFactor`], or [`FactorError::Store`] if the database operation failed.
+/// [`UserError`] if there is no such user, or the database operation failed.
 pub async fn remove_factor_of(
     context: &Arc<Context>,
-    user: &User,
+    user: UserId,
     id: FactorId,
-    actor: Actor,
-) -> Result<(), FactorError> {
-    remove(context, user, id, None, false, actor.into()).await
+    origin: &Origin,
+) -> Result<bool, UserError> {
+    let user = context.store.user(user).await?.ok_or(UserError::NoSuchUser)?;
+    match remove(context, &user, id, None, false, origin.clone()).await {
+        Ok(()) => Ok(true),
+        Err(FactorError::Store(error)) => Err(error.into()),
+        Err(_) => Ok(false),
+    }
 }
 
 async fn remove(
@@ -461,9 +474,10 @@ async fn remove(
 /// Lets the authenticator apps of a user count again; whether they were disabled.
 ///
 /// # Errors
-/// [`StoreError`] if the database operation failed.
-pub async fn unlock_factors(context: &Context, user: &User, actor: Actor) -> Result<bool, StoreError> {
-    super::second_factor::enable_totps(context, user, &actor.into()).await
+/// [`UserError`] if there is no such user, or the database operation failed.
+pub async fn unlock_factors(context: &Context, user: UserId, origin: &Origin) -> Result<bool, UserError> {
+    let user = context.store.user(user).await?.ok_or(UserError::NoSuchUser)?;
+    Ok(super::second_factor::enable_totps(context, &user, origin).await?)
 }
 
 /// Seals secrets of factors under the current secret key that were sealed under an older one; how many.

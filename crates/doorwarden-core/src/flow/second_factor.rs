@@ -14,9 +14,6 @@ use crate::outbox::{Letter, NOTICE_WORTH};
 use crate::store::{NewMail, StoreError};
 use crate::user::User;
 
-/// So many wrong codes, one after the other, disable the authenticator apps of a user: nobody guesses on.
-pub const MOST_WRONG_CODES: u32 = 20;
-
 /// What a typed code is.
 pub(super) enum Judged {
     /// It proves this.
@@ -44,7 +41,7 @@ pub(super) async fn judge_totp(
         if !context.store.use_totp(factor.id, step, now).await? {
             continue;
         }
-        if !is_disabled(totp) {
+        if !totp.is_disabled() {
             return Ok(Judged::Proves(FactorProof::Totp));
         }
         if state.right_codes + 1 < RIGHT_CODES {
@@ -54,10 +51,10 @@ pub(super) async fn judge_totp(
         return Ok(Judged::Proves(FactorProof::Totp));
     }
     let failures = context.store.fail_totps(user.id).await?;
-    if failures >= MOST_WRONG_CODES {
+    if failures >= Totp::MOST_WRONG_CODES {
         let effects = context.effects(origin, [Event::TotpDisabled { user: user.id }]);
         let effects = effects.mailing_all(notice_mail(context, user, MailKind::TotpDisabled, origin, |_| {}));
-        if context.store.disable_totps(user.id, MOST_WRONG_CODES, effects.clone()).await? {
+        if context.store.disable_totps(user.id, Totp::MOST_WRONG_CODES, effects.clone()).await? {
             context.notify(&effects).await;
         }
     }
@@ -113,11 +110,6 @@ pub(super) async fn enable_totps(
         context.notify(&effects).await;
     }
     Ok(enabled)
-}
-
-/// Whether too many wrong codes came.
-pub fn is_disabled(totp: &Totp) -> bool {
-    totp.disabled_at.is_some() || totp.failures >= MOST_WRONG_CODES
 }
 
 /// The secret of an authenticator app; `None`, and a line in the log, if it was sealed under another secret

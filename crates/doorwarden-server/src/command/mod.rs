@@ -3,6 +3,7 @@
 pub(crate) mod backup;
 mod config;
 pub(crate) mod doctor;
+pub(crate) mod factor;
 pub(crate) mod group;
 pub(crate) mod import;
 pub(crate) mod invitation;
@@ -49,6 +50,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
         }
         Command::Import(from) => import::run(&begin(&global)?.config, from, out.is_json()).await,
         Command::Secret(command) => secret::run(&begin(&global)?.config, command, out).await,
+        Command::Factor(command) => factor::run(&begin(&global)?.config, command, out).await,
         Command::Invitation(command) => invitation::run(&begin(&global)?.config, command, out).await,
         Command::Mail(command) => mail::run(&begin(&global)?.config, command, out).await,
         Command::Backup(arguments) => backup::backup(&begin(&global)?.config, &arguments, out),

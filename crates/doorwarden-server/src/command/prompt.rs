@@ -2,6 +2,7 @@
 
 use crate::failure::Failure;
 use crate::output::{clean_line, tell};
+use doorwarden::core::factor::totp::qr_blocks;
 use doorwarden::core::identity::text::python_strip;
 use doorwarden::core::password::{PasswordPolicy, Weakness};
 use doorwarden::{Doorwarden, Password};
@@ -49,9 +50,26 @@ pub(super) fn confirm(yes: bool, question: &str) -> Result<(), Failure> {
         return Err(Failure::usage("this cannot be undone, and there is no terminal to prompt on")
             .hint("use `--yes`"));
     }
-    match line(&format!("{question} [y/N] "))?.to_lowercase().as_str() {
-        "y" | "yes" => Ok(()),
-        _ => Err(Failure::no("nothing was changed")),
+    match agrees(&format!("{question} [y/N] "))? {
+        true => Ok(()),
+        false => Err(Failure::no("nothing was changed")),
+    }
+}
+
+/// Whether the answer is yes.
+pub(super) fn agrees(question: &str) -> Result<bool, Failure> {
+    Ok(matches!(line(question)?.to_lowercase().as_str(), "y" | "yes"))
+}
+
+/// Shows a text as a QR code, on a terminal that has colours: with those of the terminal, readers might see
+/// its negative.
+pub(super) fn picture(text: &str) {
+    let mut terminal = std::io::stderr().lock();
+    let is_plain = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+    let Some(picture) = qr_blocks(text).filter(|_| terminal.is_terminal() && !is_plain) else { return };
+    for row in picture.lines() {
+        // As with messages, nothing depends on it.
+        let _ = writeln!(terminal, "\x1b[97;40m{row}\x1b[0m");
     }
 }
 

@@ -5,10 +5,11 @@ use crate::config::{Config, Environment, secret_in};
 use crate::failure::Failure;
 use crate::output::{Output, tell};
 use clap::Args;
-use doorwarden::core::error::FieldError;
+use doorwarden::core::error::{FieldError, Input};
+use doorwarden::core::flow::factors::{self, Enroller, FactorError};
 use doorwarden::core::flow::manage;
 use doorwarden::core::identity::{EmailAddress, Username};
-use doorwarden::{Doorwarden, NewAccount, Password};
+use doorwarden::{ClientInfo, Doorwarden, NewAccount, Password, User};
 use std::path::Path;
 
 #[derive(Debug, Args)]
@@ -42,7 +43,7 @@ pub(super) async fn run(
         ));
     }
     let auth = open(config).await?;
-    let result = create(&auth, arguments, environment, out).await;
+    let result = create(config, &auth, arguments, environment, out).await;
     auth.close().await;
     result
 }
@@ -59,19 +60,59 @@ async fn open(config: &Config) -> Result<Doorwarden, Failure> {
 }
 
 async fn create(
+    config: &Config,
     auth: &Doorwarden,
     arguments: Arguments,
     environment: &Environment,
     out: Output,
 ) -> Result<(), Failure> {
     let is_email_verified = arguments.verified;
-    let account = match arguments.no_input {
-        true => given(auth, arguments, environment)?,
-        false => asked(auth, arguments).await?,
+    let (account, keyed) = match arguments.no_input {
+        true => (given(auth, arguments, environment)?, None),
+        false => {
+            let account = asked(auth, arguments).await?;
+            let keyed = match prompt::agrees("Set up an authenticator app? [y/N]: ")? {
+                // The secret of the app is sealed with the secret key.
+                true => Some(super::open_with_keys(config).await?),
+                false => None,
+            };
+            (account, keyed)
+        }
     };
     let account = NewAccount { is_email_verified, ..account };
     let user = manage::create_superuser(auth.context(), account, auth.origin()).await?;
-    out.done("Superuser created successfully.", &super::user::value(&user))
+    out.done("Superuser created successfully.", &super::user::value(&user))?;
+    let Some(keyed) = keyed else { return Ok(()) };
+    let result = set_up_app(&keyed, &user).await;
+    keyed.close().await;
+    result
+}
+
+/// Sets up an authenticator app of a user who sits at the terminal.
+async fn set_up_app(auth: &Doorwarden, user: &User) -> Result<(), Failure> {
+    let context = auth.context();
+    let enroller = || Enroller::Managed(user.id, auth.origin());
+    let new = factors::begin_totp(context, enroller(), Input::Missing, ClientInfo::default()).await?;
+    prompt::picture(&new.uri);
+    tell(&format!("Scan the picture with the app, or type this secret: {}", new.secret.expose()));
+    tell(&new.uri);
+    let enrolled = loop {
+        let code = Input::Given(prompt::line("Code that the app shows: ")?);
+        match factors::confirm_totp(context, enroller(), new.id, code, ClientInfo::default()).await {
+            Ok(enrolled) => break enrolled,
+            Err(error @ (FactorError::CodeInvalid | FactorError::ClockSkew(_))) => {
+                tell(&format!("Error: {error}."));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    };
+    tell(
+        "The app is set up. Each of these recovery codes logs in once without it. They are not shown again:",
+    );
+    for code in enrolled.recovery_codes.iter().flatten() {
+        tell(&format!("  {}", code.shown()));
+    }
+    Ok(())
 }
 
 fn given(auth: &Doorwarden, arguments: Arguments, environment: &Environment) -> Result<NewAccount, Failure> {

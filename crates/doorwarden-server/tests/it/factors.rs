@@ -1,6 +1,11 @@
 use crate::service::{Service, exchange, free_port};
-use crate::site::Site;
-use serde_json::Value;
+use crate::site::{Site, on_both};
+use crate::terminal::Terminal;
+use doorwarden::core::factor::totp::{Algorithm, TotpSecret, unbase32};
+use doorwarden::core::time::{Clock, SystemClock};
+use serde_json::{Value, json};
+
+on_both!(an_operator_lists_and_removes_factors, an_operator_lets_a_disabled_app_count_again);
 
 /// The body of an answer.
 fn body(answer: &str) -> Value {
@@ -142,4 +147,128 @@ fn whoever_must_have_a_factor_gets_in_only_to_set_one_up() {
     let (status, totp) = service.call("POST", "/factors/totp", "", &begin).unwrap();
     assert_eq!(status, 201, "{totp}");
     assert!(totp.contains("otpauth://totp/Example:ada@example.com?"), "{totp}");
+}
+
+/// The code of an app with this secret, so many steps from now.
+fn code(secret: &str, steps: i64) -> String {
+    let secret =
+        unbase32(secret).and_then(|secret| TotpSecret::imported(&secret, Algorithm::Sha1, 6, 30)).unwrap();
+    secret.code(secret.step(SystemClock.now()) + steps)
+}
+
+/// The token of a login with these proofs.
+fn log_in(service: &Service, name: &str, second: Option<(&str, &str)>) -> (u16, Value) {
+    let login = json!({"email": format!("{name}@example.com"), "password": "correct horse battery"});
+    let (status, answer) = service.call("POST", "/login", "", &login.to_string()).unwrap();
+    let (mut status, mut answer) = (status, body(&answer));
+    if let Some((method, code)) = second {
+        assert_eq!((status, &answer["code"]), (401, &"mfa_required".into()), "{answer}");
+        let verify = json!({"login_token": answer["login_token"], "method": method, "code": code});
+        let (verified, text) = service.call("POST", "/login/verify", "", &verify.to_string()).unwrap();
+        (status, answer) = (verified, body(&text));
+    }
+    (status, answer)
+}
+
+/// A user with an authenticator app; returns its secret and the recovery codes.
+fn with_app(site: &Site, service: &Service, name: &str) -> (String, Value) {
+    let create = ["user", "create", "--verified", "--password-stdin", &format!("{name}@example.com"), name];
+    site.run_with(&create, "correct horse battery\n").succeeds();
+    let (_, answer) = log_in(service, name, None);
+    let token = answer["token"].as_str().unwrap();
+    let (_, totp) = service.call("POST", "/factors/totp", token, r#"{"name": "Phone"}"#).unwrap();
+    let totp = body(&totp);
+    let secret = totp["secret"].as_str().unwrap();
+    let confirm = format!("/factors/totp/{}/confirm", totp["id"].as_str().unwrap());
+    let given = json!({"code": code(secret, 0)}).to_string();
+    let (status, confirmed) = service.call("POST", &confirm, token, &given).unwrap();
+    assert_eq!(status, 200, "{confirmed}");
+    (secret.to_owned(), body(&confirmed)["recovery_codes"].clone())
+}
+
+fn an_operator_lists_and_removes_factors(site: &Site) {
+    let service = Service::start(site, free_port());
+    site.user("joe");
+    assert_eq!(site.run(&["factor", "list", "joe@example.com"]).json(), json!([]));
+    site.run(&["factor", "remove", "joe@example.com", "--all", "--yes"]).fails(3, "no such factor");
+    site.run(&["factor", "list", "nobody@example.com"]).fails(3, "no user with email");
+    site.run(&["factor", "remove", "joe@example.com"]).fails(2, "<ID>");
+
+    let (secret, codes) = with_app(site, &service, "ada");
+    let listed = site.run(&["factor", "list", "ada@example.com"]).json();
+    let kinds: Vec<_> = listed.as_array().unwrap().iter().map(|factor| factor["type"].clone()).collect();
+    assert_eq!(kinds, ["totp", "recovery_codes"]);
+    assert_eq!((&listed[0]["name"], &listed[1]["unused"]), (&"Phone".into(), &10.into()));
+    assert!(!listed.to_string().contains(&secret), "{listed}");
+    let (status, answer) = log_in(&service, "ada", Some(("recovery_code", codes[0].as_str().unwrap())));
+    assert_eq!(status, 200, "{answer}");
+    let token = answer["token"].as_str().unwrap();
+
+    let [app, codes] = [0, 1].map(|place| listed[place]["id"].as_str().unwrap());
+    let remove = |user: &str, id: &str| site.run(&["factor", "remove", user, id, "--yes"]);
+    // Neither the factor of somebody else nor the recovery codes alone.
+    remove("joe@example.com", app).fails(3, "no such factor of `joe@example.com`");
+    remove("ada@example.com", codes).fails(3, "no such factor");
+    site.run(&["factor", "remove", "ada@example.com", app]).fails(2, "use `--yes`");
+    assert_eq!(remove("ada@example.com", app).json()["removed"], json!([app]));
+    assert_eq!(site.run(&["factor", "list", "ada@example.com"]).json(), json!([]));
+    // Within a second the service knows.
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    assert_eq!(service.call("GET", "/me", token, "").unwrap().0, 401);
+    assert_eq!(log_in(&service, "ada", None).0, 200);
+
+    with_app(site, &service, "eve");
+    let removed = site.run(&["factor", "remove", "eve@example.com", "--all", "--yes"]).json();
+    assert_eq!(removed["removed"].as_array().unwrap().len(), 1);
+    assert_eq!(log_in(&service, "eve", None).0, 200);
+}
+
+fn an_operator_lets_a_disabled_app_count_again(site: &Site) {
+    let service = Service::start(site, free_port());
+    let (secret, _) = with_app(site, &service, "ada");
+    let unlock = || site.run(&["factor", "unlock", "ada@example.com"]).json()["unlocked"].clone();
+    assert_eq!(unlock(), false);
+    let wrong = if code(&secret, 1) == "000000" { "111111" } else { "000000" };
+    let disabled = || site.run(&["factor", "list", "ada@example.com"]).json()[0]["disabled"].clone();
+    while disabled() != json!(true) {
+        log_in(&service, "ada", Some(("totp", wrong)));
+    }
+    let (status, answer) = log_in(&service, "ada", Some(("totp", &code(&secret, 1))));
+    assert_eq!((status, &answer["flows"][0]["codes_left"]), (401, &2.into()), "{answer}");
+    assert_eq!(unlock(), true);
+    assert_eq!(disabled(), false);
+}
+
+#[test]
+fn a_superuser_may_set_up_an_app_at_once() {
+    let site = Site::sqlite();
+    let options = ["createsuperuser", "--username", "root", "--email", "root@example.com"];
+    let Some(mut terminal) = Terminal::start(&site, &options) else { return };
+    for question in ["Password: ", "Password (again): "] {
+        terminal.sees(question);
+        terminal.types_hidden("correct horse battery");
+    }
+    terminal.sees("Set up an authenticator app? [y/N]: ");
+    terminal.types("y");
+    terminal.sees("Superuser created successfully.");
+    terminal.sees("type this secret: ");
+    let secret = terminal.line();
+    terminal.sees("otpauth://totp/");
+    terminal.sees("Code that the app shows: ");
+    terminal.types("12345");
+    terminal.sees("Error: this code is wrong.");
+    terminal.sees("Code that the app shows: ");
+    terminal.types(&code(&secret, 0));
+    terminal.sees("They are not shown again:");
+    let recovery = terminal.line();
+    let recovery = if recovery.trim().is_empty() { terminal.line() } else { recovery };
+    assert_eq!(terminal.ends().0, Some(0));
+
+    let service = Service::start(&site, free_port());
+    let login = |method: &str, code: &str| {
+        let (status, answer) = log_in(&service, "root", Some((method, code)));
+        assert_eq!(status, 200, "{answer}");
+    };
+    login("recovery_code", recovery.trim());
+    login("totp", &code(&secret, 1));
 }

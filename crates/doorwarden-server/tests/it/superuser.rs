@@ -101,7 +101,7 @@ fn createsuperuser_prompts_as_django_does() {
     terminal.sees("Password (again): ");
     terminal.types_hidden(" ");
     terminal.sees("Error: Blank passwords aren't allowed.");
-    for (answer, next) in [("n", "Password: "), ("y", "Superuser created successfully.")] {
+    for (answer, next) in [("n", "Password: "), ("y", "Set up an authenticator app? [y/N]: ")] {
         if answer == "n" {
             terminal.sees("Password: ");
         }
@@ -114,6 +114,8 @@ fn createsuperuser_prompts_as_django_does() {
         terminal.types(answer);
         terminal.sees(next);
     }
+    terminal.types("");
+    terminal.sees("Superuser created successfully.");
     let (code, screen) = terminal.ends();
     assert_eq!(code, Some(0), "{screen}");
     for secret in ["hunter2", "hunter3", "rooty1"] {

@@ -80,6 +80,14 @@ impl Terminal {
         }
     }
 
+    /// The rest of the line after what was seen last.
+    #[track_caller]
+    pub(crate) fn line(&mut self) -> String {
+        let before = self.read;
+        self.sees("\n");
+        self.seen[before..self.read].trim_end().to_owned()
+    }
+
     /// Types a line.
     pub(crate) fn types(&mut self, line: &str) {
         self.press(&format!("{line}\n"));
