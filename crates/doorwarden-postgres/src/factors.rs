@@ -14,13 +14,13 @@ use doorwarden_core::factor::{
     Credential, Factor, FactorId, FactorKind, Method, Passkey, RecoveryCodes, Totp,
 };
 use doorwarden_core::store::{
-    AddFactorError, Enrolled, Enrolment, FactorRemoval, FactorStore, NewRecoveryCodes, PasskeyUse, Removed,
-    StoreError,
+    AddFactorError, Enrolled, Enrolment, FactorRemoval, FactorStore, ImportedAccount, NewRecoveryCodes,
+    PasskeyUse, Removed, StoreError,
 };
 use doorwarden_core::time::Timestamp;
 use doorwarden_core::user::UserId;
-use tokio_postgres::Row;
 use tokio_postgres::types::Type;
+use tokio_postgres::{Client, Row};
 
 /// The columns of a factor, of the table called `f`, and how many recovery codes it has.
 macro_rules! columns {
@@ -311,6 +311,59 @@ impl FactorStore for PostgresStore {
         let params = [(&id.0 as _, Type::UUID), (&former as _, Type::BYTEA), (&sealed as _, Type::BYTEA)];
         Ok(self.database.row(Effort::Write, sql, &params).await?.is_some())
     }
+}
+
+/// The factors of accounts that are imported, if they were written.
+pub(crate) async fn import(
+    client: &Client,
+    accounts: &[ImportedAccount],
+    is_written: impl Fn(UserId) -> bool,
+) -> Result<(), Failure> {
+    let written = accounts.iter().filter(|account| is_written(account.user.id));
+    let all: Vec<&Factor> = written.clone().flat_map(|account| &account.factors.factors).collect();
+    if all.is_empty() {
+        return Ok(());
+    }
+    let sql = "INSERT INTO doorwarden_factors \
+               (id, user_id, kind, name, created_at, confirmed_at, last_used_at, sealed, last_step, credential_id, credential) \
+               SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[], \
+               $7::timestamptz[], $8::bytea[], $9::bigint[], $10::bytea[], $11::text[])";
+    let each = all.iter();
+    let passkey = |factor: &&&Factor| match &factor.method {
+        Method::Passkey(passkey) => Some((passkey.credential_id.clone(), text(&passkey.credential))),
+        _ => None,
+    };
+    let (ids, credentials): (Vec<_>, Vec<_>) = each.clone().map(|factor| passkey(&factor).unzip()).unzip();
+    let step = |factor: &&Factor| match &factor.method {
+        Method::Totp(totp) => totp.last_step,
+        _ => None,
+    };
+    client
+        .execute(
+            sql,
+            &[
+                &each.clone().map(|factor| factor.id.0).collect::<Vec<_>>(),
+                &each.clone().map(|factor| factor.user.0).collect::<Vec<_>>(),
+                &each.clone().map(|factor| factor.kind().as_str()).collect::<Vec<_>>(),
+                &each.clone().map(|factor| &*factor.name).collect::<Vec<_>>(),
+                &each.clone().map(|factor| At(factor.created_at)).collect::<Vec<_>>(),
+                &each.clone().map(|factor| factor.confirmed_at.map(At)).collect::<Vec<_>>(),
+                &each.clone().map(|factor| factor.last_used_at.map(At)).collect::<Vec<_>>(),
+                &each.clone().map(|factor| sealed(factor)).collect::<Vec<_>>(),
+                &each.clone().map(step).collect::<Vec<_>>(),
+                &ids,
+                &credentials,
+            ],
+        )
+        .await?;
+    let replace = client.prepare("SELECT doorwarden_replace_codes($1, $2, $3, $4, $5)").await?;
+    for account in written {
+        if let (Some(codes), Some(first)) = (&account.factors.codes, account.factors.factors.first()) {
+            let (owner, at) = (account.user.id.0, At(first.created_at));
+            client.execute(&replace, &[&owner, &codes.id.0, &codes.sealed, &hashes(codes), &at]).await?;
+        }
+    }
+    Ok(())
 }
 
 fn refused(failure: Failure) -> AddFactorError {

@@ -3,6 +3,7 @@
 use crate::audit;
 use crate::client;
 use crate::copy::{Fields, Rows};
+use crate::factors;
 use crate::failure::Failure;
 use crate::identities;
 use crate::rows::get;
@@ -84,7 +85,8 @@ impl PostgresImport {
     async fn write_all(&self, accounts: &[ImportedAccount]) -> Result<(), Failure> {
         let sql = format!("COPY users ({COLUMNS}) FROM STDIN (FORMAT binary)");
         users(accounts).send(&self.client, &sql).await?;
-        write_grants(&self.client, accounts, |_| true).await
+        write_grants(&self.client, accounts, |_| true).await?;
+        factors::import(&self.client, accounts, |_| true).await
     }
 
     /// Those of which nothing is taken; the others are returned.
@@ -100,6 +102,7 @@ impl PostgresImport {
         let rows = self.client.query(&sql, &[]).await?;
         let written = rows.iter().map(|row| get(row, 0)).collect::<Result<HashSet<i64>, _>>()?;
         write_grants(&self.client, accounts, |id| written.contains(&id.0)).await?;
+        factors::import(&self.client, accounts, |id| written.contains(&id.0)).await?;
         self.client.batch_execute("DROP TABLE doorwarden_import").await?;
         Ok(accounts.iter().map(|account| account.user.id).filter(|id| !written.contains(&id.0)).collect())
     }
@@ -197,7 +200,8 @@ impl ImportWriter for PostgresImport {
     async fn finish(mut self: Box<Self>) -> Result<(), StoreError> {
         let run = async {
             self.begin().await?;
-            let analyze = "ANALYZE users, doorwarden_user_groups, doorwarden_user_permissions";
+            let analyze =
+                "ANALYZE users, doorwarden_user_groups, doorwarden_user_permissions, doorwarden_factors";
             self.client.batch_execute(analyze).await?;
             self.commit_step().await
         };

@@ -12,8 +12,8 @@ use doorwarden_core::factor::recovery::RecoveryHash;
 use doorwarden_core::factor::{Factor, FactorId, FactorKind, Method, Passkey, RecoveryCodes, Totp};
 use doorwarden_core::session::EndReason;
 use doorwarden_core::store::{
-    AddFactorError, Enrolled, Enrolment, FactorRemoval, FactorStore, NewRecoveryCodes, PasskeyUse, Removed,
-    StoreError,
+    AddFactorError, Enrolled, Enrolment, FactorRemoval, FactorStore, ImportedFactors, NewRecoveryCodes,
+    PasskeyUse, Removed, StoreError,
 };
 use doorwarden_core::time::Timestamp;
 use doorwarden_core::user::UserId;
@@ -287,6 +287,28 @@ fn insert(connection: &Connection, factor: &Factor) -> Result<(), AddFactorError
     if others.map_err(StoreError::from)?.unwrap_or(0) >= u64::from(Factor::MOST) {
         return Err(AddFactorError::TooMany);
     }
+    insert_row(connection, factor).map_err(|failure| match failure.constraint() {
+        Some("UNIQUE constraint failed: doorwarden_factors.credential_id") => AddFactorError::Taken,
+        _ => AddFactorError::Store(failure.into()),
+    })
+}
+
+/// The factors of an account that is imported.
+pub(crate) fn import(
+    connection: &Connection,
+    user: UserId,
+    imported: &ImportedFactors,
+) -> Result<(), Failure> {
+    for factor in &imported.factors {
+        insert_row(connection, factor)?;
+    }
+    match (&imported.codes, imported.factors.first()) {
+        (Some(codes), Some(first)) => replace_codes(connection, user, codes, first.created_at),
+        _ => Ok(()),
+    }
+}
+
+fn insert_row(connection: &Connection, factor: &Factor) -> Result<(), Failure> {
     let (mut sealed, mut last_step, mut credential_id, mut credential) = (None, None, None, None);
     match &factor.method {
         Method::Totp(totp) => (sealed, last_step) = (Some(&totp.sealed), totp.last_step),
@@ -297,7 +319,7 @@ fn insert(connection: &Connection, factor: &Factor) -> Result<(), AddFactorError
     }
     let sql = "INSERT INTO doorwarden_factors \
                (id, user_id, kind, name, created_at, confirmed_at, last_used_at, sealed, last_step, credential_id, credential) \
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT (credential_id) DO NOTHING";
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
     let params = params![
         factor.id.0,
         factor.user.0,
@@ -311,10 +333,7 @@ fn insert(connection: &Connection, factor: &Factor) -> Result<(), AddFactorError
         credential_id,
         credential,
     ];
-    match run(connection, sql, params).map_err(StoreError::from)? {
-        0 => Err(AddFactorError::Taken),
-        _ => Ok(()),
-    }
+    run(connection, sql, params).map(|_| ())
 }
 
 fn replace_codes(

@@ -130,8 +130,9 @@ impl ImportWriter for SqliteImport {
             let mut statements = Statements::prepare(connection)?;
             let mut left_out = Vec::new();
             for account in &accounts {
-                if !statements.write(account)? {
-                    left_out.push(account.user.id);
+                match statements.write(account)? {
+                    true => crate::factors::import(connection, account.user.id, &account.factors)?,
+                    false => left_out.push(account.user.id),
                 }
             }
             Ok(left_out)

@@ -80,6 +80,24 @@ impl Authenticator {
         }
     }
 
+    /// Takes over a credential of another authenticator: a key for ES256 in PKCS #8.
+    ///
+    /// # Panics
+    ///
+    /// If it is no such key.
+    pub fn take_over(
+        &mut self,
+        id: Vec<u8>,
+        rp_id: &str,
+        user_handle: Vec<u8>,
+        sign_count: u32,
+        pkcs8: &[u8],
+    ) {
+        let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, pkcs8).expect("a key for ES256");
+        let (rp_id, key) = (rp_id.to_owned(), Key::P256(key));
+        self.credentials.push(Credential { id, rp_id, user_handle, sign_count, key });
+    }
+
     /// `navigator.credentials.create`, on a page of this origin: from
     /// `PublicKeyCredentialCreationOptionsJSON` to `RegistrationResponseJSON`. `None` if the algorithm is not
     /// offered, if a credential is excluded, or if the user must be verified and is not.

@@ -113,7 +113,7 @@ pub struct Enrolment {
 }
 
 /// A set of recovery codes.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewRecoveryCodes {
     /// The id of their row among the factors.
     pub id: FactorId,

@@ -1,5 +1,6 @@
-use super::StoreError;
+use super::{NewRecoveryCodes, StoreError};
 use crate::audit::Effects;
+use crate::factor::Factor;
 use crate::permission::{Group, Permission};
 use crate::user::{User, UserId};
 use async_trait::async_trait;
@@ -31,9 +32,10 @@ pub trait ImportWriter: Send + std::fmt::Debug {
         effects: Effects,
     ) -> Result<NewRights, StoreError>;
 
-    /// Creates accounts, each with its memberships and direct permissions, as a part of the current step.
-    /// Accounts whose id, email address or username (in its folded form) another user has are left out, and
-    /// their ids are returned. Groups and permissions must exist. After an error the whole step is lost.
+    /// Creates accounts, each with its memberships, direct permissions and factors, as a part of the current
+    /// step. Accounts whose id, email address or username (in its folded form) another user has are left out,
+    /// and their ids are returned. Groups and permissions must exist, and no passkey. After an error the
+    /// whole step is lost.
     async fn write(&mut self, accounts: Vec<ImportedAccount>) -> Result<Vec<UserId>, StoreError>;
 
     /// Commits the current step: all of its accounts appear at once. Fewer steps are faster, but other
@@ -55,6 +57,17 @@ pub struct ImportedAccount {
     pub groups: Vec<Arc<str>>,
     /// `app_label.codename` of the user's direct permissions, without repetition.
     pub permissions: Vec<Arc<str>>,
+    /// The user's factors.
+    pub factors: ImportedFactors,
+}
+
+/// The factors of an account that is imported: it needs them from its first login on.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ImportedFactors {
+    /// Authenticator apps and passkeys, all confirmed.
+    pub factors: Vec<Factor>,
+    /// Recovery codes, which are as old as the first factor and count only beside one.
+    pub codes: Option<NewRecoveryCodes>,
 }
 
 /// How many permissions and groups an import has created.

@@ -29,7 +29,7 @@ pub use factors::{
 };
 pub use facts::{DurabilitySetting, StoreFacts};
 pub use groups::{GrantError, GroupStore};
-pub use import::{ImportStore, ImportWriter, ImportedAccount, NewRights};
+pub use import::{ImportStore, ImportWriter, ImportedAccount, ImportedFactors, NewRights};
 pub use keys::{KeyStore, SigningKey};
 pub use mails::{MailQueue, MailRecord, MailState, MailStore, QueuedMail};
 pub use migrations::{AppliedMigration, Migration};

@@ -6,7 +6,7 @@ use doorwarden::core::password::HashSettings;
 use doorwarden::core::settings::WithoutSession;
 use doorwarden::core::store::{Store, UserFilter};
 use doorwarden::core::time::Timestamp;
-use doorwarden::{Doorwarden, User};
+use doorwarden::{Doorwarden, Settings, User};
 use doorwarden_testkit::{ManualClock, PostgresDatabase, RawSql, TempDir, postgres_database, sqlite_path};
 use http::Request;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
@@ -104,12 +104,21 @@ impl Database {
 
     /// The service on it, with Django's secret key.
     pub(crate) async fn service(&self, secret_key: &str, without_session: WithoutSession) -> Service {
+        self.service_with(secret_key, |settings| settings.session.without_session = without_session).await
+    }
+
+    /// The service on it, with these settings.
+    pub(crate) async fn service_with(
+        &self,
+        secret_key: &str,
+        settings: impl FnOnce(&mut Settings),
+    ) -> Service {
         let clock = Arc::new(ManualClock::new(NOON));
         let auth = Doorwarden::builder()
             .database_url(self.url())
             .secret_key(secret_key)
             .hashing(HashSettings::insecure_for_tests())
-            .settings(|settings| settings.session.without_session = without_session)
+            .settings(settings)
             .clock(Arc::clone(&clock))
             .build()
             .await

@@ -11,6 +11,7 @@ mod docs;
 mod doctor;
 mod drills;
 mod factors;
+mod factors_of_django;
 mod import;
 mod import_from_others;
 mod lifecycle;

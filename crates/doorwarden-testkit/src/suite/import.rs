@@ -1,14 +1,14 @@
 use crate::{NOON, TestStore, hash, no_effects, seconds};
 use doorwarden_core::identity::{EmailAddress, Username};
 use doorwarden_core::permission::{Group, Permission};
-use doorwarden_core::store::{ImportedAccount, NewRights};
+use doorwarden_core::store::{ImportedAccount, ImportedFactors, NewRights};
 use doorwarden_core::user::{User, UserId};
 use serde_json::{Map, json};
 
 pub(super) fn account(id: i64, name: &str) -> ImportedAccount {
     let email = EmailAddress::from_stored(format!("{name}@example.com"));
     let user = User::new(UserId(id), Username::from_stored(name), email, hash(name), NOON);
-    ImportedAccount { user, groups: Vec::new(), permissions: Vec::new() }
+    ImportedAccount { user, groups: Vec::new(), permissions: Vec::new(), factors: ImportedFactors::default() }
 }
 
 fn permission(name: &str) -> Permission {

@@ -2,14 +2,16 @@
 //!
 //! Ids and hashes stay what they are, so that tokens stay valid and no user needs a new password. Rows come
 //! in the order of their ids, twice: a [`Survey`] looks at all of them before anything is written and makes a
-//! [`Plan`], which then turns each row into an account. An account comes with its groups and permissions or
-//! not at all, and one that was imported before is left as it is; so an interrupted import continues where it
-//! stopped when it is run again.
+//! [`Plan`], which then turns each row into an account. An account comes with its groups, permissions and
+//! factors or not at all, and one that was imported before is left as it is; so an interrupted import
+//! continues where it stopped when it is run again.
 
+mod factors;
 mod plan;
 mod rights;
 mod survey;
 
+pub use factors::{FactorProblem, Factors, SealedFactors, SourceFactor, SourceMethod};
 pub use plan::{Plan, Privileged};
 pub use rights::{Rights, SourceRights};
 pub use survey::Survey;
@@ -148,6 +150,9 @@ pub enum Problem {
     /// Memberships or grants name a group or permission that does not exist, or is left out.
     #[error("{0} without an existing group or permission")]
     Dangling(u64),
+    /// A second factor cannot be imported, or not unchanged.
+    #[error(transparent)]
+    Factor(FactorProblem),
 }
 
 /// What becomes of a conflicting row.
@@ -174,7 +179,7 @@ impl fmt::Display for Action {
 /// One conflicting row, for the operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// The kind of the row: `user`, `group` or `permission`, or an assignment of one to another.
+    /// The kind of the row: `user`, `group`, `permission` or `factor`, or an assignment of one to another.
     pub kind: &'static str,
     /// The row's primary key; 0 if it is about more than one row.
     pub id: i64,

@@ -1,4 +1,4 @@
-use super::{Action, Finding, Problem, Rights, SourceAccount};
+use super::{Action, Finding, Problem, Rights, SealedFactors, SourceAccount};
 use crate::identity::{EmailAddress, Username};
 use crate::password::PasswordHash;
 use crate::store::ImportedAccount;
@@ -84,6 +84,7 @@ impl Plan {
         &self,
         row: SourceAccount,
         rights: &Rights,
+        factors: &SealedFactors,
         trimmed: bool,
         now: Timestamp,
     ) -> Option<ImportedAccount> {
@@ -111,6 +112,7 @@ impl Plan {
             ..User::new(UserId(row.id), username, email, password, row.date_joined.unwrap_or(now))
         };
         let (groups, permissions) = rights.of(user.id);
-        Some(ImportedAccount { user, groups, permissions })
+        let factors = factors.of(user.id);
+        Some(ImportedAccount { user, groups, permissions, factors })
     }
 }

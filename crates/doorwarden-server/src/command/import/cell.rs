@@ -188,7 +188,7 @@ pub(super) fn account<'r>(
 
 /// Django writes UTC without an offset, `2018-10-04 12:01:00.123456`; PostgreSQL adds `+00` if the column has
 /// a time zone.
-fn instant(text: &str) -> Option<Timestamp> {
+pub(super) fn instant(text: &str) -> Option<Timestamp> {
     let mut text = text.replacen(' ', "T", 1);
     if let Some(utc) = text.strip_suffix("+00") {
         text.truncate(utc.len());

@@ -1,6 +1,7 @@
 //! `doorwarden import django`: accounts of a Django application, with their ids and hashes.
 
 mod cell;
+mod factors;
 mod layout;
 mod postgres;
 mod progress;
@@ -14,7 +15,10 @@ use crate::config::Config;
 use crate::failure::Failure;
 use clap::{Args, Subcommand, ValueEnum};
 use doorwarden::core::audit::Effects;
-use doorwarden::core::flow::import::{Action, Finding, OnConflict, Plan, Problem, Rights};
+use doorwarden::core::factor::FactorKind;
+use doorwarden::core::flow::import::{
+    Action, Factors, Finding, OnConflict, Plan, Problem, Rights, SealedFactors,
+};
 use doorwarden::core::store::{ImportedAccount, NewRights};
 use doorwarden::core::time::{Clock, SystemClock};
 use doorwarden::core::user::UserId;
@@ -117,7 +121,8 @@ pub(super) async fn run(config: &Config, from: From, json: bool) -> Result<(), F
     };
     let target = Target::look(config).await?;
     let source = Source::open(&args.from).await?;
-    let layout = Layout::find(&source.tables().await?, args.table.as_deref(), args.username_from.as_deref())?;
+    let tables = source.tables().await?;
+    let layout = Layout::find(&tables, args.table.as_deref(), args.username_from.as_deref())?;
     if let Some(missing) = args.metadata.iter().find(|column| !layout.others.contains(column)) {
         let why = format!("the table {} has no other column {missing}", layout.users);
         return Err(Failure::usage(why));
@@ -132,11 +137,16 @@ pub(super) async fn run(config: &Config, from: From, json: bool) -> Result<(), F
     if let Some(store) = target.store() {
         rights.compare(store).await?;
     }
+    let party = config.relying_party()?.ok();
+    let mut factors = Factors::plan(factors::read(&source, &tables).await?, party.as_ref());
+    if let Some(store) = target.store() {
+        factors.compare(store).await?;
+    }
     let mut plan =
         survey(&target, source.users(&layout, &args.metadata, &verified), on_conflict, &interrupt).await?;
     let last_given = source.last_id(&layout.users).await?;
     plan.compare_ids(last_given);
-    let mut findings = [rights.findings(), plan.findings()].concat();
+    let mut findings = [rights.findings(), factors.findings(), plan.findings()].concat();
     let left_out = |findings: &[Finding]| {
         let left = findings.iter().filter(|f| f.kind == "user" && f.action == Action::Left).count();
         u64::try_from(left).unwrap_or(u64::MAX)
@@ -157,6 +167,9 @@ pub(super) async fn run(config: &Config, from: From, json: bool) -> Result<(), F
         users: plan.rows(),
         groups: rights.groups(),
         permissions: rights.permissions(),
+        factors: FactorKind::ALL.map(|kind| (kind, factors.count(kind))),
+        unconfirmed_factors: factors.unconfirmed(),
+        imported_factors: 0,
         already_here: plan.already_here(),
         imported: coming,
         privileged: plan.privileged().to_vec(),
@@ -175,6 +188,7 @@ pub(super) async fn run(config: &Config, from: From, json: bool) -> Result<(), F
         let is_empty = target.is_empty().await?;
         let last_id = plan.last_id(last_given);
         let store = target.ready().await?;
+        let factors = sealed(config, factors).await?;
         let mut writer = store.import().await?;
         writer.reserve_ids(last_id).await?;
         report.new_rights = rights
@@ -182,20 +196,26 @@ pub(super) async fn run(config: &Config, from: From, json: bool) -> Result<(), F
             .await?;
         let step = args.batch.map_or(if is_empty { STEP_ALONE } else { STEP }, NonZero::get);
         let part = usize::try_from(step).unwrap_or(PART).min(PART);
-        let mut parts = decide(source.users(&layout, &args.metadata, &verified), part, plan, rights, trimmed);
+        let reading = source.users(&layout, &args.metadata, &verified);
+        let mut parts = decide(reading, part, plan, rights, factors, trimmed);
         let mut progress = Progress::start("importing", coming);
-        let mut uncommitted = 0;
+        let (mut uncommitted, mut uncommitted_factors) = (0, 0);
         report.imported = 0;
         while let Some(accounts) = parts.recv().await {
             let accounts = accounts?;
             let count = accounts.len();
+            let having = |account: &ImportedAccount| (account.user.id, account.factors.factors.len() as u64);
+            let having: Vec<_> = accounts.iter().map(having).filter(|(_, factors)| *factors > 0).collect();
             let left = writer.write(accounts).await?;
+            let written = having.iter().filter(|(user, _)| !left.contains(user));
+            uncommitted_factors += written.map(|(_, factors)| factors).sum::<u64>();
             uncommitted += u64::try_from(count - left.len()).unwrap_or(0);
             meanwhile.extend(left.into_iter().map(taken_meanwhile));
             progress.advance(count);
             if uncommitted >= step {
                 writer.commit(caused(Event::UsersImported { count: 0 })).await?;
                 report.imported += std::mem::take(&mut uncommitted);
+                report.imported_factors += std::mem::take(&mut uncommitted_factors);
             }
             if interrupt.is_wanted() {
                 report.outcome = Outcome::Interrupted;
@@ -205,6 +225,7 @@ pub(super) async fn run(config: &Config, from: From, json: bool) -> Result<(), F
         if uncommitted > 0 {
             writer.commit(caused(Event::UsersImported { count: 0 })).await?;
             report.imported += uncommitted;
+            report.imported_factors += uncommitted_factors;
         }
         progress.clear();
         writer.finish().await?;
@@ -250,12 +271,25 @@ async fn survey(
     Ok(survey.finish())
 }
 
+/// Seals the secrets of factors as the service does, with its secret key.
+async fn sealed(config: &Config, factors: Factors) -> Result<SealedFactors, Failure> {
+    if factors.is_empty() {
+        return Ok(SealedFactors::default());
+    }
+    let auth = super::open_with_keys(config).await?;
+    let context = auth.context();
+    let sealed = factors.seal(&context.factors, context.random.as_ref(), SystemClock.now());
+    auth.close().await;
+    Ok(sealed)
+}
+
 /// Turns rows into accounts, concurrently with the writer.
 fn decide(
     mut reading: Reading,
     size: usize,
     plan: Plan,
     rights: Rights,
+    factors: SealedFactors,
     trimmed: bool,
 ) -> mpsc::Receiver<Result<Vec<ImportedAccount>, Failure>> {
     let (sender, batches) = mpsc::channel(1);
@@ -272,7 +306,9 @@ fn decide(
                     return;
                 }
             };
-            for account in rows.into_iter().filter_map(|row| plan.account(row, &rights, trimmed, now)) {
+            for account in
+                rows.into_iter().filter_map(|row| plan.account(row, &rights, &factors, trimmed, now))
+            {
                 batch.push(account);
                 if batch.len() == size {
                     let full = std::mem::replace(&mut batch, Vec::with_capacity(size));

@@ -1,6 +1,7 @@
 //! Django's tables in PostgreSQL, all read in one snapshot.
 
 use super::cell::{self, COLUMNS, Cell};
+use super::factors::Texts;
 use super::layout::{Kind, Layout, Tables};
 use super::source::{CHUNK, quoted};
 use crate::failure::Failure;
@@ -11,6 +12,7 @@ use std::pin::pin;
 use tokio::sync::mpsc::Sender;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row};
+use zeroize::Zeroizing;
 
 /// A connection with an open read-only transaction.
 pub(super) struct Source(Client);
@@ -54,6 +56,12 @@ impl Source {
     pub(super) async fn pairs(&self, sql: &str) -> Result<Vec<(i64, i64)>, Failure> {
         let rows = self.0.query(sql, &[]).await.map_err(failed)?;
         rows.iter().map(|row| Ok((get(row, 0)?, get(row, 1)?))).collect()
+    }
+
+    pub(super) async fn texts(&self, sql: &str, columns: usize) -> Result<Vec<Texts>, Failure> {
+        let text = |row: &Row, place| Ok(get::<Option<String>>(row, place)?.map(Zeroizing::new));
+        let rows = self.0.query(sql, &[]).await.map_err(failed)?;
+        rows.iter().map(|row| (0..columns).map(|place| text(row, place)).collect()).collect()
     }
 
     /// Sends every user; returns early if the receiver is gone.

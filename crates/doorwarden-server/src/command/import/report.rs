@@ -3,10 +3,12 @@
 use super::progress::grouped;
 use crate::failure::Failure;
 use crate::output;
-use doorwarden::core::flow::import::{Finding, Privileged};
+use doorwarden::core::factor::FactorKind;
+use doorwarden::core::flow::import::{Action, Finding, Privileged};
 use doorwarden::core::store::NewRights;
 use doorwarden::core::time::Timestamp;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::time::Duration;
@@ -26,6 +28,12 @@ pub(super) struct Report<'a> {
     pub(super) users: u64,
     pub(super) groups: usize,
     pub(super) permissions: usize,
+    /// How many factors of each kind come, if their users do.
+    pub(super) factors: [(FactorKind, u64); 3],
+    /// Factors that count for nothing, because they were never confirmed.
+    pub(super) unconfirmed_factors: u64,
+    /// Authenticator apps and passkeys.
+    pub(super) imported_factors: u64,
     pub(super) already_here: u64,
     pub(super) imported: u64,
     /// The users who are staff or superusers.
@@ -65,6 +73,10 @@ impl Report<'_> {
             "users": self.users,
             "groups": self.groups,
             "permissions": self.permissions,
+            "factors": self.factors.iter().map(|(kind, count)| (kind.as_str(), count)).collect::<BTreeMap<_, _>>(),
+            "factors_left": self.factors_left(),
+            "unconfirmed_factors": self.unconfirmed_factors,
+            "imported_factors": self.imported_factors,
             "already_here": self.already_here,
             "imported": self.imported,
             "superusers": self.privileged.iter().filter(|p| p.is_superuser).map(person).collect::<Vec<_>>(),
@@ -88,6 +100,14 @@ impl Report<'_> {
             self.groups,
             self.permissions
         )];
+        let [totp, passkeys, codes] = self.factors.map(|(_, count)| count);
+        let (left, begun) = (self.factors_left(), self.unconfirmed_factors);
+        if totp + passkeys + codes + left + begun > 0 {
+            lines.push(format!(
+                "  Second factors: {totp} authenticator apps, {passkeys} passkeys, {codes} sets of recovery codes; \
+                 {left} cannot be imported, {begun} were never confirmed"
+            ));
+        }
         if !self.left_columns.is_empty() {
             let columns = self.left_columns.join(", ");
             lines.push(format!("  Columns not imported: {columns} (keep one with `--metadata COLUMN`)"));
@@ -121,6 +141,12 @@ impl Report<'_> {
         lines.iter().map(|line| output::clean(line).into_owned()).collect()
     }
 
+    /// Factors that cannot be imported.
+    fn factors_left(&self) -> u64 {
+        let is_left = |finding: &&Finding| finding.kind == "factor" && finding.action == Action::Left;
+        self.findings.iter().filter(is_left).count() as u64
+    }
+
     fn conclusion(&self) -> String {
         let stopping = self.findings.iter().filter(|finding| finding.stops()).count();
         let here = match self.already_here {
@@ -129,7 +155,7 @@ impl Report<'_> {
         };
         match (self.outcome, self.dry_run) {
             (Outcome::Stopped, _) => {
-                format!("{stopping} rows conflict, or would have other permissions here")
+                format!("{stopping} rows conflict, cannot be imported, or would have other permissions here")
             }
             (Outcome::Interrupted, _) => format!(
                 "Interrupted: imported {} users{here}; run the import again to continue",
@@ -137,10 +163,11 @@ impl Report<'_> {
             ),
             (Outcome::Done, true) => format!("Would import {} users{here}", grouped(self.imported)),
             (Outcome::Done, false) => format!(
-                "Imported {} users, {} groups and {} permissions in {:.1} s{here}\n\
+                "Imported {} users with {} second factors, {} groups and {} permissions in {:.1} s{here}\n\
                  To accept tokens that Django issued, set `secret_key` to its `SECRET_KEY`, and \
                  `tokens.accept_without_session` to `\"{}\"`",
                 grouped(self.imported),
+                grouped(self.imported_factors),
                 self.new_rights.groups,
                 self.new_rights.permissions,
                 self.took.as_secs_f64(),

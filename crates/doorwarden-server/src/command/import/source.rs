@@ -1,5 +1,6 @@
 //! The database to import from: SQLite or PostgreSQL.
 
+use super::factors::Texts;
 use super::layout::{Layout, Tables};
 use super::verified::Verified;
 use super::{postgres, sqlite};
@@ -81,6 +82,14 @@ impl Source {
             Self::Postgres(source) => tokio::spawn(async move { source.read(&layout, &keep, &sender).await }),
         };
         Reading { chunks, task, kept, verified }
+    }
+
+    /// Rows of so many columns, all of them texts.
+    pub(super) async fn texts(&self, sql: &str, columns: usize) -> Result<Vec<Texts>, Failure> {
+        match self {
+            Self::Sqlite(source) => source.texts(sql, columns),
+            Self::Postgres(source) => source.texts(sql, columns).await,
+        }
     }
 
     async fn names(&self, sql: &str) -> Result<Vec<(i64, String, String)>, Failure> {

@@ -1,6 +1,7 @@
 //! Django's tables in SQLite, where a column may hold values of any type.
 
 use super::cell::{self, COLUMNS, Cell};
+use super::factors::Texts;
 use super::layout::{Layout, Tables};
 use super::source::{CHUNK, quoted};
 use crate::failure::Failure;
@@ -11,6 +12,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, Row};
 use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::mpsc::Sender;
+use zeroize::Zeroizing;
 
 /// A database file, opened read-only.
 #[derive(Clone)]
@@ -70,6 +72,12 @@ impl Source {
 
     pub(super) fn pairs(&self, sql: &str) -> Result<Vec<(i64, i64)>, Failure> {
         self.all(sql, |row| Ok((row.get(0)?, row.get(1)?)))
+    }
+
+    pub(super) fn texts(&self, sql: &str, columns: usize) -> Result<Vec<Texts>, Failure> {
+        let text =
+            |row: &Row<'_>, place| row.get::<_, Option<String>>(place).map(|text| text.map(Zeroizing::new));
+        self.all(sql, |row| (0..columns).map(|place| text(row, place)).collect())
     }
 
     /// Sends every user; returns early if the receiver is gone.
