@@ -221,6 +221,11 @@ impl FactorVault {
         serde_json::from_slice(&self.0.open(factor.0.as_bytes(), sealed).ok()?).ok()
     }
 
+    /// Whether what is sealed was sealed under the current key or an older one.
+    pub fn opens(&self, factor: FactorId, sealed: &[u8]) -> bool {
+        self.0.open(factor.0.as_bytes(), sealed).is_ok()
+    }
+
     /// The same secret sealed under the current key, if only an older one opens it.
     pub fn resealed(
         &self,

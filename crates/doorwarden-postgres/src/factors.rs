@@ -306,6 +306,13 @@ impl FactorStore for PostgresStore {
         Ok(all(&rows, |row| Ok((FactorId(get(row, 0)?), get(row, 1)?)))?)
     }
 
+    async fn count_passkeys_by_domain(&self) -> Result<Vec<(String, u64)>, StoreError> {
+        let sql = "SELECT credential::json ->> 'rp_id', count(*) FROM doorwarden_factors WHERE kind = 'webauthn' \
+                   GROUP BY 1 ORDER BY 1";
+        let read = |row: &_| Ok((get(row, 0)?, u64::try_from(get::<i64>(row, 1)?).unwrap_or(0)));
+        Ok(all(&self.database.rows(Effort::Long, sql, &[]).await?, read)?)
+    }
+
     async fn reseal_factor(&self, id: FactorId, former: &[u8], sealed: &[u8]) -> Result<bool, StoreError> {
         let sql = "UPDATE doorwarden_factors SET sealed = $3 WHERE id = $1 AND sealed = $2 RETURNING 1";
         let params = [(&id.0 as _, Type::UUID), (&former as _, Type::BYTEA), (&sealed as _, Type::BYTEA)];

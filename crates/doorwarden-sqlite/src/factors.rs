@@ -220,6 +220,12 @@ impl FactorStore for SqliteStore {
         .await
     }
 
+    async fn count_passkeys_by_domain(&self) -> Result<Vec<(String, u64)>, StoreError> {
+        let sql = "SELECT credential ->> 'rp_id', count(*) FROM doorwarden_factors WHERE kind = 'webauthn' \
+                   GROUP BY 1 ORDER BY 1";
+        self.scan(move |connection| all(connection, sql, (), |row| Ok((get(row, 0)?, count(row, 1)?)))).await
+    }
+
     async fn reseal_factor(&self, id: FactorId, former: &[u8], sealed: &[u8]) -> Result<bool, StoreError> {
         let (former, sealed) = (former.to_vec(), sealed.to_vec());
         self.write(move |connection| {

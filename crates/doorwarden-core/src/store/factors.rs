@@ -95,6 +95,9 @@ pub trait FactorStore {
         limit: u32,
     ) -> Result<Vec<(FactorId, Vec<u8>)>, StoreError>;
 
+    /// The domains that passkeys belong to, with the number of passkeys of each.
+    async fn count_passkeys_by_domain(&self) -> Result<Vec<(String, u64)>, StoreError>;
+
     /// Replaces what is sealed, if it is still `former`; whether it was.
     async fn reseal_factor(&self, id: FactorId, former: &[u8], sealed: &[u8]) -> Result<bool, StoreError>;
 }

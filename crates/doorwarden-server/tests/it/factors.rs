@@ -1,11 +1,16 @@
 use crate::service::{Service, exchange, free_port};
-use crate::site::{Site, on_both};
+use crate::site::{SECRET_KEY, Site, on_both};
 use crate::terminal::Terminal;
 use doorwarden::core::factor::totp::{Algorithm, TotpSecret, unbase32};
 use doorwarden::core::time::{Clock, SystemClock};
+use doorwarden_testkit::authenticator::Authenticator;
 use serde_json::{Value, json};
 
-on_both!(an_operator_lists_and_removes_factors, an_operator_lets_a_disabled_app_count_again);
+on_both!(
+    an_operator_lists_and_removes_factors,
+    an_operator_lets_a_disabled_app_count_again,
+    doctor_counts_factors_that_cannot_be_used
+);
 
 /// The body of an answer.
 fn body(answer: &str) -> Value {
@@ -271,4 +276,68 @@ fn a_superuser_may_set_up_an_app_at_once() {
     };
     login("recovery_code", recovery.trim());
     login("totp", &code(&secret, 1));
+}
+
+/// What `doctor` says about this, with these settings.
+fn said(site: &Site, check: &str, sets: &[&str]) -> Vec<(String, String)> {
+    let sets = sets.iter().flat_map(|set| ["--set", set]);
+    let report = site.run(&["doctor", "--json"].into_iter().chain(sets).collect::<Vec<_>>()).value();
+    let word = |said: &Value, name: &str| said[name].as_str().unwrap().to_owned();
+    let checks = report["checks"].as_array().unwrap().iter().filter(|said| said["check"] == check);
+    checks.map(|said| (word(said, "level"), word(said, "text"))).collect()
+}
+
+fn doctor_counts_factors_that_cannot_be_used(site: &Site) {
+    let issuer = |host: &str| format!("tokens.issuer=https://{host}");
+    assert_eq!(said(site, "factors", &[]), []);
+    let (first, second) = ("a".repeat(8) + SECRET_KEY, "b".repeat(8) + SECRET_KEY);
+    let (first, second) = (first.as_str(), second.as_str());
+    let at = "https://accounts.example.org";
+    {
+        let service = Service::start_with(
+            site,
+            free_port(),
+            &[("DOORWARDEN_SECRET_KEY", first), ("DOORWARDEN_TOKENS_ISSUER", at)],
+        );
+        with_app(site, &service, "ada");
+        let (_, answer) = log_in(&service, "ada", None);
+        assert_eq!(answer["code"], "mfa_required");
+        site.run_with(
+            &["user", "create", "--verified", "--password-stdin", "eve@example.com", "eve"],
+            "correct horse battery\n",
+        )
+        .succeeds();
+        let token = log_in(&service, "eve", None).1["token"].as_str().unwrap().to_owned();
+        let (_, asked) = service.call("POST", "/factors/passkeys/options", &token, "{}").unwrap();
+        let credential = Authenticator::new(-7).create(&body(&asked)["options"], at).unwrap();
+        let register = json!({"credential": credential}).to_string();
+        let (status, answer) = service.call("POST", "/factors/passkeys", &token, &register).unwrap();
+        assert_eq!(status, 201, "{answer}");
+    }
+    let (with, old) = (|key: &str| format!("secret_key={key}"), format!("old_secret_keys={first}"));
+    let (here, there) = (issuer("accounts.example.org"), issuer("example.org"));
+    let all = ("ok".to_owned(), "all secrets of factors (3) open with the secret key".to_owned());
+    assert_eq!(said(site, "factors", &[&with(first), &here]), std::slice::from_ref(&all));
+    assert_eq!(said(site, "passkeys", &[&with(first), &here]).len(), 1);
+    let other =
+        ("warning".to_owned(), "1 passkey belongs to `accounts.example.org`, and cannot be used".to_owned());
+    assert!(said(site, "passkeys", &[&with(first), &there]).contains(&other));
+    // The signing keys do not open either, and are replaced.
+    let revoke = ["secret", "revoke", "--yes", "--set", &with(second)];
+    assert_eq!(site.run(&revoke).code, Some(0));
+    let lost = ("error".to_owned(), "3 of 3 secrets of factors do not open with the secret key".to_owned());
+    assert_eq!(said(site, "factors", &[&with(second), &here]), [lost]);
+    assert_eq!(said(site, "factors", &[&with(second), &old, &here]), [all]);
+}
+
+#[test]
+fn doctor_warns_if_a_factor_is_required_and_nobody_is_told() {
+    let site = Site::sqlite();
+    let public = "tokens.issuer=https://accounts.example.org";
+    let warned = |sets: &[&str]| said(&site, "factors", sets).iter().any(|(level, _)| level == "warning");
+    assert!(!warned(&[public]));
+    assert!(warned(&[public, "factors.required=staff"]));
+    assert!(warned(&[public, "factors.required_groups=editors"]));
+    let mail = ["mail.url=smtp://127.0.0.1:1", "mail.from=Example <accounts@example.org>"];
+    assert!(!warned(&[public, "factors.required=everybody", mail[0], mail[1]]));
 }

@@ -1,5 +1,5 @@
-//! The second factors of Django's users: those of `django-otp` (the plugins `otp_totp` and `otp_static`) and of
-//! `django-allauth`.
+//! The second factors of Django's users: those of `django-otp` (the plugins `otp_totp` and `otp_static`) and
+//! of `django-allauth`.
 
 use super::{Action, Finding, Problem};
 use crate::factor::recovery::{RecoveryCode, RecoveryKey};

@@ -1,6 +1,6 @@
 //! Checks that the database exists, is up to date and durable, and that its rows are consistent.
 
-use super::{Level, Report, keys, mail};
+use super::{Level, Report, factors, keys, mail};
 use crate::command::migrate::open_store;
 use crate::config::Config;
 use crate::failure::Failure;
@@ -88,6 +88,7 @@ async fn look(
     // Opening the keys needs a valid configuration; its errors were reported already.
     if !report.has("schema", Level::Error) && !report.has("configuration", Level::Error) {
         keys::check(config, store, report).await?;
+        factors::stored(config, store, report).await?;
     }
     Ok(())
 }

@@ -6,18 +6,22 @@ use doorwarden::core::store::{Store, StoreError};
 
 const CHECK: &str = "signing keys";
 
+/// Whether there is a secret key, without which nothing can be opened.
+pub(super) fn is_secret_there(config: &Config) -> bool {
+    match (&config.secret_key, config.secret_path()) {
+        (Some(_), _) => true,
+        (None, Some(path)) => path.exists(),
+        (None, None) => false,
+    }
+}
+
 pub(super) async fn check(config: &Config, store: &dyn Store, report: &mut Report) -> Result<(), StoreError> {
     let stored = store.signing_keys().await?.len();
     if stored == 0 {
         report.ok(CHECK, "the first start will create one");
         return Ok(());
     }
-    let is_secret_there = match (&config.secret_key, config.secret_path()) {
-        (Some(_), _) => true,
-        (None, Some(path)) => path.exists(),
-        (None, None) => false,
-    };
-    if !is_secret_there {
+    if !is_secret_there(config) {
         report.error(
             CHECK,
             format!("the signing keys in the database ({stored}) are sealed under a secret key that is missing"),

@@ -47,8 +47,8 @@ const TOKENS_OF_DJANGO: Duration = Duration::from_hours(60 * 24);
 /// Subcommands of `import`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum From {
-    /// Import from a Django application: ids, hashes, flags, dates, groups and permissions. Existing accounts
-    /// are not changed, so the import can be interrupted and run again
+    /// Import from a Django application: ids, hashes, flags, dates, groups, permissions and second factors.
+    /// Existing accounts are not changed, so the import can be interrupted and run again
     Django(Django),
 }
 
