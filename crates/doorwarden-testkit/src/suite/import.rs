@@ -1,7 +1,9 @@
 use crate::{NOON, TestStore, hash, no_effects, seconds};
+use doorwarden_core::factor::recovery::RecoveryHash;
+use doorwarden_core::factor::{Credential, Factor, FactorId, Method, Passkey, RecoveryCodes, Totp};
 use doorwarden_core::identity::{EmailAddress, Username};
 use doorwarden_core::permission::{Group, Permission};
-use doorwarden_core::store::{ImportedAccount, ImportedFactors, NewRights};
+use doorwarden_core::store::{ImportedAccount, ImportedFactors, NewRecoveryCodes, NewRights};
 use doorwarden_core::user::{User, UserId};
 use serde_json::{Map, json};
 
@@ -65,6 +67,55 @@ pub async fn an_imported_account_is_stored_unchanged(t: &TestStore) {
     let by_name =
         t.store.user_by_username(&Username::from_stored("JANE \u{1f980} ÜNAL").key()).await.unwrap();
     assert_eq!(by_name.map(|user| user.id), Some(UserId(41)));
+}
+
+/// A confirmed factor that is as old as this number says.
+fn factor(user: UserId, number: u8, method: Method) -> Factor {
+    let id = FactorId(uuid::Uuid::from_bytes([number; 16]));
+    let (created_at, last_used_at) = (NOON.after(seconds(number.into())), Some(NOON));
+    let name = format!("factor {number}");
+    Factor { id, user, name, created_at, confirmed_at: Some(created_at), last_used_at, method }
+}
+
+fn passkey(credential_id: &[u8]) -> Method {
+    let credential = Credential { rp_id: "example.org".to_owned(), sign_count: 7, ..Credential::default() };
+    Method::Passkey(Passkey { credential_id: credential_id.to_vec(), credential })
+}
+
+pub async fn an_imported_account_comes_with_its_factors(t: &TestStore) {
+    let user = UserId(41);
+    let totp = Totp { sealed: vec![1, 2, 3], last_step: Some(9), failures: 0, disabled_at: None };
+    let factors = vec![factor(user, 1, Method::Totp(totp)), factor(user, 2, passkey(b"one"))];
+    let hashes = [1, 2].map(|byte| RecoveryHash([byte; 32])).to_vec();
+    let id = FactorId(uuid::Uuid::from_bytes([3; 16]));
+    let codes = Some(NewRecoveryCodes { id, sealed: vec![4], hashes: hashes.clone() });
+    let given = ImportedAccount {
+        factors: ImportedFactors { factors: factors.clone(), codes },
+        ..account(41, "jane")
+    };
+    assert_eq!(import(t, vec![given, account(42, "joe")]).await, []);
+
+    let stored = t.store.factors_of(user).await.unwrap();
+    assert_eq!(stored[..2], factors);
+    let codes = Method::RecoveryCodes(RecoveryCodes { sealed: vec![4], unused: 2 });
+    assert_eq!((stored.len(), &stored[2].method), (3, &codes));
+    assert!(t.read(user).await.has_factor && !t.read(UserId(42)).await.has_factor);
+    assert_eq!(t.store.passkey(b"one").await.unwrap().map(|passkey| passkey.user), Some(user));
+    assert_eq!(t.store.count_passkeys_by_domain().await.unwrap(), [("example.org".to_owned(), 1)]);
+    assert_eq!(t.store.use_recovery_code(user, hashes[0], no_effects()).await.unwrap(), Some(1));
+    assert_eq!(t.store.use_recovery_code(user, hashes[0], no_effects()).await.unwrap(), None);
+}
+
+pub async fn an_account_with_the_passkey_of_another_is_not_imported(t: &TestStore) {
+    let having = |id: i64, name: &str, number: u8| ImportedAccount {
+        factors: ImportedFactors { factors: vec![factor(UserId(id), number, passkey(b"one"))], codes: None },
+        ..account(id, name)
+    };
+    assert_eq!(import(t, vec![having(41, "jane", 1)]).await, []);
+    let mut writer = t.store.import().await.unwrap();
+    assert!(writer.write(vec![having(42, "joe", 2)]).await.is_err());
+    writer.finish().await.unwrap();
+    assert_eq!(t.store.count_users().await.unwrap(), 1);
 }
 
 pub async fn an_imported_account_with_a_taken_id_username_or_email_is_skipped(t: &TestStore) {

@@ -175,6 +175,8 @@ macro_rules! store_suite {
         );
         $crate::store_suite!(@ $open import:
             an_imported_account_is_stored_unchanged
+            an_imported_account_comes_with_its_factors
+            an_account_with_the_passkey_of_another_is_not_imported
             an_imported_account_with_a_taken_id_username_or_email_is_skipped
             importing_again_changes_nothing
             a_reserved_or_imported_id_is_never_reused
