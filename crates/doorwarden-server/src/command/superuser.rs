@@ -67,17 +67,16 @@ async fn create(
     out: Output,
 ) -> Result<(), Failure> {
     let is_email_verified = arguments.verified;
-    let (account, keyed) = match arguments.no_input {
-        true => (given(auth, arguments, environment)?, None),
-        false => {
-            let account = asked(auth, arguments).await?;
-            let keyed = match prompt::agrees("Set up an authenticator app? [y/N]: ")? {
-                // The secret of the app is sealed with the secret key.
-                true => Some(super::open_with_keys(config).await?),
-                false => None,
-            };
-            (account, keyed)
-        }
+    let (account, keyed) = if arguments.no_input {
+        (given(auth, arguments, environment)?, None)
+    } else {
+        let account = asked(auth, arguments).await?;
+        let keyed = match prompt::agrees("Set up an authenticator app? [y/N]: ")? {
+            // The secret of the app is sealed with the secret key.
+            true => Some(super::open_with_keys(config).await?),
+            false => None,
+        };
+        (account, keyed)
     };
     let account = NewAccount { is_email_verified, ..account };
     let user = manage::create_superuser(auth.context(), account, auth.origin()).await?;

@@ -73,11 +73,11 @@ impl Config {
             }
             false => origins.iter().filter(|origin| !related_origins.contains(origin)).cloned().collect(),
         };
-        let party = RelyingParty::new(&id, &name, at_id).map_err(|error| refused("origins", error))?;
+        let party = RelyingParty::new(&id, &name, at_id).map_err(|error| refused("origins", &error))?;
         let party = party.with_related_origins(related_origins.iter().cloned());
-        let party = party.map_err(|error| refused("related_origins", error))?;
+        let party = party.map_err(|error| refused("related_origins", &error))?;
         let party = party.with_top_origins(top_origins.iter().cloned());
-        party.map(Ok).map_err(|error| refused("top_origins", error))
+        party.map(Ok).map_err(|error| refused("top_origins", &error))
     }
 
     /// The origin of the application's page, if passkeys cannot be used there.
@@ -88,8 +88,8 @@ impl Config {
     }
 }
 
-fn refused(key: &str, error: RelyingPartyError) -> Failure {
-    let (key, hint) = match &error {
+fn refused(key: &str, error: &RelyingPartyError) -> Failure {
+    let (key, hint) = match error {
         RelyingPartyError::BadId(_) => {
             ("rp_id", "set it to a domain, such as `example.org`, or to `off`".to_owned())
         }

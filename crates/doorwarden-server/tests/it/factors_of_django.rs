@@ -1,5 +1,5 @@
-//! Second factors of `django-otp` and `django-allauth`, made by them (`tests/data/django/mfa.py`): whoever had
-//! one needs the same one after the import.
+//! Second factors of `django-otp` and `django-allauth`, made by them (`tests/data/django/mfa.py`). Whoever
+//! had one needs the same one after the import.
 
 use crate::django::{Database, Run, Service, expected, import_command, run};
 use crate::site::SECRET_KEY;

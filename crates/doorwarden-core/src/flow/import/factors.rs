@@ -412,11 +412,11 @@ fn allauth_codes(data: &Value) -> Result<Read, FactorProblem> {
         return Err(FactorProblem::RecoveryCodes);
     };
     let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, seed.as_bytes());
-    let mut message = String::new();
+    let mut message = Vec::new();
     let mut all = Vec::with_capacity(COUNT);
     for place in 0..COUNT {
-        message += &format!("{place:3},");
-        let mac = hmac::sign(&key, message.as_bytes());
+        message.extend_from_slice(format!("{place:3},").as_bytes());
+        let mac = hmac::sign(&key, &message);
         let value = mac.as_ref().first_chunk().map_or(0, |bytes| u32::from_be_bytes(*bytes));
         let code = Zeroizing::new(format!("{:08}", value % 10_u32.pow(DIGITS)));
         if used >> place & 1 == 0 {

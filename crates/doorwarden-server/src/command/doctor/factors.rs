@@ -3,8 +3,8 @@
 use super::{Report, keys};
 use crate::config::{Config, NoPasskeys};
 use crate::output::count;
-use doorwarden::FactorPolicy;
 use doorwarden::core::store::{Store, StoreError};
+use doorwarden::{FactorPolicy, RelyingParty};
 
 const FACTORS: &str = "factors";
 const PASSKEYS: &str = "passkeys";
@@ -79,7 +79,7 @@ pub(super) async fn stored(
 
 async fn passkeys(config: &Config, store: &dyn Store, report: &mut Report) -> Result<(), StoreError> {
     let Ok(party) = config.relying_party() else { return Ok(()) };
-    let id = party.as_ref().map(|party| party.id()).ok();
+    let id = party.as_ref().ok().map(RelyingParty::id);
     for (domain, passkeys) in store.count_passkeys_by_domain().await? {
         if id != Some(domain.as_str()) {
             let (them, belong) =
