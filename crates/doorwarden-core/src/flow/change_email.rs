@@ -1,10 +1,11 @@
 //! A user moves to another email address. The old address works until the new one is proved, and is told both
 //! times; for three days it can take the change back.
 
-use super::factors::{FactorError, remove_factor_of};
+use super::factors::remove_factor_of;
 use super::finish::finish;
 use super::links::{Answer, RedeemError, answered, by_code, by_key};
 use super::log_in_by_mail::RequestMailError;
+use super::manage::UserError;
 use super::pending::{link, notice};
 use super::rules;
 use crate::audit::{Actor, Effects, Origin};
@@ -258,10 +259,9 @@ async fn remove_factors(
         factor.created_at >= since && factor.is_confirmed() && factor.kind() != FactorKind::RecoveryCodes
     };
     for factor in factors.iter().filter(suspicious) {
-        match remove_factor_of(context, user, factor.id, origin.actor.clone()).await {
-            Ok(()) | Err(FactorError::NoSuchFactor) => {}
-            Err(FactorError::Store(error)) => return Err(error.into()),
-            Err(error) => return Err(StoreError::failed(error).into()),
+        match remove_factor_of(context, user.id, factor.id, origin).await {
+            Ok(_) | Err(UserError::NoSuchUser) => {}
+            Err(UserError::Store(error)) => return Err(error.into()),
         }
     }
     Ok(())
