@@ -113,13 +113,13 @@ BEGIN
     IF NOT FOUND THEN
         RETURN NULL;
     END IF;
+    IF most <= (
+        SELECT count(*) FROM doorwarden_factors
+        WHERE user_id = owner AND confirmed_at IS NOT NULL AND kind <> 'recovery_codes'
+    ) THEN
+        RAISE check_violation USING CONSTRAINT = 'doorwarden_factors_most', MESSAGE = 'there are too many factors';
+    END IF;
     IF since IS NULL THEN
-        IF most <= (
-            SELECT count(*) FROM doorwarden_factors
-            WHERE user_id = owner AND confirmed_at IS NOT NULL AND kind <> 'recovery_codes'
-        ) THEN
-            RAISE check_violation USING CONSTRAINT = 'doorwarden_factors_most', MESSAGE = 'there are too many factors';
-        END IF;
         INSERT INTO doorwarden_factors
             (id, user_id, kind, name, created_at, confirmed_at, sealed, last_step, credential_id, credential)
             VALUES (factor, owner, new_kind, new_name, moment, moment, new_sealed, new_step, new_credential_id, new_credential);
@@ -146,7 +146,8 @@ CREATE FUNCTION doorwarden_remove_factor(owner bigint, factor uuid, kept uuid, k
 BEGIN
     PERFORM FROM users WHERE id = owner FOR NO KEY UPDATE;
     DELETE FROM doorwarden_factors f
-        WHERE f.id = factor AND f.user_id = owner AND f.kind <> 'recovery_codes' AND (NOT keeps_last OR EXISTS (
+        WHERE f.id = factor AND f.user_id = owner AND f.confirmed_at IS NOT NULL AND f.kind <> 'recovery_codes'
+        AND (NOT keeps_last OR EXISTS (
             SELECT FROM doorwarden_factors other WHERE other.user_id = owner AND other.id <> factor
                 AND other.confirmed_at IS NOT NULL AND other.kind <> 'recovery_codes'
         ));

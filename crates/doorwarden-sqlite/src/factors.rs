@@ -34,6 +34,7 @@ impl FactorStore for SqliteStore {
         self.write(move |connection| {
             let others = "DELETE FROM doorwarden_factors WHERE user_id = ?1 AND confirmed_at IS NULL";
             run(connection, others, [factor.user.0]).map_err(StoreError::from)?;
+            check_most(connection, factor.user)?;
             insert(connection, &factor)?;
             Ok(audit::write(connection, &effects).map_err(StoreError::from)?)
         })
@@ -245,6 +246,7 @@ fn confirm(
     let had = "SELECT has_factor FROM users WHERE id = ?1 AND is_active";
     let had = one(connection, had, [factor.user.0], |row| get::<bool>(row, 0)).map_err(StoreError::from)?;
     let Some(had) = had else { return Ok(None) };
+    check_most(connection, factor.user)?;
     match enrolment.since {
         None => insert(connection, factor)?,
         Some(since) => {
@@ -286,13 +288,18 @@ fn finish(
     audit::write(connection, effects)
 }
 
-fn insert(connection: &Connection, factor: &Factor) -> Result<(), AddFactorError> {
+/// Whether the user may have another factor.
+fn check_most(connection: &Connection, user: UserId) -> Result<(), AddFactorError> {
     let others = "SELECT count(*) FROM doorwarden_factors \
                   WHERE user_id = ?1 AND confirmed_at IS NOT NULL AND kind <> 'recovery_codes'";
-    let others = one(connection, others, [factor.user.0], |row| count(row, 0));
-    if others.map_err(StoreError::from)?.unwrap_or(0) >= u64::from(Factor::MOST) {
-        return Err(AddFactorError::TooMany);
+    let others = one(connection, others, [user.0], |row| count(row, 0));
+    match others.map_err(StoreError::from)?.unwrap_or(0) >= u64::from(Factor::MOST) {
+        true => Err(AddFactorError::TooMany),
+        false => Ok(()),
     }
+}
+
+fn insert(connection: &Connection, factor: &Factor) -> Result<(), AddFactorError> {
     insert_row(connection, factor).map_err(|failure| match failure.constraint() {
         Some("UNIQUE constraint failed: doorwarden_factors.credential_id") => AddFactorError::Taken,
         _ => AddFactorError::Store(failure.into()),

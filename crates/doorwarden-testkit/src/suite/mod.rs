@@ -14,6 +14,8 @@ pub mod challenges;
 #[doc(hidden)]
 pub mod changes;
 #[doc(hidden)]
+pub mod factors;
+#[doc(hidden)]
 pub mod groups;
 #[doc(hidden)]
 pub mod import;
@@ -152,6 +154,28 @@ macro_rules! store_suite {
             another_address_is_not_verified_whoever_writes_it
             the_life_of_an_account_is_read_as_it_was_written
             expired_challenges_are_deleted_in_batches
+        );
+        $crate::store_suite!(@ $open factors:
+            a_factor_counts_once_it_is_confirmed
+            factors_are_listed_oldest_first_and_the_recovery_codes_last
+            the_first_factor_ends_every_session_but_the_kept_one
+            of_first_factors_at_once_one_is_the_first
+            a_user_has_at_most_twenty_factors
+            a_credential_is_registered_once
+            drill_of_32_uses_of_one_step_one_succeeds
+            wrong_codes_are_counted_until_a_right_one_and_disable_the_apps
+            drill_of_32_uses_of_one_recovery_code_one_succeeds
+            drill_of_32_answers_to_one_challenge_one_succeeds
+            a_factor_is_renamed_by_its_user_alone
+            a_removed_factor_ends_the_other_sessions_and_the_last_one_the_codes
+            drill_of_two_last_factors_removed_at_once_one_stays
+            whether_there_is_a_factor_is_known_whoever_writes_it
+            factors_go_with_their_user
+            what_is_sealed_is_read_in_pages_and_replaced_if_it_is_the_same
+            no_session_of_one_factor_is_opened_for_a_user_who_has_two
+            drill_a_login_racing_with_the_first_factor_leaves_no_session_of_one
+            a_change_of_factors_is_an_event_only_if_it_takes_place
+            the_first_and_the_last_factor_are_notified
         );
         $crate::store_suite!(@ $open mails:
             a_mail_is_claimed_once_and_first_attempts_apart_from_others
@@ -322,6 +346,7 @@ macro_rules! store_suite {
             drill_any_session_is_read_as_written
             drill_any_key_is_read_as_written
             drill_any_group_and_label_are_read_as_written
+            drill_any_factor_is_read_as_written
         );
     };
     (@ $open:ident $module:ident: $($behaviour:ident)+) => {

@@ -1,10 +1,13 @@
 use super::property::for_all;
 use crate::{NOON, TestStore, drill, hash, issued, login, new_session, new_user, no_effects, with};
+use doorwarden_core::audit::{Actor, Effects};
+use doorwarden_core::factor::recovery::RecoveryHash;
+use doorwarden_core::factor::{Credential, Factor, FactorId, Method, Passkey, RecoveryCodes, Totp};
 use doorwarden_core::identity::{EmailAddress, Username};
 use doorwarden_core::password::PasswordHash;
 use doorwarden_core::permission::Permission;
 use doorwarden_core::session::{ClientInfo, EndReason, Repeats, Session, SessionId};
-use doorwarden_core::store::{PasswordChange, SigningKey};
+use doorwarden_core::store::{Enrolment, NewRecoveryCodes, PasswordChange, SigningKey};
 use doorwarden_core::time::Timestamp;
 use doorwarden_core::user::{METADATA_MAX_BYTES, NewUser, User, UserChange, UserId};
 use proptest::option;
@@ -239,6 +242,86 @@ pub async fn drill_any_group_and_label_are_read_as_written(t: &TestStore) {
         let permission = Permission { name: "any.label".parse().unwrap(), label };
         t.store.declare_permissions(std::slice::from_ref(&permission), no_effects()).await.unwrap();
         assert_eq!(t.store.permissions().await.unwrap(), [permission]);
+    })
+    .await;
+}
+
+fn bytes(least: usize, most: usize) -> impl Strategy<Value = Vec<u8>> {
+    prop::collection::vec(any::<u8>(), least..=most)
+}
+
+fn credential() -> impl Strategy<Value = Credential> {
+    let texts = (text(200), text(60), text(40), prop::collection::vec(text(10), 0..5), option::of(text(20)));
+    let others = (any::<u32>(), any::<[bool; 2]>(), option::of(any::<u128>()));
+    (texts, others).prop_map(
+        |((public_key, user_handle, rp_id, transports, attestation), (sign_count, flags, aaguid))| {
+            let [backup_eligible, backed_up] = flags;
+            Credential {
+                public_key,
+                user_handle,
+                rp_id,
+                sign_count,
+                backup_eligible,
+                backed_up,
+                transports,
+                aaguid: aaguid.map(Uuid::from_u128),
+                attestation,
+            }
+        },
+    )
+}
+
+fn method() -> impl Strategy<Value = Method> {
+    let totp = (bytes(0, 200), option::of(any::<i64>())).prop_map(|(sealed, last_step)| {
+        Method::Totp(Totp { sealed, last_step, failures: 0, disabled_at: None })
+    });
+    let passkey = (bytes(1, 1023), credential())
+        .prop_map(|(credential_id, credential)| Method::Passkey(Passkey { credential_id, credential }));
+    prop_oneof![totp, passkey]
+}
+
+pub async fn drill_any_factor_is_read_as_written(t: &TestStore) {
+    let number = numbers();
+    let codes = prop::collection::hash_set(any::<[u8; 32]>(), 0..12);
+    let values = (method(), text(100), instant(), codes, bytes(0, 200));
+    for_all(cases(), values, async |(method, name, at, codes, sealed)| {
+        let n = number();
+        let user = t.user(&format!("user{n}")).await.id;
+        let id = |part: u128| FactorId(Uuid::from_u128(u128::from(n) << 1 | part));
+        let factor = Factor {
+            id: id(0),
+            user,
+            name,
+            created_at: at,
+            confirmed_at: Some(at),
+            last_used_at: None,
+            method: match method {
+                // An earlier case may have had the same short id.
+                Method::Passkey(passkey) => {
+                    let mut credential_id = n.to_be_bytes().to_vec();
+                    credential_id.extend(passkey.credential_id.into_iter().take(1019));
+                    Method::Passkey(Passkey { credential_id, ..passkey })
+                }
+                other => other,
+            },
+        };
+        let unused = u32::try_from(codes.len()).unwrap();
+        let hashes = codes.into_iter().map(RecoveryHash).collect();
+        let new = NewRecoveryCodes { id: id(1), sealed: sealed.clone(), hashes };
+        let enrolment = Enrolment { factor: factor.clone(), since: None, codes: new, session: None };
+        let effects = Effects::new(at, &Actor::System.into(), []);
+        assert!(t.store.confirm_factor(enrolment, effects).await.unwrap().unwrap().is_first);
+        let codes = Factor {
+            id: id(1),
+            name: String::new(),
+            method: Method::RecoveryCodes(RecoveryCodes { sealed, unused }),
+            ..factor.clone()
+        };
+        assert_eq!(t.store.factors_of(user).await.unwrap(), [factor.clone(), codes]);
+        if let Method::Passkey(passkey) = &factor.method {
+            let found = t.store.passkey(&passkey.credential_id).await.unwrap();
+            assert_eq!(found, Some(factor.clone()));
+        }
     })
     .await;
 }
