@@ -1,6 +1,8 @@
-//! Nobody learns from an answer, or from the time that it takes, whether an address has an account.
+//! Nobody learns from an answer, or from the time that it takes, whether an address has an account, nor
+//! whether the account has a second factor: every second one has.
 
 use crate::app::{Answer, App, Database, PASSWORD};
+use crate::phone::give_totp;
 use crate::post::Post;
 use axum::body::Body;
 use doorwarden::core::random::RandomSource;
@@ -136,24 +138,27 @@ async fn app_of(database: &Database, owners: usize) -> App {
     let app = app.await;
     for n in 0..owners {
         let (name, email) = (format!("owner{n}"), address(true, n));
-        app.auth.users().create_user(&name, &email, Some(PASSWORD)).await.unwrap();
+        let user = app.auth.users().create_user(&name, &email, Some(PASSWORD)).await.unwrap();
+        if n % 2 == 1 {
+            give_totp(&app, user.id).await;
+        }
     }
     app
 }
 
 async fn known_and_unknown_addresses_cause_the_same_writes(database: Database) {
-    let app = app_of(&database, 1).await;
+    let app = app_of(&database, 2).await;
     let tables = ["doorwarden_challenges", "doorwarden_outbox", "doorwarden_audit"];
     for probe in PROBES {
         let mut wrote = Vec::new();
-        for is_known in [true, false] {
+        for (is_known, n) in [(true, 0), (true, 1), (false, 0)] {
             for table in tables {
                 database.sql.execute(&format!("DELETE FROM {table}")).await.unwrap();
             }
-            let email = address(is_known, 0);
+            let email = address(is_known, n);
             let begun = app.post("/login/email", json!({"email": email})).await.json()["login_token"].clone();
             app.clock.advance(Duration::from_secs(31));
-            let serial = usize::from(is_known);
+            let serial = wrote.len();
             let answer = app.send_unchecked(probe.request(&email, &begun, serial)).await;
             let mut rows = Vec::new();
             for table in tables {
@@ -161,7 +166,8 @@ async fn known_and_unknown_addresses_cause_the_same_writes(database: Database) {
             }
             wrote.push((shape(&answer), rows));
         }
-        assert_eq!(wrote[0], wrote[1], "{probe:?}: with an account, and without");
+        assert_eq!(wrote[0], wrote[1], "{probe:?}: without a second factor, and with one");
+        assert_eq!(wrote[0], wrote[2], "{probe:?}: with an account, and without");
     }
 }
 

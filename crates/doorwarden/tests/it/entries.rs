@@ -2,17 +2,11 @@
 //! changes, and the last step is taken. The endpoints without a row are those that give out no token.
 
 use crate::app::{Answer, App, Database, NOON, PASSWORD};
-use crate::phone::Phone;
+use crate::phone::{ORIGIN, Phone, RECOVERY_CODE, give_passkey, give_totp, relying_party};
 use crate::post::{Letter, Post};
-use doorwarden::core::audit::{Actor, Effects};
-use doorwarden::core::factor::recovery::{RecoveryCode, RecoveryKey};
-use doorwarden::core::factor::{Credential, Factor, FactorId, Method, Passkey, Totp};
 use doorwarden::core::mail::MailKind;
 use doorwarden::core::settings::{EmailVerification, RegistrationMode};
-use doorwarden::core::store::{Enrolment, NewRecoveryCodes};
-use doorwarden::core::token::base64url;
 use doorwarden::core::user::UserChange;
-use doorwarden::core::webauthn::{self, Challenge, RegistrationResponse, RelyingParty, Requirement};
 use doorwarden::{Endpoint, UserId};
 use doorwarden_testkit::authenticator::Authenticator;
 use serde_json::{Value, json};
@@ -342,14 +336,7 @@ fn entries(endpoint: Endpoint) -> &'static [Entry] {
 }
 
 const GROUP: &str = "secured";
-const ORIGIN: &str = "https://example.org";
-const TOTP_SECRET: &str = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP";
-const RECOVERY_CODE: &str = "abcde-fgh12";
 const NEW_PASSWORD: &str = "another battery";
-
-fn relying_party() -> RelyingParty {
-    RelyingParty::new("example.org", "Example", [ORIGIN]).unwrap()
-}
 
 /// One account and one way in.
 struct World<'a> {
@@ -392,60 +379,13 @@ impl World<'_> {
     }
 
     async fn give_totp(&self) {
-        let context = self.app.auth.context();
-        let secret = Phone::new(TOTP_SECRET).0;
-        let id = FactorId::new(context.now(), context.random.bytes());
-        let sealed = context.factors.seal(context.random.bytes(), id, &secret);
-        self.give(id, Method::Totp(Totp { sealed, last_step: None, failures: 0, disabled_at: None })).await;
+        give_totp(self.app, self.id().await).await;
     }
 
     async fn give_passkey(&self) {
-        let (context, party, user) = (self.app.auth.context(), relying_party(), self.id().await);
-        let challenge = Challenge::new(context.random.bytes::<32>()).unwrap();
-        let handle = context.ceremonies.handle(user);
-        let named =
-            webauthn::User { id: handle.clone(), name: self.email(), display_name: self.name.clone() };
-        let options = json!(party.creation_options(named, challenge.clone(), Vec::new()));
-        let made = self.key.lock().unwrap().create(&options, ORIGIN).unwrap();
-        let made: RegistrationResponse = serde_json::from_value(made).unwrap();
-        let made = party.register(&made, &challenge, Requirement::Preferred).unwrap();
-        let credential = Credential {
-            public_key: base64url::encode(made.public_key.as_cose()),
-            user_handle: handle.to_base64url(),
-            rp_id: party.id().to_owned(),
-            ..Credential::default()
-        };
-        let credential_id = made.credential_id.as_bytes().to_vec();
-        let id = FactorId::new(context.now(), context.random.bytes());
-        self.give(id, Method::Passkey(Passkey { credential_id, credential })).await;
-    }
-
-    /// The account has this factor, whatever else it has.
-    async fn give(&self, id: FactorId, method: Method) {
-        let context = self.app.auth.context();
-        let (key, codes) =
-            (RecoveryKey::new(context.random.as_ref()), FactorId::new(context.now(), context.random.bytes()));
-        let codes = NewRecoveryCodes {
-            id: codes,
-            sealed: context.factors.seal(context.random.bytes(), codes, &key),
-            hashes: RecoveryCode::set(context.random.as_ref())
-                .iter()
-                .chain(&RecoveryCode::typed(RECOVERY_CODE))
-                .map(|code| key.hash(code))
-                .collect(),
-        };
-        let factor = Factor {
-            id,
-            user: self.id().await,
-            name: "given".to_owned(),
-            created_at: context.now(),
-            confirmed_at: Some(context.now()),
-            last_used_at: None,
-            method,
-        };
-        let enrolment = Enrolment { factor, since: None, codes, session: None };
-        let effects = Effects::new(context.now(), &Actor::System.into(), []);
-        assert!(context.store.confirm_factor(enrolment, effects).await.unwrap().is_some());
+        let user = self.id().await;
+        give_passkey(self.app, user, |options| self.key.lock().unwrap().create(options, ORIGIN).unwrap())
+            .await;
     }
 
     /// The account must have a factor from now on.
@@ -584,7 +524,7 @@ impl World<'_> {
                 let token = self.log_in().await.json()["login_token"].clone();
                 self.change().await;
                 let (method, code) = match entry {
-                    Entry::TotpStep => ("totp", Phone::new(TOTP_SECRET).code(self.app)),
+                    Entry::TotpStep => ("totp", Phone::given().code(self.app)),
                     _ => ("recovery_code", RECOVERY_CODE.to_owned()),
                 };
                 self.step(json!({"login_token": token, "method": method, "code": code})).await

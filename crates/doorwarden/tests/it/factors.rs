@@ -19,6 +19,7 @@ on_both! {
     a_code_of_a_wrong_clock_says_by_how_much
     a_code_is_good_once_and_an_older_one_never
     five_wrong_codes_end_a_login_and_twenty_the_app
+    drill_wrong_codes_lock_out_neither_the_password_nor_a_passkey
     a_disabled_app_counts_again_after_three_codes_or_a_recovery_code
     a_recovery_code_is_good_once_and_new_ones_end_the_old
     the_first_factor_ends_the_sessions_that_have_not_proved_it
@@ -219,6 +220,46 @@ async fn five_wrong_codes_end_a_login_and_twenty_the_app(database: Database) {
     let login = jane.begin_login().await;
     assert_eq!(jane.step(&login, "recovery_code", &codes[0]).await.status, 200);
     assert_eq!(app.get("/factors", &jane.token).await.json()[0]["disabled"], false);
+}
+
+async fn drill_wrong_codes_lock_out_neither_the_password_nor_a_passkey(database: Database) {
+    let post = Post::default();
+    let app = database.app_with(|b| with_passkeys(b).background(false).mailer(post.clone())).await;
+    let jane = Person::new(&app, "jane").await;
+    verify(&app, "jane").await;
+    let (phone, codes) = jane.with_totp().await;
+    let mut key = Authenticator::new(-7);
+    jane.with_passkey(&mut key).await;
+    let mut key_login = async |login: Option<&str>| {
+        let asked = login.map_or(json!({}), |login| json!({"login_token": login}));
+        let options = app.post("/login/passkey/options", asked.clone()).await.json()["options"].clone();
+        let mut body = asked;
+        body["credential"] = key.get(&options, ORIGIN).unwrap();
+        app.post("/login/passkey", body).await
+    };
+    post.read(&app).await;
+    // 100 wrong codes, or 10,000.
+    for round in 0..drill().rounds(20, 2000) {
+        let login = jane.begin_login().await;
+        for left in (0..5).rev() {
+            let answer = jane.step(&login, "totp", &phone.wrong(&app)).await;
+            assert_eq!(
+                (answer.status.as_u16(), &answer.json()["attempts_left"]),
+                (400, &json!(left)),
+                "{round}"
+            );
+        }
+    }
+    post.one(&app, MailKind::TotpDisabled).await;
+    assert_eq!(app.get("/me", &jane.token).await.status, 200, "whoever is logged in stays so");
+    let login = jane.begin_login().await;
+    assert_eq!(jane.step(&login, "recovery_code", &codes[0]).await.status, 200);
+    assert_eq!(key_login(None).await.status, 200, "a passkey alone");
+    let login = jane.begin_login().await;
+    assert_eq!(key_login(Some(&login)).await.status, 200, "a passkey beside the password");
+    let login = jane.begin_login().await;
+    assert_eq!(jane.step(&login, "totp", &phone.code(&app)).await.status, 200, "the app counts again");
+    assert!(post.read(&app).await.is_empty(), "one mail tells of all of them");
 }
 
 async fn a_disabled_app_counts_again_after_three_codes_or_a_recovery_code(database: Database) {

@@ -1,10 +1,11 @@
 //! The built-in page of mailed links, as a browser uses it.
 
 use crate::app::{Answer, App, Database, NOON, PASSWORD};
+use crate::phone::{Phone, RECOVERY_CODE, give_totp};
 use crate::post::Post;
 use axum::body::Body;
 use doorwarden::core::mail::MailKind;
-use doorwarden::core::settings::{EmailVerification, RegistrationMode};
+use doorwarden::core::settings::{EmailVerification, FactorPolicy, RegistrationMode};
 use doorwarden::core::user::UserChange;
 use doorwarden::{Builder, Endpoint, Field, UserId};
 use http::header::{ACCEPT_LANGUAGE, CONTENT_TYPE, SET_COOKIE};
@@ -25,6 +26,9 @@ on_both! {
     an_account_that_is_to_be_deleted_is_kept_on_the_page
     a_link_to_log_in_asks_for_the_code_without_the_session_cookie
     a_link_to_log_in_logs_the_browser_in_with_the_session_cookie
+    a_reset_on_the_page_asks_for_the_second_factor
+    a_link_to_log_in_asks_the_browser_for_the_second_factor
+    whoever_must_have_a_factor_is_told_to_set_it_up_elsewhere
     a_link_to_confirm_an_authentication_asks_for_the_code
     a_form_of_another_origin_is_refused
     whoever_forgot_the_password_asks_for_a_mail_and_every_address_is_answered_alike
@@ -379,6 +383,121 @@ async fn a_link_to_log_in_logs_the_browser_in_with_the_session_cookie(database: 
 
     let key = link_to_log_in(&app, &post, "pair").await;
     assert!(!open(&app, &key, 200).await.contains("<form"), "the cookie holds no token pair");
+}
+
+/// The page that follows a reset: it asks for a code, and this is its login token.
+async fn reset_until_the_code(app: &App, post: &Post, new: &str) -> String {
+    app.post("/password/reset", json!({"email": "jane@example.com"})).await;
+    let key = post.first(app, MailKind::ResetPassword).await.key();
+    let fields = [("key", key.as_str()), ("new_password", new), ("new_password_again", new)];
+    let html = submit(app, &fields, 200).await;
+    assert!(html.contains("<title>Confirm that it is you</title>"), "{html}");
+    let field = r#"<input id="code" name="code" type="text" autocomplete="one-time-code""#;
+    assert!(html.contains(field) && !html.contains(new), "{html}");
+    hidden(&html, "login_token")
+}
+
+#[track_caller]
+fn complains_of_the_code(html: &str, login_token: &str) {
+    let error = r#"<p class="error" role="alert" id="code-error">This code is wrong.</p>"#;
+    assert!(html.contains(error), "{html}");
+    assert_eq!(hidden(html, "login_token"), login_token);
+}
+
+async fn a_reset_on_the_page_asks_for_the_second_factor(database: Database) {
+    let (app, post) = jane(&database).await;
+    let phone: Phone = give_totp(&app, UserId(1)).await;
+    let (login_token, wrong) = (reset_until_the_code(&app, &post, NEW).await, phone.wrong(&app));
+    for typed in [&wrong, "abcde-fgh13", "", "x y"] {
+        let html = submit(&app, &[("login_token", &login_token), ("code", typed)], 400).await;
+        if typed.is_empty() {
+            assert!(html.contains(r#"id="code-error">This field may not be blank.</p>"#), "{html}");
+        } else {
+            complains_of_the_code(&html, &login_token);
+        }
+    }
+    assert_eq!(app.log_in("jane", PASSWORD).await.json()["code"], "mfa_required", "nothing is changed yet");
+    let code = phone.code(&app);
+    let typed = format!("{} {}", &code[..3], &code[3..]);
+    let html = submit(&app, &[("login_token", &login_token), ("code", &typed)], 200).await;
+    assert!(html.contains("The password was changed"), "{html}");
+    assert_eq!(app.log_in("jane", PASSWORD).await.status, 400);
+    assert_eq!(
+        app.log_in("jane", NEW).await.json()["code"],
+        "mfa_required",
+        "nobody is logged in by a reset"
+    );
+
+    let another = "a battery of another one";
+    let login_token = reset_until_the_code(&app, &post, another).await;
+    let typed = RECOVERY_CODE.to_uppercase();
+    let html = submit(&app, &[("login_token", &login_token), ("code", &typed)], 200).await;
+    assert!(html.contains("The password was changed"), "{html}");
+    assert_eq!(app.log_in("jane", another).await.json()["code"], "mfa_required");
+    // After five wrong codes it is over, also for the right one.
+    let login_token = reset_until_the_code(&app, &post, NEW).await;
+    let fields = [("login_token", login_token.as_str()), ("code", wrong.as_str())];
+    for _ in 0..4 {
+        complains_of_the_code(&submit(&app, &fields, 400).await, &login_token);
+    }
+    app.clock.advance(Duration::from_mins(1));
+    for code in [wrong, phone.code(&app)] {
+        let html = submit(&app, &[("login_token", &login_token), ("code", &code)], 400).await;
+        assert!(html.contains("This link is no longer valid"), "{html}");
+    }
+    assert_eq!(app.log_in("jane", another).await.json()["code"], "mfa_required");
+}
+
+async fn a_link_to_log_in_asks_the_browser_for_the_second_factor(database: Database) {
+    let post = Post::default();
+    let mailer = post.clone();
+    let app =
+        database.app_around(|b| b.mailer(mailer), |auth| auth.router().layer(auth.session_cookie())).await;
+    register(&app).await;
+    let phone = give_totp(&app, UserId(1)).await;
+    let key = link_to_log_in(&app, &post, "session").await;
+    let answer = send(&app, &[("key", &key)], SAME).await;
+    assert!(!answer.headers.contains_key(SET_COOKIE), "nobody is logged in yet: {answer:?}");
+    let login_token = hidden(&page(&answer, 200), "login_token");
+    let refused = send(&app, &[("login_token", &login_token), ("code", &phone.wrong(&app))], SAME).await;
+    assert!(!refused.headers.contains_key(SET_COOKIE), "{refused:?}");
+    complains_of_the_code(&page(&refused, 400), &login_token);
+    let answer = send(&app, &[("login_token", &login_token), ("code", &phone.code(&app))], SAME).await;
+    assert!(page(&answer, 200).contains("You are logged in"));
+    let cookie = answer.headers[SET_COOKIE].to_str().unwrap().split(';').next().unwrap();
+    let request = Request::builder().uri("/sessions").header("cookie", cookie).body(Body::empty()).unwrap();
+    assert_eq!(app.send(request).await.json()[0]["assurance_level"], 2);
+}
+
+async fn whoever_must_have_a_factor_is_told_to_set_it_up_elsewhere(database: Database) {
+    let post = Post::default();
+    let mailer = post.clone();
+    let change = |b: Builder| {
+        b.mailer(mailer).settings(|s| {
+            s.factors.required = FactorPolicy::Everybody;
+            s.registration.mode = RegistrationMode::Verified;
+        })
+    };
+    let app = database.app_around(change, |auth| auth.router().layer(auth.session_cookie())).await;
+    let told = async |fields: &[(&str, &str)]| {
+        let answer = send(&app, fields, SAME).await;
+        let html = page(&answer, 200);
+        assert!(html.contains("<title>Set up a second factor</title>") && !html.contains("<form"), "{html}");
+        assert!(!answer.headers.contains_key(SET_COOKIE), "{answer:?}");
+    };
+    app.try_register("jane").await;
+    let key = post.one(&app, MailKind::VerifyEmail).await.key();
+    told(&[("key", &key), ("new_password", NEW), ("new_password_again", NEW)]).await;
+    let key = link_to_log_in(&app, &post, "session").await;
+    told(&[("key", &key)]).await;
+    app.auth.users().invite("kim@example.com").await.unwrap();
+    let key = post.one(&app, MailKind::Invitation).await.key();
+    let account = [("username", "kim"), ("new_password", NEW), ("new_password_again", NEW)];
+    told(&[&[("key", key.as_str())], &account[..]].concat()).await;
+    for name in ["jane", "kim"] {
+        assert_eq!(app.log_in(name, NEW).await.json()["code"], "factor_enrolment_required", "{name}");
+    }
+    assert!(!database.has("SELECT 1 FROM doorwarden_sessions").await);
 }
 
 async fn a_link_to_confirm_an_authentication_asks_for_the_code(database: Database) {

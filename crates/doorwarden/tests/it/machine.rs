@@ -1,11 +1,16 @@
 //! Random sequences of everything that leads to a token, against a model that says who may have one.
 
 use crate::app::{Answer, App, Database, NOON, PASSWORD};
+use crate::phone::{ORIGIN, Phone, RECOVERY_CODE, give_passkey, give_totp, relying_party};
 use crate::post::{Letter, Post};
+use doorwarden::core::audit::Actor;
+use doorwarden::core::factor::FactorKind;
+use doorwarden::core::flow::factors::remove_factor_of;
 use doorwarden::core::random::RandomSource;
 use doorwarden::core::settings::EmailVerification;
 use doorwarden::core::user::UserChange;
 use doorwarden::{Builder, UserId};
+use doorwarden_testkit::authenticator::Authenticator;
 use doorwarden_testkit::{SeededRandom, drill};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -39,6 +44,17 @@ enum Act {
     Reactivate(usize),
     SignOut(usize),
     Wait(u64),
+    GiveApp(usize),
+    GivePasskey(usize),
+    Remove(usize, FactorKind),
+    /// A code of the app, also one that was used before, or a wrong one.
+    AppCode(usize, bool),
+    RecoveryCode(usize),
+    /// With the passkey of an account, the second factor of a login.
+    Passkey(usize, usize),
+    /// With nothing else; whether its user is verified.
+    PasskeyLogin(usize, bool),
+    OwnPassword(usize, Secrecy),
 }
 
 /// Which password somebody types.
@@ -61,6 +77,23 @@ enum Awaits {
     Mail,
     Password,
     Stay,
+    Factor,
+    OwnPassword,
+}
+
+/// What somebody has proved.
+#[derive(Debug, Clone, Copy, Default)]
+struct Proved {
+    password: bool,
+    email: bool,
+    /// A factor; whether it is a passkey that has verified its user, which is enough.
+    factor: Option<bool>,
+}
+
+impl Proved {
+    fn is_of_two(self) -> bool {
+        self.factor.is_some_and(|is_enough| is_enough || self.password || self.email)
+    }
 }
 
 /// What the model says of an answer.
@@ -84,8 +117,19 @@ struct Account {
     must_change: bool,
     is_active: bool,
     is_leaving: bool,
+    /// The newest step of which a code of its authenticator app was accepted, if it has one.
+    app: Option<i64>,
+    has_passkey: bool,
+    /// Whether its recovery code can still be used.
+    has_code: bool,
     /// How often everything of the account has ended.
     era: u32,
+}
+
+impl Account {
+    fn has_factor(&self) -> bool {
+        self.app.is_some() || self.has_passkey
+    }
 }
 
 /// A login or a reset that has begun.
@@ -97,8 +141,9 @@ struct Ticket {
     purpose: Purpose,
     awaits: Awaits,
     letters: Vec<Letter>,
-    has_password: bool,
-    has_email: bool,
+    proved: Proved,
+    /// A new password is stored at its end.
+    is_reset: bool,
     is_over: bool,
     attempts: u32,
     carried: u32,
@@ -114,6 +159,8 @@ struct Machine<'a> {
     is_required: bool,
     now: u64,
     accounts: [Account; 2],
+    /// The authenticators of their users, also with passkeys that were removed.
+    keys: [Authenticator; 2],
     tickets: Vec<Ticket>,
     /// The tokens that were given out, with account and era.
     tokens: Vec<(String, usize, u32)>,
@@ -163,8 +210,8 @@ impl Machine<'_> {
             purpose,
             awaits,
             letters: Vec::new(),
-            has_password: false,
-            has_email: false,
+            proved: Proved::default(),
+            is_reset: false,
             is_over: false,
             attempts: 0,
             carried: 0,
@@ -175,13 +222,18 @@ impl Machine<'_> {
     }
 
     /// The policy: what somebody who has proved this needs.
-    fn needs(&self, account: usize, password: bool, email: bool) -> Option<(Purpose, Awaits, &'static str)> {
+    fn needs(&self, account: usize, proved: Proved) -> Option<(Purpose, Awaits, &'static str)> {
         let account = &self.accounts[account];
-        if self.is_required && !account.is_verified && !email {
+        let is_enough = proved.factor == Some(true);
+        if !proved.password && !proved.email && !is_enough {
+            Some((Purpose::LogIn, Awaits::OwnPassword, "password"))
+        } else if self.is_required && !account.is_verified && !proved.email {
             Some((Purpose::Verify, Awaits::Mail, "verify_email"))
+        } else if account.has_factor() && !proved.is_of_two() {
+            Some((Purpose::LogIn, Awaits::Factor, "mfa_authenticate"))
         } else if account.is_leaving {
             Some((Purpose::LogIn, Awaits::Stay, "cancel_deletion"))
-        } else if account.must_change || !account.is_verified && !password {
+        } else if account.must_change || !account.is_verified && !proved.password && !is_enough {
             Some((Purpose::LogIn, Awaits::Password, "change_password"))
         } else {
             None
@@ -193,25 +245,39 @@ impl Machine<'_> {
         &mut self,
         answer: &Answer,
         account: usize,
-        (password, email): (bool, bool),
+        proved: Proved,
         spends: Option<usize>,
     ) -> Says {
-        let Some((purpose, awaits, flow)) = self.needs(account, password, email) else {
+        let Some((purpose, awaits, flow)) = self.needs(account, proved) else {
             if let Some(spent) = spends {
                 self.tickets[spent].is_over = true;
             }
-            self.accounts[account].is_verified |= email;
+            self.accounts[account].is_verified |= proved.email;
             if answer.status == 200 {
                 self.tokens.push((answer.token(), account, self.accounts[account].era));
             }
             return Says::Tokens;
         };
         let mut ticket = self.ticket(account, purpose, awaits);
-        (ticket.has_password, ticket.has_email) = (password, email);
+        ticket.proved = proved;
         if answer.json()["login_token"].is_string() {
             self.begin(answer, ticket, spends).await;
         }
         Says::Flow(flow)
+    }
+
+    /// The answer to a step in which a factor was proved.
+    async fn with_factor(&mut self, answer: &Answer, ticket: usize, is_enough: bool) -> Option<Says> {
+        let Ticket { of, mut proved, is_reset, .. } = self.tickets[ticket];
+        let (account, _) = of?;
+        proved.factor = Some(is_enough);
+        if !is_reset {
+            return Some(self.proved(answer, account, proved, Some(ticket)).await);
+        }
+        self.tickets[ticket].is_over = true;
+        self.new_password(account, true);
+        self.post.read(self.app).await;
+        Some(Says::Done)
     }
 
     fn end_everything(&mut self, account: usize) {
@@ -257,6 +323,46 @@ impl Machine<'_> {
         (!is_right).then_some(Says::Wrong(4 - attempts))
     }
 
+    /// The same of a step that awaits this secret.
+    fn try_step(&mut self, ticket: usize, awaits: Awaits) -> Option<Says> {
+        match self.tickets[ticket].awaits == awaits {
+            true => self.attempt(ticket, true),
+            false => Some(Says::Refused(401)),
+        }
+    }
+
+    fn typed(&self, account: usize, which: Secrecy) -> String {
+        let present = self.accounts[account].password;
+        match which {
+            Secrecy::Present => password(present),
+            Secrecy::Former => password(present.wrapping_sub(1)),
+        }
+    }
+
+    /// The account has a factor, and if it is the first everything else ends.
+    fn gains_factor(&mut self, account: usize) {
+        if !self.accounts[account].has_factor() {
+            self.end_everything(account);
+            self.accounts[account].has_code = true;
+        }
+    }
+
+    async fn remove(&mut self, account: usize, kind: FactorKind) {
+        let (context, id) = (self.app.auth.context(), UserId(self.accounts[account].id));
+        let factors = context.store.factors_of(id).await.unwrap();
+        let Some(factor) = factors.iter().find(|factor| factor.kind() == kind) else { return };
+        let user = context.store.user(id).await.unwrap().unwrap();
+        remove_factor_of(context, &user, factor.id, Actor::Operator).await.unwrap();
+        self.post.read(self.app).await;
+        self.end_everything(account);
+        let account = &mut self.accounts[account];
+        match kind {
+            FactorKind::Totp => account.app = None,
+            _ => account.has_passkey = false,
+        }
+        account.has_code &= account.has_factor();
+    }
+
     async fn take(&mut self, act: Act) -> Option<(Answer, Says)> {
         match act {
             Act::AskLogin(account) | Act::AskReset(account) => {
@@ -270,16 +376,16 @@ impl Machine<'_> {
                 Some((answer, Says::Flow("email_code")))
             }
             Act::LogIn(account, which) => {
+                let typed = self.typed(account, which);
                 let of = &self.accounts[account];
-                let typed = match which {
-                    Secrecy::Present => password(of.password),
-                    Secrecy::Former => password(of.password.wrapping_sub(1)),
-                };
                 let answer = self.app.post("/login", json!({"email": of.email, "password": typed})).await;
                 if which == Secrecy::Former || !of.is_active {
                     return Some((answer, Says::Refused(400)));
                 }
-                let says = self.proved(&answer, account, (true, false), None).await;
+                let says = {
+                    let proved = Proved { password: true, ..Proved::default() };
+                    self.proved(&answer, account, proved, None).await
+                };
                 Some((answer, says))
             }
             Act::Code(with, of) => {
@@ -293,7 +399,7 @@ impl Machine<'_> {
                 if ticket.purpose == Purpose::Reset {
                     return Some((answer, Says::Refused(400)));
                 }
-                let proved = (ticket.has_password, true);
+                let proved = Proved { email: true, ..ticket.proved };
                 let says = self.proved(&answer, account, proved, Some(with)).await;
                 Some((answer, says))
             }
@@ -310,7 +416,8 @@ impl Machine<'_> {
                 if !self.is_open(of) || ticket.purpose == Purpose::Reset {
                     return Some((answer, Says::Refused(400)));
                 }
-                let proved = (ticket.has_password && by == of, true);
+                let proved = if by == of { ticket.proved } else { Proved::default() };
+                let proved = Proved { email: true, ..proved };
                 let says = self.proved(&answer, ticket.of?.0, proved, Some(of)).await;
                 Some((answer, says))
             }
@@ -351,10 +458,10 @@ impl Machine<'_> {
                 if !self.is_open(of) || ticket.awaits != Awaits::Password {
                     return Some((answer, Says::Refused(401)));
                 }
-                let has_email = ticket.has_email;
+                let proved = Proved { password: true, ..ticket.proved };
                 self.tickets[of].is_over = true;
-                self.new_password(account, has_email);
-                let says = self.proved(&answer, account, (true, has_email), None).await;
+                self.new_password(account, proved.email);
+                let says = self.proved(&answer, account, proved, None).await;
                 Some((answer, says))
             }
             Act::Keep(of) => {
@@ -363,7 +470,7 @@ impl Machine<'_> {
                 if !self.is_open(of) || ticket.awaits != Awaits::Stay {
                     return Some((answer, Says::Refused(401)));
                 }
-                let (account, proved) = (ticket.email, (ticket.has_password, ticket.has_email));
+                let (account, proved) = (ticket.email, ticket.proved);
                 self.accounts[account].is_leaving = false;
                 let says = self.proved(&answer, account, proved, Some(of)).await;
                 Some((answer, says))
@@ -388,8 +495,91 @@ impl Machine<'_> {
                 if !self.is_open(of) || self.tickets[of].purpose != Purpose::Reset {
                     return Some((answer, Says::Refused(400)));
                 }
+                if self.accounts[account].has_factor() {
+                    let mut ticket = self.ticket(account, Purpose::LogIn, Awaits::Factor);
+                    (ticket.proved.email, ticket.is_reset) = (true, true);
+                    self.begin(&answer, ticket, Some(of)).await;
+                    return Some((answer, Says::Flow("mfa_authenticate")));
+                }
                 self.new_password(account, true);
                 Some((answer, Says::Done))
+            }
+            Act::AppCode(with, is_right) => {
+                let phone = Phone::given();
+                let code = if is_right { phone.code(self.app) } else { phone.wrong(self.app) };
+                let answer = self.step(with, "totp", ("code", code)).await;
+                if let Some(says) = self.try_step(with, Awaits::Factor) {
+                    return Some((answer, says));
+                }
+                let (left, step) = (5 - self.tickets[with].attempts, phone.step(self.app));
+                let app = &mut self.accounts[self.tickets[with].email].app;
+                if !is_right || app.is_none_or(|newest| newest >= step) {
+                    return Some((answer, Says::Wrong(left)));
+                }
+                *app = Some(step);
+                let says = self.with_factor(&answer, with, false).await?;
+                Some((answer, says))
+            }
+            Act::RecoveryCode(with) => {
+                let answer = self.step(with, "recovery_code", ("code", RECOVERY_CODE.to_owned())).await;
+                if let Some(says) = self.try_step(with, Awaits::Factor) {
+                    return Some((answer, says));
+                }
+                let Ticket { email, attempts, .. } = self.tickets[with];
+                if !std::mem::take(&mut self.accounts[email].has_code) {
+                    return Some((answer, Says::Wrong(5 - attempts)));
+                }
+                let says = self.with_factor(&answer, with, false).await?;
+                Some((answer, says))
+            }
+            Act::Passkey(with, of) => {
+                let token = self.tickets[with].token.clone();
+                let asked = self.app.post("/login/passkey/options", json!({"login_token": token})).await;
+                if !self.is_open(with) || self.tickets[with].awaits != Awaits::Factor {
+                    return Some((asked, Says::Refused(401)));
+                }
+                let account = self.tickets[with].email;
+                if !self.accounts[account].has_passkey {
+                    return Some((asked, Says::Refused(400)));
+                }
+                let mut options = asked.json()["options"].clone();
+                options["allowCredentials"] = json!([]);
+                self.keys[of].user_verified = false;
+                let credential = self.keys[of].get(&options, ORIGIN)?;
+                let body = json!({"login_token": token, "credential": credential});
+                let answer = self.app.post("/login/passkey", body).await;
+                if of != account {
+                    return Some((answer, Says::Refused(400)));
+                }
+                let says = self.with_factor(&answer, with, false).await?;
+                Some((answer, says))
+            }
+            Act::PasskeyLogin(account, is_verified) => {
+                let asked = self.app.post("/login/passkey/options", json!({})).await;
+                self.keys[account].user_verified = is_verified;
+                let credential = self.keys[account].get(&asked.json()["options"], ORIGIN)?;
+                let answer = self.app.post("/login/passkey", json!({"credential": credential})).await;
+                let Account { has_passkey, is_active, .. } = self.accounts[account];
+                if !has_passkey || !is_active {
+                    return Some((answer, Says::Refused(400)));
+                }
+                let proved = Proved { factor: Some(is_verified), ..Proved::default() };
+                let says = self.proved(&answer, account, proved, None).await;
+                Some((answer, says))
+            }
+            Act::OwnPassword(with, which) => {
+                let account = self.tickets[with].email;
+                let typed = self.typed(account, which);
+                let answer = self.step(with, "password", ("password", typed)).await;
+                if let Some(says) = self.try_step(with, Awaits::OwnPassword) {
+                    return Some((answer, says));
+                }
+                if which == Secrecy::Former {
+                    return Some((answer, Says::Refused(400)));
+                }
+                let proved = Proved { password: true, ..self.tickets[with].proved };
+                let says = self.proved(&answer, account, proved, Some(with)).await;
+                Some((answer, says))
             }
             _ => {
                 self.by_hand(act).await;
@@ -427,6 +617,24 @@ impl Machine<'_> {
                 self.now += seconds;
                 self.app.clock.advance(Duration::from_secs(seconds));
             }
+            Act::GiveApp(account)
+                if self.accounts[account].is_active && self.accounts[account].app.is_none() =>
+            {
+                give_totp(self.app, UserId(self.accounts[account].id)).await;
+                self.gains_factor(account);
+                self.accounts[account].app = Some(i64::MIN);
+            }
+            Act::GivePasskey(account)
+                if self.accounts[account].is_active && !self.accounts[account].has_passkey =>
+            {
+                let key = &mut self.keys[account];
+                let create = |options: &Value| key.create(options, ORIGIN).unwrap();
+                give_passkey(self.app, UserId(self.accounts[account].id), create).await;
+                self.gains_factor(account);
+                self.accounts[account].has_passkey = true;
+            }
+            Act::GiveApp(_) | Act::GivePasskey(_) => {}
+            Act::Remove(account, kind) => self.remove(account, kind).await,
             other => panic!("{other:?} is answered"),
         }
     }
@@ -456,7 +664,8 @@ fn said(answer: &Answer) -> Says {
         assert_eq!(answer.status, 200);
         return Says::Tokens;
     }
-    let flows = ["email_code", "verify_email", "change_password", "cancel_deletion"];
+    let flows =
+        ["email_code", "verify_email", "change_password", "cancel_deletion", "mfa_authenticate", "password"];
     if let Some(flow) = flows.into_iter().find(|flow| body["flows"][0]["id"] == *flow) {
         return Says::Flow(flow);
     }
@@ -478,8 +687,19 @@ fn act(random: &SeededRandom, tickets: usize) -> Act {
     let account = below(2);
     // Mostly the newest, and now and then one that may be over.
     let any = || tickets - 1 - below(tickets.min(if below(3) == 0 { tickets } else { 2 }));
-    let chosen = below(if tickets == 0 { 9 } else { 40 });
+    let which = || if below(3) == 0 { Secrecy::Former } else { Secrecy::Present };
+    let chosen = below(if tickets == 0 { 13 } else { 56 });
     match chosen {
+        // The second account never has a factor.
+        9 => Act::GiveApp(0),
+        10 => Act::GivePasskey(0),
+        11 | 12 => Act::PasskeyLogin(0, below(2) == 0),
+        40..=45 => Act::AppCode(any(), below(4) > 0),
+        46 | 47 => Act::RecoveryCode(any()),
+        48..=50 => Act::Passkey(any(), 0),
+        51..=53 => Act::OwnPassword(any(), which()),
+        54 => Act::Remove(0, [FactorKind::Totp, FactorKind::Webauthn][below(2)]),
+        55 => Act::AskLogin(0),
         0 | 1 => Act::AskLogin(account),
         2 => Act::AskReset(account),
         3 | 4 => Act::LogIn(account, Secrecy::Present),
@@ -492,7 +712,7 @@ fn act(random: &SeededRandom, tickets: usize) -> Act {
         },
         8 if below(3) == 0 => Act::Leave(account),
         8 => Act::Wait([1, 29, 30, 300, 600, 3600][below(6)]),
-        9..=15 => {
+        13..=15 => {
             let of = any();
             Act::Code(of, of)
         }
@@ -533,14 +753,18 @@ async fn round(app: &App, post: &Post, is_required: bool, seed: u64) -> [usize; 
             must_change: false,
             is_active: true,
             is_leaving: false,
+            app: None,
+            has_passkey: false,
+            has_code: false,
             era: 0,
         });
     }
     let accounts = <[Account; 2]>::try_from(accounts).unwrap();
-    let mut machine =
-        Machine { app, post, is_required, now: 0, accounts, tickets: Vec::new(), tokens: Vec::new() };
+    let keys = [Authenticator::new(-7), Authenticator::new(-7)];
+    let (tickets, tokens) = (Vec::new(), Vec::new());
+    let mut machine = Machine { app, post, is_required, now: 0, accounts, keys, tickets, tokens };
     let (mut acts, mut flows) = (Vec::new(), 0);
-    for _ in 0..30 {
+    for _ in 0..40 {
         let act = act(&random, machine.tickets.len());
         acts.push(act);
         if let Some((answer, says)) = machine.take(act).await {
@@ -561,6 +785,7 @@ async fn drill_random_steps_give_tokens_to_whom_the_model_gives_them(database: D
         let change = |builder: Builder| {
             // Mails are sent when they are read, and by nobody else.
             builder.background(false).mailer(mailer).settings(|settings| {
+                settings.factors.passkeys = Some(relying_party());
                 if is_required {
                     settings.mail.verification = EmailVerification::Required;
                 }
