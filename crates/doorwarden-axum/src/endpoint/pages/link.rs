@@ -15,14 +15,16 @@ use doorwarden_core::flow::change_email::{confirm_email_change, revert_email_cha
 use doorwarden_core::flow::continue_login::{
     ContinueError, LoginTokens, Step, continue_login, pending_login,
 };
-use doorwarden_core::flow::invite::accept_invitation;
+use doorwarden_core::flow::invite::{AcceptError, accept_invitation};
 use doorwarden_core::flow::links::{Answer, Link, RedeemError, inspect_link};
 use doorwarden_core::flow::log_in::LoginError;
 use doorwarden_core::flow::pending::{Pending, PendingStep, WantedTokens};
-use doorwarden_core::flow::register::Registration;
+use doorwarden_core::flow::register::{RegisterError, Registration};
 use doorwarden_core::flow::reset_password::{ResetPassword, ResetPasswordError, reset_password};
 use doorwarden_core::flow::revoke_token::{RevokeError, Revoker, revoke_token};
-use doorwarden_core::flow::verify_registration::{VerifyRegistration, verify_registration};
+use doorwarden_core::flow::verify_registration::{
+    VerifyRegistration, VerifyRegistrationError, verify_registration,
+};
 use doorwarden_core::locale::Locale;
 use doorwarden_core::session::ClientInfo;
 use http::StatusCode;
@@ -440,13 +442,22 @@ impl Visit {
                 let others = declared.filter_map(|field| field.read(&mut others)).collect();
                 let email = Input::Missing;
                 let request = Registration { email, username, password, others, client, locale };
-                let registered = accept_invitation(context, None, &key, request).await?;
-                self.done(LoginTokens::Session(registered.token), CAN_LOG_IN).await
+                match accept_invitation(context, None, &key, request).await {
+                    Ok(registered) => self.done(LoginTokens::Session(registered.token), CAN_LOG_IN).await,
+                    Err(AcceptError::Register(RegisterError::Pending(pending))) => Ok(self.next(&pending)),
+                    Err(error) => Err(error.into()),
+                }
             }
             ChallengePurpose::Register => {
-                let tokens =
-                    verify_registration(context, VerifyRegistration { answer, password, client }).await?;
-                self.done(tokens, CAN_LOG_IN).await
+                let request = VerifyRegistration { answer, password, client };
+                match verify_registration(context, request).await {
+                    Ok(tokens) => self.done(tokens, CAN_LOG_IN).await,
+                    Err(
+                        VerifyRegistrationError::Register(RegisterError::Pending(pending))
+                        | VerifyRegistrationError::Login(ContinueError::Login(LoginError::Pending(pending))),
+                    ) => Ok(self.next(&pending)),
+                    Err(error) => Err(error.into()),
+                }
             }
             ChallengePurpose::ResetPassword => {
                 match reset_password(context, ResetPassword { answer, new_password: password, client }).await
