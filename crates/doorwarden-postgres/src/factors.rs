@@ -287,7 +287,9 @@ impl FactorStore for PostgresStore {
         if self.database.change(&effects, sql, &params).await?.is_some() {
             return Ok(Removed::Done);
         }
-        let is_there = |factor: &Factor| factor.id == removal.id && factor.is_confirmed();
+        let is_there = |factor: &Factor| {
+            factor.id == removal.id && factor.is_confirmed() && factor.kind() != FactorKind::RecoveryCodes
+        };
         match self.factors_of(removal.user).await?.iter().any(is_there) {
             true => Ok(Removed::IsLast),
             false => Ok(Removed::NoSuchFactor),

@@ -54,6 +54,10 @@ CREATE TRIGGER doorwarden_factor_removed AFTER DELETE ON doorwarden_factors BEGI
 END;
 CREATE TRIGGER doorwarden_user_factor_updated AFTER UPDATE OF has_factor ON users
 WHEN NEW.has_factor <> OLD.has_factor BEGIN
+    -- The trigger of a deleted factor may have led here, and is not run within itself.
+    DELETE FROM doorwarden_recovery_codes WHERE NOT NEW.has_factor AND factor_id IN (
+        SELECT id FROM doorwarden_factors WHERE user_id = NEW.id AND kind = 'recovery_codes'
+    );
     DELETE FROM doorwarden_factors WHERE user_id = NEW.id AND kind = 'recovery_codes' AND NOT NEW.has_factor;
     INSERT INTO doorwarden_changes (kind, ref) VALUES ('user', NEW.id);
 END;
