@@ -98,11 +98,11 @@ async fn unused(t: &TestStore, user: UserId) -> Option<u32> {
 
 async fn state(t: &TestStore, user: UserId) -> Totp {
     let factors = t.store.factors_of(user).await.unwrap();
-    let totps = factors.into_iter().filter_map(|factor| match factor.method {
+    let mut totps = factors.into_iter().filter_map(|factor| match factor.method {
         Method::Totp(totp) => Some(totp),
         _ => None,
     });
-    totps.last().unwrap()
+    totps.next_back().unwrap()
 }
 
 async fn ended(t: &TestStore, session: SessionId) -> Option<EndReason> {
@@ -236,7 +236,7 @@ pub async fn a_credential_is_registered_once(t: &TestStore) {
     assert_eq!(ended(t, session).await, None);
     for round in 0..drill().rounds(5, 200) {
         let calls = (0..32).map(|n: u8| {
-            let (store, user) = (t.store.clone(), if n % 2 == 0 { ada } else { bob });
+            let (store, user) = (t.store.clone(), if n.is_multiple_of(2) { ada } else { bob });
             let factor = passkey(user, 100 + n, &format!("credential {round}"));
             let removal = FactorRemoval { id: factor.id, user, keep: None, keeps_last: false };
             async move {

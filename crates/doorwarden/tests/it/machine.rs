@@ -351,8 +351,7 @@ impl Machine<'_> {
         let (context, id) = (self.app.auth.context(), UserId(self.accounts[account].id));
         let factors = context.store.factors_of(id).await.unwrap();
         let Some(factor) = factors.iter().find(|factor| factor.kind() == kind) else { return };
-        let user = context.store.user(id).await.unwrap().unwrap();
-        remove_factor_of(context, &user, factor.id, Actor::Operator).await.unwrap();
+        assert!(remove_factor_of(context, id, factor.id, &Actor::Operator.into()).await.unwrap());
         self.post.read(self.app).await;
         self.end_everything(account);
         let account = &mut self.accounts[account];
