@@ -88,7 +88,7 @@ class Client:
     def __init__(self, url, database, language):
         self.url, self.database, self.language, self.token, self.read = url, database, language, None, set()
 
-    def call(self, method, path, **body):
+    def call(self, method, path, /, **body):
         """Status and JSON of an answer."""
         request = urllib.request.Request(self.url + path, json.dumps(body).encode() if body else None, method=method)
         request.add_header("Accept-Language", self.language)
