@@ -680,7 +680,7 @@ impl From<PasskeyRefused> for ApiError {
         match refused {
             PasskeyRefused::NotConfigured => {
                 let text = "This service has no passkeys.";
-                Self::detail(StatusCode::NOT_IMPLEMENTED, "passkeys_not_configured", text).showing_code()
+                Self::detail(StatusCode::NOT_FOUND, "passkeys_not_configured", text).showing_code()
             }
             PasskeyRefused::Unknown => bad("passkey_unknown", "No account has this passkey."),
             PasskeyRefused::ChallengeExpired => {

@@ -184,7 +184,7 @@ pub(super) const FACTOR_EXISTS: Problem =
 pub(super) const LAST_FACTOR: Problem =
     Problem::detail(409, "last_factor_required", "A factor is required, and this is the last one.");
 pub(super) const NO_PASSKEYS: Problem =
-    Problem::detail(501, "passkeys_not_configured", "The service has no passkeys.");
+    Problem::detail(404, "passkeys_not_configured", "The service has no passkeys.");
 pub(super) const PASSKEY_UNKNOWN: Problem =
     Problem::detail(400, "passkey_unknown", "No account has the passkey: tell the browser so.");
 pub(super) const PASSKEY_INVALID: Problem =

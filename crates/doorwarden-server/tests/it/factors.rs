@@ -41,7 +41,7 @@ fn without_a_domain_there_are_no_passkeys_and_doctor_says_how_to_get_them() {
     let site = Site::sqlite();
     let service = Service::start(&site, free_port());
     let (status, answer) = asked(&service, "localhost");
-    assert_eq!((status.as_str(), &answer["code"]), ("501", &"passkeys_not_configured".into()));
+    assert_eq!((status.as_str(), &answer["code"]), ("404", &"passkeys_not_configured".into()));
     for (issuer, says) in [
         ("http://127.0.0.1:8000", "has no domain: set `tokens.issuer` to an `https` URL with a domain"),
         ("https://[2001:db8::1]", "has no domain"),

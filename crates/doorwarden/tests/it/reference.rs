@@ -95,7 +95,8 @@ fn item(document: &Value, path: &str, method: &str, about: &Value) -> Value {
     let path = path.trim_start_matches('/');
     let path = path
         .replace("sessions/{id}", "sessions/{{session}}")
-        .replace("invitations/{id}", "invitations/{{invitation}}");
+        .replace("invitations/{id}", "invitations/{{invitation}}")
+        .replace("{id}", "{{factor}}");
     let variable =
         |key: &str, name: &str| json!({"key": key, "value": format!("{{{{{name}}}}}"), "type": "string"});
     let security = about["security"].to_string();
