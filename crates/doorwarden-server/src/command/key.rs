@@ -18,6 +18,7 @@ pub(crate) enum Subcommands {
     /// takes over
     Revoke {
         /// Key id (`kid`)
+        #[arg(allow_hyphen_values = true)]
         kid: String,
         /// Skip the confirmation prompt
         #[arg(long, short)]

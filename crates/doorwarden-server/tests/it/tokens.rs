@@ -8,6 +8,7 @@ on_both!(
     refresh_tokens_are_explained_too,
     looking_at_a_token_does_not_use_its_session,
     signing_keys_are_listed_rotated_and_revoked,
+    a_key_whose_id_begins_with_a_hyphen_is_revoked_like_any_other,
 );
 
 fn issue(site: &Site, user: &str) -> String {
@@ -144,6 +145,17 @@ fn signing_keys_are_listed_rotated_and_revoked(site: &Site) {
         [(false, "announced"), (false, "revoked"), (true, "signing")],
         "it takes its place at once"
     );
+}
+
+/// One id in 64 does.
+fn a_key_whose_id_begins_with_a_hyphen_is_revoked_like_any_other(site: &Site) {
+    for kid in ["-NcNwmHqL_u4C3S4iVXXFtnOJLpu61R3d1gkUjgHAuc", "-yNwmHqL_u4C3S4iVXXFtnOJLpu61R3d1gkUjgHAuc8"]
+    {
+        let missing = format!("no unrevoked key `{kid}` found");
+        site.run(&["key", "revoke", kid, "--yes"]).fails(3, &missing);
+        site.run(&["key", "revoke", "-y", kid]).fails(3, &missing);
+    }
+    site.run(&["key", "revoke", "--yes"]).fails(2, "<KID>");
 }
 
 #[test]
