@@ -406,3 +406,38 @@ pub async fn expired_challenges_are_deleted_in_batches(t: &TestStore) {
     assert_eq!(t.store.purge_challenges(NOON.after(seconds(601)), 2).await.unwrap(), 2);
     assert_eq!(t.store.purge_challenges(NOON.after(seconds(601)), 2).await.unwrap(), 1);
 }
+
+/// The median time to create one of several challenges, in microseconds.
+async fn time_to_create(t: &TestStore, user: &User, from: u8) -> u128 {
+    let mut times = Vec::new();
+    for n in from..from + 15 {
+        let begin = std::time::Instant::now();
+        create(t, of(user, n)).await;
+        times.push(begin.elapsed().as_micros());
+    }
+    times.sort_unstable();
+    times[7]
+}
+
+pub async fn a_challenge_among_many_takes_no_longer(t: &TestStore) {
+    let user = t.store.create_user(new_user("jane"), no_effects()).await.unwrap();
+    let few = time_to_create(t, &user, 0).await;
+    let sqlite = t.store.kind() == "sqlite";
+    let (id, at, later, data, false_) = match sqlite {
+        true => ("randomblob(16)", "1795435200000000", "1801435200000000", "'{}'", "0"),
+        false => {
+            ("gen_random_uuid()", "to_timestamp(1795435200)", "to_timestamp(1801435200)", "'{}'", "false")
+        }
+    };
+    let address = "'user' || i || '@example.org'";
+    t.by_hand(&format!(
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60000) \
+         INSERT INTO doorwarden_challenges (id, purpose, email, email_key, of_current_email, data, attempts, \
+         carried_attempts, created_at, sent_at, expires_at) \
+         SELECT {id}, 'log_in', {address}, {address}, {false_}, {data}, 0, 0, {at}, {at}, {later} FROM n"
+    ))
+    .await;
+    t.by_hand("ANALYZE").await;
+    let many = time_to_create(t, &user, 20).await;
+    assert!(many < 8 * few + 2000, "{many} µs among 60,000, {few} µs among few");
+}

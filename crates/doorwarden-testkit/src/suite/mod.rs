@@ -154,6 +154,7 @@ macro_rules! store_suite {
             another_address_is_not_verified_whoever_writes_it
             the_life_of_an_account_is_read_as_it_was_written
             expired_challenges_are_deleted_in_batches
+            a_challenge_among_many_takes_no_longer
         );
         $crate::store_suite!(@ $open factors:
             a_factor_counts_once_it_is_confirmed
