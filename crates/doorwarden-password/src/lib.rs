@@ -1,6 +1,6 @@
 //! Every password hash that Django can have written, a bounded hashing pool, and password strength rules.
 //!
-//! Nothing here knows users, HTTP, SQL or files.
+//! Nothing here knows users, HTTP or SQL, and the only files are those of [breached passwords](breached).
 //!
 //! | Stored string | [`Algorithm`] | Made here |
 //! |---|---|---|
@@ -43,6 +43,7 @@
 //! ```
 
 mod arena;
+pub mod breached;
 mod encoded;
 mod format;
 mod hasher;
@@ -52,6 +53,7 @@ mod settings;
 pub mod strength;
 
 pub use arena::Arena;
+pub use breached::LeakedPasswords;
 pub use encoded::{Algorithm, PasswordHash};
 pub use hasher::{Hasher, Verdict};
 pub use pool::{HashPool, PoolError, PoolSettings, PoolStats};

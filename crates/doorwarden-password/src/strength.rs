@@ -1,4 +1,5 @@
-//! Strength rules for new passwords: Django's four validators, with Django's messages, and a maximum length.
+//! Rules for new passwords: Django's four validators, with Django's messages, a maximum length, and no
+//! password that is known from a breach.
 //!
 //! No rule asks for kinds of characters (NIST SP 800-63B forbids such rules), and nothing is normalised.
 
@@ -6,10 +7,12 @@ mod common;
 mod numeric;
 mod similarity;
 
+use crate::breached::LeakedPasswords;
 use crate::secret::Password;
 
-/// The rules for new passwords. The default has all of Django's validators on, and lengths of 8 to 128.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// The rules for new passwords. The default has all of Django's validators on, lengths of 8 to 128, and
+/// refuses the leaked passwords that are in the program.
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct PasswordPolicy {
     /// The minimum number of characters (code points).
@@ -24,6 +27,10 @@ pub struct PasswordPolicy {
     pub numeric: bool,
     /// The similarity from which a password is refused, from 0.1 to 1 (equal characters in any order).
     pub max_similarity: f64,
+    /// Refuse passwords that were leaked.
+    pub leaked: bool,
+    /// Which passwords were leaked. Passwords are compared exactly.
+    pub leaked_passwords: LeakedPasswords,
 }
 
 /// A rule that a password breaks. `Display` is Django's message where Django has one.
@@ -57,10 +64,14 @@ pub enum Weakness {
     /// The password contains the character NUL, at which some programs stop reading.
     #[error("Null characters are not allowed.")]
     ContainsNul,
+    /// The password is known from a breach, of this service or of any other.
+    #[error("This password has appeared in a data breach. Choose another one.")]
+    Leaked,
 }
 
 impl PasswordPolicy {
-    /// Checks every rule, in the order of Django's validators.
+    /// Checks every rule, in the order of Django's validators. Whether it was leaked is looked up only of a
+    /// password that breaks no other rule.
     ///
     /// `attributes` are the user's own data, as pairs of the name that messages show and the value.
     ///
@@ -85,7 +96,10 @@ impl PasswordPolicy {
             (self.numeric && numeric::is_entirely_numeric(text)).then_some(Weakness::EntirelyNumeric),
             text.contains('\0').then_some(Weakness::ContainsNul),
         ];
-        let complaints: Vec<_> = found.into_iter().flatten().collect();
+        let mut complaints: Vec<_> = found.into_iter().flatten().collect();
+        if complaints.is_empty() && self.leaked && self.leaked_passwords.contains(password) {
+            complaints.push(Weakness::Leaked);
+        }
         if complaints.is_empty() { Ok(()) } else { Err(complaints) }
     }
 }
@@ -99,6 +113,8 @@ impl Default for PasswordPolicy {
             common: true,
             numeric: true,
             max_similarity: 0.7,
+            leaked: true,
+            leaked_passwords: LeakedPasswords::default(),
         }
     }
 }
@@ -113,6 +129,7 @@ impl Weakness {
             Self::TooCommon => "password_too_common",
             Self::EntirelyNumeric => "password_entirely_numeric",
             Self::ContainsNul => "null_characters_not_allowed",
+            Self::Leaked => "password_leaked",
         }
     }
 }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "the lint excepts test functions, but not what they share")]
 
+mod breached;
 mod django;
 mod hashing;
 mod hostile;

@@ -213,6 +213,7 @@ fn complaint(locale: Locale, error: &FieldError, min: usize) -> String {
         "max_value" => "Diese Zahl ist zu groß.",
         "password_incorrect" => "Dieses Passwort ist falsch. Geben Sie es noch einmal ein.",
         "password_reused" => "Dieses Passwort wurde schon einmal benutzt.",
+        "password_leaked" => "Dieses Passwort ist aus einem Datenleck bekannt. Wählen Sie ein anderes.",
         "code_invalid" => "Dieser Code ist falsch.",
         "unique" => "Ein anderes Konto hat diese Angabe inzwischen.",
         _ => "",
