@@ -188,12 +188,14 @@ pub struct PasswordProof {
     /// The password is known not to have been trimmed before it was hashed:
     /// [`password_trimmed`](crate::user::User::password_trimmed) becomes false.
     pub is_untrimmed: bool,
+    /// The password was leaked, and [must be changed](crate::settings::Settings::leaked_at_login) at a login.
+    pub is_leaked: bool,
 }
 
 impl PasswordProof {
     /// The password that was hashed to this a moment ago.
     pub fn of_new(password: PasswordHash) -> Self {
-        Self { verified: password, rehashed: None, is_untrimmed: false }
+        Self { verified: password, rehashed: None, is_untrimmed: false, is_leaked: false }
     }
 }
 
@@ -338,7 +340,8 @@ pub fn next(purpose: Purpose, standing: Standing, proofs: Vec<Proof>, at: Timest
         return Next::Needs(Need::CancelDeletion);
     }
     let may_be_another = standing.is_unverified && password.is_none() && !is_complete;
-    if purpose == Purpose::LogIn && (standing.must_change_password || may_be_another) {
+    let is_leaked = password.as_ref().is_some_and(|password| password.is_leaked);
+    if purpose == Purpose::LogIn && (standing.must_change_password || may_be_another || is_leaked) {
         return Next::Needs(Need::ChangePassword);
     }
     let methods = [first, factor.map(FactorProof::methods), has_two.then_some(Amr::MULTI_FACTOR)];

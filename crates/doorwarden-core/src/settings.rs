@@ -27,6 +27,8 @@ pub struct Settings {
     /// How many earlier passwords, besides the present one, a user may not choose again. 0, the default: none
     /// is remembered, and the present one may be chosen, too. At most [`Self::MAX_PASSWORD_HISTORY`].
     pub password_history: u8,
+    /// Whether a login with a leaked password needs a new one. Off by default.
+    pub leaked_at_login: bool,
     /// Access and refresh tokens, the response of `/token`.
     pub access: AccessSettings,
     /// The keys that sign access tokens.

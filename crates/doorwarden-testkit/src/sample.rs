@@ -82,7 +82,7 @@ pub fn issued(session: Session) -> OpenSession {
 
 /// Opens this session by a login with the password of this hash, or by one that also stores an upgraded hash.
 pub fn login(session: Session, verified: PasswordHash, rehashed: Option<PasswordHash>) -> OpenSession {
-    let password = PasswordProof { verified, rehashed, is_untrimmed: false };
+    let password = PasswordProof { rehashed, ..PasswordProof::of_new(verified) };
     opening(session, Purpose::LogIn, Some(password), None)
 }
 

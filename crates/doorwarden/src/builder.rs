@@ -63,8 +63,9 @@ use std::sync::Arc;
 /// - Sessions: 60 days, at most 100 for each user ([`SessionSettings`]).
 /// - Token pairs: access tokens of 5 minutes, signed with ES256; refresh tokens that are refused after 14
 ///   days without use, in sessions of 30 days ([`AccessSettings`], [`KeySettings`](crate::KeySettings)).
-/// - Passwords: Argon2id with 19,456 KiB and two passes ([`HashSettings`]); at least 8 characters, and
-///   Django's other validators ([`PasswordPolicy`](crate::PasswordPolicy)); one hashing thread for each core
+/// - Passwords: Argon2id with 19,456 KiB and two passes ([`HashSettings`]); at least 8 characters,
+///   Django's other validators, and none of the 100,000 most common leaked ones
+///   ([`PasswordPolicy`](crate::PasswordPolicy)); one hashing thread for each core
 ///   ([`PoolSettings`]).
 /// - HTTP: every endpoint at its [default path](Endpoint::default_path), no CORS, no trusted proxies
 ///   ([`HttpSettings`]).

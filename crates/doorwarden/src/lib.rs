@@ -208,6 +208,9 @@ mod documents {
 
     #[doc = include_str!("../../../docs/library.md")]
     struct Library;
+
+    #[doc = include_str!("../../../docs/passwords.md")]
+    struct Passwords;
 }
 
 /// The handle on accounts and tokens. Cheap to clone; two instances in one process

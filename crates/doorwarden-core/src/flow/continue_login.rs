@@ -196,9 +196,13 @@ async fn confirmed(context: &Context, user: &User, password: Input<String>) -> R
         let checked = confirm_password(context, user, "password", password, &mut errors).await;
         checked.map_err(LoginError::Pool)?;
     }
-    match errors.is_empty() {
-        true => Ok(Proof::Password(PasswordProof::of_new(user.password.clone()))),
-        false => Err(LoginError::Invalid(errors).into()),
+    match password.filter(|_| errors.is_empty()) {
+        Some(password) => {
+            let is_leaked = rules::is_leaked_at_login(context, &password);
+            let verified = PasswordProof::of_new(user.password.clone());
+            Ok(Proof::Password(PasswordProof { is_leaked, ..verified }))
+        }
+        None => Err(LoginError::Invalid(errors).into()),
     }
 }
 

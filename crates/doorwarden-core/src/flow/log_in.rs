@@ -244,6 +244,7 @@ async fn verify(context: &Context, email: &EmailKey, password: &Password) -> Res
         None
     };
     let verified = user.password.clone();
-    let proof = PasswordProof { verified, rehashed, is_untrimmed: matched.is_untrimmed };
+    let is_leaked = rules::is_leaked_at_login(context, &matched.password);
+    let proof = PasswordProof { verified, rehashed, is_untrimmed: matched.is_untrimmed, is_leaked };
     Ok((user, Proof::Password(proof)))
 }

@@ -110,6 +110,8 @@ pub(super) struct State {
     /// The hash that the password was verified against.
     #[serde(skip_serializing_if = "Option::is_none")]
     password: Option<String>,
+    /// Whether that password was leaked.
+    is_leaked: bool,
     /// Whether a mail to the address of the account was answered.
     pub(super) has_email: bool,
     /// Another factor that was verified.
@@ -164,8 +166,9 @@ impl State {
     /// With this proof, too.
     pub(super) fn add(&mut self, proof: &Proof) {
         match proof {
-            Proof::Password(PasswordProof { verified, .. }) => {
+            Proof::Password(PasswordProof { verified, is_leaked, .. }) => {
                 self.password = Some(verified.as_str().to_owned());
+                self.is_leaked = *is_leaked;
             }
             Proof::Email => self.has_email = true,
             Proof::Factor(factor) => self.factor = Some(*factor),
@@ -173,10 +176,10 @@ impl State {
     }
 
     pub(super) fn proofs(&self) -> Vec<Proof> {
-        let password = self
-            .password
-            .as_ref()
-            .map(|hash| Proof::Password(PasswordProof::of_new(PasswordHash::from_stored(hash.clone()))));
+        let password = self.password.as_ref().map(|hash| {
+            let proof = PasswordProof::of_new(PasswordHash::from_stored(hash.clone()));
+            Proof::Password(PasswordProof { is_leaked: self.is_leaked, ..proof })
+        });
         let email = self.has_email.then_some(Proof::Email);
         password.into_iter().chain(email).chain(self.factor.map(Proof::Factor)).collect()
     }

@@ -147,6 +147,12 @@ pub(super) fn strength(
     );
 }
 
+/// Whether the password of a login was leaked, so that another one must be chosen.
+pub(super) fn is_leaked_at_login(context: &Context, password: &Password) -> bool {
+    let settings = &context.settings;
+    settings.leaked_at_login && settings.password_policy.leaked_passwords.contains(password)
+}
+
 /// Complains about a new password that the user has or had, as far as [earlier ones are
 /// remembered](crate::settings::Settings::password_history). Does nothing about one that breaks other rules:
 /// this takes as long as many logins.

@@ -79,6 +79,23 @@ fn what_a_login_needs_follows_from_the_account_and_the_proofs() {
     assert_eq!(of(Purpose::NewPassword, good, &[Proof::Email]), Err(Need::FirstFactor));
 }
 
+/// A leaked password is as good as any other until everything else is done.
+#[test]
+fn a_leaked_password_is_changed_at_a_login_after_everything_else() {
+    let leaked = || {
+        let hash = PasswordHash::unusable([0; 40]);
+        Proof::Password(PasswordProof { is_leaked: true, ..PasswordProof::of_new(hash) })
+    };
+    let good = Standing::default();
+    let with_factor = Standing { has_factor: true, ..good };
+    let totp = Proof::Factor(FactorProof::Totp);
+    assert_eq!(of(Purpose::LogIn, good, &[leaked()]), Err(Need::ChangePassword));
+    assert_eq!(of(Purpose::LogIn, good, &[leaked(), Proof::Email]), Err(Need::ChangePassword));
+    assert_eq!(of(Purpose::LogIn, with_factor, &[leaked()]), Err(Need::SecondFactor));
+    assert_eq!(of(Purpose::LogIn, with_factor, &[leaked(), totp]), Err(Need::ChangePassword));
+    assert_eq!(of(Purpose::Reauthenticate, good, &[leaked()]), Ok(Some("pwd".to_owned())));
+}
+
 fn passkey(is_user_verified: bool) -> Proof {
     Proof::Factor(FactorProof::Passkey { is_user_verified, is_backup_eligible: true })
 }

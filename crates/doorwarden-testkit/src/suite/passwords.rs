@@ -151,7 +151,7 @@ pub async fn a_login_can_mark_the_password_as_untrimmed(t: &TestStore) {
     let ada = t.user("ada").await.id;
     t.by_hand("UPDATE users SET password_trimmed = true").await;
     for (is_untrimmed, trimmed) in [(false, true), (true, false), (false, false)] {
-        let password = PasswordProof { verified: hash("ada"), rehashed: None, is_untrimmed };
+        let password = PasswordProof { is_untrimmed, ..PasswordProof::of_new(hash("ada")) };
         t.opened(opening(new_session(ada, NOON), Purpose::LogIn, Some(password), None)).await;
         assert_eq!(t.read(ada).await.password_trimmed, trimmed);
     }

@@ -24,6 +24,7 @@ mod hints;
 mod hostile;
 mod invitations;
 mod keys;
+mod leaked;
 mod library;
 mod life;
 mod link_pages;
