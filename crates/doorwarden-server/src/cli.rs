@@ -1,8 +1,8 @@
 //! The command line. The arguments of a command are beside its code in [`crate::command`].
 
 use crate::command::{
-    backup, doctor, factor, group, import, invitation, key, mail, password, permission, secret, superuser,
-    token, user,
+    backup, breached, doctor, factor, group, import, invitation, key, mail, password, permission, secret,
+    superuser, token, user,
 };
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -63,6 +63,9 @@ pub(crate) enum Command {
     /// See which mails were sent, send failed ones again, and test the transport
     #[command(subcommand)]
     Mail(mail::Subcommands),
+    /// Build and read files of breached passwords, which new passwords are compared with
+    #[command(subcommand)]
+    Breached(breached::Subcommands),
     /// Respond to a leaked or lost secret key
     #[command(subcommand)]
     Secret(secret::Subcommands),

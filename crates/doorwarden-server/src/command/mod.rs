@@ -1,6 +1,7 @@
 //! The commands, one file or directory each.
 
 pub(crate) mod backup;
+pub(crate) mod breached;
 mod config;
 pub(crate) mod doctor;
 pub(crate) mod factor;
@@ -12,6 +13,7 @@ pub(crate) mod mail;
 mod migrate;
 pub(crate) mod password;
 pub(crate) mod permission;
+mod progress;
 mod prompt;
 pub(crate) mod secret;
 pub(crate) mod superuser;
@@ -49,6 +51,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
             superuser::run(&begin(&global)?.config, arguments, &environment()?, out).await
         }
         Command::Import(from) => import::run(&begin(&global)?.config, from, out.is_json()).await,
+        Command::Breached(command) => breached::run(&begin(&global)?.config, command, out),
         Command::Secret(command) => secret::run(&begin(&global)?.config, command, out).await,
         Command::Factor(command) => factor::run(&begin(&global)?.config, command, out).await,
         Command::Invitation(command) => invitation::run(&begin(&global)?.config, command, out).await,

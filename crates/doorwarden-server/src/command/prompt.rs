@@ -139,6 +139,12 @@ fn hidden_line(question: &str) -> Result<Password, Failure> {
     line_of(&mut BufReader::new(&*terminal)).map(Password::new)
 }
 
+/// Prompts for a hidden password once.
+pub(super) fn known_password() -> Result<Password, Failure> {
+    end_on_signals()?;
+    hidden_line("Password: ")
+}
+
 /// Prompts twice for a hidden password; `None`, with a message, if the two differ or are blank.
 pub(super) fn password(differ: &str) -> Result<Option<Password>, Failure> {
     end_on_signals()?;

@@ -19,7 +19,8 @@ pub(crate) use mail::{Mail, Mailing, is_local_host};
 pub(crate) use passkeys::{NoPasskeys, Passkeys};
 
 use crate::failure::{Failure, Message};
-use doorwarden::core::password::{Ceilings, HashSettings, Hasher, PoolSettings};
+use crate::output::tell;
+use doorwarden::core::password::{Ceilings, HashSettings, Hasher, LeakedPasswords, PoolSettings};
 use doorwarden::core::permission::Permission;
 use doorwarden::{Actor, Builder, DatabaseUrl, Doorwarden, Field, HttpSettings, OldSecretKey, Settings};
 use std::net::{IpAddr, SocketAddr};
@@ -52,6 +53,8 @@ pub(crate) struct Config {
     pub(crate) permissions: Vec<(String, String)>,
     pub(crate) mail: Mail,
     pub(crate) passkeys: Passkeys,
+    /// The file of breached passwords; `None`: only those in the program.
+    pub(crate) breached_file: Option<String>,
     /// Warnings about probable mistakes.
     pub(crate) warnings: Vec<Message>,
 }
@@ -94,6 +97,7 @@ impl Default for Config {
             permissions: Vec::new(),
             mail: Mail::default(),
             passkeys: Passkeys::default(),
+            breached_file: None,
             warnings: Vec::new(),
         }
     }
@@ -102,7 +106,8 @@ impl Default for Config {
 impl Config {
     /// The library's builder for the service.
     pub(crate) fn builder(&self) -> Result<Builder, Failure> {
-        let builder = self.common_builder()?.hashing_pool(self.pool).migrate(self.migrate);
+        let leaked = self.leaked_passwords()?;
+        let builder = self.common_builder(leaked)?.hashing_pool(self.pool).migrate(self.migrate);
         let declare = |builder: Builder, (name, label): &(String, String)| builder.permission(name, label);
         Ok(self.permissions.iter().fold(builder, declare))
     }
@@ -112,8 +117,13 @@ impl Config {
     pub(crate) fn command_builder(&self) -> Result<Builder, Failure> {
         let mut pool = self.pool;
         pool.threads = 1;
+        // Keys can be revoked, whatever became of this file.
+        let leaked = self.leaked_passwords().unwrap_or_else(|failure| {
+            tell(&format!("warning: {}", failure.message()));
+            LeakedPasswords::default()
+        });
         Ok(self
-            .common_builder()?
+            .common_builder(leaked)?
             .hashing_pool(pool)
             .settings(|settings| {
                 let live = &mut settings.live;
@@ -135,9 +145,19 @@ impl Config {
             .map_err(|error| Failure::config(error.to_string()))
     }
 
-    fn common_builder(&self) -> Result<Builder, Failure> {
+    /// The leaked passwords that are known.
+    fn leaked_passwords(&self) -> Result<LeakedPasswords, Failure> {
+        let Some(path) = &self.breached_file else { return Ok(LeakedPasswords::default()) };
+        LeakedPasswords::open(path).map_err(|error| {
+            Failure::config(format!("cannot use the breached passwords in `{path}`: {error}"))
+                .hint("make the file with `doorwarden breached build`")
+        })
+    }
+
+    fn common_builder(&self, leaked: LeakedPasswords) -> Result<Builder, Failure> {
         let hashing = self.hashing()?;
         let mut settings = self.named_settings();
+        settings.password_policy.leaked_passwords = leaked;
         settings.factors.passkeys = self.relying_party()?.ok();
         let mut builder = Doorwarden::builder()
             .database_url(self.database_url.as_str())

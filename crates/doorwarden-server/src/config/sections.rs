@@ -194,13 +194,20 @@ section! {
         min_length: Number<1, 1024> = settings.password_policy.min_length,
         /// Maximum length of a new password, in characters.
         max_length: Number<8, 1024> = settings.password_policy.max_length,
-        /// Django's validators for new passwords; `none` checks only the length.
+        /// Django's validators for new passwords; `none`: none of them.
         validators: Validators = settings.password_policy,
         /// Which sessions a password change ends: `others` or `all`.
         change_ends: Endings = settings.password_change_ends,
         /// How many earlier passwords, besides the present one, a user may not choose again. 0: none is
         /// remembered, and the present one may be chosen, too.
         history: Number<0, MAX_HISTORY> = settings.password_history,
+        /// Whether passwords that are known from breaches are refused: the 100,000 most common ones, which
+        /// are in the program, and those of `passwords.breached_file`. Nothing is asked over a network.
+        refuse_leaked: Flag = settings.password_policy.leaked,
+        /// File of further breached passwords, as `doorwarden breached build` makes it.
+        breached_file: Optional = breached_file,
+        /// Whether a login with a leaked password needs a new one before there is a token.
+        leaked_at_login: Flag = settings.leaked_at_login,
     }
 }
 

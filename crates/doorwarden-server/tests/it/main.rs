@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 mod backups;
+mod breached;
 mod config;
 mod databases;
 mod deploy;

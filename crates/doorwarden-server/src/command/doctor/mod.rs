@@ -4,6 +4,7 @@ mod database;
 mod factors;
 mod files;
 mod keys;
+mod leaked;
 mod mail;
 mod network;
 mod secrets;
@@ -105,6 +106,7 @@ pub(super) async fn run(
             files::check(&loaded, &mut report);
             network::check(&loaded.config, &mut report);
             tokens::check(&loaded.config, &mut report);
+            leaked::check(&loaded.config, &mut report);
             mail::check(&loaded.config, &mut report).await;
             factors::check(&loaded.config, &mut report);
             database::check(&loaded.config, arguments.repair, &mut report).await;

@@ -1,6 +1,6 @@
 //! The report of an import, for people and for programs.
 
-use super::progress::grouped;
+use crate::command::progress::grouped;
 use crate::failure::Failure;
 use crate::output;
 use doorwarden::core::factor::FactorKind;

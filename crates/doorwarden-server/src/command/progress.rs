@@ -1,4 +1,4 @@
-//! Progress of the import, and its interruption.
+//! Progress of long commands, and their interruption.
 
 use crate::failure::Failure;
 use std::io::{IsTerminal, Write};
@@ -27,6 +27,11 @@ impl Progress {
     pub(super) fn start(doing: &'static str, total: u64) -> Self {
         let now = Instant::now();
         Self { doing, total, done: 0, started: now, shown: now, terminal: std::io::stderr().is_terminal() }
+    }
+
+    /// The total, as it is known by now.
+    pub(super) fn expect(&mut self, total: u64) {
+        self.total = total;
     }
 
     pub(super) fn advance(&mut self, by: usize) {
@@ -78,7 +83,8 @@ pub(super) fn grouped(number: u64) -> String {
     text
 }
 
-/// SIGINT or SIGTERM: the current commit is finished first. A second signal ends the program immediately.
+/// SIGINT or SIGTERM: the command finishes what it must not leave. A second signal ends the program
+/// immediately.
 #[derive(Clone)]
 pub(super) struct Interrupt(Arc<AtomicBool>);
 
@@ -102,12 +108,12 @@ impl Interrupt {
         Ok(Self(wanted))
     }
 
-    /// Whether the import should stop.
+    /// Whether the command should stop.
     pub(super) fn is_wanted(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Fails if the import should stop.
+    /// Fails if the command should stop.
     pub(super) fn check(&self) -> Result<(), Failure> {
         if self.is_wanted() { Err(Failure::interrupted()) } else { Ok(()) }
     }
