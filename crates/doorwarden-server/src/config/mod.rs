@@ -55,6 +55,8 @@ pub(crate) struct Config {
     pub(crate) passkeys: Passkeys,
     /// The file of breached passwords; `None`: only those in the program.
     pub(crate) breached_file: Option<String>,
+    /// Whether leaked passwords are refused; `None`: see [`refuses_leaked`](Self::refuses_leaked).
+    pub(crate) refuse_leaked: Option<bool>,
     /// Warnings about probable mistakes.
     pub(crate) warnings: Vec<Message>,
 }
@@ -98,6 +100,7 @@ impl Default for Config {
             mail: Mail::default(),
             passkeys: Passkeys::default(),
             breached_file: None,
+            refuse_leaked: None,
             warnings: Vec::new(),
         }
     }
@@ -145,6 +148,12 @@ impl Config {
             .map_err(|error| Failure::config(error.to_string()))
     }
 
+    /// Whether new passwords that were leaked are refused. Who switches Django's common passwords off, as for
+    /// the clients of an application that had no validators, need not switch these off, too.
+    pub(crate) fn refuses_leaked(&self) -> bool {
+        self.refuse_leaked.unwrap_or(self.settings.password_policy.common || self.breached_file.is_some())
+    }
+
     /// The leaked passwords that are known.
     fn leaked_passwords(&self) -> Result<LeakedPasswords, Failure> {
         let Some(path) = &self.breached_file else { return Ok(LeakedPasswords::default()) };
@@ -157,6 +166,7 @@ impl Config {
     fn common_builder(&self, leaked: LeakedPasswords) -> Result<Builder, Failure> {
         let hashing = self.hashing()?;
         let mut settings = self.named_settings();
+        settings.password_policy.leaked = self.refuses_leaked();
         settings.password_policy.leaked_passwords = leaked;
         settings.factors.passkeys = self.relying_party()?.ok();
         let mut builder = Doorwarden::builder()

@@ -8,7 +8,7 @@ use super::special::{
     OldSecretKeys, Optional, Origins, Registering, Requiring, RpId, Secret, Sender, Threads, Url, Validators,
     Verification, WithoutSession,
 };
-use super::value::{Duration, Either, Flag, List, Never, Number, Off, Pairs, Setting};
+use super::value::{Auto, Duration, Either, Flag, List, Never, Number, Off, Pairs, Setting};
 use doorwarden::core::password::HashSettings;
 use doorwarden::core::settings::{AccessSettings, RetentionSettings, SessionSettings, Settings};
 use schemars::JsonSchema;
@@ -194,7 +194,8 @@ section! {
         min_length: Number<1, 1024> = settings.password_policy.min_length,
         /// Maximum length of a new password, in characters.
         max_length: Number<8, 1024> = settings.password_policy.max_length,
-        /// Django's validators for new passwords; `none`: none of them.
+        /// Django's validators for new passwords; `none` checks only the length, unless
+        /// `passwords.refuse_leaked` says otherwise.
         validators: Validators = settings.password_policy,
         /// Which sessions a password change ends: `others` or `all`.
         change_ends: Endings = settings.password_change_ends,
@@ -202,8 +203,9 @@ section! {
         /// remembered, and the present one may be chosen, too.
         history: Number<0, MAX_HISTORY> = settings.password_history,
         /// Whether passwords that are known from breaches are refused: the 100,000 most common ones, which
-        /// are in the program, and those of `passwords.breached_file`. Nothing is asked over a network.
-        refuse_leaked: Flag = settings.password_policy.leaked,
+        /// are in the program, and those of `passwords.breached_file`. `auto`: if `passwords.validators` has
+        /// `common`, as by default, or there is such a file. Nothing is asked over a network.
+        refuse_leaked: Either<Auto, Flag> = refuse_leaked,
         /// File of further breached passwords, as `doorwarden breached build` makes it.
         breached_file: Optional = breached_file,
         /// Whether a login with a leaked password needs a new one before there is a token.

@@ -216,6 +216,7 @@ pub(super) trait Word {
 
 pub(super) struct Never;
 pub(super) struct Off;
+pub(super) struct Auto;
 
 impl Word for Never {
     const WORD: &str = "never";
@@ -223,6 +224,10 @@ impl Word for Never {
 
 impl Word for Off {
     const WORD: &str = "off";
+}
+
+impl Word for Auto {
+    const WORD: &str = "auto";
 }
 
 /// A value, or a keyword for none.

@@ -231,6 +231,30 @@ fn a_service_uses_the_file_and_the_one_that_replaces_it() {
     assert!(listed.stderr.starts_with(&format!("warning: {missing}")), "{}", listed.stderr);
 }
 
+/// Who has switched Django's common passwords off has these off, too, unless they say otherwise.
+#[test]
+fn leaked_passwords_are_refused_together_with_common_ones() {
+    let site = Site::sqlite().file("pwned.txt", &list(["number 1"]));
+    site.run(&["breached", "build", "pwned.txt", "-o", "filter"]).succeeds();
+    site.user("ada");
+    let file = "passwords.breached_file=filter";
+    for (settings, refused) in [
+        (&[][..], true),
+        (&["passwords.validators=common"], true),
+        (&["passwords.validators=none"], false),
+        (&["passwords.validators=similarity,numeric"], false),
+        (&["passwords.validators=none", "passwords.refuse_leaked=true"], true),
+        (&["passwords.validators=none", "passwords.refuse_leaked=auto", file], true),
+        (&["passwords.refuse_leaked=false"], false),
+        (&["passwords.refuse_leaked=false", file], false),
+    ] {
+        let mut change = vec!["changepassword", "ada@example.com", "--password-stdin"];
+        change.extend(settings.iter().flat_map(|setting| ["--set", setting]));
+        let changed = site.run_with(&change, "sasha_007\n");
+        assert_eq!(changed.code == Some(1), refused, "{settings:?} {changed:?}");
+    }
+}
+
 #[test]
 fn a_hole_in_the_list_is_told() {
     let all = numbers(0..3000);

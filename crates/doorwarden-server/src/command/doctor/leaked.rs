@@ -12,12 +12,8 @@ const CHECK: &str = "leaked";
 
 /// The configuration, whose errors are reported elsewhere.
 pub(super) fn check(config: &Config, report: &mut Report) {
-    if !config.settings.password_policy.leaked {
-        return report.warning(
-            CHECK,
-            "`passwords.refuse_leaked` is off: passwords that are known from breaches can be chosen",
-            "set `passwords.refuse_leaked` to `true`",
-        );
+    if !config.refuses_leaked() {
+        return report.ok(CHECK, "passwords that are known from breaches can be chosen, as configured");
     }
     let Some(path) = &config.breached_file else {
         let entries = LeakedPasswords::about_commonest().map_or(0, |about| about.entries);
