@@ -2,6 +2,7 @@
 
 use crate::audit::{Effects, Origin};
 use crate::challenge::CodeKey;
+use crate::courier::Courier;
 use crate::duties::Duties;
 use crate::event::Event;
 use crate::factor::FactorVault;
@@ -43,6 +44,8 @@ pub struct Context {
     pub duties: Duties,
     /// Where mails are written and sent.
     pub outbox: Outbox,
+    /// How webhooks are sent.
+    pub courier: Courier,
     /// The URL of the page to which mailed links lead unless there is a [front
     /// end](crate::settings::MailSettings::front_end).
     pub link_page: String,
@@ -75,15 +78,19 @@ impl Context {
         Effects::new(self.now(), origin, events)
     }
 
-    /// The mail as it is queued with a change.
-    pub(crate) fn write_mail(&self, letter: Letter) -> NewMail {
-        self.outbox.write(letter, self.now(), self.random.as_ref())
+    /// The mail as it is queued with a change; `None` if it is a notice that is left out.
+    pub(crate) fn write_mail(&self, letter: Letter) -> Option<NewMail> {
+        let is_left_out = letter.kind.is_notice() && self.settings.mail.leave_out.contains(&letter.kind);
+        (!is_left_out).then(|| self.outbox.write(letter, self.now(), self.random.as_ref()))
     }
 
     /// Logs events that were written, and notifies the hooks.
     pub(crate) async fn notify(&self, effects: &Effects) {
         if !effects.mails.is_empty() {
             self.outbox.wake();
+        }
+        if !effects.events.is_empty() {
+            self.courier.wake();
         }
         for event in &effects.events {
             event.log();

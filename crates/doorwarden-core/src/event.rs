@@ -284,6 +284,49 @@ pub enum Event {
         /// Their number.
         count: u64,
     },
+    /// An endpoint of webhooks was added.
+    WebhookAdded {
+        /// The name of the endpoint.
+        webhook: String,
+    },
+    /// The URL of an endpoint of webhooks, or which events it gets, was changed.
+    WebhookChanged {
+        /// The name of the endpoint.
+        webhook: String,
+    },
+    /// An endpoint of webhooks was removed, with what waited for it.
+    WebhookRemoved {
+        /// The name of the endpoint.
+        webhook: String,
+    },
+    /// An endpoint of webhooks got another secret.
+    WebhookSecretRotated {
+        /// The name of the endpoint.
+        webhook: String,
+    },
+    /// An endpoint of webhooks gets events again, and those that waited for it.
+    WebhookEnabled {
+        /// The name of the endpoint.
+        webhook: String,
+    },
+    /// An endpoint of webhooks gets no more events: an operator said so, or the endpoint itself.
+    WebhookDisabled {
+        /// The name of the endpoint.
+        webhook: String,
+    },
+    /// Nothing is sent to an endpoint of webhooks for now, because every attempt failed for days. Its events
+    /// wait.
+    WebhookPaused {
+        /// The name of the endpoint.
+        webhook: String,
+    },
+    /// Webhooks were made due again.
+    DeliveriesRepeated {
+        /// The name of the endpoint.
+        webhook: String,
+        /// Their number.
+        count: u64,
+    },
     /// Accounts of another system were imported.
     UsersImported {
         /// Their number.
@@ -305,57 +348,83 @@ pub enum Event {
     },
 }
 
-impl Event {
-    /// A stable name, in snake case.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::UserCreated { .. } => "user_created",
-            Self::UserInvited => "user_invited",
-            Self::InvitationRevoked => "invitation_revoked",
-            Self::LoggedIn { .. } => "logged_in",
-            Self::SessionOpened { .. } => "session_opened",
-            Self::Reauthenticated { .. } => "reauthenticated",
-            Self::LoginFailed { .. } => "login_failed",
-            Self::SessionEnded { .. } => "session_ended",
-            Self::SessionsEnded { .. } => "sessions_ended",
-            Self::EverybodySignedOut { .. } => "everybody_signed_out",
-            Self::RefreshRepeated { .. } => "refresh_repeated",
-            Self::RefreshReused { .. } => "refresh_reused",
-            Self::DataExported { .. } => "data_exported",
-            Self::PasswordChanged { .. } => "password_changed",
-            Self::FactorAdded { .. } => "factor_added",
-            Self::FactorRemoved { .. } => "factor_removed",
-            Self::FactorRenamed { .. } => "factor_renamed",
-            Self::RecoveryCodeUsed { .. } => "recovery_code_used",
-            Self::RecoveryCodesRenewed { .. } => "recovery_codes_renewed",
-            Self::TotpDisabled { .. } => "totp_disabled",
-            Self::TotpEnabled { .. } => "totp_enabled",
-            Self::PasskeyCounterRegressed { .. } => "passkey_counter_regressed",
-            Self::PasskeyBackupChanged { .. } => "passkey_backup_changed",
-            Self::UserUpdated { .. } => "user_updated",
-            Self::UserDeleted { .. } => "user_deleted",
-            Self::TokenExchanged { .. } => "token_exchanged",
-            Self::PermissionDeclared { .. } => "permission_declared",
-            Self::PermissionDeleted { .. } => "permission_deleted",
-            Self::PermissionGranted { .. } => "permission_granted",
-            Self::PermissionRevoked { .. } => "permission_revoked",
-            Self::GroupCreated { .. } => "group_created",
-            Self::GroupDeleted { .. } => "group_deleted",
-            Self::GroupPermissionGranted { .. } => "group_permission_granted",
-            Self::GroupPermissionRevoked { .. } => "group_permission_revoked",
-            Self::GroupMemberAdded { .. } => "group_member_added",
-            Self::GroupMemberRemoved { .. } => "group_member_removed",
-            Self::SigningKeyAdded { .. } => "signing_key_added",
-            Self::SigningKeyScheduled { .. } => "signing_key_scheduled",
-            Self::SigningKeyResealed { .. } => "signing_key_resealed",
-            Self::SigningKeyRevoked { .. } => "signing_key_revoked",
-            Self::SigningKeysRevoked { .. } => "signing_keys_revoked",
-            Self::SigningKeyDeleted { .. } => "signing_key_deleted",
-            Self::MailsRetried { .. } => "mails_retried",
-            Self::UsersImported { .. } => "users_imported",
-            Self::RightsImported { .. } => "rights_imported",
-            Self::Restored { .. } => "restored",
+/// The names of every event, and the types of the webhooks that report them.
+macro_rules! names {
+    ($($variant:ident: $name:literal = $webhook:literal,)+) => {
+        /// Every event: its [name](Self::name), and the [type](Self::webhook_type) of a webhook that reports
+        /// it.
+        pub const NAMES: &'static [(&'static str, &'static str)] = &[$(($name, $webhook)),+];
+
+        /// A stable name, in snake case.
+        pub fn name(&self) -> &'static str {
+            match self {
+                $(Self::$variant { .. } => $name,)+
+            }
         }
+    };
+}
+
+impl Event {
+    /// The type of a webhook that reports the event of this [name](Self::name): `user.created`.
+    pub fn webhook_type(name: &str) -> Option<&'static str> {
+        Self::NAMES.iter().find(|(known, _)| *known == name).map(|(_, webhook)| *webhook)
+    }
+
+    names! {
+        UserCreated: "user_created" = "user.created",
+        UserInvited: "user_invited" = "invitation.sent",
+        InvitationRevoked: "invitation_revoked" = "invitation.revoked",
+        LoggedIn: "logged_in" = "user.logged_in",
+        SessionOpened: "session_opened" = "session.opened",
+        Reauthenticated: "reauthenticated" = "user.reauthenticated",
+        LoginFailed: "login_failed" = "user.login_failed",
+        SessionEnded: "session_ended" = "session.ended",
+        SessionsEnded: "sessions_ended" = "sessions.ended",
+        EverybodySignedOut: "everybody_signed_out" = "sessions.ended_for_everybody",
+        RefreshRepeated: "refresh_repeated" = "refresh_token.repeated",
+        RefreshReused: "refresh_reused" = "refresh_token.reused",
+        DataExported: "data_exported" = "user.exported",
+        PasswordChanged: "password_changed" = "password.changed",
+        FactorAdded: "factor_added" = "factor.added",
+        FactorRemoved: "factor_removed" = "factor.removed",
+        FactorRenamed: "factor_renamed" = "factor.renamed",
+        RecoveryCodeUsed: "recovery_code_used" = "recovery_code.used",
+        RecoveryCodesRenewed: "recovery_codes_renewed" = "recovery_codes.renewed",
+        TotpDisabled: "totp_disabled" = "totp.disabled",
+        TotpEnabled: "totp_enabled" = "totp.enabled",
+        PasskeyCounterRegressed: "passkey_counter_regressed" = "passkey.counter_regressed",
+        PasskeyBackupChanged: "passkey_backup_changed" = "passkey.backup_changed",
+        UserUpdated: "user_updated" = "user.updated",
+        UserDeleted: "user_deleted" = "user.deleted",
+        TokenExchanged: "token_exchanged" = "session.token_exchanged",
+        PermissionDeclared: "permission_declared" = "permission.declared",
+        PermissionDeleted: "permission_deleted" = "permission.deleted",
+        PermissionGranted: "permission_granted" = "permission.granted",
+        PermissionRevoked: "permission_revoked" = "permission.revoked",
+        GroupCreated: "group_created" = "group.created",
+        GroupDeleted: "group_deleted" = "group.deleted",
+        GroupPermissionGranted: "group_permission_granted" = "group.permission_granted",
+        GroupPermissionRevoked: "group_permission_revoked" = "group.permission_revoked",
+        GroupMemberAdded: "group_member_added" = "group.member_added",
+        GroupMemberRemoved: "group_member_removed" = "group.member_removed",
+        SigningKeyAdded: "signing_key_added" = "signing_key.added",
+        SigningKeyScheduled: "signing_key_scheduled" = "signing_key.scheduled",
+        SigningKeyResealed: "signing_key_resealed" = "signing_key.resealed",
+        SigningKeyRevoked: "signing_key_revoked" = "signing_key.revoked",
+        SigningKeysRevoked: "signing_keys_revoked" = "signing_keys.revoked",
+        SigningKeyDeleted: "signing_key_deleted" = "signing_key.deleted",
+        MailsRetried: "mails_retried" = "mails.retried",
+        UsersImported: "users_imported" = "users.imported",
+        RightsImported: "rights_imported" = "rights.imported",
+        Restored: "restored" = "database.restored",
+        WebhookAdded: "webhook_added" = "webhook.added",
+        WebhookChanged: "webhook_changed" = "webhook.changed",
+        WebhookRemoved: "webhook_removed" = "webhook.removed",
+        WebhookSecretRotated: "webhook_secret_rotated" = "webhook.secret_rotated",
+        WebhookEnabled: "webhook_enabled" = "webhook.enabled",
+        WebhookDisabled: "webhook_disabled" = "webhook.disabled",
+        WebhookPaused: "webhook_paused" = "webhook.paused",
+        DeliveriesRepeated: "deliveries_repeated" = "deliveries.repeated",
     }
 
     /// What is noteworthy about a refresh token for which this was decided, if anything.
@@ -426,6 +495,14 @@ impl Event {
             | Self::SigningKeysRevoked { .. }
             | Self::SigningKeyDeleted { .. }
             | Self::MailsRetried { .. }
+            | Self::WebhookAdded { .. }
+            | Self::WebhookChanged { .. }
+            | Self::WebhookRemoved { .. }
+            | Self::WebhookSecretRotated { .. }
+            | Self::WebhookEnabled { .. }
+            | Self::WebhookDisabled { .. }
+            | Self::WebhookPaused { .. }
+            | Self::DeliveriesRepeated { .. }
             | Self::UsersImported { .. }
             | Self::RightsImported { .. }
             | Self::Restored { .. } => None,
@@ -494,6 +571,14 @@ impl Event {
             Self::SigningKeysRevoked { count }
             | Self::MailsRetried { count }
             | Self::UsersImported { count } => json!({"count": count}),
+            Self::WebhookAdded { webhook }
+            | Self::WebhookChanged { webhook }
+            | Self::WebhookRemoved { webhook }
+            | Self::WebhookSecretRotated { webhook }
+            | Self::WebhookEnabled { webhook }
+            | Self::WebhookDisabled { webhook }
+            | Self::WebhookPaused { webhook } => json!({"webhook": webhook}),
+            Self::DeliveriesRepeated { webhook, count } => json!({"webhook": webhook, "count": count}),
             Self::RightsImported { permissions, groups } => {
                 json!({"permissions": permissions, "groups": groups})
             }
@@ -530,6 +615,7 @@ impl Event {
                 Self::SessionsEnded { count, .. }
                 | Self::SigningKeysRevoked { count }
                 | Self::MailsRetried { count }
+                | Self::DeliveriesRepeated { count, .. }
                 | Self::UsersImported { count },
                 Found::Count(n),
             ) => *count = n,

@@ -9,6 +9,7 @@ pub mod audit;
 pub mod authentication;
 pub mod challenge;
 pub mod context;
+pub mod courier;
 pub mod duties;
 pub mod error;
 pub mod etag;
@@ -35,6 +36,7 @@ pub mod tasks;
 pub mod time;
 pub mod user;
 pub mod view;
+pub mod webhook;
 
 pub use async_trait::async_trait;
 pub use doorwarden_password as password;

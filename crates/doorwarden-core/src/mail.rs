@@ -78,13 +78,15 @@ pub enum MailKind {
     TotpDisabled,
     /// A passkey may have been copied: its counter did not grow.
     PasskeyCounter,
+    /// To the operator: nothing more is sent to an endpoint of webhooks.
+    WebhookStopped,
     /// A test by an operator.
     Test,
 }
 
 impl MailKind {
     /// Every kind.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::VerifyEmail,
         Self::AccountExists,
         Self::ResetPassword,
@@ -103,6 +105,7 @@ impl MailKind {
         Self::RecoveryCodesFew,
         Self::TotpDisabled,
         Self::PasskeyCounter,
+        Self::WebhookStopped,
         Self::Test,
     ];
 
@@ -127,6 +130,7 @@ impl MailKind {
             Self::RecoveryCodesFew => "recovery_codes_few",
             Self::TotpDisabled => "totp_disabled",
             Self::PasskeyCounter => "passkey_counter",
+            Self::WebhookStopped => "webhook_stopped",
             Self::Test => "test",
         }
     }
@@ -134,6 +138,33 @@ impl MailKind {
     /// The kind that is stored as this word, if it is one.
     pub fn from_stored(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
+
+    /// Whether the mail only tells a user what has happened: nothing needs it, and an operator may [leave it
+    /// out](crate::settings::MailSettings::leave_out).
+    pub const fn is_notice(self) -> bool {
+        match self {
+            Self::EmailChangeRequested
+            | Self::EmailChanged
+            | Self::PasswordChanged
+            | Self::DeletionPlanned
+            | Self::AccountDeleted
+            | Self::FactorAdded
+            | Self::FactorRemoved
+            | Self::RecoveryCodesRenewed
+            | Self::RecoveryCodesFew
+            | Self::TotpDisabled
+            | Self::PasskeyCounter => true,
+            Self::VerifyEmail
+            | Self::AccountExists
+            | Self::ResetPassword
+            | Self::LogIn
+            | Self::Invitation
+            | Self::EmailChange
+            | Self::Reauthenticate
+            | Self::WebhookStopped
+            | Self::Test => false,
+        }
     }
 }
 
@@ -163,6 +194,12 @@ pub struct MailContent {
     /// How many recovery codes are left.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub codes_left: Option<u32>,
+    /// The name of the endpoint of webhooks that the mail is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<String>,
+    /// Why nothing more is sent there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// When it happened.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at: Option<Timestamp>,

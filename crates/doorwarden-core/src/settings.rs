@@ -1,8 +1,9 @@
 //! What an application may decide about accounts and tokens. The defaults are safe.
 
 use crate::factor::FactorKind;
-use crate::identity::Domain;
+use crate::identity::{Domain, EmailAddress};
 use crate::locale::Locale;
+use crate::mail::MailKind;
 use crate::password::PasswordPolicy;
 use crate::session::Session;
 use crate::time::Timestamp;
@@ -46,6 +47,8 @@ pub struct Settings {
     pub deletion_grace: Option<Duration>,
     /// How long personal data is kept that is only of use for a while.
     pub retention: RetentionSettings,
+    /// Webhooks.
+    pub webhooks: WebhookSettings,
 }
 
 impl Settings {
@@ -83,6 +86,30 @@ impl RetentionSettings {
 impl Default for RetentionSettings {
     fn default() -> Self {
         Self { client_information: Some(90 * DAY) }
+    }
+}
+
+/// Webhooks.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct WebhookSettings {
+    /// For how long every attempt must have failed until an endpoint is paused. By default three days, less
+    /// than the attempts for one event take: an endpoint that does not respond loses none.
+    pub pause_after: Duration,
+    /// How long the former secret of an endpoint also signs after it was replaced. By default one day.
+    pub rotation: Duration,
+    /// How long deliveries are kept, also those that wait. By default 30 days; at least [`Self::MIN_KEEP`].
+    pub keep: Duration,
+}
+
+impl WebhookSettings {
+    /// The shortest that [`keep`](Self::keep) may be: longer than the attempts for one event take.
+    pub const MIN_KEEP: Duration = Duration::from_hours(24 * 7);
+}
+
+impl Default for WebhookSettings {
+    fn default() -> Self {
+        Self { pause_after: 3 * DAY, rotation: DAY, keep: 30 * DAY }
     }
 }
 
@@ -212,6 +239,10 @@ pub struct MailSettings {
     pub reset_lifetime: Duration,
     /// How long those that prove an address can be used. By default one day.
     pub verify_lifetime: Duration,
+    /// Who is told what operators should know: that webhooks fail. `None`, the default: nobody.
+    pub operator: Option<EmailAddress>,
+    /// The [notices](MailKind::is_notice) that are not mailed. By default none. Users cannot turn them off.
+    pub leave_out: Vec<MailKind>,
 }
 
 impl Default for MailSettings {
@@ -223,6 +254,8 @@ impl Default for MailSettings {
             login_lifetime: Duration::from_mins(10),
             reset_lifetime: Duration::from_hours(1),
             verify_lifetime: DAY,
+            operator: None,
+            leave_out: Vec::new(),
         }
     }
 }

@@ -5,8 +5,8 @@ use crate::challenge::Challenge;
 use crate::context::Context;
 use crate::flow::delete_account::delete_due;
 use crate::flow::open_session::forget_surplus;
-use crate::flow::send_mails;
 use crate::flow::signing_keys::{maintain, reload, replenish};
+use crate::flow::{send_mails, send_webhooks};
 use crate::outbox;
 use crate::skew::may_delete;
 use crate::store::StoreError;
@@ -37,7 +37,7 @@ enum Left {
 }
 
 /// The tasks. They are done one after the other, the largest table last.
-const TASKS: [Task; 10] = [
+const TASKS: [Task; 11] = [
     Task {
         name: "unique keys of users whom SQL has written",
         every: Duration::from_secs(2),
@@ -87,6 +87,12 @@ const TASKS: [Task; 10] = [
         run: |context| Box::pin(purge_mails(context)),
     },
     Task {
+        name: "old webhooks",
+        every: ROUND,
+        by_calendar: true,
+        run: |context| Box::pin(purge_deliveries(context)),
+    },
+    Task {
         name: "clients of old events",
         every: ROUND,
         by_calendar: true,
@@ -128,6 +134,7 @@ const DEAF: Duration = Duration::from_millis(500);
 pub fn start(context: &Arc<Context>, has_keys: bool) {
     tokio::spawn(run(Arc::downgrade(context)));
     send_mails::start(context);
+    send_webhooks::start(context);
     if has_keys {
         tokio::spawn(follow_signing_keys(Arc::downgrade(context)));
     }
@@ -277,6 +284,15 @@ async fn purge_mails(context: &Context) -> Result<Left, StoreError> {
         return Ok(Left::Nothing);
     }
     Ok(rest(context.store.purge_mails(context.now().before(outbox::KEEP), BATCH).await?, BATCH))
+}
+
+/// Deletes a batch of webhooks that are older than these are kept, unless the clock is wrong.
+async fn purge_deliveries(context: &Context) -> Result<Left, StoreError> {
+    if !may_delete(context.store.as_ref(), context.clock.as_ref()).await? {
+        return Ok(Left::Nothing);
+    }
+    let before = context.now().before(context.settings.webhooks.keep);
+    Ok(rest(context.store.purge_deliveries(before, BATCH).await?, BATCH))
 }
 
 /// Forgets the clients of a batch of events that are older than these may be known, unless the clock is

@@ -27,6 +27,8 @@ pub(crate) struct Facts {
     other_email: Option<String>,
     factor: Option<String>,
     codes_left: Option<u32>,
+    webhook: Option<String>,
+    reason: Option<String>,
     at: Option<String>,
     address: Option<String>,
     device: Option<String>,
@@ -48,6 +50,8 @@ impl Facts {
             other_email: short(&content.other_email),
             factor: short(&content.factor).filter(|name| !looks_like_a_link(name)),
             codes_left: content.codes_left,
+            webhook: short(&content.webhook),
+            reason: short(&content.reason).filter(|reason| !looks_like_a_link(reason)),
             at: content.at.map(|at| instant(at, locale)),
             address: content
                 .address
@@ -62,10 +66,22 @@ impl Facts {
 impl Facts {
     pub(crate) fn values(&self) -> Value {
         let Self { service, email, locale, link, code, expires, .. } = self;
-        let Self { valid_for, username, other_email, factor, codes_left, at, address, device, .. } = self;
+        let Self {
+            valid_for,
+            username,
+            other_email,
+            factor,
+            codes_left,
+            webhook,
+            reason,
+            at,
+            address,
+            device,
+            ..
+        } = self;
         minijinja::context! {
-            service, email, locale => *locale, link, code, expires, valid_for, username, other_email, factor, codes_left, at,
-            address, device,
+            service, email, locale => *locale, link, code, expires, valid_for, username, other_email, factor, codes_left,
+            webhook, reason, at, address, device,
         }
     }
 }
@@ -174,6 +190,7 @@ pub(crate) fn sample(kind: MailKind, locale: Locale) -> [Facts; 2] {
             | MailKind::RecoveryCodesFew
             | MailKind::TotpDisabled
             | MailKind::PasskeyCounter
+            | MailKind::WebhookStopped
     );
     if has_link {
         content.link = Some("https://example.org/link#token=dwx_0123456789".to_owned());
@@ -187,6 +204,8 @@ pub(crate) fn sample(kind: MailKind, locale: Locale) -> [Facts; 2] {
     content.other_email = Some("kim@example.net".to_owned());
     content.factor = Some("Phone".to_owned());
     content.codes_left = Some(2);
+    content.webhook = Some("crm".to_owned());
+    content.reason = Some("the response was 500".to_owned());
     content.at = Some(created);
     content.address = Some("192.0.2.1".to_owned());
     content.device = Some("Firefox on Linux".to_owned());

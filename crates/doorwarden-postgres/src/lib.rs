@@ -47,6 +47,7 @@ mod store;
 mod tls;
 mod users;
 mod values;
+mod webhooks;
 
 pub use options::{OptionsError, PostgresOptions};
 pub use store::PostgresStore;

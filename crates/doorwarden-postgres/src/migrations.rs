@@ -33,6 +33,7 @@ const MIGRATIONS: &[Migration] = doorwarden_core::migrations![
     "0010_password_history",
     "0011_audit_clients",
     "0012_factors",
+    "0013_webhooks",
 ];
 
 /// Runs what is missing, all in one transaction.

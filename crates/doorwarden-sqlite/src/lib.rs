@@ -54,6 +54,7 @@ mod rows;
 mod sessions;
 mod store;
 mod users;
+mod webhooks;
 mod writer;
 
 pub use backup::{backup, damage, replace};

@@ -22,6 +22,7 @@ const MIGRATIONS: &[Migration] = doorwarden_core::migrations![
     "0009_password_history",
     "0010_audit_clients",
     "0011_factors",
+    "0012_webhooks",
 ];
 
 /// Runs what is missing, all in one transaction.

@@ -45,6 +45,7 @@ pub mod secret;
 pub mod session;
 mod times;
 pub mod verified;
+pub mod webhook;
 
 pub use key::{Algorithm, KeyPair, KeySet, PublicKey};
 pub use refusal::{Part, Refusal};

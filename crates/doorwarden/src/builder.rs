@@ -6,12 +6,14 @@ use doorwarden_axum::{Auth, CorsSettings, Endpoint, HttpSettings};
 use doorwarden_core::audit::{Actor, Origin};
 use doorwarden_core::challenge::CodeKey;
 use doorwarden_core::context::Context;
+use doorwarden_core::courier::Courier;
 use doorwarden_core::duties::Duties;
 use doorwarden_core::factor::FactorVault;
 use doorwarden_core::factor::ceremony::CeremonyKey;
 use doorwarden_core::feed::RevocationFeed;
 use doorwarden_core::field::{Field, FieldNameError, Fields};
-use doorwarden_core::flow::{factors, permissions};
+use doorwarden_core::flow::webhooks::{DeclaredWebhook, WebhookError};
+use doorwarden_core::flow::{factors, permissions, webhooks};
 use doorwarden_core::hook::Hooks;
 use doorwarden_core::keys::{KeyRing, KeysError};
 use doorwarden_core::live::LiveView;
@@ -20,7 +22,9 @@ use doorwarden_core::outbox::Outbox;
 use doorwarden_core::password::{Ceilings, HashPool, HashSettings, HashSettingsError, Hasher, PoolSettings};
 use doorwarden_core::permission::{Permission, PermissionNameError};
 use doorwarden_core::random::{RandomSource, SystemRandom};
-use doorwarden_core::settings::{AccessSettings, RetentionSettings, SessionSettings, Settings};
+use doorwarden_core::settings::{
+    AccessSettings, RetentionSettings, SessionSettings, Settings, WebhookSettings,
+};
 use doorwarden_core::store::{MigrateError, Store, StoreError};
 use doorwarden_core::tasks;
 use doorwarden_core::time::{Clock, SystemClock};
@@ -28,6 +32,7 @@ use doorwarden_core::token::refresh::RefreshKeys;
 use doorwarden_core::token::seal::Sealer;
 use doorwarden_core::token::secret::{KeyTooShort, SecretKey};
 use doorwarden_core::token::session::SessionTokenKeys;
+use doorwarden_core::webhook::WebhookClient;
 use doorwarden_postgres::OptionsError;
 use std::fmt;
 use std::path::PathBuf;
@@ -89,6 +94,8 @@ pub struct Builder {
     clock: Arc<dyn Clock>,
     random: Arc<dyn RandomSource>,
     mailer: Option<Arc<dyn Mailer>>,
+    webhook_client: Option<Arc<dyn WebhookClient>>,
+    webhooks: Vec<DeclaredWebhook>,
 }
 
 impl Default for Builder {
@@ -112,6 +119,8 @@ impl Default for Builder {
             clock: Arc::new(SystemClock),
             random: Arc::new(SystemRandom),
             mailer: None,
+            webhook_client: None,
+            webhooks: Vec::new(),
         }
     }
 }
@@ -310,6 +319,25 @@ impl Builder {
     }
 }
 
+/// # Webhooks
+impl Builder {
+    /// What sends webhooks: events that are reported to other services. By default this instance sends none.
+    #[must_use]
+    pub fn webhook_client(mut self, client: impl WebhookClient) -> Self {
+        self.webhook_client = Some(Arc::new(client));
+        self
+    }
+
+    /// Declares an endpoint of webhooks. [`build`](Self::build) writes it to the database, if there is a
+    /// [client](Self::webhook_client) and [background tasks](Self::background) run; an endpoint that was
+    /// declared before and is no longer is disabled. See also [`Doorwarden::webhooks`].
+    #[must_use]
+    pub fn webhook(mut self, webhook: DeclaredWebhook) -> Self {
+        self.webhooks.push(webhook);
+        self
+    }
+}
+
 /// # Build
 impl Builder {
     /// Opens the database, creates the first signing key if there is none, and starts the hashing pool and
@@ -336,6 +364,9 @@ impl Builder {
         let clients = self.settings.retention.client_information;
         if clients.is_some_and(|kept| kept < RetentionSettings::MIN_CLIENT_INFORMATION) {
             return Err(BuildError::ClientInformation);
+        }
+        if self.settings.webhooks.keep < WebhookSettings::MIN_KEEP {
+            return Err(BuildError::KeepWebhooks);
         }
         if self.settings.password_history > Settings::MAX_PASSWORD_HISTORY {
             return Err(BuildError::PasswordHistory);
@@ -395,6 +426,7 @@ impl Builder {
             duties: Duties::default(),
             link_page: link_page(&self.settings, &self.http),
             outbox: Outbox::new(self.mailer, &secret, &old.open_keys),
+            courier: Courier::new(self.webhook_client, &secret, &old.open_keys),
             codes: CodeKey::new(&secret),
             factors: FactorVault::new(&secret, &old.open_keys),
             ceremonies: CeremonyKey::new(&secret),
@@ -406,6 +438,10 @@ impl Builder {
         });
         if !self.without_keys {
             factors::reseal_factors(&context).await?;
+            webhooks::reseal_webhooks(&context).await?;
+            if self.background && context.courier.client().is_some() {
+                webhooks::declare_webhooks(&context, &self.webhooks, &self.origin).await?;
+            }
         }
         if self.background {
             tasks::start(&context, !self.without_keys);
@@ -551,6 +587,12 @@ pub enum BuildError {
     /// Too many earlier passwords are to be remembered.
     #[error("at most {} earlier passwords can be remembered", Settings::MAX_PASSWORD_HISTORY)]
     PasswordHistory,
+    /// Webhooks are to be kept for too short a time.
+    #[error("webhooks must be kept for at least {} days", WebhookSettings::MIN_KEEP.as_secs() / 86_400)]
+    KeepWebhooks,
+    /// A declared endpoint of webhooks cannot be used.
+    #[error(transparent)]
+    Webhook(#[from] WebhookError),
     /// The database cannot be used.
     #[error("{}", advised(.0, .0.hint()))]
     Store(#[from] StoreError),

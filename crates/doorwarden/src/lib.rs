@@ -140,6 +140,7 @@ mod mails;
 mod secret;
 mod tokens;
 mod users;
+mod webhooks;
 
 pub use builder::{BuildError, Builder, OldSecretKey, SecretKeyRevoked};
 pub use database_url::{DatabaseUrl, DatabaseUrlError};
@@ -166,6 +167,7 @@ pub use doorwarden_core::flow::issue_tokens::IssueError;
 pub use doorwarden_core::flow::manage::{
     CreateUserError, NewAccount, SetPasswordError, UpdateUserError, UserError,
 };
+pub use doorwarden_core::flow::webhooks::{DeclaredWebhook, WebhookError};
 pub use doorwarden_core::flow::{IssuedToken, TokenPair};
 pub use doorwarden_core::hook::Hooks;
 pub use doorwarden_core::identity::{EmailAddress, Username};
@@ -181,7 +183,7 @@ pub use doorwarden_core::random::RandomSource;
 pub use doorwarden_core::session::{ClientInfo, EndReason, Session, SessionId};
 pub use doorwarden_core::settings::{
     AccessSettings, FactorPolicy, FactorSettings, KeySettings, LiveSettings, PasswordChangeEnds,
-    SessionSettings, Settings, WithoutSession,
+    SessionSettings, Settings, WebhookSettings, WithoutSession,
 };
 pub use doorwarden_core::store::{
     GrantError, MigrateError, SignedOut, SigningKey, Store, StoreError, UserFilter,
@@ -191,12 +193,17 @@ pub use doorwarden_core::token::Algorithm;
 pub use doorwarden_core::token::secret::KeyTooShort;
 pub use doorwarden_core::user::{Account, NewUser, User, UserChange, UserId};
 pub use doorwarden_core::webauthn::{RelyingParty, RelyingPartyError};
+pub use doorwarden_core::webhook::{
+    Delivery, DeliveryState, EventTypes, MessageId, RetryAfter, Webhook, WebhookClient, WebhookName,
+    WebhookRequest, WebhookResponse, WebhookState,
+};
 pub use doorwarden_postgres::OptionsError;
 pub use keys::Keys;
 pub use mails::Mails;
 pub use secret::SecretKeyError;
 pub use tokens::Tokens;
 pub use users::Users;
+pub use webhooks::Webhooks;
 
 use std::sync::Arc;
 
@@ -280,6 +287,11 @@ impl Doorwarden {
     /// Lists the mails that were queued, and lets failed ones be sent again.
     pub fn mails(&self) -> Mails {
         Mails::new(self.auth.context().clone(), self.origin.clone())
+    }
+
+    /// Adds and removes endpoints of webhooks, and tells what became of what was sent to them.
+    pub fn webhooks(&self) -> Webhooks {
+        Webhooks::new(self.auth.context().clone(), self.origin.clone())
     }
 
     /// The part of the handle that works with axum, for code that depends on `doorwarden-axum` alone.

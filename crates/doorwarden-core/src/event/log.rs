@@ -120,6 +120,23 @@ impl Event {
                 info!(key.id = key, "a signing key was deleted: its last token has expired");
             }
             Self::MailsRetried { count } => info!(mails = count, "mails were made due again"),
+            Self::WebhookAdded { webhook } => info!(webhook, "an endpoint of webhooks was added"),
+            Self::WebhookChanged { webhook } => info!(webhook, "an endpoint of webhooks was changed"),
+            Self::WebhookRemoved { webhook } => info!(webhook, "an endpoint of webhooks was removed"),
+            Self::WebhookSecretRotated { webhook } => {
+                info!(webhook, "an endpoint of webhooks got another secret");
+            }
+            Self::WebhookEnabled { webhook } => info!(webhook, "an endpoint of webhooks was enabled"),
+            Self::WebhookDisabled { webhook } => info!(webhook, "an endpoint of webhooks was disabled"),
+            Self::WebhookPaused { webhook } => {
+                warn!(
+                    webhook,
+                    "every webhook to an endpoint failed for days: it is paused, and its events wait"
+                );
+            }
+            Self::DeliveriesRepeated { webhook, count } => {
+                info!(webhook, count, "webhooks were made due again");
+            }
             Self::UsersImported { count } => info!(count, "accounts were imported"),
             Self::RightsImported { permissions, groups } => {
                 info!(permissions, groups, "permissions and groups were imported");

@@ -102,7 +102,7 @@ pub async fn request_email_change(
         ..notice(Some(user), context.now(), &origin)
     };
     let told = write(context, user, MailKind::EmailChangeRequested, user.email.as_str(), content, false);
-    let effects = context.effects(&origin, []).mailing(confirm).mailing(told);
+    let effects = context.effects(&origin, []).mailing_all(confirm).mailing_all(told);
     let expires_at = challenge.expires_at;
     context.store.create_challenge(challenge, true, effects.clone()).await.map_err(|error| match error {
         CreateChallengeError::Store(error) => RequestMailError::Store(error),
@@ -192,7 +192,7 @@ pub async fn confirm_email_change(
         email_verified_at: Some(context.now()),
         ..UserChange::default()
     };
-    update(context, &user, change, Some(challenge.id), Some(told), origin).await
+    update(context, &user, change, Some(challenge.id), told, origin).await
 }
 
 /// Takes a change back with the link that the old address got: the account has its old address again, every
@@ -334,7 +334,7 @@ fn write(
     to: &str,
     content: MailContent,
     is_decoy: bool,
-) -> NewMail {
+) -> Option<NewMail> {
     let worth = content.expires_at.map_or(NOTICE_WORTH, |end| end.since(context.now()));
     context.write_mail(Letter {
         kind,

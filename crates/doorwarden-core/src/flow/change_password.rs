@@ -3,6 +3,7 @@
 use super::finish::finish;
 use super::open_session::{self, Opening};
 use super::reauthenticate::{RECENT, is_recent};
+use super::second_factor::notice_mail;
 use super::verify_password::{confirm_password, incorrect};
 use super::{IssuedToken, rules};
 use crate::audit::{Actor, Origin};
@@ -12,11 +13,12 @@ use crate::error::{FieldErrors, Input};
 use crate::event::Event;
 use crate::field::Raw;
 use crate::flow::authenticate::Authenticated;
+use crate::mail::MailKind;
 use crate::password::PoolError;
 use crate::session::{ClientInfo, EndReason};
 use crate::settings::PasswordChangeEnds;
 use crate::store::{Change, PasswordChange, StoreError};
-use crate::user::UserId;
+use crate::user::User;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -101,20 +103,22 @@ pub async fn change_password(
         keep_earlier: context.settings.password_history,
     };
     let context = Arc::clone(context);
-    finish(async move { store(&context, id, change, request.client).await }).await
+    finish(async move { store(&context, &user, change, request.client).await }).await
 }
 
 /// What begins with the new password.
 async fn store(
     context: &Context,
-    id: UserId,
+    user: &User,
     change: PasswordChange,
     client: ClientInfo,
 ) -> Result<Option<IssuedToken>, ChangePasswordError> {
+    let id = user.id;
     let keep = change.keep_session;
     let chosen = Proof::Password(PasswordProof::of_new(change.password.clone()));
     let origin = Origin::new(Actor::User(id), client.clone());
-    let effects = context.effects(&origin, [Event::PasswordChanged { user: id }]);
+    let told = notice_mail(context, user, MailKind::PasswordChanged, &origin, |_| {});
+    let effects = context.effects(&origin, [Event::PasswordChanged { user: id }]).mailing_all(told);
     let forgetting = context.live.forgetting(Change::User(id));
     let changed = context.store.change_password(id, change, effects.clone()).await;
     drop(forgetting);

@@ -11,7 +11,7 @@ use super::pending::{
 use super::reauthenticate::{ReauthenticateError, answer_mail, authenticate};
 use super::reset_password::{ResetPasswordError, store_reset};
 use super::rules;
-use super::second_factor::{Judged, judge_recovery_code, judge_totp, wrong};
+use super::second_factor::{Judged, judge_recovery_code, judge_totp, notice_mail, wrong};
 use super::token_pair::{self, PairError};
 use super::verify_password::confirm_password;
 use super::{IssuedToken, TokenPair};
@@ -391,7 +391,8 @@ async fn choose_password(
         proves_email: state.has_email,
         keep_earlier: context.settings.password_history,
     };
-    let effects = context.effects(&origin, [Event::PasswordChanged { user: user.id }]);
+    let told = notice_mail(context, &user, MailKind::PasswordChanged, &origin, |_| {});
+    let effects = context.effects(&origin, [Event::PasswordChanged { user: user.id }]).mailing_all(told);
     let effects = Effects { spends: Some(challenge.id), ..effects };
     let (changing, id) = (Arc::clone(context), user.id);
     let changed = finish(async move {
@@ -570,7 +571,7 @@ pub async fn resend_mail(
             is_decoy: user.is_none() && !is_waiting,
         };
         let mail = mail(context, &about, &key, &code, challenge.expires_at, &origin);
-        let effects = Effects::new(context.now(), &origin, []).mailing(mail);
+        let effects = Effects::new(context.now(), &origin, []).mailing_all(mail);
         let code = context.codes.hash(challenge.id, &code);
         let renewed =
             context.store.renew_challenge(hash, key.hash(), code, context.now(), effects.clone()).await?;

@@ -105,7 +105,7 @@ async fn plan(context: &Context, user: &User, at: Timestamp, origin: &Origin) ->
     });
     let mut effects = context.effects(origin, [event]);
     if context.outbox.is_open() {
-        effects = effects.mailing(mail);
+        effects = effects.mailing_all(mail);
     }
     let forgetting = context.live.forgetting(Change::User(user.id));
     let updated = context.store.update_user(user.id, change, effects.clone()).await;

@@ -104,7 +104,7 @@ pub async fn invite(
         is_decoy: false,
     });
     let revoked = replaces.map(|_| Event::InvitationRevoked);
-    let effects = context.effects(origin, revoked.into_iter().chain([Event::UserInvited])).mailing(mail);
+    let effects = context.effects(origin, revoked.into_iter().chain([Event::UserInvited])).mailing_all(mail);
     let effects = Effects { spends: replaces, ..effects };
     context.store.create_challenge(challenge, true, effects.clone()).await.map_err(|error| match error {
         CreateChallengeError::Store(StoreError::Spent) => {

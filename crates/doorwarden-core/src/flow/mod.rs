@@ -36,11 +36,13 @@ pub mod revoke_token;
 mod rules;
 pub mod second_factor;
 pub mod send_mails;
+pub mod send_webhooks;
 pub mod sessions;
 pub mod signing_keys;
 mod token_pair;
 mod verify_password;
 pub mod verify_registration;
+pub mod webhooks;
 
 pub use open_session::IssuedToken;
 pub use token_pair::TokenPair;

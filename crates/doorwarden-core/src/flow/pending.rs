@@ -248,7 +248,7 @@ pub(super) async fn ask(
     if let Some(kind) = ask.mail {
         let about =
             About { kind, user: ask.user, email: &ask.email, locale: ask.locale, is_decoy: ask.is_decoy };
-        effects = effects.mailing(mail(context, &about, &key, &code, expires_at, origin));
+        effects = effects.mailing_all(mail(context, &about, &key, &code, expires_at, origin));
     }
     context.store.create_challenge(challenge, false, effects.clone()).await?;
     context.notify(&effects).await;
@@ -272,7 +272,7 @@ pub(super) fn mail(
     code: &Code,
     expires_at: Timestamp,
     origin: &Origin,
-) -> NewMail {
+) -> Option<NewMail> {
     let mut content = notice(about.user, context.now(), origin);
     if about.kind != MailKind::AccountExists {
         content.link = Some(link(context, key));

@@ -131,7 +131,7 @@ pub(super) async fn store_reset(
         worth: NOTICE_WORTH,
         is_decoy: false,
     });
-    let effects = context.effects(&origin, [Event::PasswordChanged { user: user.id }]).mailing(mail);
+    let effects = context.effects(&origin, [Event::PasswordChanged { user: user.id }]).mailing_all(mail);
     let effects = Effects { spends: Some(challenge), ..effects };
     let (context, id) = (Arc::clone(context), user.id);
     finish(async move {

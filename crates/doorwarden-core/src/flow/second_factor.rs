@@ -135,7 +135,7 @@ pub(super) fn notice_mail(
     }
     let mut content = notice(Some(user), context.now(), origin);
     fill(&mut content);
-    Some(context.write_mail(Letter {
+    context.write_mail(Letter {
         kind,
         to: user.email.as_str().to_owned(),
         user: Some(user.id),
@@ -143,7 +143,7 @@ pub(super) fn notice_mail(
         content,
         worth: NOTICE_WORTH,
         is_decoy: false,
-    }))
+    })
 }
 
 /// The attempts that are left of a login whose code was wrong.

@@ -18,6 +18,7 @@ mod migrations;
 pub mod patience;
 mod sessions;
 mod users;
+mod webhooks;
 
 pub use crate::mail::NewMail;
 pub use audit::AuditStore;
@@ -38,6 +39,7 @@ pub use users::{
     KeyCollision, PasswordChange, SignedOut, Taken, UserFilter, UserStore, WriteUserError, merge_metadata,
     metadata_text,
 };
+pub use webhooks::{Claimed, DeliveryFailure, DeliveryQueue, WebhookStore};
 
 use crate::audit::Effects;
 use crate::time::Timestamp;
@@ -58,6 +60,7 @@ pub trait Store:
     + ExportStore
     + FactorStore
     + MailStore
+    + WebhookStore
     + ChangeFeed
     + Send
     + Sync

@@ -38,6 +38,7 @@ pub(crate) fn full(kind: MailKind, locale: Locale) -> Mail {
             | MailKind::RecoveryCodesFew
             | MailKind::TotpDisabled
             | MailKind::PasskeyCounter
+            | MailKind::WebhookStopped
     );
     if has_link {
         content.link = Some(LINK.to_owned());
@@ -50,6 +51,8 @@ pub(crate) fn full(kind: MailKind, locale: Locale) -> Mail {
     content.other_email = Some("kim@example.net".to_owned());
     content.factor = Some("Phone".to_owned());
     content.codes_left = Some(2);
+    content.webhook = Some("crm".to_owned());
+    content.reason = Some("the response was 500".to_owned());
     content.at = Some(QUEUED);
     content.address = Some("192.0.2.1".to_owned());
     content.device = Some("Firefox on Linux".to_owned());

@@ -46,6 +46,8 @@ pub mod session_ends;
 pub mod sessions;
 #[doc(hidden)]
 pub mod users;
+#[doc(hidden)]
+pub mod webhooks;
 
 /// Runs one behaviour on a fresh store in a runtime of its own, then closes the store. Does nothing if `open`
 /// returns `None`.
@@ -91,6 +93,19 @@ macro_rules! store_suite {
             a_closed_store_is_unavailable
             a_missing_table_or_column_makes_the_database_unavailable
             a_restore_revokes_what_was_issued_since_the_backup
+        );
+        $crate::store_suite!(@ $open webhooks:
+            an_event_has_a_delivery_for_each_endpoint_that_gets_it
+            a_change_that_does_not_happen_is_not_delivered
+            a_failing_delivery_holds_back_only_later_ones_of_its_account_and_endpoint
+            events_of_an_account_are_taken_one_by_one_in_their_order
+            a_delivery_is_claimed_by_one_and_again_when_the_lease_is_over
+            an_endpoint_fails_since_its_first_failure_after_a_success
+            a_paused_endpoint_keeps_what_happens_and_gets_it_when_it_is_enabled
+            a_redelivered_message_has_its_id_and_waits_for_nobody
+            an_endpoint_is_added_changed_and_removed_once
+            old_deliveries_are_purged_whatever_became_of_them
+            what_is_to_be_sent_outlives_its_user_and_says_who_it_was
         );
         $crate::store_suite!(@ $open users:
             a_created_user_is_returned_as_it_is_stored

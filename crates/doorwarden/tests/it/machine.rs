@@ -187,6 +187,7 @@ impl Machine<'_> {
             self.tickets[spent].is_over = true;
         }
         let mut mails = self.post.read(self.app).await;
+        mails.retain(|mail| mail.kind != doorwarden::MailKind::PasswordChanged);
         let is_mailed = ticket.of.is_some() && ticket.awaits == Awaits::Mail;
         assert_eq!(mails.len(), usize::from(is_mailed), "{mails:?}");
         if let Some(mail) = mails.pop() {

@@ -41,3 +41,4 @@ mod races;
 mod reference;
 mod refresh_cookie;
 mod sessions;
+mod webhooks;
