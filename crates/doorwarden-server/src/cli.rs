@@ -2,7 +2,7 @@
 
 use crate::command::{
     backup, breached, doctor, factor, group, import, invitation, key, mail, password, permission, secret,
-    superuser, token, user,
+    superuser, token, user, webhook,
 };
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -63,6 +63,9 @@ pub(crate) enum Command {
     /// See which mails were sent, send failed ones again, and test the transport
     #[command(subcommand)]
     Mail(mail::Subcommands),
+    /// Report events to other services, and see what became of it
+    #[command(subcommand)]
+    Webhook(webhook::Subcommands),
     /// Build and read files of breached passwords, which new passwords are compared with
     #[command(subcommand)]
     Breached(breached::Subcommands),

@@ -6,7 +6,7 @@ use doorwarden::core::flow::manage::{SetPasswordError, UpdateUserError, UserErro
 use doorwarden::core::keys::KeysError;
 use doorwarden::core::password::PoolError;
 use doorwarden::core::store::{GrantError, MigrateError, StoreError};
-use doorwarden::{BuildError, CreateUserError, FieldErrors};
+use doorwarden::{BuildError, CreateUserError, FieldErrors, WebhookError};
 use std::fmt;
 use std::process::ExitCode;
 
@@ -188,7 +188,7 @@ impl From<MigrateError> for Failure {
 impl From<BuildError> for Failure {
     fn from(error: BuildError) -> Self {
         match error {
-            BuildError::Store(error) => error.into(),
+            BuildError::Store(error) | BuildError::Webhook(WebhookError::Store(error)) => error.into(),
             BuildError::Keys(error) => error.into(),
             BuildError::Migrate(error) => error.into(),
             BuildError::DatabaseUrl(error) => Self::config(error.to_string()).maybe_hint(error.hint()),

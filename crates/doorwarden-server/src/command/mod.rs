@@ -19,6 +19,7 @@ pub(crate) mod secret;
 pub(crate) mod superuser;
 pub(crate) mod token;
 pub(crate) mod user;
+pub(crate) mod webhook;
 
 use crate::cli::{AccountsCommand, Cli, Command, Global};
 use crate::config::{Config, Environment, Loaded};
@@ -56,6 +57,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Factor(command) => factor::run(&begin(&global)?.config, command, out).await,
         Command::Invitation(command) => invitation::run(&begin(&global)?.config, command, out).await,
         Command::Mail(command) => mail::run(&begin(&global)?.config, command, out).await,
+        Command::Webhook(command) => webhook::run(&begin(&global)?.config, command, out).await,
         Command::Backup(arguments) => backup::backup(&begin(&global)?.config, &arguments, out),
         Command::Restore(arguments) => backup::restore(&begin(&global)?.config, &arguments, out).await,
         Command::Restored(arguments) => backup::after_restore(&begin(&global)?.config, &arguments, out).await,

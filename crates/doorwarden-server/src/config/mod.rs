@@ -11,18 +11,21 @@ mod sections;
 mod shown;
 mod special;
 mod value;
+mod webhooks;
 
 pub(crate) use environment::Environment;
 pub(crate) use keys::{keys, schema};
 pub(crate) use load::{Loaded, Source, secret_in};
 pub(crate) use mail::{Mail, Mailing, is_local_host};
 pub(crate) use passkeys::{NoPasskeys, Passkeys};
+pub(crate) use webhooks::Webhooks;
 
 use crate::failure::{Failure, Message};
 use crate::output::tell;
 use doorwarden::core::password::{Ceilings, HashSettings, Hasher, LeakedPasswords, PoolSettings};
 use doorwarden::core::permission::Permission;
 use doorwarden::{Actor, Builder, DatabaseUrl, Doorwarden, Field, HttpSettings, OldSecretKey, Settings};
+use doorwarden_webhook::HttpClient;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -57,6 +60,7 @@ pub(crate) struct Config {
     pub(crate) breached_file: Option<String>,
     /// Whether leaked passwords are refused; `None`: see [`refuses_leaked`](Self::refuses_leaked).
     pub(crate) refuse_leaked: Option<bool>,
+    pub(crate) webhooks: Webhooks,
     /// Warnings about probable mistakes.
     pub(crate) warnings: Vec<Message>,
 }
@@ -101,6 +105,7 @@ impl Default for Config {
             passkeys: Passkeys::default(),
             breached_file: None,
             refuse_leaked: None,
+            webhooks: Webhooks::default(),
             warnings: Vec::new(),
         }
     }
@@ -174,7 +179,13 @@ impl Config {
             .settings(|defaults| *defaults = settings)
             .http(|http| *http = self.http.clone())
             .hashing(hashing)
-            .ceilings(self.ceilings);
+            .ceilings(self.ceilings)
+            .webhook_client(HttpClient::new(self.webhooks.allow_private.iter().copied()));
+        builder = self
+            .webhooks
+            .endpoints
+            .iter()
+            .fold(builder, |builder, endpoint| builder.webhook(endpoint.clone()));
         if let Some(key) = &self.secret_key {
             builder = builder.secret_key(key.as_str());
         }

@@ -4,13 +4,16 @@
 use super::Config;
 use super::declared::Fields;
 use super::special::{
-    Address, Algorithm, Clients, Domain, Endings, Endpoints, FrontEnd, Locale, LogFormat, MailUrl, Network,
-    OldSecretKeys, Optional, Origins, Registering, Requiring, RpId, Secret, Sender, Threads, Url, Validators,
-    Verification, WithoutSession,
+    Address, Algorithm, Clients, Domain, Endings, FrontEnd, LeftOut, Locale, LogFormat, MailUrl, Network,
+    Notice, OldSecretKeys, Operator, Optional, Origins, Registering, Requiring, RpId, Secret, Sender,
+    Threads, Url, Validators, Verification, WithoutSession,
 };
 use super::value::{Auto, Duration, Either, Flag, List, Never, Number, Off, Pairs, Setting};
+use super::webhooks::Endpoints;
 use doorwarden::core::password::HashSettings;
-use doorwarden::core::settings::{AccessSettings, RetentionSettings, SessionSettings, Settings};
+use doorwarden::core::settings::{
+    AccessSettings, RetentionSettings, SessionSettings, Settings, WebhookSettings,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -84,6 +87,7 @@ section! {
         mail: Mail,
         front_end: FrontEndSection,
         factors: Factors,
+        webhooks: Webhooks,
     }
 }
 
@@ -264,7 +268,7 @@ section! {
         /// How long an idle connection stays open; longer than the idle timeout of a proxy in front.
         keep_alive: Duration<1, HOUR> = keep_alive,
         /// Endpoints to leave out, by their paths, such as `/registration,/docs`.
-        without: Endpoints = http.endpoints,
+        without: LeftOut = http.endpoints,
     }
 }
 
@@ -342,6 +346,11 @@ section! {
         reset_lifetime: Duration<MINUTE, { 7 * DAY }> = settings.mail.reset_lifetime,
         /// How long a link or code to prove an email address can be used.
         verify_lifetime: Duration<MINUTE, { 30 * DAY }> = settings.mail.verify_lifetime,
+        /// Who is told that webhooks fail: the email address of an operator. By default nobody.
+        operator: Operator = settings.mail.operator,
+        /// Notices to users that are not mailed, such as `recovery_codes_few`. By default none is left out.
+        /// Users cannot turn them off.
+        leave_out: List<Notice> = settings.mail.leave_out,
     }
 }
 
@@ -387,5 +396,25 @@ section! {
         related_origins: List<String> = passkeys.related_origins,
         /// Origins of pages that may have a page that uses passkeys in a frame. By default none.
         top_origins: List<String> = passkeys.top_origins,
+    }
+}
+
+/// The shortest [`WebhookSettings::keep`].
+const MIN_WEBHOOKS: u64 = WebhookSettings::MIN_KEEP.as_secs();
+
+section! {
+    /// Webhooks: events that are reported to other services.
+    Webhooks {
+        /// Endpoints, `[webhooks.endpoints.NAME]`. Others are added with `doorwarden webhook add`.
+        endpoints: Endpoints = webhooks.endpoints,
+        /// Networks that are not the Internet's and may be reached nevertheless, also without TLS, such as
+        /// `10.1.2.0/24`. By default none.
+        allow_private: List<Network> = webhooks.allow_private,
+        /// For how long every attempt must have failed until an endpoint is paused. Its events wait.
+        pause_after: Duration<HOUR, { 30 * DAY }> = settings.webhooks.pause_after,
+        /// How long the former secret of an endpoint also signs.
+        rotation: Duration<0, { 30 * DAY }> = settings.webhooks.rotation,
+        /// How long what was sent is kept, and what waits.
+        keep: Duration<MIN_WEBHOOKS, { 3650 * DAY }> = settings.webhooks.keep,
     }
 }

@@ -157,6 +157,48 @@ impl Text for Sender {
 
 wraps!(Sender: Option<doorwarden_mail::Sender>);
 
+/// The email address of an operator; empty means not set.
+pub(super) struct Operator(Option<core::identity::EmailAddress>);
+
+text!(Operator, {"type": "string"});
+
+impl Text for Operator {
+    fn parse(text: &str) -> Result<Self, String> {
+        let address = (!text.is_empty()).then(|| text.parse()).transpose();
+        address.map(Self).map_err(|_| "must be an email address".to_owned())
+    }
+
+    fn text(&self) -> String {
+        self.0.as_ref().map(|address| address.as_str().to_owned()).unwrap_or_default()
+    }
+}
+
+wraps!(Operator: Option<core::identity::EmailAddress>);
+
+/// A mail that only tells a user what has happened.
+pub(super) struct Notice(core::mail::MailKind);
+
+text!(Notice, {"enum": Notice::all().map(core::mail::MailKind::as_str).collect::<Vec<_>>()});
+
+impl Notice {
+    fn all() -> impl Iterator<Item = core::mail::MailKind> {
+        core::mail::MailKind::ALL.into_iter().filter(|kind| kind.is_notice())
+    }
+}
+
+impl Text for Notice {
+    fn parse(text: &str) -> Result<Self, String> {
+        let known = Self::all().find(|kind| kind.as_str() == text);
+        known.map(Self).ok_or_else(|| format!("`{text}` is not a notice"))
+    }
+
+    fn text(&self) -> String {
+        self.0.as_str().to_owned()
+    }
+}
+
+wraps!(Notice: core::mail::MailKind);
+
 /// The URL of a page; empty means not set.
 pub(super) struct FrontEnd(Option<String>);
 
@@ -548,7 +590,7 @@ impl Written<Option<CorsSettings>> for Origins {
 /// Endpoints to leave out, by their paths.
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[schemars(inline)]
-pub(super) struct Endpoints(List<Path>);
+pub(super) struct LeftOut(List<Path>);
 
 struct Path(Endpoint);
 
@@ -565,7 +607,7 @@ impl Text for Path {
     }
 }
 
-impl Setting<HashMap<Endpoint, Option<String>>> for Endpoints {
+impl Setting<HashMap<Endpoint, Option<String>>> for LeftOut {
     fn of(endpoints: &HashMap<Endpoint, Option<String>>) -> Self {
         let left_out = endpoints.iter().filter(|(_, path)| path.is_none());
         Self(List(left_out.map(|(endpoint, _)| Path(*endpoint)).collect()))

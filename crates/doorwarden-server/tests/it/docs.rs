@@ -33,3 +33,27 @@ fn describe(site: &Site, path: &[&str], reference: &mut String) {
         describe(site, &[path, &[name]].concat(), reference);
     }
 }
+
+#[test]
+fn the_types_of_webhooks_are_those_of_the_events() {
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../doorwarden-core/src/event.rs");
+    let source = std::fs::read_to_string(source).unwrap();
+    let variants = source.split_once("pub enum Event {").unwrap().1.split_once("\n}\n").unwrap().0;
+    let names = source.split_once("    names! {\n").unwrap().1.split_once("\n    }\n").unwrap().0;
+    let mut table = "\n| type | event | meaning |\n|---|---|---|\n".to_owned();
+    for (name, webhook) in doorwarden::Event::NAMES {
+        let row = names.lines().find(|line| line.contains(&format!("\"{webhook}\""))).unwrap();
+        let variant = row.trim().split(':').next().unwrap();
+        let place = variants.lines().position(|line| {
+            line.strip_prefix("    ")
+                .is_some_and(|line| line == format!("{variant} {{") || line == format!("{variant},"))
+        });
+        let before: Vec<_> = variants.lines().take(place.unwrap()).collect();
+        let about: Vec<_> =
+            before.iter().rev().map_while(|line| line.trim().strip_prefix("/// ")).collect::<Vec<_>>();
+        let about = about.into_iter().rev().collect::<Vec<_>>().join(" ");
+        writeln!(table, "| `{webhook}` | `{name}` | {} |", about.trim_end_matches('.')).unwrap();
+    }
+    table.push('\n');
+    pinned("docs/webhooks.md", ("<!-- types: begin -->\n", "<!-- types: end -->"), &table);
+}

@@ -31,4 +31,5 @@ mod superuser;
 mod terminal;
 mod tokens;
 mod users;
+mod webhooks;
 mod wire;

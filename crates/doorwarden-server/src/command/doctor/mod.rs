@@ -9,6 +9,7 @@ mod mail;
 mod network;
 mod secrets;
 mod tokens;
+mod webhooks;
 
 use crate::config::{Loaded, Source};
 use crate::failure::{Failure, Message};
@@ -109,6 +110,7 @@ pub(super) async fn run(
             leaked::check(&loaded.config, &mut report);
             mail::check(&loaded.config, &mut report).await;
             factors::check(&loaded.config, &mut report);
+            webhooks::check(&loaded.config, &mut report);
             database::check(&loaded.config, arguments.repair, &mut report).await;
         }
         Err(failure) => report.failure("configuration", &failure),
