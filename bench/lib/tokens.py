@@ -1,4 +1,4 @@
-"""Inside the process: checks of tokens and passkeys, memory of sessions, and how cost grows with their number."""
+"""Inside the process: checks of tokens and passkeys, the filter of breached passwords, memory of sessions, and how cost grows with their number."""
 
 import shutil
 
@@ -25,6 +25,26 @@ def passkeys(bench):
         more = 100 * (whole - bare) / bare
         note = f"{1e9 / whole:,.0f}/s; the signature alone {1e9 / bare:,.0f}/s"
         bench.row(f"passkey with {got['algorithm']}, above its signature", more, "%", target="< 15", reached=more < 15, note=note)
+
+
+def filter(bench):
+    folder = bench.folder("filter")
+    got = bench.check("filter", folder, 1_000_000 if bench.size == "quick" else 10_000_000)
+    shutil.rmtree(folder)
+    among = f"among {got['entries']:,}"
+    each = got["bytes_each"]
+    bench.row("breached passwords, size of each", each, "bytes", target="< 2.1", reached=each < 2.1)
+    missed = got["missed"]
+    bench.row(f"breached passwords that are not found, {among}", missed, "", target="0", reached=missed == 0)
+    # The probability is 1 in 65,536; four standard deviations more are chance.
+    expected = got["others"] / 65_536
+    most = expected + 4 * expected**0.5
+    what = f"other passwords that are found, of {got['others']:,}"
+    bench.row(what, got["found"], "", target=f"< {most:.0f}", reached=got["found"] < most, note=f"{expected:.0f} are expected: 1 in 65,536")
+    for what, name in (("known", "hits"), ("other", "misses")):
+        bench.row(f"look-ups of {what} passwords in a file {among}", got[f"{name}_per_second"], "/s")
+    note = f"at most {got['peak_bytes'] / 2**20:.0f} MiB of memory" if got["peak_bytes"] else ""
+    bench.row("breached passwords, built", got["build_per_second"], "/s", note=note)
 
 
 def live(bench):

@@ -4,6 +4,7 @@
 //! bench-check hash SECONDS                Argon2id of the default cost by the bare crate, on every core
 //! bench-check tokens DIRECTORY            one full check of a token; allocations
 //! bench-check passkeys                    one authentication with each algorithm, and its bare signature
+//! bench-check filter DIRECTORY COUNT      build and look-ups of a filter of COUNT breached passwords
 //! bench-check live DIRECTORY SESSIONS     memory of sessions in the live cache, and reads of a cold cache
 //! bench-check sessions DIRECTORY COUNT    one check, refresh, list and revoke among COUNT sessions on SQLite
 //! bench-check insert DJANGO TARGET        a bare bulk insert of Django users into a migrated database
@@ -11,6 +12,7 @@
 
 mod counting;
 mod database;
+mod filter;
 mod hash;
 mod insert;
 mod live;
@@ -32,12 +34,13 @@ fn main() {
         ["hash", seconds] => hash::measure(seconds.parse().expect("seconds")),
         ["tokens", directory] => runtime.block_on(tokens::measure(Path::new(directory))),
         ["passkeys"] => passkeys::measure(),
+        ["filter", directory, count] => filter::measure(Path::new(directory), number(count)),
         ["live", directory, count] => runtime.block_on(live::measure(Path::new(directory), number(count))),
         ["sessions", directory, count] => {
             runtime.block_on(sessions::measure(Path::new(directory), number(count)))
         }
         ["insert", source, target] => insert::measure(source, target),
-        _ => panic!("hash, tokens, passkeys, live, sessions or insert; see the source"),
+        _ => panic!("hash, tokens, passkeys, filter, live, sessions or insert; see the source"),
     };
     println!("{result}");
 }
