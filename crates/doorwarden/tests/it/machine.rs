@@ -173,6 +173,13 @@ impl Machine<'_> {
         !ticket.is_over && lives && self.now < ticket.ends
     }
 
+    /// The new mails, without those that say that a password was changed.
+    async fn asked_for(&self) -> Vec<doorwarden::Mail> {
+        let mut mails = self.post.read(self.app).await;
+        mails.retain(|mail| mail.kind != doorwarden::MailKind::PasswordChanged);
+        mails
+    }
+
     /// Begins a login or reset for the address of an account; the answer has its token.
     async fn begin(&mut self, answer: &Answer, mut ticket: Ticket, spends: Option<usize>) {
         answer.json()["login_token"].as_str().unwrap().clone_into(&mut ticket.token);
@@ -186,8 +193,7 @@ impl Machine<'_> {
         if let Some(spent) = spends {
             self.tickets[spent].is_over = true;
         }
-        let mut mails = self.post.read(self.app).await;
-        mails.retain(|mail| mail.kind != doorwarden::MailKind::PasswordChanged);
+        let mut mails = self.asked_for().await;
         let is_mailed = ticket.of.is_some() && ticket.awaits == Awaits::Mail;
         assert_eq!(mails.len(), usize::from(is_mailed), "{mails:?}");
         if let Some(mail) = mails.pop() {
@@ -429,7 +435,7 @@ impl Machine<'_> {
             Act::Resend(of) => {
                 let body = json!({"login_token": self.tickets[of].token});
                 let answer = self.app.post("/registration/resend-email", body).await;
-                let mails = self.post.read(self.app).await;
+                let mails = self.asked_for().await;
                 if !self.is_open(of) || self.tickets[of].awaits != Awaits::Mail {
                     assert!(mails.is_empty());
                     return Some((answer, Says::Refused(401)));
