@@ -102,10 +102,12 @@ async fn run(app: &App, probe: Probe, each: usize, owners: usize, serial: &mut u
     let begin = |(serial, (is_known, n)): (usize, (bool, usize))| async move {
         let email = address(is_known, n % owners);
         let token = match probe {
-            Probe::Resend | Probe::WrongCode => {
+            Probe::Resend | Probe::WrongCode => loop {
                 let begun = app.post("/login/email", json!({"email": email})).await;
-                begun.json()["login_token"].clone()
-            }
+                if begun.status == StatusCode::ACCEPTED {
+                    break begun.json()["login_token"].clone();
+                }
+            },
             _ => Value::Null,
         };
         (is_known, probe.request(&email, &token, serial))
