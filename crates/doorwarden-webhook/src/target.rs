@@ -32,6 +32,11 @@ impl Policy {
             false => format!("{address} is not an address of the Internet, nor in a network that is allowed"),
         })
     }
+
+    /// The same for every address of a name: one that also leads to another place leads there deliberately.
+    fn check_all(&self, addresses: &[SocketAddr], has_tls: bool) -> Result<(), String> {
+        addresses.iter().try_for_each(|address| self.check(address.ip(), has_tls))
+    }
 }
 
 /// A URL to which messages may be sent, as far as it alone tells.
@@ -91,8 +96,7 @@ impl Target {
             let found = tokio::net::lookup_host((self.host.as_str(), self.port)).await;
             found.map_err(|error| format!("the host was not found: {error}"))?.collect()
         };
-        // A name that also leads to another place leads there deliberately.
-        addresses.iter().try_for_each(|address| policy.check(address.ip(), self.has_tls))?;
+        policy.check_all(&addresses, self.has_tls)?;
         if addresses.is_empty() { Err("the host was not found".to_owned()) } else { Ok(addresses) }
     }
 
@@ -185,6 +189,15 @@ mod tests {
         for refused in ["http://8.8.8.8", "http://10.0.0.1", "https://10.0.0.1", "https://[::1]"] {
             assert!(Target::parse(refused, &policy).is_err(), "{refused}");
         }
+    }
+
+    #[test]
+    fn a_name_must_lead_to_no_private_address_beside_others() {
+        let (public, private) = (([8, 8, 8, 8], 443).into(), ([127, 0, 0, 1], 443).into());
+        let check = |addresses: &[SocketAddr]| Policy::default().check_all(addresses, true);
+        assert!(check(&[public]).is_ok());
+        assert!(check(&[public, private]).is_err() && check(&[private, public]).is_err());
+        assert!(Policy::default().check_all(&[public], false).is_err(), "and none without TLS");
     }
 
     #[tokio::test]

@@ -19,6 +19,7 @@ on_both! {
     a_failed_message_comes_again_with_its_id_and_a_new_signature
     an_endpoint_that_answers_410_gets_no_more
     an_endpoint_that_fails_for_days_is_paused_and_loses_nothing
+    an_endpoint_that_nobody_has_tried_for_days_is_not_paused
     both_secrets_sign_for_a_while
     events_of_an_account_arrive_in_their_order
     declared_endpoints_are_as_the_configuration_says
@@ -217,6 +218,22 @@ async fn an_endpoint_that_fails_for_days_is_paused_and_loses_nothing(database: D
     got.sort_unstable();
     assert_eq!(got, [1, 2, 3, 4, 5]);
     assert_eq!(app.auth.webhooks().queue(&name()).await.unwrap().failed, 0);
+}
+
+/// As after the service was stopped for days.
+async fn an_endpoint_that_nobody_has_tried_for_days_is_not_paused(database: Database) {
+    let (app, endpoint, post, _) = app(&database, &["user.created"]).await;
+    endpoint.always(503);
+    app.register("jane").await;
+    assert_eq!(endpoint.got(&app).await.len(), 1);
+    app.clock.advance(Duration::from_hours(100));
+    assert_eq!(endpoint.got(&app).await.len(), 1);
+    assert_eq!((state(&app).await, post.read(&app).await.len()), (WebhookState::Enabled, 0));
+    for _ in 0..2 {
+        app.clock.advance(Duration::from_hours(1));
+        assert_eq!(endpoint.got(&app).await.len(), 1);
+    }
+    assert_eq!(state(&app).await, WebhookState::Paused);
 }
 
 async fn both_secrets_sign_for_a_while(database: Database) {
