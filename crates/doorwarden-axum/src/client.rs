@@ -10,15 +10,20 @@ use std::net::{IpAddr, SocketAddr};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// The address and the user agent of the client. The headers of a proxy are used only if the proxy is
-/// trusted, and then only the last address that no trusted proxy added: of `X-Forwarded-For`, or without it
-/// of `Forwarded` (RFC 7239).
+/// The id that the middleware has given to a request, also in the header `X-Request-Id` of its response.
+#[derive(Debug, Clone)]
+pub(crate) struct RequestId(pub(crate) HeaderValue);
+
+/// The address and the user agent of the client, and the id of the request. The headers of a proxy are used
+/// only if the proxy is trusted, and then only the last address that no trusted proxy added: of
+/// `X-Forwarded-For`, or without it of `Forwarded` (RFC 7239).
 pub(crate) fn client_info(parts: &Parts, settings: &HttpSettings) -> ClientInfo {
     let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip());
     let user_agent =
         parts.headers.get(USER_AGENT).map(|v| String::from_utf8_lossy(v.as_bytes()).replace('\0', ""));
     let address = peer.map(|peer| address(peer.to_canonical(), &parts.headers, settings).to_string());
-    ClientInfo { address, user_agent }
+    let request_id = parts.extensions.get::<RequestId>().and_then(|id| id.0.to_str().ok()).map(str::to_owned);
+    ClientInfo { address, user_agent, request_id }
 }
 
 fn address(peer: IpAddr, headers: &HeaderMap, settings: &HttpSettings) -> IpAddr {

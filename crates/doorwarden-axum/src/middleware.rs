@@ -2,6 +2,7 @@
 //! general layer costs more than verifying its token.
 
 use crate::auth::Auth;
+use crate::client::RequestId;
 use crate::cors::Grant;
 use crate::error::ApiError;
 use axum::extract::Request;
@@ -138,6 +139,7 @@ where
         if let Some(auth) = &self.auth {
             request.extensions_mut().insert(auth.clone());
         }
+        request.extensions_mut().insert(RequestId(in_flight.id.clone()));
         let response = AssertUnwindSafe(self.inner.call(request)).catch_unwind();
         Either::Right(ResponseFuture { response, in_flight: Some(in_flight) })
     }

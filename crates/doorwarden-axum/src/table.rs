@@ -211,6 +211,32 @@ macro_rules! endpoint_table {
                 )
                 .answers(&["The data."]),
             ];
+            OwnEvents, "own_events", "/me/events": [
+                operation::<CurrentUser, (), Page<OwnEventView<'static>>>(
+                    Method::GET,
+                    "list_own_events",
+                    "What happened to the account that matters to security, the newest 100. The header `Link` leads to the next page.",
+                    events::own,
+                )
+                .query::<i64>("cursor", "Where the page begins, of the header `Link`.")
+                .answers(&["The events."])
+                .errors(&[problem::INVALID_CURSOR]),
+            ];
+            Events, "events", "/events": [
+                operation::<Permitted<Auditing>, (), Page<EventView<'static>>>(
+                    Method::GET,
+                    "list_events",
+                    "The audit log, the newest 100 events that match. The header `Link` leads to the next page.",
+                    events::all,
+                )
+                .query::<UserId>("user", "Only events that concern this user.")
+                .query::<String>("event", "Only events of this name, such as `logged_in`.")
+                .query::<Timestamp>("since", "Only events at this time or later.")
+                .query::<Timestamp>("until", "Only events before this time.")
+                .query::<i64>("cursor", "Where the page begins, of the header `Link`.")
+                .answers(&["The events."])
+                .errors(&[problem::INVALID_CURSOR, problem::INVALID_FILTER]),
+            ];
             Logout, "logout", "/logout": [
                 operation::<CurrentUser, (), NoContent>(
                     Method::POST,

@@ -2,6 +2,8 @@
 //! the statement or transaction that makes the change, so that there is no change without its event and no
 //! event without its change.
 
+pub mod seal;
+
 pub use crate::event::{Found, Outcome};
 
 use crate::challenge::ChallengeId;

@@ -1,5 +1,6 @@
 //! What every flow is given.
 
+use crate::audit::seal::AuditVault;
 use crate::audit::{Effects, Origin};
 use crate::challenge::CodeKey;
 use crate::courier::Courier;
@@ -16,6 +17,7 @@ use crate::mail::NewMail;
 use crate::outbox::{Letter, Outbox};
 use crate::password::HashPool;
 use crate::random::RandomSource;
+use crate::refusals::Refusals;
 use crate::settings::Settings;
 use crate::store::Store;
 use crate::time::{Clock, Timestamp};
@@ -55,6 +57,10 @@ pub struct Context {
     pub factors: FactorVault,
     /// The key of the challenges of passkeys.
     pub ceremonies: CeremonyKey,
+    /// The keys of the audit log.
+    pub audit: AuditVault,
+    /// What was refused and is not in the audit log yet.
+    pub refusals: Refusals,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
@@ -107,6 +113,19 @@ impl Context {
             tracing::error!(%error, "an event could not be written to the audit log");
         }
         self.notify(&effects).await;
+    }
+
+    /// Logs that an operation was refused and notifies the hooks. The audit log has it within a second, or,
+    /// if very many are refused, their number.
+    pub(crate) async fn refused(&self, effects: Effects) {
+        self.notify(&effects).await;
+        self.refusals.add(effects);
+    }
+
+    /// Counts an operation that was refused: the audit log has the number of those of a `kind` within a
+    /// minute.
+    pub fn count_refusal(&self, kind: &'static str) {
+        self.refusals.count(kind);
     }
 
     /// The revocation statement as of now: it has everything that this instance has revoked or been notified

@@ -57,6 +57,23 @@ pub enum Event {
         /// The reason.
         reason: LoginFailure,
     },
+    /// A code of a mail was wrong.
+    CodeRefused {
+        /// The user whose account was concerned; `None` if there is no such account.
+        user: Option<UserId>,
+    },
+    /// A code of an authenticator app, a recovery code or a passkey was wrong.
+    FactorRefused {
+        /// The user whose account was concerned; `None` if it is not known.
+        user: Option<UserId>,
+        /// What was tried.
+        kind: FactorKind,
+    },
+    /// A password with which a user was to confirm something was wrong.
+    PasswordRefused {
+        /// The user.
+        user: UserId,
+    },
     /// A session ended before it expired.
     SessionEnded {
         /// The user.
@@ -339,6 +356,19 @@ pub enum Event {
         /// How many groups.
         groups: u64,
     },
+    /// Events were deleted because of their age, the oldest.
+    EventsDeleted {
+        /// Their number.
+        count: u64,
+    },
+    /// Operations were refused that no event of their own tells of, because there were too many, or because
+    /// they are only counted.
+    RefusalsCounted {
+        /// What they were: the name of an event, or of a limit.
+        kind: &'static str,
+        /// Their number.
+        count: u64,
+    },
     /// The database was made safe to work with after it had been restored from a copy.
     Restored {
         /// How many signing keys were revoked.
@@ -378,6 +408,9 @@ impl Event {
         SessionOpened: "session_opened" = "session.opened",
         Reauthenticated: "reauthenticated" = "user.reauthenticated",
         LoginFailed: "login_failed" = "user.login_failed",
+        CodeRefused: "code_refused" = "code.refused",
+        FactorRefused: "factor_refused" = "factor.refused",
+        PasswordRefused: "password_refused" = "password.refused",
         SessionEnded: "session_ended" = "session.ended",
         SessionsEnded: "sessions_ended" = "sessions.ended",
         EverybodySignedOut: "everybody_signed_out" = "sessions.ended_for_everybody",
@@ -416,6 +449,8 @@ impl Event {
         MailsRetried: "mails_retried" = "mails.retried",
         UsersImported: "users_imported" = "users.imported",
         RightsImported: "rights_imported" = "rights.imported",
+        EventsDeleted: "events_deleted" = "events.deleted",
+        RefusalsCounted: "refusals_counted" = "refusals.counted",
         Restored: "restored" = "database.restored",
         WebhookAdded: "webhook_added" = "webhook.added",
         WebhookChanged: "webhook_changed" = "webhook.changed",
@@ -462,6 +497,7 @@ impl Event {
             | Self::RefreshReused { user, .. }
             | Self::DataExported { user }
             | Self::PasswordChanged { user }
+            | Self::PasswordRefused { user }
             | Self::FactorAdded { user, .. }
             | Self::FactorRemoved { user, .. }
             | Self::FactorRenamed { user }
@@ -478,7 +514,9 @@ impl Event {
             | Self::PermissionRevoked { user, .. }
             | Self::GroupMemberAdded { user, .. }
             | Self::GroupMemberRemoved { user, .. } => Some(*user),
-            Self::LoginFailed { user, .. } => *user,
+            Self::LoginFailed { user, .. }
+            | Self::CodeRefused { user }
+            | Self::FactorRefused { user, .. } => *user,
             Self::UserInvited
             | Self::InvitationRevoked
             | Self::EverybodySignedOut { .. }
@@ -505,6 +543,8 @@ impl Event {
             | Self::DeliveriesRepeated { .. }
             | Self::UsersImported { .. }
             | Self::RightsImported { .. }
+            | Self::EventsDeleted { .. }
+            | Self::RefusalsCounted { .. }
             | Self::Restored { .. } => None,
         }
     }
@@ -526,7 +566,12 @@ impl Event {
     /// Whether the operation succeeded.
     pub fn outcome(&self) -> Outcome {
         match self {
-            Self::LoginFailed { .. } | Self::RefreshReused { .. } => Outcome::Failure,
+            Self::LoginFailed { .. }
+            | Self::CodeRefused { .. }
+            | Self::FactorRefused { .. }
+            | Self::PasswordRefused { .. }
+            | Self::RefreshReused { .. }
+            | Self::RefusalsCounted { .. } => Outcome::Failure,
             _ => Outcome::Success,
         }
     }
@@ -539,7 +584,9 @@ impl Event {
             Self::SessionsEnded { count, reason, .. } => json!({"count": count, "reason": reason.as_str()}),
             Self::EverybodySignedOut { users, sessions } => json!({"users": users, "sessions": sessions}),
             Self::RefreshRepeated { sign, .. } => json!({"sign": sign.as_str()}),
-            Self::FactorAdded { kind, .. } | Self::FactorRemoved { kind, .. } => {
+            Self::FactorAdded { kind, .. }
+            | Self::FactorRemoved { kind, .. }
+            | Self::FactorRefused { kind, .. } => {
                 json!({"kind": kind.as_str()})
             }
             Self::PasskeyBackupChanged { backed_up, .. } => json!({"backed_up": backed_up}),
@@ -570,6 +617,7 @@ impl Event {
             | Self::SigningKeyDeleted { key } => json!({"key": key}),
             Self::SigningKeysRevoked { count }
             | Self::MailsRetried { count }
+            | Self::EventsDeleted { count }
             | Self::UsersImported { count } => json!({"count": count}),
             Self::WebhookAdded { webhook }
             | Self::WebhookChanged { webhook }
@@ -579,6 +627,7 @@ impl Event {
             | Self::WebhookDisabled { webhook }
             | Self::WebhookPaused { webhook } => json!({"webhook": webhook}),
             Self::DeliveriesRepeated { webhook, count } => json!({"webhook": webhook, "count": count}),
+            Self::RefusalsCounted { kind, count } => json!({"kind": kind, "count": count}),
             Self::RightsImported { permissions, groups } => {
                 json!({"permissions": permissions, "groups": groups})
             }
@@ -592,6 +641,8 @@ impl Event {
             | Self::SessionOpened { .. }
             | Self::RefreshReused { .. }
             | Self::PasswordChanged { .. }
+            | Self::PasswordRefused { .. }
+            | Self::CodeRefused { .. }
             | Self::FactorRenamed { .. }
             | Self::RecoveryCodeUsed { .. }
             | Self::RecoveryCodesRenewed { .. }

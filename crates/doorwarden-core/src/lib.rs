@@ -28,6 +28,7 @@ pub mod outbox;
 pub mod permission;
 pub mod random;
 pub mod refresh;
+pub mod refusals;
 pub mod session;
 pub mod settings;
 pub mod skew;

@@ -164,6 +164,8 @@ pub struct ClientInfo {
     pub address: Option<String>,
     /// The `User-Agent` header, at most 512 characters are kept.
     pub user_agent: Option<String>,
+    /// The id of the request, at most 64 characters are kept, in the audit log only.
+    pub request_id: Option<String>,
 }
 
 /// A session, as stored.
@@ -250,13 +252,25 @@ impl Session {
 
 /// Maximum characters of a stored user agent.
 const USER_AGENT_MAX_CHARS: usize = 512;
+/// Maximum characters of a stored id of a request.
+const REQUEST_ID_MAX_CHARS: usize = 64;
 
 impl ClientInfo {
-    /// As it is kept with a session.
+    /// As it is kept.
     #[must_use]
     pub fn shortened(self) -> Self {
-        let user_agent = self.user_agent.map(|text| text.chars().take(USER_AGENT_MAX_CHARS).collect());
-        Self { user_agent, ..self }
+        let shorten = |text: Option<String>, most| text.map(|text| text.chars().take(most).collect());
+        Self {
+            address: self.address,
+            user_agent: shorten(self.user_agent, USER_AGENT_MAX_CHARS),
+            request_id: shorten(self.request_id, REQUEST_ID_MAX_CHARS),
+        }
+    }
+
+    /// As it is kept with a session: what is true of the client, and not of one request.
+    #[must_use]
+    pub fn of_session(self) -> Self {
+        Self { request_id: None, ..self.shortened() }
     }
 
     /// Whether a request comes from the same address network (IPv4: the first 24 bits, IPv6: 48) and the same
@@ -275,7 +289,7 @@ impl ClientInfo {
     /// ```
     /// use doorwarden_core::session::ClientInfo;
     /// let agent = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
-    /// let client = ClientInfo { user_agent: Some(agent.into()), address: None };
+    /// let client = ClientInfo { user_agent: Some(agent.into()), ..ClientInfo::default() };
     /// assert_eq!(client.device_name().as_deref(), Some("Firefox on Linux"));
     /// ```
     pub fn device_name(&self) -> Option<String> {
@@ -336,7 +350,7 @@ mod tests {
 
     fn client(address: &str, agent: &str) -> ClientInfo {
         let text = |text: &str| Some(text.to_owned()).filter(|t| !t.is_empty());
-        ClientInfo { address: text(address), user_agent: text(agent) }
+        ClientInfo { address: text(address), user_agent: text(agent), request_id: None }
     }
 
     #[test]

@@ -75,17 +75,23 @@ pub struct RetentionSettings {
     /// stays. By default 90 days; `None`: as long as the event. At least [`Self::MIN_CLIENT_INFORMATION`]. A
     /// session has its own until its row is deleted, a day after it has ended.
     pub client_information: Option<Duration>,
+    /// How long the audit log keeps events. `None`, the default: as long as the database. At least
+    /// [`Self::MIN_EVENTS`].
+    pub events: Option<Duration>,
 }
 
 impl RetentionSettings {
     /// The shortest that [`client_information`](Self::client_information) may be: the rows of ended sessions,
     /// which have the same, are kept for a day.
     pub const MIN_CLIENT_INFORMATION: Duration = DAY;
+
+    /// The shortest that [`events`](Self::events) may be.
+    pub const MIN_EVENTS: Duration = DAY;
 }
 
 impl Default for RetentionSettings {
     fn default() -> Self {
-        Self { client_information: Some(90 * DAY) }
+        Self { client_information: Some(90 * DAY), events: None }
     }
 }
 

@@ -3,10 +3,11 @@
 use crate::audit::Actor;
 use crate::challenge::Challenge;
 use crate::context::Context;
+use crate::flow::cut_events::cut_events;
 use crate::flow::delete_account::delete_due;
 use crate::flow::open_session::forget_surplus;
 use crate::flow::signing_keys::{maintain, reload, replenish};
-use crate::flow::{send_mails, send_webhooks};
+use crate::flow::{seal_events, send_mails, send_webhooks};
 use crate::outbox;
 use crate::skew::may_delete;
 use crate::store::StoreError;
@@ -37,7 +38,7 @@ enum Left {
 }
 
 /// The tasks. They are done one after the other, the largest table last.
-const TASKS: [Task; 11] = [
+const TASKS: [Task; 12] = [
     Task {
         name: "unique keys of users whom SQL has written",
         every: Duration::from_secs(2),
@@ -99,6 +100,12 @@ const TASKS: [Task; 11] = [
         run: |context| Box::pin(forget_clients(context)),
     },
     Task {
+        name: "old events",
+        every: ROUND,
+        by_calendar: true,
+        run: |context| Box::pin(delete_events(context)),
+    },
+    Task {
         name: "log of changes",
         every: ROUND,
         by_calendar: true,
@@ -129,13 +136,14 @@ const SEEN_BATCH: usize = 1000;
 /// Time between two reads of the stored keys while the change feed is disconnected.
 const DEAF: Duration = Duration::from_millis(500);
 
-/// Starts everything that works in the background until the context is dropped, with or without the
-/// maintenance of signing keys.
+/// Starts everything that works in the background until the context is dropped, with or without what needs
+/// the secret key: the maintenance of signing keys, and the seals of the audit log.
 pub fn start(context: &Arc<Context>, has_keys: bool) {
     tokio::spawn(run(Arc::downgrade(context)));
     send_mails::start(context);
     send_webhooks::start(context);
     if has_keys {
+        seal_events::start(context);
         tokio::spawn(follow_signing_keys(Arc::downgrade(context)));
     }
 }
@@ -303,6 +311,16 @@ async fn forget_clients(context: &Context) -> Result<Left, StoreError> {
         return Ok(Left::Nothing);
     }
     Ok(rest(context.store.forget_clients(context.now().before(kept), BATCH).await?, BATCH))
+}
+
+/// Deletes a batch of events that are older than they are to be kept, unless the clock is wrong.
+async fn delete_events(context: &Context) -> Result<Left, StoreError> {
+    let Some(kept) = context.settings.retention.events else { return Ok(Left::Nothing) };
+    if !may_delete(context.store.as_ref(), context.clock.as_ref()).await? {
+        return Ok(Left::Nothing);
+    }
+    let is_left = cut_events(context, context.now().before(kept)).await?;
+    Ok(if is_left { Left::Something } else { Left::Nothing })
 }
 
 /// Deletes a batch of old entries of the change log.

@@ -1,10 +1,11 @@
 //! Users, sessions and factors as JSON, described once: HTTP, the OpenAPI document and the command line all
 //! use these types.
 
+use crate::audit::{Actor, AuditRecord};
 use crate::challenge::ChallengeId;
 use crate::factor::{Factor, FactorId, FactorKind, Method};
 use crate::field::Fields;
-use crate::session::{Session, SessionId};
+use crate::session::{ClientInfo, Session, SessionId};
 use crate::time::Timestamp;
 use crate::user::{Account, User, UserId};
 use doorwarden_webauthn::aaguid;
@@ -199,6 +200,106 @@ impl From<&Factor> for FactorView {
             Method::RecoveryCodes(codes) => view.unused = Some(codes.unused),
         }
         view
+    }
+}
+
+/// An event of the audit log, as the user whose account it concerns sees it.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "OwnEvent")]
+pub struct OwnEventView<'a> {
+    /// The number of the event.
+    pub id: i64,
+    /// When it happened.
+    pub at: Timestamp,
+    /// What happened, such as `logged_in`.
+    pub event: &'a str,
+    /// Who did it: `user`, `anonymous`, `operator`, `application`, `client` or `system`.
+    pub actor: &'static str,
+    /// The session that it concerns.
+    pub session: Option<SessionId>,
+    /// A name for the device that people recognise, such as "Firefox on Linux". This and the next two are
+    /// `null` if they are forgotten, or if somebody else did it.
+    pub device: Option<String>,
+    /// The address of the request.
+    pub address: Option<&'a str>,
+    /// What the program of the client says of itself.
+    pub user_agent: Option<&'a str>,
+    /// `success` or `failure`.
+    pub result: &'static str,
+    /// What else is known.
+    pub data: &'a Map<String, Value>,
+}
+
+impl<'a> OwnEventView<'a> {
+    /// What `user` may see of an event of theirs.
+    pub fn new(user: UserId, record: &'a AuditRecord) -> Self {
+        let is_of_others = match record.actor {
+            Actor::User(actor) => actor != user,
+            Actor::Anonymous => false,
+            Actor::Operator | Actor::Application | Actor::Client(_) | Actor::System => true,
+        };
+        let client = Some(&record.client).filter(|_| !is_of_others);
+        Self {
+            id: record.id,
+            at: record.at,
+            event: &record.kind,
+            actor: record.actor.kind(),
+            session: record.session,
+            device: client.and_then(ClientInfo::device_name),
+            address: client.and_then(|client| client.address.as_deref()),
+            user_agent: client.and_then(|client| client.user_agent.as_deref()),
+            result: record.outcome.as_str(),
+            data: &record.data,
+        }
+    }
+}
+
+/// An event of the audit log.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "Event")]
+pub struct EventView<'a> {
+    /// The number of the event.
+    pub id: i64,
+    /// When it happened.
+    pub at: Timestamp,
+    /// What happened, such as `logged_in`.
+    pub event: &'a str,
+    /// Who did it: `user`, `anonymous`, `operator`, `application`, `client` or `system`.
+    pub actor: &'static str,
+    /// Which user or client did it.
+    pub actor_id: Option<String>,
+    /// The user whose account it concerns.
+    pub user: Option<UserId>,
+    /// The session that it concerns.
+    pub session: Option<SessionId>,
+    /// The id of the request, as in the header `X-Request-Id` of its response.
+    pub request_id: Option<&'a str>,
+    /// The address of the request, until it is forgotten.
+    pub address: Option<&'a str>,
+    /// What the program of the client says of itself, until it is forgotten.
+    pub user_agent: Option<&'a str>,
+    /// `success` or `failure`.
+    pub result: &'static str,
+    /// What else is known.
+    pub data: &'a Map<String, Value>,
+}
+
+impl<'a> From<&'a AuditRecord> for EventView<'a> {
+    fn from(record: &'a AuditRecord) -> Self {
+        Self {
+            id: record.id,
+            at: record.at,
+            event: &record.kind,
+            actor: record.actor.kind(),
+            actor_id: record.actor.id(),
+            user: record.user,
+            session: record.session,
+            request_id: record.client.request_id.as_deref(),
+            address: record.client.address.as_deref(),
+            user_agent: record.client.user_agent.as_deref(),
+            result: record.outcome.as_str(),
+            data: &record.data,
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::values::At;
 use async_trait::async_trait;
 use doorwarden_core::audit::{Actor, AuditRecord, Effects, Outcome};
 use doorwarden_core::session::{ClientInfo, SessionId};
-use doorwarden_core::store::{AuditStore, StoreError};
+use doorwarden_core::store::{AuditStore, EventFilter, StoreError};
 use doorwarden_core::time::Timestamp;
 use doorwarden_core::user::UserId;
 use serde_json::{Value, json};
@@ -27,19 +27,20 @@ macro_rules! write_effects {
         only: $only:literal
     ) => {
         concat!(
-            "INSERT INTO doorwarden_audit \
-             (at, kind, actor, actor_id, user_id, session_id, address, user_agent, result, data) \
+            "INSERT INTO doorwarden_events \
+             (at, kind, actor, actor_id, user_id, session_id, address, user_agent, request_id, result, data) \
              SELECT cause.at, event.kind, cause.actor, cause.actor_id, coalesce(event.user_id, ",
             $user,
             "), coalesce(event.session_id, ",
             $session,
-            "), cause.address, cause.user_agent, event.result, (event.data || ",
+            "), cause.address, cause.user_agent, cause.request_id, event.result, (event.data || ",
             $found,
             ")::text FROM ",
             $from,
             " CROSS JOIN json_to_record(",
             $effects,
-            "::json) AS cause (at timestamptz, actor text, actor_id text, address text, user_agent text, events json) \
+            "::json) AS cause (at timestamptz, actor text, actor_id text, address text, user_agent text, request_id text, \
+             events json) \
              CROSS JOIN LATERAL json_to_recordset(cause.events) \
              AS event (kind text, user_id bigint, session_id uuid, result text, data jsonb) WHERE ",
             $only
@@ -104,15 +105,16 @@ pub(crate) fn parameter(effects: &Effects) -> String {
         "actor_id": origin.actor.id().as_deref().map(text),
         "address": origin.client.address.as_deref().map(text),
         "user_agent": origin.client.user_agent.as_deref().map(text),
+        "request_id": origin.client.request_id.as_deref().map(text),
         "events": events,
     })
     .to_string()
 }
 
-/// The columns of an event.
+/// The columns of an event, of the view `doorwarden_events`.
 macro_rules! columns {
     () => {
-        "id, at, kind, actor, actor_id, user_id, session_id, address, user_agent, result, data"
+        "id, at, kind, actor, actor_id, user_id, session_id, address, user_agent, request_id, result, data"
     };
 }
 
@@ -127,20 +129,54 @@ impl AuditStore for PostgresStore {
         Ok(())
     }
 
+    async fn record_all(&self, effects: Vec<Effects>) -> Result<(), StoreError> {
+        const RECORD_ALL: &str = concat!(
+            "WITH audited AS (",
+            write_effects!("given.effects", from: "unnest($1::text[]) AS given (effects)"),
+            ") SELECT"
+        );
+        let effects: Vec<String> = effects.iter().map(parameter).collect();
+        self.database.rows(Effort::Write, RECORD_ALL, &[(&effects as _, Type::TEXT_ARRAY)]).await?;
+        Ok(())
+    }
+
     async fn audit_records(&self, after: Option<i64>, limit: u32) -> Result<Vec<AuditRecord>, StoreError> {
         let sql = concat!(
             "SELECT ",
             columns!(),
-            " FROM doorwarden_audit WHERE $1 IS NULL OR id > $1 ORDER BY id LIMIT $2"
+            " FROM doorwarden_events WHERE $1 IS NULL OR id > $1 ORDER BY id LIMIT $2"
         );
         let params = [(&after as _, Type::INT8), (&i64::from(limit) as _, Type::INT8)];
         Ok(all(&self.database.rows(Effort::Long, sql, &params).await?, record)?)
     }
 
+    async fn find_events(
+        &self,
+        filter: &EventFilter,
+        before: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<AuditRecord>, StoreError> {
+        let sql = concat!(
+            "SELECT ",
+            columns!(),
+            " FROM doorwarden_events WHERE ($1 IS NULL OR user_id = $1) AND ($2 IS NULL OR kind = $2) \
+             AND ($3 IS NULL OR at >= $3) AND ($4 IS NULL OR at < $4) AND ($5 IS NULL OR id < $5) \
+             ORDER BY id DESC LIMIT $6"
+        );
+        let params = [
+            (&filter.user.map(|user| user.0) as _, Type::INT8),
+            (&filter.kind as _, Type::TEXT),
+            (&filter.since.map(At) as _, Type::TIMESTAMPTZ),
+            (&filter.until.map(At) as _, Type::TIMESTAMPTZ),
+            (&before as _, Type::INT8),
+            (&i64::from(limit) as _, Type::INT8),
+        ];
+        Ok(all(&self.database.rows(Effort::Long, sql, &params).await?, record)?)
+    }
+
     async fn forget_clients(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
-        let sql = "UPDATE doorwarden_audit SET address = NULL, user_agent = NULL WHERE id IN (\
-                   SELECT id FROM doorwarden_audit WHERE at < $1 \
-                   AND (address IS NOT NULL OR user_agent IS NOT NULL) ORDER BY at LIMIT $2) RETURNING 1";
+        let sql = "DELETE FROM doorwarden_audit_clients WHERE id IN (\
+                   SELECT id FROM doorwarden_audit_clients WHERE at < $1 ORDER BY at LIMIT $2) RETURNING 1";
         let params = [(&At(before) as _, Type::TIMESTAMPTZ), (&i64::from(limit) as _, Type::INT8)];
         Ok(self.database.rows(Effort::Long, sql, &params).await?.len() as u64)
     }
@@ -151,11 +187,11 @@ pub(crate) fn record(row: &Row) -> Result<AuditRecord, Failure> {
     let damaged =
         |column| Failure::Unreadable(format!("doorwarden_audit.{column} of id {id} cannot be read"));
     let actor = Actor::from_stored(get(row, 3)?, get(row, 4)?).ok_or_else(|| damaged("actor"))?;
-    let outcome = Outcome::from_stored(get(row, 9)?).ok_or_else(|| damaged("result"))?;
+    let outcome = Outcome::from_stored(get(row, 10)?).ok_or_else(|| damaged("result"))?;
     let mut record = AuditRecord::new(id, get::<At>(row, 1)?.0, get(row, 2)?, actor, outcome);
     record.user = get::<Option<_>>(row, 5)?.map(UserId);
     record.session = get::<Option<_>>(row, 6)?.map(SessionId);
-    record.client = ClientInfo { address: get(row, 7)?, user_agent: get(row, 8)? };
-    record.data = serde_json::from_str(get(row, 10)?).map_err(|_| damaged("data"))?;
+    record.client = ClientInfo { address: get(row, 7)?, user_agent: get(row, 8)?, request_id: get(row, 9)? };
+    record.data = serde_json::from_str(get(row, 11)?).map_err(|_| damaged("data"))?;
     Ok(record)
 }

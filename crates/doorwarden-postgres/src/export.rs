@@ -43,7 +43,7 @@ impl ExportStore for PostgresStore {
         let sql = concat!(
             "SELECT ",
             audit::columns!(),
-            " FROM doorwarden_audit WHERE user_id = $1 AND ($2 IS NULL OR id > $2) ORDER BY id LIMIT $3"
+            " FROM doorwarden_events WHERE user_id = $1 AND ($2 IS NULL OR id > $2) ORDER BY id LIMIT $3"
         );
         let params =
             [(&user.0 as _, Type::INT8), (&after as _, Type::INT8), (&i64::from(limit) as _, Type::INT8)];

@@ -41,6 +41,7 @@ mod options;
 mod pool;
 mod rotation;
 mod rows;
+mod seals;
 mod server;
 mod sessions;
 mod store;

@@ -34,6 +34,7 @@ const MIGRATIONS: &[Migration] = doorwarden_core::migrations![
     "0011_audit_clients",
     "0012_factors",
     "0013_webhooks",
+    "0014_audit_seals",
 ];
 
 /// Runs what is missing, all in one transaction.

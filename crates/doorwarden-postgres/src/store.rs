@@ -69,7 +69,9 @@ impl Store for PostgresStore {
             " FROM users u), EXISTS (SELECT ",
             session_columns!(),
             " FROM doorwarden_sessions s), EXISTS (SELECT kid, algorithm, sealed, public_jwk, revoked_at FROM doorwarden_keys), \
-             EXISTS (SELECT id, at, kind, actor, actor_id, user_id, session_id, address, user_agent, result, data FROM doorwarden_audit)"
+             EXISTS (SELECT ",
+            audit::columns!(),
+            " FROM doorwarden_events)"
         );
         Ok(self.database.ping(sql).await?)
     }

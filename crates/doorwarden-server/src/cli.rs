@@ -1,8 +1,8 @@
 //! The command line. The arguments of a command are beside its code in [`crate::command`].
 
 use crate::command::{
-    backup, breached, doctor, factor, group, import, invitation, key, mail, password, permission, secret,
-    superuser, token, user, webhook,
+    audit, backup, breached, doctor, factor, group, import, invitation, key, mail, password, permission,
+    secret, superuser, token, user, webhook,
 };
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -69,6 +69,9 @@ pub(crate) enum Command {
     /// Build and read files of breached passwords, which new passwords are compared with
     #[command(subcommand)]
     Breached(breached::Subcommands),
+    /// See what happened, and verify that the log of it is complete
+    #[command(subcommand)]
+    Audit(audit::Subcommands),
     /// Respond to a leaked or lost secret key
     #[command(subcommand)]
     Secret(secret::Subcommands),

@@ -144,6 +144,15 @@ pub(crate) fn json(value: &Value) -> Result<(), Failure> {
     line(&escaped(format!("{value:#}")))
 }
 
+/// Writes values to standard output, one per line.
+pub(crate) fn json_lines(values: impl Iterator<Item = Value>) -> Result<(), Failure> {
+    let mut writer = BufWriter::new(std::io::stdout().lock());
+    for value in values {
+        writeln!(writer, "{}", escaped(value.to_string()))?;
+    }
+    Ok(writer.flush()?)
+}
+
 /// Writes a message to standard error. Write errors are ignored: nothing depends on the message.
 pub(crate) fn tell(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{}", clean(text));

@@ -36,7 +36,7 @@ impl ExportStore for SqliteStore {
         let sql = concat!(
             "SELECT ",
             audit::columns!(),
-            " FROM doorwarden_audit WHERE user_id = ?1 AND (?2 IS NULL OR id > ?2) ORDER BY id LIMIT ?3"
+            " FROM doorwarden_events WHERE user_id = ?1 AND (?2 IS NULL OR id > ?2) ORDER BY id LIMIT ?3"
         );
         self.scan(move |connection| all(connection, sql, (user.0, after, limit), audit::record)).await
     }

@@ -51,6 +51,7 @@ mod migrations;
 mod poke;
 mod readers;
 mod rows;
+mod seals;
 mod sessions;
 mod store;
 mod users;

@@ -23,6 +23,7 @@ const MIGRATIONS: &[Migration] = doorwarden_core::migrations![
     "0010_audit_clients",
     "0011_factors",
     "0012_webhooks",
+    "0013_audit_seals",
 ];
 
 /// Runs what is missing, all in one transaction.

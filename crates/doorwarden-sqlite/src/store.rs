@@ -140,7 +140,9 @@ impl Store for SqliteStore {
             " FROM users), EXISTS (SELECT ",
             session_columns!(),
             " FROM doorwarden_sessions), EXISTS (SELECT kid, algorithm, sealed, public_jwk, revoked_at FROM doorwarden_keys), \
-             EXISTS (SELECT id, at, kind, actor, actor_id, user_id, session_id, address, user_agent, result, data FROM doorwarden_audit)"
+             EXISTS (SELECT ",
+            audit::columns!(),
+            " FROM doorwarden_events)"
         );
         let read = self.scan(move |connection| one(connection, sql, (), |_| Ok(())));
         let silent = |_| Err(StoreError::unavailable("the database did not answer in time"));

@@ -1,6 +1,6 @@
 //! Strict JSON Web Tokens for accounts: sign them, verify them, publish their keys.
 //!
-//! There are four kinds of token, and none passes for another:
+//! There are five kinds of token, and none passes for another:
 //!
 //! | kind | module | form | key |
 //! |---|---|---|---|
@@ -8,6 +8,7 @@
 //! | refresh token | [`refresh`] | opaque, `dwr_…` | derived from [`SecretKey`] |
 //! | access token | [`access`] | JWT, `typ: at+jwt` (RFC 9068) | [`KeyPair`]: EdDSA, ES256 or RS256 |
 //! | revocation statement | [`feed`] | JWS, `typ: revocations.v2+jwt` | [`KeyPair`] |
+//! | checkpoint of the audit log | [`checkpoint`] | JWS, `typ: audit-checkpoint+jwt` | [`KeyPair`]: EdDSA |
 //!
 //! The crate knows no users, reads no clock and does no input or output: the present is a parameter, in
 //! seconds since 1970 UTC, and so is all randomness except that inside key generation and ECDSA. The
@@ -31,6 +32,7 @@
 pub mod access;
 pub mod base64url;
 pub mod bearer;
+pub mod checkpoint;
 pub mod feed;
 pub mod inspect;
 mod json;

@@ -54,6 +54,12 @@ impl Sealer {
         Self { current: key(current), old: old.iter().map(key).collect() }
     }
 
+    /// The same for the keys of the audit log, under keys of their own.
+    pub fn of_audit(current: &SecretKey, old: &[SecretKey]) -> Self {
+        let key = |secret| derived(secret, "doorwarden sealed audit key v1");
+        Self { current: key(current), old: old.iter().map(key).collect() }
+    }
+
     /// Seals `plain`. The nonce must be random and fresh for each call.
     pub fn seal(&self, nonce: [u8; NONCE], associated: &[u8], plain: &[u8]) -> Vec<u8> {
         let mut sealed = Vec::with_capacity(1 + NONCE + plain.len() + AES_256_GCM.tag_len());

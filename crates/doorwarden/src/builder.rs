@@ -3,6 +3,7 @@ use crate::database_url::{DatabaseUrl, DatabaseUrlError};
 use crate::secret::{self, SecretKeyError};
 use doorwarden_axum::settings::EndpointPathError;
 use doorwarden_axum::{Auth, CorsSettings, Endpoint, HttpSettings};
+use doorwarden_core::audit::seal::AuditVault;
 use doorwarden_core::audit::{Actor, Origin};
 use doorwarden_core::challenge::CodeKey;
 use doorwarden_core::context::Context;
@@ -12,6 +13,7 @@ use doorwarden_core::factor::FactorVault;
 use doorwarden_core::factor::ceremony::CeremonyKey;
 use doorwarden_core::feed::RevocationFeed;
 use doorwarden_core::field::{Field, FieldNameError, Fields};
+use doorwarden_core::flow::seal_events::renew_audit_key;
 use doorwarden_core::flow::webhooks::{DeclaredWebhook, WebhookError};
 use doorwarden_core::flow::{factors, permissions, webhooks};
 use doorwarden_core::hook::Hooks;
@@ -22,6 +24,7 @@ use doorwarden_core::outbox::Outbox;
 use doorwarden_core::password::{Ceilings, HashPool, HashSettings, HashSettingsError, Hasher, PoolSettings};
 use doorwarden_core::permission::{Permission, PermissionNameError};
 use doorwarden_core::random::{RandomSource, SystemRandom};
+use doorwarden_core::refusals::Refusals;
 use doorwarden_core::settings::{
     AccessSettings, RetentionSettings, SessionSettings, Settings, WebhookSettings,
 };
@@ -368,6 +371,9 @@ impl Builder {
         if self.settings.webhooks.keep < WebhookSettings::MIN_KEEP {
             return Err(BuildError::KeepWebhooks);
         }
+        if self.settings.retention.events.is_some_and(|kept| kept < RetentionSettings::MIN_EVENTS) {
+            return Err(BuildError::Events);
+        }
         if self.settings.password_history > Settings::MAX_PASSWORD_HISTORY {
             return Err(BuildError::PasswordHistory);
         }
@@ -430,6 +436,8 @@ impl Builder {
             codes: CodeKey::new(&secret),
             factors: FactorVault::new(&secret, &old.open_keys),
             ceremonies: CeremonyKey::new(&secret),
+            audit: AuditVault::new(&secret, &old.open_keys),
+            refusals: Refusals::default(),
             clock: self.clock,
             random: self.random,
             hooks: self.hooks,
@@ -480,6 +488,8 @@ impl Builder {
         let old = OldSecretKeys::new(old_secret_keys)?;
         let sealer = Sealer::new(&secret, &old.open_keys);
         KeyRing::open(store.as_ref(), sealer, &settings, clock.now(), random.as_ref(), true).await?;
+        let vault = AuditVault::new(&secret, &old.open_keys);
+        renew_audit_key(store.as_ref(), &vault, clock.now(), random.as_ref()).await?;
         closed.close().await;
         Ok(SecretKeyRevoked { keys, users, file })
     }
@@ -584,6 +594,9 @@ pub enum BuildError {
         RetentionSettings::MIN_CLIENT_INFORMATION.as_secs()
     )]
     ClientInformation,
+    /// Events are to be kept for too short a time.
+    #[error("the retention of events must be at least {} s", RetentionSettings::MIN_EVENTS.as_secs())]
+    Events,
     /// Too many earlier passwords are to be remembered.
     #[error("at most {} earlier passwords can be remembered", Settings::MAX_PASSWORD_HISTORY)]
     PasswordHistory,

@@ -132,6 +132,7 @@
 //! enums without hidden variants, so that a `match` is complete. Reasons and events, which are read rather
 //! than decided on, and [`BuildError`] may get further variants and are `#[non_exhaustive]`.
 
+mod audit;
 mod builder;
 mod database_url;
 mod http;
@@ -142,6 +143,7 @@ mod tokens;
 mod users;
 mod webhooks;
 
+pub use audit::Audit;
 pub use builder::{BuildError, Builder, OldSecretKey, SecretKeyRevoked};
 pub use database_url::{DatabaseUrl, DatabaseUrlError};
 pub use doorwarden_axum::layer::RequireLayer;
@@ -294,6 +296,11 @@ impl Doorwarden {
         Webhooks::new(self.auth.context().clone(), self.origin.clone())
     }
 
+    /// Reads, seals and verifies the audit log.
+    pub fn audit(&self) -> Audit {
+        Audit::new(self.auth.context().clone())
+    }
+
     /// The part of the handle that works with axum, for code that depends on `doorwarden-axum` alone.
     pub fn auth(&self) -> &Auth {
         &self.auth
@@ -309,6 +316,7 @@ impl Doorwarden {
         self.auth.end_streams();
         let context = self.auth.context();
         doorwarden_core::tasks::flush_seen(context).await;
+        doorwarden_core::flow::seal_events::write_refusals(context, true).await;
         let pool = context.clone();
         let stopped = tokio::task::spawn_blocking(move || pool.pool.shutdown()).await;
         if stopped.is_err() {

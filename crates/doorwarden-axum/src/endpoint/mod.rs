@@ -9,6 +9,7 @@ mod answer;
 mod config;
 mod docs;
 mod email_change;
+mod events;
 mod export;
 mod factors;
 mod health;
@@ -46,11 +47,14 @@ use answer::{Created, Document, Json, NoContent, Page, Rendered, WithCookie};
 use doorwarden_core::challenge::ChallengeId;
 use doorwarden_core::factor::FactorId;
 use doorwarden_core::session::SessionId;
+use doorwarden_core::time::Timestamp;
+use doorwarden_core::user::UserId;
+use doorwarden_core::view::{EventView, OwnEventView};
 use doorwarden_core::webauthn::{CreationOptions, RequestOptions};
 use http::Method;
 use operation::{
-    Anybody, AnybodyOrUser, Data, Inviting, Operation, Permitted, Recent, RecentUserOrLogin, Service, Unread,
-    operation,
+    Anybody, AnybodyOrUser, Auditing, Data, Inviting, Operation, Permitted, Recent, RecentUserOrLogin,
+    Service, Unread, operation,
 };
 
 /// What the answers of a page mean.

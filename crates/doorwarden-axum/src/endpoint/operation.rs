@@ -14,6 +14,7 @@ use axum::response::Response;
 use doorwarden_core::error::Input;
 use doorwarden_core::field::Raw;
 use doorwarden_core::flow::authenticate::{AuthenticateError, ShownTo};
+use doorwarden_core::flow::events;
 use doorwarden_core::flow::invite;
 use doorwarden_core::flow::reauthenticate::{RECENT, is_recent};
 use doorwarden_core::mail::Locale;
@@ -120,6 +121,14 @@ pub(crate) struct Inviting;
 
 impl Right for Inviting {
     const NAME: &'static str = invite::PERMISSION;
+}
+
+/// The right to read the events of everybody.
+#[derive(Debug)]
+pub(crate) struct Auditing;
+
+impl Right for Auditing {
+    const NAME: &'static str = events::PERMISSION;
 }
 
 /// A user who has a right: by a permission, of their own or through a group, or as a superuser.

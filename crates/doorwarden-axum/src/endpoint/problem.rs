@@ -109,6 +109,8 @@ pub(super) const INVALID_SCOPE: Problem =
     Problem::detail(400, "invalid_scope", "The scope is none of this, others and all.");
 pub(super) const INVALID_CURSOR: Problem =
     Problem::detail(400, "invalid_cursor", "The cursor is not one of a `Link`.");
+pub(super) const INVALID_FILTER: Problem =
+    Problem::detail(400, "invalid_filter", "A condition of the list is not valid.");
 pub(super) const INVALID_TARGET: Problem =
     Problem::detail(400, "invalid_target", "No token can be requested for the resource.");
 pub(super) const NO_SESSION: Problem = Problem::detail(404, "not_found", "There is no such active session.");

@@ -30,6 +30,11 @@ impl Event {
             Self::LoginFailed { user, reason } => {
                 info!(user.id = user.map(|u| u.0), ?reason, "a login failed");
             }
+            Self::CodeRefused { user } => info!(user.id = user.map(|u| u.0), "a mailed code was wrong"),
+            Self::FactorRefused { user, kind } => {
+                info!(user.id = user.map(|u| u.0), kind = kind.as_str(), "a factor was refused");
+            }
+            Self::PasswordRefused { user } => info!(user.id = user.0, "a password was wrong"),
             Self::SessionEnded { user, session, reason } => {
                 info!(user.id = user.0, session.id = %session, reason = reason.as_str(), "a session ended");
             }
@@ -140,6 +145,10 @@ impl Event {
             Self::UsersImported { count } => info!(count, "accounts were imported"),
             Self::RightsImported { permissions, groups } => {
                 info!(permissions, groups, "permissions and groups were imported");
+            }
+            Self::EventsDeleted { count } => info!(count, "old events of the audit log were deleted"),
+            Self::RefusalsCounted { kind, count } => {
+                warn!(kind, count, "operations were refused, and only counted");
             }
             Self::Restored { keys, sessions } => {
                 info!(keys, sessions, "the database was restored from a copy");

@@ -81,7 +81,7 @@ pub async fn change_password(
     }
     rules::typed_twice("new_password", new.as_ref(), &request.others, &context.fields, &mut errors);
     if let Some(current) = &current {
-        confirm_password(context, &user, "current_password", current, &mut errors).await?;
+        confirm_password(context, &user, "current_password", current, &request.client, &mut errors).await?;
     }
     rules::not_used_before::<ChangePasswordError>(context, "new_password", &user, new.as_ref(), &mut errors)
         .await?;

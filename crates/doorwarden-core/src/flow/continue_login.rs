@@ -21,6 +21,7 @@ use crate::challenge::{Challenge, ChallengeId, ChallengePurpose, Code, Secret, S
 use crate::context::Context;
 use crate::error::{FieldErrors, Input};
 use crate::event::{Event, UpdatedFields};
+use crate::factor::FactorKind;
 use crate::keys::SignError;
 use crate::mail::MailKind;
 use crate::password::PasswordHash;
@@ -140,7 +141,7 @@ pub async fn continue_login(
             // Whoever opens the link elsewhere may be another person than the one who typed the password.
             let mut proofs = if answered.is_asker { state.proofs() } else { Vec::new() };
             if !answered.is_asker && !matches!(password, Input::Missing) {
-                proofs.push(confirmed(context, &user, password).await?);
+                proofs.push(confirmed(context, &user, password, &origin.client).await?);
             }
             proofs.push(Proof::Email);
             state.has_email = true;
@@ -155,7 +156,7 @@ pub async fn continue_login(
             let token = required("login_token", login_token)?;
             let (challenge, mut state) = attempt(context, &token, StoredNeed::Password).await?;
             let (user, origin) = owner(context, &challenge, client).await?;
-            let Proof::Password(proof) = confirmed(context, &user, password).await? else {
+            let Proof::Password(proof) = confirmed(context, &user, password, &origin.client).await? else {
                 return Err(RedeemError::LoginExpired.into());
             };
             state.add(&Proof::Password(proof));
@@ -171,14 +172,14 @@ pub async fn continue_login(
             let (challenge, state) = attempt(context, &token, StoredNeed::SecondFactor).await?;
             let (user, origin) = owner(context, &challenge, client).await?;
             let judged = judge_totp(context, &user, &state, &code, &origin).await?;
-            judge(context, user, state, &challenge, judged, origin).await
+            judge(context, user, state, &challenge, (judged, FactorKind::Totp), origin).await
         }
         Step::RecoveryCode { login_token, code } => {
             let (token, code) = (required("login_token", login_token)?, required("code", code)?);
             let (challenge, state) = attempt(context, &token, StoredNeed::SecondFactor).await?;
             let (user, origin) = owner(context, &challenge, client).await?;
             let judged = judge_recovery_code(context, &user, &code, &origin).await?;
-            judge(context, user, state, &challenge, judged, origin).await
+            judge(context, user, state, &challenge, (judged, FactorKind::RecoveryCodes), origin).await
         }
         Step::CancelDeletion { login_token } => {
             let (challenge, state) = awaiting(context, login_token, StoredNeed::CancelDeletion).await?;
@@ -189,11 +190,16 @@ pub async fn continue_login(
 }
 
 /// The password of whoever opened a link.
-async fn confirmed(context: &Context, user: &User, password: Input<String>) -> Result<Proof, ContinueError> {
+async fn confirmed(
+    context: &Context,
+    user: &User,
+    password: Input<String>,
+    client: &ClientInfo,
+) -> Result<Proof, ContinueError> {
     let mut errors = FieldErrors::new();
     let password = rules::typed_password("password", password, &mut errors);
     if let Some(password) = &password {
-        let checked = confirm_password(context, user, "password", password, &mut errors).await;
+        let checked = confirm_password(context, user, "password", password, client, &mut errors).await;
         checked.map_err(LoginError::Pool)?;
     }
     match password.filter(|_| errors.is_empty()) {
@@ -258,11 +264,16 @@ async fn judge(
     user: User,
     mut state: State,
     challenge: &Challenge,
-    judged: Judged,
+    (judged, kind): (Judged, FactorKind),
     origin: Origin,
 ) -> Result<LoginTokens, ContinueError> {
     match judged {
-        Judged::Wrong => Err(wrong(challenge.attempts).into()),
+        Judged::Wrong => {
+            let stranger = Origin { actor: Actor::Anonymous, ..origin };
+            let event = Event::FactorRefused { user: Some(user.id), kind };
+            context.refused(context.effects(&stranger, [event])).await;
+            Err(wrong(challenge.attempts).into())
+        }
         Judged::Counts => {
             state.right_codes += 1;
             let going_on =

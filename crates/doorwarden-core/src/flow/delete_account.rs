@@ -69,7 +69,7 @@ pub async fn delete_account(
         return Err(DeleteAccountError::NotRecent);
     }
     if let Some(password) = &password {
-        confirm_password(context, &user, "password", password, &mut errors).await?;
+        confirm_password(context, &user, "password", password, &client, &mut errors).await?;
     }
     if !errors.is_empty() {
         return Err(DeleteAccountError::Invalid(errors));

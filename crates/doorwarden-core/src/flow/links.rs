@@ -2,9 +2,11 @@
 
 use super::alike::failing_on_grid;
 use super::pending::{State, WantedTokens, mask};
+use crate::audit::Actor;
 use crate::challenge::{Challenge, ChallengePurpose, Code, Secret, SecretHash};
 use crate::context::Context;
 use crate::error::Input;
+use crate::event::Event;
 use crate::store::StoreError;
 use crate::time::Timestamp;
 
@@ -111,6 +113,8 @@ pub(super) async fn by_code(
         let typed = Code::typed(code).map(|code| context.codes.hash(challenge.id, &code));
         let is_right = typed.zip(challenge.code).is_some_and(|(typed, right)| typed.is(&right));
         if !is_right {
+            let event = Event::CodeRefused { user: challenge.user };
+            context.refused(context.effects(&Actor::Anonymous.into(), [event])).await;
             let attempts_left = Challenge::MOST_ATTEMPTS.saturating_sub(challenge.attempts);
             return Err(RedeemError::CodeInvalid { attempts_left });
         }

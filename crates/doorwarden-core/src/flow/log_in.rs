@@ -134,8 +134,7 @@ pub(super) async fn open_session(
     let (user, proof) = match verify(context, &EmailKey::of(&email), &password).await {
         Ok(verified) => verified,
         Err(Rejected::Login(user, reason)) => {
-            // Not recorded in the audit log: anybody could make the log grow.
-            context.notify(&context.effects(&stranger, [Event::LoginFailed { user, reason }])).await;
+            context.refused(context.effects(&stranger, [Event::LoginFailed { user, reason }])).await;
             next_tick(begin).await;
             return Err(failure);
         }

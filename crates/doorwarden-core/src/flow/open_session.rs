@@ -39,7 +39,7 @@ pub(super) fn new_session(
 ) -> Session {
     let now = context.now();
     let id = SessionId::new(now, context.random.bytes());
-    Session { client: client.shortened(), ..Session::new(id, user, now, now.after(lifetime)) }
+    Session { client: client.of_session(), ..Session::new(id, user, now, now.after(lifetime)) }
 }
 
 /// What became of a session that was to be opened.

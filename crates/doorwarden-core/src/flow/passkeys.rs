@@ -14,7 +14,7 @@ use crate::context::Context;
 use crate::error::{FieldErrors, Input};
 use crate::event::Event;
 use crate::factor::ceremony::{self, Ceremony, CeremonyError};
-use crate::factor::{Credential, Factor, FactorId, Method, Passkey};
+use crate::factor::{Credential, Factor, FactorId, FactorKind, Method, Passkey};
 use crate::mail::MailKind;
 use crate::session::ClientInfo;
 use crate::store::{PasskeyUse, StoreError};
@@ -217,8 +217,14 @@ pub async fn log_in_with_passkey(
 ) -> Result<LoginTokens, PasskeyLoginError> {
     let waiting = awaited(context, request.login_token).await?;
     let ceremony = waiting.as_ref().map_or(Ceremony::LogIn, |(login, _)| Ceremony::SecondFactor(login.id));
-    let (user, proof, origin) =
-        verify(context, ceremony, waiting.as_ref(), &request.credential, request.client).await?;
+    let stranger = Origin::new(Actor::Anonymous, request.client.clone());
+    let verified = verify(context, ceremony, waiting.as_ref(), &request.credential, request.client).await;
+    if let Err(PasskeyLoginError::Refused(_)) = verified {
+        let user = waiting.as_ref().and_then(|(login, _)| login.user);
+        let event = Event::FactorRefused { user, kind: FactorKind::Webauthn };
+        context.refused(context.effects(&stranger, [event])).await;
+    }
+    let (user, proof, origin) = verified?;
     // It is not unknown, or the browser would be told to forget it.
     let user = user.filter(|user| user.is_active).ok_or(PasskeyRefused::Inactive)?;
     enable_totps(context, &user, &origin).await?;

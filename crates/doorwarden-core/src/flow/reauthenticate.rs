@@ -96,7 +96,7 @@ pub async fn reauthenticate(
     let mut errors = FieldErrors::new();
     let password = rules::typed_password("password", password, &mut errors);
     if let Some(password) = &password {
-        confirm_password(context, &user, "password", password, &mut errors).await?;
+        confirm_password(context, &user, "password", password, &origin.client, &mut errors).await?;
     }
     if !errors.is_empty() {
         return Err(ReauthenticateError::Invalid(errors));

@@ -1,10 +1,12 @@
 //! Verification of a typed password.
 
+use crate::audit::{Actor, Origin};
 use crate::context::Context;
 use crate::error::{FieldError, FieldErrors};
-use crate::event::LoginFailure;
+use crate::event::{Event, LoginFailure};
 use crate::identity::text;
 use crate::password::{Password, PasswordHash, PoolError, Verdict};
+use crate::session::ClientInfo;
 use crate::user::User;
 
 /// The password in the form that matched.
@@ -76,11 +78,16 @@ pub(super) async fn confirm_password(
     user: &User,
     field: &'static str,
     password: &Password,
+    client: &ClientInfo,
     errors: &mut FieldErrors,
 ) -> Result<(), PoolError> {
     match verify_password(context, user, password).await {
         Ok(_) => {}
-        Err(PasswordError::Mismatch(_)) => errors.add(field, [incorrect()]),
+        Err(PasswordError::Mismatch(_)) => {
+            let origin = Origin::new(Actor::Anonymous, client.clone());
+            context.refused(context.effects(&origin, [Event::PasswordRefused { user: user.id }])).await;
+            errors.add(field, [incorrect()]);
+        }
         Err(PasswordError::Pool(error)) => return Err(error),
     }
     Ok(())

@@ -16,12 +16,13 @@ mod keys;
 mod mails;
 mod migrations;
 pub mod patience;
+mod seals;
 mod sessions;
 mod users;
 mod webhooks;
 
 pub use crate::mail::NewMail;
-pub use audit::AuditStore;
+pub use audit::{AuditStore, EventFilter};
 pub use challenges::{ChallengeStore, CreateChallengeError};
 pub use changes::{Change, ChangeFeed, ChangeSink, Connected, Look};
 pub use export::ExportStore;
@@ -34,6 +35,7 @@ pub use import::{ImportStore, ImportWriter, ImportedAccount, ImportedFactors, Ne
 pub use keys::{KeyStore, SigningKey};
 pub use mails::{MailQueue, MailRecord, MailState, MailStore, QueuedMail};
 pub use migrations::{AppliedMigration, Migration};
+pub use seals::SealStore;
 pub use sessions::{OpenSession, Opened, Renewal, Revocations, Rotation, SessionStore};
 pub use users::{
     KeyCollision, PasswordChange, SignedOut, Taken, UserFilter, UserStore, WriteUserError, merge_metadata,
@@ -56,6 +58,7 @@ pub trait Store:
     + KeyStore
     + ImportStore
     + AuditStore
+    + SealStore
     + ChallengeStore
     + ExportStore
     + FactorStore

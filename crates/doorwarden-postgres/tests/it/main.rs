@@ -11,6 +11,7 @@ mod pgbouncer;
 mod proxy;
 mod races;
 mod rotation;
+mod seals;
 mod servers;
 mod support;
 mod triggers;

@@ -110,7 +110,9 @@ async fn what_comes_by_replication_counts() {
     let sql = "SET session_replication_role = replica; UPDATE users SET is_active = false";
     database.sql().await.batch_execute(sql).await.unwrap();
     assert!(store.session(of_anna.id).await.unwrap().unwrap().ended.is_some());
-    let sleeping = "SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'doorwarden%' AND tgenabled <> 'A'";
+    // What is replicated are the rows of tables: the triggers of a view have nothing to do.
+    let sleeping = "SELECT count(*) FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid \
+                    WHERE tgname LIKE 'doorwarden%' AND tgenabled <> 'A' AND relkind <> 'v'";
     assert_eq!(database.sql().await.query_one(sleeping, &[]).await.unwrap().get::<_, i64>(0), 0);
 }
 

@@ -1,5 +1,6 @@
 //! The commands, one file or directory each.
 
+pub(crate) mod audit;
 pub(crate) mod backup;
 pub(crate) mod breached;
 mod config;
@@ -58,6 +59,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Invitation(command) => invitation::run(&begin(&global)?.config, command, out).await,
         Command::Mail(command) => mail::run(&begin(&global)?.config, command, out).await,
         Command::Webhook(command) => webhook::run(&begin(&global)?.config, command, out).await,
+        Command::Audit(command) => audit::run(&begin(&global)?.config, command, out).await,
         Command::Backup(arguments) => backup::backup(&begin(&global)?.config, &arguments, out),
         Command::Restore(arguments) => backup::restore(&begin(&global)?.config, &arguments, out).await,
         Command::Restored(arguments) => backup::after_restore(&begin(&global)?.config, &arguments, out).await,

@@ -61,6 +61,10 @@ pub(crate) struct Config {
     /// Whether leaked passwords are refused; `None`: see [`refuses_leaked`](Self::refuses_leaked).
     pub(crate) refuse_leaked: Option<bool>,
     pub(crate) webhooks: Webhooks,
+    /// How often the state of the audit log is signed.
+    pub(crate) checkpoint_every: Option<Duration>,
+    /// Where what was signed is written.
+    pub(crate) checkpoint_dir: Option<String>,
     /// Warnings about probable mistakes.
     pub(crate) warnings: Vec<Message>,
 }
@@ -106,6 +110,8 @@ impl Default for Config {
             breached_file: None,
             refuse_leaked: None,
             webhooks: Webhooks::default(),
+            checkpoint_every: Some(Duration::from_hours(1)),
+            checkpoint_dir: None,
             warnings: Vec::new(),
         }
     }

@@ -84,6 +84,7 @@ section! {
         registration: Registration,
         deletion: Deletion,
         retention: Retention,
+        audit: Audit,
         mail: Mail,
         front_end: FrontEndSection,
         factors: Factors,
@@ -311,6 +312,8 @@ section! {
 
 /// The shortest [`RetentionSettings::client_information`].
 const MIN_CLIENTS: u64 = RetentionSettings::MIN_CLIENT_INFORMATION.as_secs();
+/// The shortest [`RetentionSettings::events`].
+const MIN_EVENTS: u64 = RetentionSettings::MIN_EVENTS.as_secs();
 
 section! {
     /// How long personal data is kept.
@@ -318,6 +321,20 @@ section! {
         /// How long the audit log knows the client address and the user agent of an event, or `never`: they
         /// are not deleted. The event itself stays. Ended sessions are deleted after a day.
         client_information: Either<Never, Duration<MIN_CLIENTS, { 3650 * DAY }>> = settings.retention.client_information,
+        /// How long the audit log keeps events, or `never`: they are not deleted. What is left can still be
+        /// verified.
+        events: Either<Never, Duration<MIN_EVENTS, { 3650 * DAY }>> = settings.retention.events,
+    }
+}
+
+section! {
+    /// Checkpoints of the audit log.
+    Audit {
+        /// How often the state of the audit log is signed and logged, or `off`.
+        checkpoint_every: Either<Off, Duration<MINUTE, { 30 * DAY }>> = checkpoint_every,
+        /// Directory that each checkpoint is written to as well, as a file of its own. Where the database
+        /// cannot be written from, they show whether the end of the log was removed.
+        checkpoint_dir: Optional = checkpoint_dir,
     }
 }
 

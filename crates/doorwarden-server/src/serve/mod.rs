@@ -1,6 +1,7 @@
 //! The service: from the socket to the router and back.
 
 mod accept;
+mod checkpoints;
 mod files;
 mod framing;
 mod log;
@@ -21,7 +22,7 @@ use http::header::CONTENT_TYPE;
 use log::Lost;
 use std::io::{ErrorKind, IsTerminal};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -72,6 +73,10 @@ pub(crate) async fn run(config: Config) -> Result<(), Failure> {
                 tracing::warn!(%address, %error, "metrics are not served: cannot listen on the address");
             }
         }
+    }
+    if let Some(every) = config.checkpoint_every {
+        let directory = config.checkpoint_dir.as_ref().map(PathBuf::from);
+        drop(tokio::spawn(checkpoints::run(auth.clone(), every, directory, stopped.clone())));
     }
     let address = listener.local_addr()?;
     greet(&config, &address.to_string(), &auth).await;

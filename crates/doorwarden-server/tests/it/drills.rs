@@ -1,5 +1,6 @@
 //! Durability: the service killed, its database killed, a graceful stop under load.
 
+use crate::audit::sealed;
 use crate::service::{Service, call, free_port};
 use crate::site::Site;
 use doorwarden_testkit::{drill, skip};
@@ -86,7 +87,7 @@ impl Load {
     }
 }
 
-/// Every change has its event, and every event its change.
+/// Every change has its event, every event its change, and every event its seal.
 fn is_audited(site: &Site) {
     let users = ("SELECT id FROM users", "SELECT user_id FROM doorwarden_audit WHERE kind = 'user_created'");
     let sessions = (
@@ -102,6 +103,14 @@ fn is_audited(site: &Site) {
         assert_eq!(count(site, changes), count(site, events), "{events}");
         assert_eq!(count(site, &format!("{changes} EXCEPT {events}")), 0, "{events}");
     }
+    let verified = sealed(site);
+    assert_eq!(verified["findings"].as_array().map(Vec::len), Some(0), "{verified}");
+    assert_eq!(verified["events"], count(site, "SELECT id FROM doorwarden_audit"), "{verified}");
+    assert_eq!(
+        count(site, "SELECT number FROM doorwarden_audit_seals"),
+        verified["head"],
+        "no seal is missing"
+    );
 }
 
 /// The number of rows of a query.

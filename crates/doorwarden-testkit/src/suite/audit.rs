@@ -14,7 +14,7 @@ use doorwarden_core::identity::Username;
 use doorwarden_core::permission::{Permission, PermissionName};
 use doorwarden_core::refresh::Repeat;
 use doorwarden_core::session::{ClientInfo, EndReason, SessionId};
-use doorwarden_core::store::{PasswordChange, Rotation, SigningKey, WriteUserError};
+use doorwarden_core::store::{EventFilter, PasswordChange, Rotation, SigningKey, WriteUserError};
 use doorwarden_core::time::{Clock, SystemClock, Timestamp};
 use doorwarden_core::user::{UserChange, UserId};
 use serde_json::{Value, json};
@@ -25,7 +25,11 @@ const NOBODY: UserId = UserId(4711);
 const AT: Timestamp = Timestamp::from_micros(NOON.as_micros() + 1);
 
 fn client() -> ClientInfo {
-    ClientInfo { address: Some("192.0.2.7".to_owned()), user_agent: Some("Tést/1 \"x\"".to_owned()) }
+    ClientInfo {
+        address: Some("192.0.2.7".to_owned()),
+        user_agent: Some("Tést/1 \"x\"".to_owned()),
+        request_id: Some("0123456789abcdef".to_owned()),
+    }
 }
 
 /// These events, caused by an operator.
@@ -116,10 +120,13 @@ pub async fn the_clients_of_old_events_are_forgotten_in_portions(t: &TestStore) 
         let are_kept = records.iter().zip(&before).all(|(now, then)| {
             let mut as_then = now.clone();
             as_then.client = then.client.clone();
-            as_then == *then && (now.client == then.client || now.client == ClientInfo::default())
+            let forgotten = ClientInfo { address: None, user_agent: None, ..then.client.clone() };
+            as_then == *then && (now.client == then.client || now.client == forgotten)
         });
         assert!(are_kept && records.len() == before.len(), "{records:?}");
-        let known = records.iter().filter(|record| record.client != ClientInfo::default());
+        let known = records
+            .iter()
+            .filter(|record| record.client.address.is_some() || record.client.user_agent.is_some());
         known.map(|record| record.user.unwrap().0).collect::<Vec<_>>()
     };
     assert_eq!(known().await, [5, 4, 2, 1]);
@@ -140,6 +147,34 @@ pub async fn events_are_listed_by_id_after_a_cursor(t: &TestStore) {
     let third = page(Some(second[1].id), 2).await;
     let users: Vec<_> = [first, second, third].concat().iter().map(|r| r.user.unwrap().0).collect();
     assert_eq!(users, [1, 2, 3, 4, 5]);
+}
+
+pub async fn events_are_found_by_what_they_are_newest_first(t: &TestStore) {
+    for user in 1..=6 {
+        let event = match user % 2 {
+            0 => Event::PasswordChanged { user: UserId(user % 3) },
+            _ => Event::LoginFailed { user: Some(UserId(user % 3)), reason: LoginFailure::Inactive },
+        };
+        let at = NOON.after(seconds(user.unsigned_abs()));
+        t.store.record(Effects::new(at, &Actor::System.into(), [event])).await.unwrap();
+    }
+    let all = Log::of(t).news().await;
+    let found = async |filter: EventFilter, before, limit| {
+        let found = t.store.find_events(&filter, before, limit).await.unwrap();
+        assert!(found.iter().all(|event| filter.matches(event)), "{filter:?}: {found:?}");
+        found.iter().map(|event| all.iter().position(|one| one == event).unwrap() + 1).collect::<Vec<_>>()
+    };
+    let any = EventFilter::default;
+    assert_eq!(found(any(), None, 100).await, [6, 5, 4, 3, 2, 1]);
+    assert_eq!(found(any(), Some(all[3].id), 2).await, [3, 2]);
+    let of_two = EventFilter { user: Some(UserId(2)), ..any() };
+    assert_eq!(found(of_two.clone(), None, 100).await, [5, 2]);
+    assert_eq!(found(of_two, Some(all[4].id), 100).await, [2]);
+    let kind = Some("password_changed".to_owned());
+    assert_eq!(found(EventFilter { kind, ..any() }, None, 100).await, [6, 4, 2]);
+    let (since, until) = (Some(NOON.after(seconds(2))), Some(NOON.after(seconds(4))));
+    assert_eq!(found(EventFilter { since, until, ..any() }, None, 100).await, [3, 2]);
+    assert_eq!(found(EventFilter { kind: Some("'--".to_owned()), ..any() }, None, 100).await, [0; 0]);
 }
 
 pub async fn creating_a_user_is_an_event_only_if_it_succeeds(t: &TestStore) {

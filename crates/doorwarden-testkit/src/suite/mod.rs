@@ -41,6 +41,8 @@ pub mod refresh_model;
 #[doc(hidden)]
 pub mod round_trip;
 #[doc(hidden)]
+pub mod seals;
+#[doc(hidden)]
 pub mod session_ends;
 #[doc(hidden)]
 pub mod sessions;
@@ -296,6 +298,7 @@ macro_rules! store_suite {
         $crate::store_suite!(@ $open audit:
             an_event_without_a_change_is_recorded
             events_are_listed_by_id_after_a_cursor
+            events_are_found_by_what_they_are_newest_first
             the_clients_of_old_events_are_forgotten_in_portions
             creating_a_user_is_an_event_only_if_it_succeeds
             opening_a_session_is_an_event_only_if_it_succeeds
@@ -340,6 +343,22 @@ macro_rules! store_suite {
             wrong_keys_by_sql_are_repaired_when_all_are_recomputed
             a_session_deleted_by_hand_stays_in_the_feed
             a_fast_clock_deletes_no_active_session
+        );
+        $crate::store_suite!(@ $open seals:
+            the_database_refuses_to_change_or_delete_events
+            every_event_is_sealed_once
+            one_of_several_instances_seals
+            an_altered_or_removed_event_is_found_and_named
+            reordered_events_are_found_and_named
+            an_inserted_event_is_found_and_named
+            a_truncated_end_is_found
+            a_log_without_its_chain_is_found
+            altered_or_removed_seals_are_found_and_named
+            forgotten_clients_leave_the_proof_valid
+            a_chain_survives_another_secret_key
+            a_chain_goes_on_after_the_secret_key_was_lost
+            what_is_left_of_old_events_can_be_verified
+            a_checkpoint_shows_that_the_end_was_removed_with_everything
         );
         $crate::store_suite!(@ $open races:
             drill_exactly_one_of_32_registrations_of_one_email_succeeds

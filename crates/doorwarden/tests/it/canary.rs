@@ -160,6 +160,7 @@ impl Watched {
         for path in [
             "/me",
             "/me/export",
+            "/me/events",
             "/sessions",
             "/config",
             "/healthz",
@@ -192,6 +193,7 @@ impl Watched {
         let id = self.call("POST", "/invitations", &token, body, 201).await["id"].clone();
         self.mail(MailKind::Invitation).await;
         self.call("GET", "/invitations", &token, Value::Null, 200).await;
+        self.call("GET", "/events", &token, Value::Null, 200).await;
         self.call("DELETE", &format!("/invitations/{}", id.as_str().unwrap()), &token, Value::Null, 204)
             .await;
         self.app.auth.users().update(UserId(1), change(false)).await.unwrap();

@@ -315,6 +315,8 @@ fn entries(endpoint: Endpoint) -> &'static [Entry] {
         | Endpoint::ChangePassword
         | Endpoint::Me
         | Endpoint::Export
+        | Endpoint::OwnEvents
+        | Endpoint::Events
         | Endpoint::Logout
         | Endpoint::Sessions
         | Endpoint::Session

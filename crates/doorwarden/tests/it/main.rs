@@ -16,6 +16,7 @@ mod discovery;
 mod endings;
 mod entries;
 mod errors;
+mod events;
 mod factors;
 mod feed;
 mod freshness;

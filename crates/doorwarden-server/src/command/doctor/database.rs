@@ -1,6 +1,6 @@
 //! Checks that the database exists, is up to date and durable, and that its rows are consistent.
 
-use super::{Level, Report, factors, keys, mail, webhooks};
+use super::{Level, Report, audit, factors, keys, mail, webhooks};
 use crate::command::migrate::open_store;
 use crate::config::Config;
 use crate::failure::Failure;
@@ -85,6 +85,7 @@ async fn look(
         identities(repair, store, report).await?;
         mail::queue(store, report).await?;
         webhooks::queue(store, config, report).await?;
+        audit::check(store, report).await?;
     }
     // Opening the keys needs a valid configuration; its errors were reported already.
     if !report.has("schema", Level::Error) && !report.has("configuration", Level::Error) {

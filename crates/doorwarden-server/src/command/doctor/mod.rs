@@ -1,5 +1,6 @@
 //! `doorwarden doctor`: finds problems of an installation, with hints.
 
+mod audit;
 mod database;
 mod factors;
 mod files;
