@@ -131,6 +131,7 @@ CREATE TRIGGER doorwarden_audit_keeps BEFORE UPDATE OR DELETE ON doorwarden_audi
     FOR EACH ROW EXECUTE FUNCTION doorwarden_audit_keeps();
 CREATE TRIGGER doorwarden_audit_keeps_all BEFORE TRUNCATE ON doorwarden_audit_seals
     EXECUTE FUNCTION doorwarden_audit_keeps();
+ALTER TABLE doorwarden_audit ENABLE ALWAYS TRIGGER doorwarden_event_recorded;
 ALTER TABLE doorwarden_audit ENABLE ALWAYS TRIGGER doorwarden_audit_keeps;
 ALTER TABLE doorwarden_audit ENABLE ALWAYS TRIGGER doorwarden_audit_keeps_all;
 ALTER TABLE doorwarden_audit_clients ENABLE ALWAYS TRIGGER doorwarden_audit_keeps;
