@@ -1,5 +1,6 @@
 //! The origin of a request: the client's address and program.
 
+use crate::device_cookie;
 use crate::settings::HttpSettings;
 use axum::extract::ConnectInfo;
 use doorwarden_core::session::ClientInfo;
@@ -8,6 +9,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::net::{IpAddr, SocketAddr};
 
+const X_ALTCHA: HeaderName = HeaderName::from_static("x-altcha");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// The id that the middleware has given to a request, also in the header `X-Request-Id` of its response.
@@ -23,7 +25,8 @@ pub(crate) fn client_info(parts: &Parts, settings: &HttpSettings) -> ClientInfo 
         parts.headers.get(USER_AGENT).map(|v| String::from_utf8_lossy(v.as_bytes()).replace('\0', ""));
     let address = peer.map(|peer| address(peer.to_canonical(), &parts.headers, settings).to_string());
     let request_id = parts.extensions.get::<RequestId>().and_then(|id| id.0.to_str().ok()).map(str::to_owned);
-    ClientInfo { address, user_agent, request_id }
+    let proof_of_work = parts.headers.get(X_ALTCHA).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    ClientInfo { address, user_agent, request_id, marks: device_cookie::sent(&parts.headers), proof_of_work }
 }
 
 fn address(peer: IpAddr, headers: &HeaderMap, settings: &HttpSettings) -> IpAddr {

@@ -13,8 +13,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 pub(crate) const X_REQUESTED_WITH: HeaderName = HeaderName::from_static("x-requested-with");
 
 /// The response headers that pages of other origins may read besides the safelisted ones.
-const EXPOSED: HeaderValue =
-    HeaderValue::from_static("retry-after, x-request-id, www-authenticate, link, etag");
+const EXPOSED: HeaderValue = HeaderValue::from_static(
+    "retry-after, ratelimit, ratelimit-policy, x-request-id, www-authenticate, link, etag",
+);
 /// How long a browser caches the response to a preflight, in seconds.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("600");
 

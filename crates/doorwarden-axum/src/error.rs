@@ -10,14 +10,19 @@ use axum::response::{IntoResponse, Response};
 use doorwarden_core::error::{FieldError, FieldErrors, NON_FIELD_ERRORS};
 use doorwarden_core::flow::authenticate::TokenRefused;
 use doorwarden_core::flow::pending::{Pending, PendingStep};
+use doorwarden_core::limit::Throttled;
+use doorwarden_core::limit::proof_of_work::WorkChallenge;
 use doorwarden_core::token::Refusal;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
+
+const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
 /// Every response of Doorwarden with a status of 400 or more.
 ///
@@ -50,6 +55,14 @@ pub(crate) struct More {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "u64")]
     max_age: Option<u64>,
+    /// The limits that were exceeded.
+    #[serde(rename = "violated-policies", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Vec<&'static str>")]
+    violated_policies: Option<Vec<&'static str>>,
+    /// What the client may compute instead of waiting: a challenge of ALTCHA, version 2.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "WorkChallenge")]
+    proof_of_work: Option<WorkChallenge>,
     /// What to do next, and with which login token.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     #[schemars(flatten)]
@@ -228,6 +241,41 @@ impl ApiError {
             WWW_AUTHENTICATE,
             HeaderValue::from_static("Bearer realm=\"api\", error=\"insufficient_scope\""),
         )
+    }
+
+    /// 429: too many requests came before this one (Django REST framework's text; RateLimit header fields,
+    /// draft 10). Of a password that is refused to strangers, it says which other ways in there are.
+    pub(crate) fn throttled(throttled: Throttled) -> Self {
+        let Throttled { policy, quota, retry_after, proof_of_work, other_ways, .. } = throttled;
+        let seconds = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);
+        let seconds = seconds.max(1);
+        let (code, text) = match other_ways {
+            Some(_) => (
+                "password_locked",
+                "Too many wrong passwords. Log in on a device that you have logged in on before, or without the password."
+                    .to_owned(),
+            ),
+            None => (
+                "throttled",
+                format!("Request was throttled. Expected available in {seconds} second{}.", if seconds == 1 { "" } else { "s" }),
+            ),
+        };
+        let window = quota.window().as_secs().max(1);
+        let allowed = format!("\"{policy}\";q={};w={window}", quota.count());
+        let mut error = Self::detail(StatusCode::TOO_MANY_REQUESTS, code, text).showing_code();
+        for (name, value) in [
+            (RETRY_AFTER, seconds.to_string()),
+            (RATELIMIT_POLICY, allowed),
+            (RATELIMIT, format!("\"{policy}\";r=0;t={seconds}")),
+        ] {
+            if let Ok(value) = HeaderValue::from_str(&value) {
+                error = error.header(name, value);
+            }
+        }
+        error.more.violated_policies = Some(vec![policy]);
+        error.more.proof_of_work = proof_of_work;
+        error.more.next = other_ways.map(|ways| NextStep::instead(&ways));
+        error
     }
 
     /// 401 with what to do before there is a token.
@@ -421,6 +469,14 @@ impl ApiError {
         response
     }
 
+    /// The problem type: that of the draft on RateLimit fields, section 5, or none in particular.
+    fn r#type(&self) -> &'static str {
+        match self.more.violated_policies {
+            Some(_) => "https://iana.org/assignments/http-problem-types#quota-exceeded",
+            None => "about:blank",
+        }
+    }
+
     fn drf(&self) -> Vec<u8> {
         match &self.complaint {
             Complaint::Detail(detail) => {
@@ -448,7 +504,7 @@ impl ApiError {
             }
         };
         rendered(&ProblemDetails {
-            r#type: "about:blank",
+            r#type: self.r#type(),
             title: self.status.canonical_reason().unwrap_or("Error"),
             status: self.status.as_u16(),
             code: &self.code,

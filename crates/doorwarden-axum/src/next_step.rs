@@ -3,6 +3,7 @@
 use doorwarden_core::challenge::Challenge;
 use doorwarden_core::factor::FactorKind;
 use doorwarden_core::flow::pending::{Pending, PendingStep};
+use doorwarden_core::limit::OtherWay;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -61,6 +62,7 @@ enum FlowId {
     MfaAuthenticate,
     EnrollFactor,
     Stage,
+    Passkey,
 }
 
 impl NextStep {
@@ -68,6 +70,16 @@ impl NextStep {
     pub(crate) fn reauthenticate() -> Self {
         let flow = Flow { is_pending: false, ..Flow::of(FlowId::Reauthenticate) };
         Self { login_token: None, expires_in: None, flows: vec![flow] }
+    }
+
+    /// What may be begun instead of a login with a password.
+    pub(crate) fn instead(ways: &[OtherWay]) -> Self {
+        let flow = |way: &OtherWay| match way {
+            OtherWay::Email => FlowId::EmailCode,
+            OtherWay::Passkey => FlowId::Passkey,
+        };
+        let flows = ways.iter().map(|way| Flow { is_pending: false, ..Flow::of(flow(way)) }).collect();
+        Self { login_token: None, expires_in: None, flows }
     }
 
     pub(crate) fn of(pending: &Pending) -> Self {

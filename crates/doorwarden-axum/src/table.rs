@@ -11,6 +11,14 @@ macro_rules! endpoint_table {
                 )
                 .answers(&["The settings that anybody may know."]),
             ];
+            ProofOfWork, "proof_of_work", "/pow/challenge": [
+                operation::<Anybody, (), Json<WorkChallenge>>(
+                    Method::GET, "read_work_challenge", "A challenge of proof of work, for a request that would have to wait.", pow::get,
+                )
+                .query::<WorkPurpose>("for", "What the request does.")
+                .answers(&["A challenge of ALTCHA, version 2. Its solution is sent as `altcha`, or in the header `X-Altcha`."])
+                .errors(&[problem::INVALID_PURPOSE, problem::NO_PROOF_OF_WORK]),
+            ];
             Registration, "registration", "/registration": [
                 operation::<Anybody, Data<registration::Registration>, registration::Registered>(
                     Method::POST, "create_account", "Create an account and log in to it.", registration::post,
@@ -19,7 +27,7 @@ macro_rules! endpoint_table {
                     "The account was created.",
                     "A mail was sent, with which the account is created. An address that has an account is answered alike.",
                 ])
-                .errors(&[problem::PENDING, problem::REGISTRATION_CLOSED, problem::BUSY, problem::STOPPING]),
+                .errors(&[problem::THROTTLED, problem::PENDING, problem::REGISTRATION_CLOSED, problem::BUSY, problem::STOPPING]),
             ];
             RegistrationVerify, "registration_verify", "/registration/verify-email": [
                 operation::<Anybody, Data<registration::VerifyEmail>, login_steps::TokenAnswer<201>>(
@@ -27,6 +35,7 @@ macro_rules! endpoint_table {
                 )
                 .answers(&["Proved, and logged in."])
                 .errors(&[
+                    problem::THROTTLED,
                     problem::LINK_INVALID, problem::CODE_INVALID, problem::ANSWER_MISSING, problem::LOGIN_EXPIRED,
                     problem::PENDING, problem::COOKIE_CROSS_SITE, problem::CSRF_FAILED, problem::BUSY, problem::STOPPING,
                 ]),
@@ -42,18 +51,18 @@ macro_rules! endpoint_table {
                 .errors(&[problem::LOGIN_EXPIRED]),
             ];
             Login, "login", "/login": [
-                operation::<Anybody, Data<login::Login>, Json<login::Token>>(
+                operation::<Anybody, Data<login::Login>, WithCookies<Json<login::Token>>>(
                     Method::POST, "create_login", "Log in with an email address and a password.", login::post,
                 )
                 .answers(&["Logged in."])
-                .errors(&[problem::WRONG_CREDENTIALS, problem::PENDING, problem::BUSY, problem::STOPPING]),
+                .errors(&[problem::THROTTLED, problem::WRONG_CREDENTIALS, problem::PENDING, problem::BUSY, problem::STOPPING]),
             ];
             LoginEmail, "login_email", "/login/email": [
                 operation::<Anybody, Data<login_steps::EmailLogin>, login_steps::Asked>(
                     Method::POST, "create_login_by_mail", "Mail a link and a code for a login without a password.", login_steps::email,
                 )
                 .answers(&["Sent, if the address has an account."])
-                .errors(&[problem::INVALID_TARGET, problem::NO_MAIL]),
+                .errors(&[problem::THROTTLED, problem::INVALID_TARGET, problem::NO_MAIL]),
             ];
             LoginVerify, "login_verify", "/login/verify": [
                 operation::<Anybody, Data<login_steps::LoginStep>, login_steps::StepAnswer>(
@@ -61,6 +70,7 @@ macro_rules! endpoint_table {
                 )
                 .answers(&["Logged in.", "The new password of a reset was stored. Nobody is logged in by this."])
                 .errors(&[
+                    problem::THROTTLED,
                     problem::CODE_INVALID, problem::LINK_INVALID, problem::LOGIN_EXPIRED, problem::PENDING,
                     problem::COOKIE_CROSS_SITE, problem::CSRF_FAILED, problem::BUSY, problem::STOPPING,
                 ]),
@@ -71,6 +81,7 @@ macro_rules! endpoint_table {
                 )
                 .answers(&["Logged in."])
                 .errors(&[
+                    problem::THROTTLED,
                     problem::LINK_INVALID, problem::PENDING, problem::COOKIE_CROSS_SITE, problem::CSRF_FAILED,
                 ]),
             ];
@@ -95,7 +106,7 @@ macro_rules! endpoint_table {
                 .errors(&[problem::LINK_INVALID]),
             ];
             InvitationAccept, "invitation_accept", "/invitations/accept": [
-                operation::<AnybodyOrUser, Data<registration::Acceptance>, Created<login::Token>>(
+                operation::<AnybodyOrUser, Data<registration::Acceptance>, WithCookies<Created<login::Token>>>(
                     Method::POST, "accept_invitation", "Create the account of an invitation and log in to it.", registration::accept,
                 )
                 .answers(&["The account was created."])
@@ -138,14 +149,15 @@ macro_rules! endpoint_table {
                     Method::POST, "use_link", "The form of that page.", pages::link::post,
                 )
                 .form()
-                .answers(PAGE),
+                .answers(PAGE)
+                .errors(&[problem::THROTTLED]),
             ];
             PasswordReset, "password_reset", "/password/reset": [
                 operation::<Anybody, Data<password_reset::PasswordReset>, login_steps::Asked>(
                     Method::POST, "request_password", "Mail a link and a code with which a new password can be chosen.", password_reset::ask,
                 )
                 .answers(&["Sent, if the address has an account."])
-                .errors(&[problem::NO_MAIL]),
+                .errors(&[problem::THROTTLED, problem::NO_MAIL]),
             ];
             PasswordResetConfirm, "password_reset_confirm", "/password/reset/confirm": [
                 operation::<Anybody, Data<password_reset::PasswordResetConfirm>, NoContent>(
@@ -156,6 +168,7 @@ macro_rules! endpoint_table {
                 )
                 .answers(&["The password was changed. Nobody is logged in by this."])
                 .errors(&[
+                    problem::THROTTLED,
                     problem::PENDING,
                     problem::LINK_INVALID, problem::CODE_INVALID, problem::ANSWER_MISSING, problem::LOGIN_EXPIRED,
                     problem::BUSY, problem::STOPPING,
@@ -172,7 +185,7 @@ macro_rules! endpoint_table {
                 )
                 .form()
                 .answers(PAGE)
-                .errors(&[problem::NO_MAIL]),
+                .errors(&[problem::THROTTLED, problem::NO_MAIL]),
             ];
             ChangePassword, "change_password", "/.well-known/change-password": [
                 operation::<Anybody, (), pages::Redirect>(
@@ -203,7 +216,7 @@ macro_rules! endpoint_table {
                     Method::DELETE, "delete_me", "Delete the account. Asks for the password.", me::delete,
                 )
                 .answers(&["The account will be deleted then; until then a login can keep it.", "The account was deleted."])
-                .errors(&[problem::NOT_RECENT, problem::WRONG_PASSWORD, problem::BUSY, problem::STOPPING]),
+                .errors(&[problem::THROTTLED, problem::NOT_RECENT, problem::WRONG_PASSWORD, problem::BUSY, problem::STOPPING]),
             ];
             Export, "export", "/me/export": [
                 operation::<Recent, (), Json<export::Export>>(
@@ -253,7 +266,7 @@ macro_rules! endpoint_table {
                     Method::POST, "update_password", "Change the password. Ends the other sessions.", password::post,
                 )
                 .answers(&["Changed; the caller's own session has ended too, so here is a new token.", "Changed."])
-                .errors(&[problem::NOT_RECENT, problem::WRONG_PASSWORD, problem::BUSY, problem::STOPPING]),
+                .errors(&[problem::THROTTLED, problem::NOT_RECENT, problem::WRONG_PASSWORD, problem::BUSY, problem::STOPPING]),
             ];
             EmailChange, "email_change", "/email/change": [
                 operation::<CurrentUser, (), Json<email_change::EmailChangeState>>(
@@ -283,6 +296,7 @@ macro_rules! endpoint_table {
                 )
                 .answers(&["Changed."])
                 .errors(&[
+                    problem::THROTTLED,
                     problem::LINK_INVALID, problem::CODE_INVALID, problem::ANSWER_MISSING,
                 ]),
             ];
@@ -304,7 +318,7 @@ macro_rules! endpoint_table {
                     reauthenticate::post,
                 )
                 .answers(&["Confirmed."])
-                .errors(&[problem::PENDING, problem::WRONG_PASSWORD, problem::NO_MAIL, problem::BUSY, problem::STOPPING]),
+                .errors(&[problem::THROTTLED, problem::PENDING, problem::WRONG_PASSWORD, problem::NO_MAIL, problem::BUSY, problem::STOPPING]),
             ];
             LoginPasskeyOptions, "login_passkey_options", "/login/passkey/options": [
                 operation::<Anybody, Data<passkeys::OptionsFor>, Json<passkeys::Ceremony<RequestOptions>>>(
@@ -323,6 +337,7 @@ macro_rules! endpoint_table {
                 )
                 .answers(&["Logged in.", "The new password of a reset was stored. Nobody is logged in by this."])
                 .errors(&[
+                    problem::THROTTLED,
                     problem::PASSKEY_UNKNOWN, problem::PASSKEY_INVALID, problem::CHALLENGE_EXPIRED, problem::NO_PASSKEYS,
                     problem::LOGIN_EXPIRED, problem::PENDING, problem::INVALID_TARGET, problem::LINK_INVALID,
                     problem::COOKIE_CROSS_SITE, problem::CSRF_FAILED,
@@ -438,7 +453,7 @@ macro_rules! endpoint_table {
                 .errors(&[problem::NO_SESSION]),
             ];
             Token, "token", "/token": [
-                operation::<AnybodyOrUser, Unread<token::TokenLogin>, WithCookie<Json<token::TokenPair>>>(
+                operation::<AnybodyOrUser, Unread<token::TokenLogin>, WithCookies<Json<token::TokenPair>>>(
                     Method::POST,
                     "create_token",
                     "Log in for an access token and a refresh token. With a session token and no body: a pair for its session, whose refresh token is newer than any before.",
@@ -447,18 +462,19 @@ macro_rules! endpoint_table {
                 .body_optional()
                 .answers(&["Logged in."])
                 .errors(&[
+                    problem::THROTTLED,
                     problem::INVALID_TARGET, problem::COOKIE_CROSS_SITE, problem::NO_ACTIVE_ACCOUNT, problem::PENDING, problem::TOKEN_NOT_EXCHANGED, problem::CSRF_FAILED, problem::BUSY, problem::STOPPING,
                 ]),
             ];
             TokenRefresh, "token_refresh", "/token/refresh": [
-                operation::<Anybody, Unread<token_refresh::Refresh>, WithCookie<Json<token::TokenPair>>>(
+                operation::<Anybody, Unread<token_refresh::Refresh>, WithCookies<Json<token::TokenPair>>>(
                     Method::POST,
                     "update_token",
                     "Exchange a refresh token for a new pair. The one before the newest gives the newest again, free within the grace; the third late one and an older one end the session.",
                     token_refresh::post,
                 )
                 .answers(&["The new pair."])
-                .errors(&[problem::TOKEN_NOT_VALID, problem::REFRESH_REUSED, problem::COOKIE_MISSING, problem::CSRF_FAILED, problem::STOPPING]),
+                .errors(&[problem::THROTTLED, problem::TOKEN_NOT_VALID, problem::REFRESH_REUSED, problem::COOKIE_MISSING, problem::CSRF_FAILED, problem::STOPPING]),
             ];
             TokenVerify, "token_verify", "/token/verify": [
                 operation::<Anybody, Data<token_verify::TokenInBody>, Json<token_verify::Nothing>>(
@@ -468,7 +484,7 @@ macro_rules! endpoint_table {
                 .errors(&[problem::TOKEN_NOT_VALID]),
             ];
             TokenRevoke, "token_revoke", "/token/revoke": [
-                operation::<Anybody, Unread<token_revoke::Revocation>, WithCookie<NoContent>>(
+                operation::<Anybody, Unread<token_revoke::Revocation>, WithCookies<NoContent>>(
                     Method::POST,
                     "delete_token",
                     "End the session of a token: refresh, access or session token.",
@@ -483,7 +499,7 @@ macro_rules! endpoint_table {
                 )
                 .form()
                 .answers(&["The token is not valid, whether it was before or not."])
-                .errors(&[problem::OAUTH_INVALID_REQUEST, problem::OAUTH_UNSUPPORTED_TOKEN, problem::OAUTH_INVALID_CLIENT]),
+                .errors(&[problem::THROTTLED, problem::OAUTH_INVALID_REQUEST, problem::OAUTH_UNSUPPORTED_TOKEN, problem::OAUTH_INVALID_CLIENT]),
             ];
             OauthIntrospect, "oauth_introspect", "/oauth/introspect": [
                 operation::<Service, Unread<oauth::TokenInForm>, Json<oauth::Introspection>>(
@@ -494,7 +510,7 @@ macro_rules! endpoint_table {
                 )
                 .form()
                 .answers(&["What is known of the token, or only that it is not active."])
-                .errors(&[problem::OAUTH_INVALID_REQUEST, problem::OAUTH_INVALID_CLIENT]),
+                .errors(&[problem::THROTTLED, problem::OAUTH_INVALID_REQUEST, problem::OAUTH_INVALID_CLIENT]),
             ];
             Jwks, "jwks", "/.well-known/jwks.json": [
                 operation::<Anybody, (), Document<jwks::KeySet>>(

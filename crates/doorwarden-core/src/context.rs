@@ -12,6 +12,7 @@ use crate::feed::{FeedError, Published, RevocationFeed};
 use crate::field::Fields;
 use crate::hook::Hooks;
 use crate::keys::KeyRing;
+use crate::limit::Limits;
 use crate::live::LiveView;
 use crate::mail::NewMail;
 use crate::outbox::{Letter, Outbox};
@@ -61,6 +62,8 @@ pub struct Context {
     pub audit: AuditVault,
     /// What was refused and is not in the audit log yet.
     pub refusals: Refusals,
+    /// The limits, and what they have counted.
+    pub limits: Limits,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.

@@ -165,6 +165,16 @@ pub enum Event {
         /// The user.
         user: UserId,
     },
+    /// Strangers have tried so many passwords in a row that theirs are not compared any more.
+    PasswordLocked {
+        /// The user.
+        user: UserId,
+    },
+    /// The user has logged in, and strangers' passwords are compared again.
+    PasswordUnlocked {
+        /// The user.
+        user: UserId,
+    },
     /// The signature counter of a passkey did not grow: there may be a copy of it.
     PasskeyCounterRegressed {
         /// The user.
@@ -425,6 +435,8 @@ impl Event {
         RecoveryCodesRenewed: "recovery_codes_renewed" = "recovery_codes.renewed",
         TotpDisabled: "totp_disabled" = "totp.disabled",
         TotpEnabled: "totp_enabled" = "totp.enabled",
+        PasswordLocked: "password_locked" = "password.locked",
+        PasswordUnlocked: "password_unlocked" = "password.unlocked",
         PasskeyCounterRegressed: "passkey_counter_regressed" = "passkey.counter_regressed",
         PasskeyBackupChanged: "passkey_backup_changed" = "passkey.backup_changed",
         UserUpdated: "user_updated" = "user.updated",
@@ -505,6 +517,8 @@ impl Event {
             | Self::RecoveryCodesRenewed { user }
             | Self::TotpDisabled { user }
             | Self::TotpEnabled { user }
+            | Self::PasswordLocked { user }
+            | Self::PasswordUnlocked { user }
             | Self::PasskeyCounterRegressed { user }
             | Self::PasskeyBackupChanged { user, .. }
             | Self::UserUpdated { user, .. }
@@ -648,6 +662,8 @@ impl Event {
             | Self::RecoveryCodesRenewed { .. }
             | Self::TotpDisabled { .. }
             | Self::TotpEnabled { .. }
+            | Self::PasswordLocked { .. }
+            | Self::PasswordUnlocked { .. }
             | Self::PasskeyCounterRegressed { .. }
             | Self::UserDeleted { .. }
             | Self::TokenExchanged { .. } => return Map::new(),

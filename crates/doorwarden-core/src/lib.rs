@@ -21,6 +21,7 @@ pub mod flow;
 pub mod hook;
 pub mod identity;
 pub mod keys;
+pub mod limit;
 pub mod live;
 pub mod locale;
 pub mod mail;

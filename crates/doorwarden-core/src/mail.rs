@@ -80,13 +80,21 @@ pub enum MailKind {
     PasskeyCounter,
     /// To the operator: nothing more is sent to an endpoint of webhooks.
     WebhookStopped,
+    /// Somebody logged in on a device that the user has not used before.
+    NewDevice,
+    /// Strangers have tried many passwords.
+    TooManyFailures,
+    /// Strangers have tried so many passwords that theirs are not compared any more.
+    PasswordLocked,
+    /// The user has logged in, and strangers' passwords are compared again.
+    PasswordUnlocked,
     /// A test by an operator.
     Test,
 }
 
 impl MailKind {
     /// Every kind.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 24] = [
         Self::VerifyEmail,
         Self::AccountExists,
         Self::ResetPassword,
@@ -106,6 +114,10 @@ impl MailKind {
         Self::TotpDisabled,
         Self::PasskeyCounter,
         Self::WebhookStopped,
+        Self::NewDevice,
+        Self::TooManyFailures,
+        Self::PasswordLocked,
+        Self::PasswordUnlocked,
         Self::Test,
     ];
 
@@ -131,8 +143,32 @@ impl MailKind {
             Self::TotpDisabled => "totp_disabled",
             Self::PasskeyCounter => "passkey_counter",
             Self::WebhookStopped => "webhook_stopped",
+            Self::NewDevice => "new_device",
+            Self::TooManyFailures => "too_many_failures",
+            Self::PasswordLocked => "password_locked",
+            Self::PasswordUnlocked => "password_unlocked",
             Self::Test => "test",
         }
+    }
+
+    /// Whether the mail has a link. The others say what has happened, and lead nowhere.
+    pub const fn has_link(self) -> bool {
+        !matches!(
+            self,
+            Self::AccountDeleted
+                | Self::FactorAdded
+                | Self::FactorRemoved
+                | Self::RecoveryCodesRenewed
+                | Self::RecoveryCodesFew
+                | Self::TotpDisabled
+                | Self::PasskeyCounter
+                | Self::NewDevice
+                | Self::TooManyFailures
+                | Self::PasswordLocked
+                | Self::PasswordUnlocked
+                | Self::WebhookStopped
+                | Self::Test
+        )
     }
 
     /// The kind that is stored as this word, if it is one.
@@ -154,7 +190,11 @@ impl MailKind {
             | Self::RecoveryCodesRenewed
             | Self::RecoveryCodesFew
             | Self::TotpDisabled
-            | Self::PasskeyCounter => true,
+            | Self::PasskeyCounter
+            | Self::NewDevice
+            | Self::TooManyFailures
+            | Self::PasswordLocked
+            | Self::PasswordUnlocked => true,
             Self::VerifyEmail
             | Self::AccountExists
             | Self::ResetPassword

@@ -1,6 +1,7 @@
 //! A session: what a login opens and a token carries.
 
 use crate::authentication::AuthContext;
+use crate::limit::device::SentMarks;
 use crate::time::Timestamp;
 use crate::user::UserId;
 use std::fmt;
@@ -166,6 +167,10 @@ pub struct ClientInfo {
     pub user_agent: Option<String>,
     /// The id of the request, at most 64 characters are kept, in the audit log only.
     pub request_id: Option<String>,
+    /// The marks of the devices that the client says it is. Not kept.
+    pub marks: SentMarks,
+    /// A proof of work, in the form of ALTCHA. Not kept.
+    pub proof_of_work: Option<String>,
 }
 
 /// A session, as stored.
@@ -256,21 +261,22 @@ const USER_AGENT_MAX_CHARS: usize = 512;
 const REQUEST_ID_MAX_CHARS: usize = 64;
 
 impl ClientInfo {
-    /// As it is kept.
+    /// With nothing that is too long to be kept.
     #[must_use]
     pub fn shortened(self) -> Self {
         let shorten = |text: Option<String>, most| text.map(|text| text.chars().take(most).collect());
         Self {
-            address: self.address,
             user_agent: shorten(self.user_agent, USER_AGENT_MAX_CHARS),
             request_id: shorten(self.request_id, REQUEST_ID_MAX_CHARS),
+            ..self
         }
     }
 
     /// As it is kept with a session: what is true of the client, and not of one request.
     #[must_use]
     pub fn of_session(self) -> Self {
-        Self { request_id: None, ..self.shortened() }
+        let Self { address, user_agent, .. } = self.shortened();
+        Self { address, user_agent, ..Self::default() }
     }
 
     /// Whether a request comes from the same address network (IPv4: the first 24 bits, IPv6: 48) and the same
@@ -350,7 +356,7 @@ mod tests {
 
     fn client(address: &str, agent: &str) -> ClientInfo {
         let text = |text: &str| Some(text.to_owned()).filter(|t| !t.is_empty());
-        ClientInfo { address: text(address), user_agent: text(agent), request_id: None }
+        ClientInfo { address: text(address), user_agent: text(agent), ..ClientInfo::default() }
     }
 
     #[test]

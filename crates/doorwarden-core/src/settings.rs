@@ -2,6 +2,7 @@
 
 use crate::factor::FactorKind;
 use crate::identity::{Domain, EmailAddress};
+use crate::limit::LimitSettings;
 use crate::locale::Locale;
 use crate::mail::MailKind;
 use crate::password::PasswordPolicy;
@@ -42,6 +43,8 @@ pub struct Settings {
     pub mail: MailSettings,
     /// Second factors and passkeys.
     pub factors: FactorSettings,
+    /// How often what may be abused can be tried.
+    pub limits: LimitSettings,
     /// How long an account whose user deletes it can still be kept. `None`, the default: it is deleted at
     /// once.
     pub deletion_grace: Option<Duration>,

@@ -7,6 +7,7 @@ use crate::flow::cut_events::cut_events;
 use crate::flow::delete_account::delete_due;
 use crate::flow::open_session::forget_surplus;
 use crate::flow::signing_keys::{maintain, reload, replenish};
+use crate::flow::throttle::{KEEP_NOBODYS, MOST_NOBODYS};
 use crate::flow::{seal_events, send_mails, send_webhooks};
 use crate::outbox;
 use crate::skew::may_delete;
@@ -38,7 +39,7 @@ enum Left {
 }
 
 /// The tasks. They are done one after the other, the largest table last.
-const TASKS: [Task; 12] = [
+const TASKS: [Task; 13] = [
     Task {
         name: "unique keys of users whom SQL has written",
         every: Duration::from_secs(2),
@@ -80,6 +81,12 @@ const TASKS: [Task; 12] = [
         every: ROUND,
         by_calendar: true,
         run: |context| Box::pin(purge_challenges(context)),
+    },
+    Task {
+        name: "old attempts at passwords",
+        every: ROUND,
+        by_calendar: true,
+        run: |context| Box::pin(purge_attempts(context)),
     },
     Task {
         name: "mails that were sent",
@@ -284,6 +291,16 @@ async fn purge_challenges(context: &Context) -> Result<Left, StoreError> {
     }
     let before = context.now().before(Challenge::ATTEMPTS_COUNT_FOR);
     Ok(rest(context.store.purge_challenges(before, BATCH).await?, BATCH))
+}
+
+/// Deletes a batch of the attempts at accounts that do not exist, and of the proofs of work that have
+/// expired, unless the clock is wrong.
+async fn purge_attempts(context: &Context) -> Result<Left, StoreError> {
+    if !may_delete(context.store.as_ref(), context.clock.as_ref()).await? {
+        return Ok(Left::Nothing);
+    }
+    let (now, before) = (context.now(), context.now().before(KEEP_NOBODYS));
+    Ok(rest(context.store.purge_attempts(now, before, MOST_NOBODYS, BATCH).await?, BATCH))
 }
 
 /// Deletes a batch of mails that were sent or given up, unless the clock is wrong.

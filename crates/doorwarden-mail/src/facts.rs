@@ -180,19 +180,7 @@ pub(crate) fn sample(kind: MailKind, locale: Locale) -> [Facts; 2] {
     let mut mail = Mail::new(MailId::new(created, [0; 10]), kind, "kim@example.org", locale, created);
     let least = Facts::of(&mail, locale, "example.org");
     let mut content = MailContent::default();
-    let has_link = !matches!(
-        kind,
-        MailKind::Test
-            | MailKind::AccountDeleted
-            | MailKind::FactorAdded
-            | MailKind::FactorRemoved
-            | MailKind::RecoveryCodesRenewed
-            | MailKind::RecoveryCodesFew
-            | MailKind::TotpDisabled
-            | MailKind::PasskeyCounter
-            | MailKind::WebhookStopped
-    );
-    if has_link {
+    if kind.has_link() {
         content.link = Some("https://example.org/link#token=dwx_0123456789".to_owned());
         content.expires_at = Some(created.after(std::time::Duration::from_mins(30)));
     }

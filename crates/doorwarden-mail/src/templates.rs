@@ -30,9 +30,9 @@ macro_rules! built_in {
 
 const BUILT_IN: &[(&str, &str)] = built_in!(
     "_proof" "_request" "_valid" "account_deleted" "account_exists" "deletion_planned" "email_change"
-    "email_change_requested" "email_changed" "factor_added" "factor_removed" "invitation" "log_in" "passkey_counter"
-    "password_changed" "reauthenticate" "recovery_codes_few" "recovery_codes_renewed"
-    "reset_password" "test" "totp_disabled" "verify_email" "webhook_stopped"
+    "email_change_requested" "email_changed" "factor_added" "factor_removed" "invitation" "log_in" "new_device"
+    "passkey_counter" "password_changed" "password_locked" "password_unlocked" "reauthenticate" "recovery_codes_few"
+    "recovery_codes_renewed" "reset_password" "test" "too_many_failures" "totp_disabled" "verify_email" "webhook_stopped"
 );
 
 /// The templates of mails: the built-in ones, and in front of them those that the operator or the application

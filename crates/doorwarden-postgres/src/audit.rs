@@ -191,7 +191,12 @@ pub(crate) fn record(row: &Row) -> Result<AuditRecord, Failure> {
     let mut record = AuditRecord::new(id, get::<At>(row, 1)?.0, get(row, 2)?, actor, outcome);
     record.user = get::<Option<_>>(row, 5)?.map(UserId);
     record.session = get::<Option<_>>(row, 6)?.map(SessionId);
-    record.client = ClientInfo { address: get(row, 7)?, user_agent: get(row, 8)?, request_id: get(row, 9)? };
+    record.client = ClientInfo {
+        address: get(row, 7)?,
+        user_agent: get(row, 8)?,
+        request_id: get(row, 9)?,
+        ..ClientInfo::default()
+    };
     record.data = serde_json::from_str(get(row, 11)?).map_err(|_| damaged("data"))?;
     Ok(record)
 }

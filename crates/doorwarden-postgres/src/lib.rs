@@ -21,6 +21,7 @@
 //!
 //! [`StoreError::Unavailable`]: doorwarden_core::store::StoreError::Unavailable
 
+mod attempts;
 mod audit;
 mod challenges;
 mod client;

@@ -35,6 +35,7 @@ const MIGRATIONS: &[Migration] = doorwarden_core::migrations![
     "0012_factors",
     "0013_webhooks",
     "0014_audit_seals",
+    "0015_attempts",
 ];
 
 /// Runs what is missing, all in one transaction.

@@ -115,7 +115,8 @@ pub(crate) fn session(row: &Row) -> Result<Session, Failure> {
     session.refresh_counter = get(row, 8)?;
     session.idle_seconds = get(row, 9)?;
     session.client_id = get(row, 10)?;
-    session.client = ClientInfo { address: get(row, 11)?, user_agent: get(row, 12)?, request_id: None };
+    session.client =
+        ClientInfo { address: get(row, 11)?, user_agent: get(row, 12)?, ..ClientInfo::default() };
     session.ended = ended;
     session.generation = get(row, 15)?;
     session.rotated_at = optional_instant(row, 16)?;

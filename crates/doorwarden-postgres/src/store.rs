@@ -11,6 +11,7 @@ use crate::server::{Role, Servers};
 use crate::values::At;
 use async_trait::async_trait;
 use doorwarden_core::audit::{Effects, Found};
+use doorwarden_core::limit::SharedBuckets;
 use doorwarden_core::session::EndReason;
 use doorwarden_core::store::{
     ChangeFeed, ChangeSink, DurabilitySetting, MigrateError, Restored, Store, StoreError, StoreFacts,
@@ -105,6 +106,10 @@ impl Store for PostgresStore {
 
     fn kind(&self) -> &'static str {
         "postgres"
+    }
+
+    fn shared_buckets(self: Arc<Self>) -> Option<Arc<dyn SharedBuckets>> {
+        Some(self)
     }
 }
 

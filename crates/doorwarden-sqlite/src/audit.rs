@@ -90,7 +90,7 @@ pub(crate) fn write(connection: &Connection, effects: &Effects) -> Result<(), Fa
                (at, kind, actor, actor_id, user_id, session_id, request_id, client, result, data) \
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
     let origin = &effects.origin;
-    let ClientInfo { address, user_agent, request_id } = &origin.client;
+    let ClientInfo { address, user_agent, request_id, .. } = &origin.client;
     let is_known = address.is_some() || user_agent.is_some();
     challenges::spend(connection, effects)?;
     mails::queue(connection, &effects.mails)?;
@@ -138,7 +138,12 @@ pub(crate) fn record(row: &Row<'_>) -> Result<AuditRecord, Failure> {
     let mut record = AuditRecord::new(row.get(0)?, row.instant(1)?, row.get(2)?, actor, outcome);
     record.user = row.get::<Option<_>>(5)?.map(UserId);
     record.session = row.get::<Option<_>>(6)?.map(SessionId);
-    record.client = ClientInfo { address: row.get(7)?, user_agent: row.get(8)?, request_id: row.get(9)? };
+    record.client = ClientInfo {
+        address: row.get(7)?,
+        user_agent: row.get(8)?,
+        request_id: row.get(9)?,
+        ..ClientInfo::default()
+    };
     record.data = row.parse(11, |text| serde_json::from_str(text).ok())?;
     Ok(record)
 }

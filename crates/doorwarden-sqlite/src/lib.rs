@@ -32,6 +32,7 @@
 //!
 //! [`StoreError::Unavailable`]: doorwarden_core::store::StoreError::Unavailable
 
+mod attempts;
 mod audit;
 mod backup;
 mod challenges;

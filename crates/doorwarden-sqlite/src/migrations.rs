@@ -24,6 +24,7 @@ const MIGRATIONS: &[Migration] = doorwarden_core::migrations![
     "0011_factors",
     "0012_webhooks",
     "0013_audit_seals",
+    "0014_attempts",
 ];
 
 /// Runs what is missing, all in one transaction.

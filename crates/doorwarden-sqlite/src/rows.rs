@@ -201,7 +201,7 @@ pub(crate) fn session(row: &Row<'_>) -> Result<Session, Failure> {
     session.refresh_counter = row.get(8)?;
     session.idle_seconds = row.get(9)?;
     session.client_id = row.get(10)?;
-    session.client = ClientInfo { address: row.get(11)?, user_agent: row.get(12)?, request_id: None };
+    session.client = ClientInfo { address: row.get(11)?, user_agent: row.get(12)?, ..ClientInfo::default() };
     session.ended = row.optional_instant(13)?.zip(reason);
     session.generation = row.get(15)?;
     session.rotated_at = row.optional_instant(16)?;

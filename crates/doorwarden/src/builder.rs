@@ -18,6 +18,7 @@ use doorwarden_core::flow::webhooks::{DeclaredWebhook, WebhookError};
 use doorwarden_core::flow::{factors, permissions, webhooks};
 use doorwarden_core::hook::Hooks;
 use doorwarden_core::keys::{KeyRing, KeysError};
+use doorwarden_core::limit::{Limits, SharedBuckets};
 use doorwarden_core::live::LiveView;
 use doorwarden_core::mail::Mailer;
 use doorwarden_core::outbox::Outbox;
@@ -99,6 +100,7 @@ pub struct Builder {
     mailer: Option<Arc<dyn Mailer>>,
     webhook_client: Option<Arc<dyn WebhookClient>>,
     webhooks: Vec<DeclaredWebhook>,
+    limit_store: Option<Arc<dyn SharedBuckets>>,
 }
 
 impl Default for Builder {
@@ -124,6 +126,7 @@ impl Default for Builder {
             mailer: None,
             webhook_client: None,
             webhooks: Vec::new(),
+            limit_store: None,
         }
     }
 }
@@ -320,6 +323,14 @@ impl Builder {
         self.mailer = Some(Arc::new(mailer));
         self
     }
+
+    /// Where instances count together what comes from an address. By default in the database if that is
+    /// PostgreSQL, and otherwise each in its memory.
+    #[must_use]
+    pub fn limit_store(mut self, store: impl SharedBuckets) -> Self {
+        self.limit_store = Some(Arc::new(store));
+        self
+    }
 }
 
 /// # Webhooks
@@ -419,6 +430,16 @@ impl Builder {
         };
         let pool = HashPool::start(self.hashing_pool, hasher, self.random.bytes())?;
         let context = Arc::new(Context {
+            limits: Limits::new(
+                &self.settings.limits,
+                &secret,
+                &old.verify_tokens,
+                match self.limit_store {
+                    None if self.settings.limits.is_shared => Arc::clone(&store).shared_buckets(),
+                    given => given,
+                },
+                self.random.as_ref(),
+            ),
             live: match self.background {
                 true => LiveView::start(&store, self.clock.clone(), self.settings.live),
                 false => LiveView::detached(&store, self.clock.clone(), self.settings.live),

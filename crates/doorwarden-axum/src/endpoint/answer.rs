@@ -102,17 +102,28 @@ impl<A: Answer> Answer for Option<A> {
     }
 }
 
-/// An answer with the header `Set-Cookie`, if there is a value for it.
+/// An answer with a header `Set-Cookie` for each of these values.
 #[derive(Debug)]
-pub(crate) struct WithCookie<A>(pub(crate) A, pub(crate) Option<HeaderValue>);
+pub(crate) struct WithCookies<A>(pub(crate) A, pub(crate) Vec<HeaderValue>);
 
-impl<A: Answer> Answer for WithCookie<A> {
+impl<A> WithCookies<A> {
+    /// The same cookies with another answer.
+    pub(crate) fn map<B>(self, answer: impl FnOnce(A) -> B) -> WithCookies<B> {
+        WithCookies(answer(self.0), self.1)
+    }
+}
+
+impl<A: Answer> Answer for WithCookies<A> {
     fn describe(types: &mut Types) -> Vec<Described> {
         A::describe(types)
     }
 
     fn respond(self) -> Response {
-        with_header(self.0.respond(), http::header::SET_COOKIE, self.1)
+        let mut response = self.0.respond();
+        for cookie in self.1 {
+            response.headers_mut().append(http::header::SET_COOKIE, cookie);
+        }
+        response
     }
 }
 

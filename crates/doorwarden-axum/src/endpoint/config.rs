@@ -18,6 +18,10 @@ pub(super) struct PublicConfig {
     /// The second factors that can be set up or given.
     factors: Vec<FactorKind>,
     password: PasswordRules,
+    /// What whoever must wait may compute instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "ProofOfWork")]
+    proof_of_work: Option<ProofOfWork>,
     email_verification: Verification,
 }
 
@@ -47,6 +51,13 @@ enum Verification {
     Off,
     Asked,
     Required,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+enum ProofOfWork {
+    Altcha,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -82,6 +93,8 @@ pub(super) async fn get(call: Call<Anybody>) -> Result<Json<PublicConfig>, ApiEr
             min_length: settings.password_policy.min_length,
             max_length: settings.password_policy.max_length,
         },
+        proof_of_work: (settings.limits.enabled && settings.limits.proof_of_work)
+            .then_some(ProofOfWork::Altcha),
         email_verification: match settings.mail.verification {
             EmailVerification::Off => Verification::Off,
             EmailVerification::Asked => Verification::Asked,

@@ -1,12 +1,13 @@
-use super::answer::{Json, NoContent, WithCookie};
+use super::answer::{Json, NoContent, WithCookies};
 use super::login::Token;
 use super::operation::{Call, Data, Recent, RecentUserOrLogin, user};
+use super::receiver::Receiver;
 use super::token::{self, TokenPair};
 use crate::body::{Text, Word};
 use crate::error::ApiError;
 use crate::extract::CurrentUser;
 use crate::next_step::NextStep;
-use crate::refresh_cookie::{self, Transport};
+use crate::refresh_cookie;
 use axum::RequestPartsExt;
 use axum::extract::Path;
 use doorwarden_core::error::Input;
@@ -123,22 +124,26 @@ enum Login {
 }
 
 /// With the status of the operation, and the cookie of a pair.
-pub(super) type EnrolledAnswer<const STATUS: u16> = WithCookie<Json<EnrolledFactor, STATUS>>;
+pub(super) type EnrolledAnswer<const STATUS: u16> = WithCookies<Json<EnrolledFactor, STATUS>>;
 
 /// The factor as an answer.
 pub(super) fn enrolled<const STATUS: u16>(
     enrolled: Enrolled,
-    transport: Transport,
+    receiver: &Receiver<'_>,
 ) -> EnrolledAnswer<STATUS> {
-    let mut cookie = None;
+    let mut cookies = Vec::new();
     let login = match enrolled.login {
         None => Login::None {},
         Some(EnrolledLogin::Pending(pending)) => Login::Next(NextStep::of(&pending)),
         Some(EnrolledLogin::Tokens(tokens)) => match *tokens {
-            LoginTokens::Session(issued) => Login::Session(issued.into()),
+            LoginTokens::Session(issued) => {
+                let WithCookies(token, set) = Token::of_login(issued, receiver);
+                cookies = set;
+                Login::Session(token)
+            }
             LoginTokens::Pair(pair) => {
-                let WithCookie(Json(pair), set) = token::answer(pair, transport);
-                cookie = set;
+                let WithCookies(Json(pair), set) = token::of_login(pair, receiver);
+                cookies = set;
                 Login::Pair(pair)
             }
             LoginTokens::Reauthenticated(_) | LoginTokens::PasswordReset => Login::None {},
@@ -146,7 +151,7 @@ pub(super) fn enrolled<const STATUS: u16>(
     };
     let codes = |codes: Vec<RecoveryCode>| codes.iter().map(RecoveryCode::shown).collect();
     let recovery_codes = enrolled.recovery_codes.map(codes);
-    WithCookie(Json(EnrolledFactor { factor: (&enrolled.factor).into(), recovery_codes, login }), cookie)
+    WithCookies(Json(EnrolledFactor { factor: (&enrolled.factor).into(), recovery_codes, login }), cookies)
 }
 
 pub(super) async fn confirm(
@@ -155,10 +160,11 @@ pub(super) async fn confirm(
     let transport = refresh_cookie::transport(call.auth.settings(), &call.parts.headers)?;
     let id = id(&mut call).await?;
     let caller = caller(&call, &call.body.fields.login_token).await?;
+    let receiver = Receiver::of(&call.auth, &call.parts, transport);
     let (client, context) = (call.client(), call.auth.context());
     let FirstCode { code, login_token } = call.body.fields;
     let enroller = enroller(caller.as_ref(), login_token);
-    Ok(enrolled(confirm_totp(context, enroller, id, code.0, client).await?, transport))
+    Ok(enrolled(confirm_totp(context, enroller, id, code.0, client).await?, &receiver))
 }
 
 /// The recovery codes, each good once.

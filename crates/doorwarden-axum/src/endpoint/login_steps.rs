@@ -1,9 +1,10 @@
 //! Logins of more than one step, and those without a password.
 
-use super::answer::{Json, NoContent, WithCookie};
+use super::answer::{Json, NoContent, WithCookies};
 use super::login::Token;
 use super::operation::{Anybody, Call, Data};
 use super::reauthenticate::Authentication;
+use super::receiver::Receiver;
 use super::token::{self, TokenPair};
 use crate::auth::Auth;
 use crate::body::{Email, NewPassword, Password, Texts, Word};
@@ -36,34 +37,35 @@ pub(super) enum Tokens {
 }
 
 /// Tokens with the status of the operation.
-pub(super) type TokenAnswer<const STATUS: u16> = WithCookie<Json<Tokens, STATUS>>;
+pub(super) type TokenAnswer<const STATUS: u16> = WithCookies<Json<Tokens, STATUS>>;
 
 /// The same, or 204 where the steps were for a new password, which logs nobody in.
-pub(super) type StepAnswer = WithCookie<Option<Json<Tokens>>>;
+pub(super) type StepAnswer = WithCookies<Option<Json<Tokens>>>;
 
 /// The result of a step as an answer.
-pub(super) fn step(tokens: LoginTokens, transport: Transport) -> StepAnswer {
+pub(super) fn step(tokens: LoginTokens, receiver: &Receiver<'_>) -> StepAnswer {
     let json = |tokens| Some(Json(tokens));
     match tokens {
-        LoginTokens::Session(issued) => WithCookie(json(Tokens::Session(issued.into())), None),
-        LoginTokens::Pair(pair) => {
-            let WithCookie(Json(pair), cookie) = token::answer(pair, transport);
-            WithCookie(json(Tokens::Pair(pair)), cookie)
+        LoginTokens::Session(issued) => {
+            Token::of_login(issued, receiver).map(|token| json(Tokens::Session(token)))
         }
-        LoginTokens::Reauthenticated(auth) => WithCookie(json(Tokens::Reauthenticated(auth.into())), None),
-        LoginTokens::PasswordReset => WithCookie(None, None),
+        LoginTokens::Pair(pair) => token::of_login(pair, receiver).map(|Json(pair)| json(Tokens::Pair(pair))),
+        LoginTokens::Reauthenticated(auth) => {
+            WithCookies(json(Tokens::Reauthenticated(auth.into())), Vec::new())
+        }
+        LoginTokens::PasswordReset => WithCookies(None, Vec::new()),
     }
 }
 
 /// The tokens as an answer.
 pub(super) fn tokens<const STATUS: u16>(
     tokens: LoginTokens,
-    transport: Transport,
+    receiver: &Receiver<'_>,
 ) -> Result<TokenAnswer<STATUS>, ApiError> {
-    match step(tokens, transport) {
-        WithCookie(Some(Json(tokens)), cookie) => Ok(WithCookie(Json(tokens), cookie)),
+    match step(tokens, receiver) {
+        WithCookies(Some(Json(tokens)), cookie) => Ok(WithCookies(Json(tokens), cookie)),
         // A link or a registration is for no new password.
-        WithCookie(None, _) => Err(RedeemError::LinkInvalid.into()),
+        WithCookies(None, _) => Err(RedeemError::LinkInvalid.into()),
     }
 }
 
@@ -76,11 +78,15 @@ pub(super) struct EmailLogin {
     /// Whom the access token of a pair is for (RFC 8707).
     #[serde(default)]
     resource: Texts,
+    /// Proof of work.
+    #[serde(default)]
+    altcha: Word,
 }
 
 pub(super) async fn email(call: Call<Anybody, Data<EmailLogin>>) -> Result<Asked, ApiError> {
-    let (client, locale) = (call.client(), call.locale());
-    let EmailLogin { email, tokens, resource } = call.body.fields;
+    let locale = call.locale();
+    let EmailLogin { email, tokens, resource, altcha } = call.body.fields;
+    let client = Receiver::of(&call.auth, &call.parts, Transport::Body).client(altcha);
     let tokens = wanted(&call.auth, tokens, resource)?;
     let login = MailedLogin { email: email.0, tokens, locale, client };
     let pending = request_login(call.auth.context(), login).await?;
@@ -119,6 +125,7 @@ pub(super) struct LoginStep {
 
 pub(super) async fn verify(call: Call<Anybody, Data<LoginStep>>) -> Result<StepAnswer, ApiError> {
     let transport = refresh_cookie::transport(call.auth.settings(), &call.parts.headers)?;
+    let receiver = Receiver::of(&call.auth, &call.parts, transport);
     let client = call.client();
     let LoginStep { login_token, method, code, password, new_password } = call.body.fields;
     let login_token = login_token.0;
@@ -140,7 +147,7 @@ pub(super) async fn verify(call: Call<Anybody, Data<LoginStep>>) -> Result<StepA
             return Err(required("method", FieldError::new("invalid_choice", text)));
         }
     };
-    Ok(step(continue_login(call.auth.context(), next, client).await?, transport))
+    Ok(step(continue_login(call.auth.context(), next, client).await?, &receiver))
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -153,6 +160,7 @@ pub(super) struct LinkLogin {
 
 pub(super) async fn link(call: Call<Anybody, Data<LinkLogin>>) -> Result<TokenAnswer<200>, ApiError> {
     let transport = refresh_cookie::transport(call.auth.settings(), &call.parts.headers)?;
+    let receiver = Receiver::of(&call.auth, &call.parts, transport);
     let client = call.client();
     let LinkLogin { key, login_token } = call.body.fields;
     let key = key.0.required().map_err(|complaint| ApiError::fields(FieldErrors::one("key", complaint)))?;
@@ -162,7 +170,7 @@ pub(super) async fn link(call: Call<Anybody, Data<LinkLogin>>) -> Result<TokenAn
         code: Input::Missing,
         ..Answer::default()
     };
-    tokens(continue_login(call.auth.context(), Step::Mail(answer), client).await?, transport)
+    tokens(continue_login(call.auth.context(), Step::Mail(answer), client).await?, &receiver)
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]

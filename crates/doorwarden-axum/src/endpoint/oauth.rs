@@ -11,8 +11,10 @@ use doorwarden_core::error::Input;
 use doorwarden_core::flow::authenticate::{Authenticated, TokenClaims};
 use doorwarden_core::flow::introspect::{self, Introspected};
 use doorwarden_core::flow::revoke_token::{RevokeError, Revoker, revoke_token};
+use doorwarden_core::flow::throttle;
+use doorwarden_core::limit::Limit;
 use doorwarden_core::refresh::idle_until;
-use doorwarden_core::session::Session;
+use doorwarden_core::session::{ClientInfo, Session};
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use schemars::JsonSchema;
@@ -80,9 +82,16 @@ pub(super) async fn revoke(call: Call<Service, Unread<TokenInForm>>) -> Result<J
 pub(super) async fn introspect(
     call: Call<Service, Unread<TokenInForm>>,
 ) -> Result<Json<Introspection>, ApiError> {
-    let Authorized { auth, token, .. } = authorized(call).await?;
+    let client = call.client();
+    let Authorized { auth, token, service } = authorized(call).await?;
     let mut known = match introspect::introspect(auth.context(), &token).await? {
-        None => return Ok(Json(Introspection::default())),
+        None => {
+            let limit = Limit::IntrospectionClient;
+            throttle::refused(auth.context(), &client, limit, Some(&service))
+                .await
+                .map_err(|throttled| *throttled)?;
+            return Ok(Json(Introspection::default()));
+        }
         Some(Introspected::Bearer(who)) => bearer(&who),
         Some(Introspected::Refresh { session, user }) => {
             let username = user.account.user.username.as_str().to_owned();
@@ -154,21 +163,30 @@ async fn authorized(call: Call<Service, Unread<TokenInForm>>) -> Result<Authoriz
     let is_form = media_type(headers).eq_ignore_ascii_case("application/x-www-form-urlencoded");
     let known = if has_header { clients.authenticate(headers) } else { None };
     if known.is_none() && (has_header || !is_form) {
-        return Err(invalid_client());
+        return Err(refused(&call.auth, &call.client()).await);
     }
     let invalid = |text| ApiError::oauth(StatusCode::BAD_REQUEST, "invalid_request", text);
     if !is_form {
         return Err(invalid("the parameters must be sent as application/x-www-form-urlencoded"));
     }
+    let client = call.client();
     let form = call.body.read(&call.parts).await?.fields;
     let service = match (known, form.client_id.0, form.client_secret.0) {
         (Some(id), ..) => id,
         (None, Input::Given(id), Input::Given(secret)) if clients.knows(&id, &secret) => id,
-        _ => return Err(invalid_client()),
+        _ => return Err(refused(&call.auth, &client).await),
     };
     match form.token.0 {
         Input::Given(token) if !token.is_empty() => Ok(Authorized { auth: call.auth, service, token }),
         _ => Err(invalid("the parameter token is missing")),
+    }
+}
+
+/// The answer to a service that is not known. It counts.
+async fn refused(auth: &Auth, client: &ClientInfo) -> ApiError {
+    match throttle::refused(auth.context(), client, Limit::IntrospectionAddress, None).await {
+        Ok(()) => invalid_client(),
+        Err(throttled) => (*throttled).into(),
     }
 }
 

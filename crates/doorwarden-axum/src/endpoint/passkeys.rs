@@ -2,6 +2,7 @@ use super::answer::{Document, Json, Media};
 use super::factors::{EnrolledAnswer, caller, enrolled, enroller};
 use super::login_steps::{StepAnswer, step, wanted};
 use super::operation::{Anybody, Call, Data, RecentUserOrLogin};
+use super::receiver::Receiver;
 use super::types::Types;
 use crate::body::{Object, Text, Texts, Word};
 use crate::error::ApiError;
@@ -71,6 +72,7 @@ pub(super) struct PasskeyLogin {
 
 pub(super) async fn log_in(call: Call<Anybody, Data<PasskeyLogin>>) -> Result<StepAnswer, ApiError> {
     let transport = refresh_cookie::transport(call.auth.settings(), &call.parts.headers)?;
+    let receiver = Receiver::of(&call.auth, &call.parts, transport);
     let client = call.client();
     let PasskeyLogin { credential, login_token, tokens: word, resource } = call.body.fields;
     let login = Login {
@@ -79,7 +81,7 @@ pub(super) async fn log_in(call: Call<Anybody, Data<PasskeyLogin>>) -> Result<St
         tokens: wanted(&call.auth, word, resource)?,
         client,
     };
-    Ok(step(log_in_with_passkey(call.auth.context(), login).await?, transport))
+    Ok(step(log_in_with_passkey(call.auth.context(), login).await?, &receiver))
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -114,12 +116,13 @@ pub(super) async fn post(
     call: Call<RecentUserOrLogin, Data<NewPasskey>>,
 ) -> Result<EnrolledAnswer<201>, ApiError> {
     let transport = refresh_cookie::transport(call.auth.settings(), &call.parts.headers)?;
+    let receiver = Receiver::of(&call.auth, &call.parts, transport);
     let caller = caller(&call, &call.body.fields.login_token).await?;
     let (client, context) = (call.client(), call.auth.context());
     let NewPasskey { credential, name, login_token } = call.body.fields;
     let credential = credential.required("credential")?;
     let enroller = enroller(caller.as_ref(), login_token);
-    Ok(enrolled(register_passkey(context, enroller, credential, name.0, client).await?, transport))
+    Ok(enrolled(register_passkey(context, enroller, credential, name.0, client).await?, &receiver))
 }
 
 /// For `PublicKeyCredential.signalAllAcceptedCredentials` and `signalCurrentUserDetails`.

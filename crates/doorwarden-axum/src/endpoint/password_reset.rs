@@ -1,9 +1,11 @@
 use super::answer::{Json, NoContent};
 use super::login_steps::Asked;
 use super::operation::{Anybody, Call, Data};
+use super::receiver::Receiver;
 use crate::body::{Email, NewPassword, Word};
 use crate::error::ApiError;
 use crate::next_step::NextStep;
+use crate::refresh_cookie::Transport;
 use doorwarden_core::flow::links::Answer;
 use doorwarden_core::flow::log_in_by_mail::MailedLogin;
 use doorwarden_core::flow::pending::WantedTokens;
@@ -14,12 +16,16 @@ use serde::Deserialize;
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(super) struct PasswordReset {
     email: Email,
+    /// Proof of work.
+    #[serde(default)]
+    altcha: Word,
 }
 
 pub(super) async fn ask(call: Call<Anybody, Data<PasswordReset>>) -> Result<Asked, ApiError> {
-    let (client, locale) = (call.client(), call.locale());
-    let email = call.body.fields.email.0;
-    let asked = MailedLogin { email, tokens: WantedTokens::Session, locale, client };
+    let locale = call.locale();
+    let PasswordReset { email, altcha } = call.body.fields;
+    let client = Receiver::of(&call.auth, &call.parts, Transport::Body).client(altcha);
+    let asked = MailedLogin { email: email.0, tokens: WantedTokens::Session, locale, client };
     let pending = request_reset(call.auth.context(), asked).await?;
     Ok(Json(NextStep::of(&pending)))
 }

@@ -149,6 +149,15 @@ pub(super) const PENDING: Problem = Problem::step(
 );
 pub(super) const REGISTRATION_CLOSED: Problem =
     Problem::detail(403, "registration_closed", "Nobody can register, or only who was invited.");
+pub(super) const THROTTLED: Problem = Problem::step(
+    429,
+    "throttled",
+    "Too many requests came before this one. `Retry-After` says how many seconds to wait, `proof_of_work` what to compute \
+     instead. The code is `password_locked`, and `flows` names other ways in, where too many wrong passwords came.",
+);
+pub(super) const INVALID_PURPOSE: Problem = Problem::fields("`for` is missing or none of its values.");
+pub(super) const NO_PROOF_OF_WORK: Problem =
+    Problem::detail(404, "not_found", "The service asks for no proof of work.");
 pub(super) const LINK_INVALID: Problem =
     Problem::detail(400, "link_invalid", "The link was used, has expired, or is for something else.");
 pub(super) const CODE_INVALID: Problem =

@@ -1,4 +1,4 @@
-use super::answer::{Json, WithCookie};
+use super::answer::{Json, WithCookies};
 use super::operation::{Anybody, Call, Unread};
 use super::token::{self, TokenPair};
 use crate::body::Word;
@@ -18,7 +18,7 @@ pub(super) struct Refresh {
 
 pub(super) async fn post(
     call: Call<Anybody, Unread<Refresh>>,
-) -> Result<WithCookie<Json<TokenPair>>, ApiError> {
+) -> Result<WithCookies<Json<TokenPair>>, ApiError> {
     let (settings, headers) = (call.auth.settings(), &call.parts.headers);
     let client = call.client();
     let cookie = refresh_cookie::read(settings, headers);
@@ -34,9 +34,14 @@ pub(super) async fn post(
         }
     };
     match refresh_tokens(call.auth.context(), &token, client).await {
-        Ok(pair) => Ok(token::answer(pair, transport)),
+        Ok(pair) => Ok(token::answer(pair, None, transport)),
         Err(error) => Err(match transport {
-            Transport::Cookie if !matches!(error, RefreshError::Sign(_) | RefreshError::Store(_)) => {
+            Transport::Cookie
+                if !matches!(
+                    error,
+                    RefreshError::Sign(_) | RefreshError::Store(_) | RefreshError::Throttled(_)
+                ) =>
+            {
                 refused(error).header(SET_COOKIE, refresh_cookie::remove())
             }
             _ => refused(error),
@@ -48,6 +53,7 @@ fn refused(error: RefreshError) -> ApiError {
     match error {
         RefreshError::Sign(error) => error.into(),
         RefreshError::Store(error) => error.into(),
+        RefreshError::Throttled(throttled) => (*throttled).into(),
         RefreshError::Reused => {
             let text = "Token was used before; its session has ended";
             ApiError::unauthorized("refresh_reused", text).showing_code()

@@ -1,4 +1,4 @@
-use super::answer::{NoContent, WithCookie};
+use super::answer::{NoContent, WithCookies};
 use super::operation::{Anybody, Call, Unread};
 use crate::body::Word;
 use crate::error::ApiError;
@@ -19,7 +19,9 @@ pub(super) struct Revocation {
     token: Word,
 }
 
-pub(super) async fn post(call: Call<Anybody, Unread<Revocation>>) -> Result<WithCookie<NoContent>, ApiError> {
+pub(super) async fn post(
+    call: Call<Anybody, Unread<Revocation>>,
+) -> Result<WithCookies<NoContent>, ApiError> {
     let client = call.client();
     let fields = call.body.read_optional(&call.parts).await?.fields;
     let given = match fields.refresh.0 {
@@ -41,7 +43,7 @@ pub(super) async fn post(call: Call<Anybody, Unread<Revocation>>) -> Result<With
         }
     };
     revoke_token(call.auth.context(), &token, Revoker::Holder, client).await?;
-    Ok(WithCookie(NoContent, cookie))
+    Ok(WithCookies(NoContent, cookie.into_iter().collect()))
 }
 
 impl From<RevokeError> for ApiError {

@@ -20,6 +20,7 @@ use doorwarden_core::flow::register::RegisterError;
 use doorwarden_core::flow::reset_password::ResetPasswordError;
 use doorwarden_core::flow::verify_registration::VerifyRegistrationError;
 use doorwarden_core::keys::SignError;
+use doorwarden_core::limit::Throttled;
 use doorwarden_core::password::PoolError;
 use doorwarden_core::store::{Reason, StoreError};
 use doorwarden_core::token::Refusal;
@@ -39,6 +40,12 @@ fn wrong_credentials() -> ApiError {
     ApiError::fields(FieldErrors::one(NON_FIELD_ERRORS, complaint))
 }
 
+impl From<Throttled> for ApiError {
+    fn from(throttled: Throttled) -> Self {
+        Self::throttled(throttled)
+    }
+}
+
 impl From<LoginError> for ApiError {
     fn from(error: LoginError) -> Self {
         match error {
@@ -46,6 +53,7 @@ impl From<LoginError> for ApiError {
             LoginError::WrongCredentials => wrong_credentials(),
             LoginError::Pending(pending) => Self::pending(&pending),
             LoginError::Pool(error) => error.into(),
+            LoginError::Throttled(throttled) => (*throttled).into(),
             LoginError::Store(error) => error.into(),
         }
     }
@@ -64,6 +72,7 @@ impl From<RegisterError> for ApiError {
             )
             .showing_code(),
             RegisterError::Pool(error) => error.into(),
+            RegisterError::Throttled(throttled) => (*throttled).into(),
             RegisterError::Store(error) => error.into(),
         }
     }
@@ -85,6 +94,7 @@ impl From<RedeemError> for ApiError {
                 error
             }
             RedeemError::Missing => bad("answer_missing", "Send `key`, or `login_token` and `code`."),
+            RedeemError::Throttled(throttled) => (*throttled).into(),
             RedeemError::Store(error) => error.into(),
         }
     }
@@ -98,6 +108,7 @@ impl From<RequestMailError> for ApiError {
                 let text = "This service sends no mail.";
                 Self::detail(StatusCode::NOT_IMPLEMENTED, "mail_not_configured", text).showing_code()
             }
+            RequestMailError::Throttled(throttled) => (*throttled).into(),
             RequestMailError::Store(error) => error.into(),
         }
     }
@@ -157,6 +168,7 @@ impl From<ReauthenticateError> for ApiError {
             }
             ReauthenticateError::NoMail => RequestMailError::NoMail.into(),
             ReauthenticateError::Pool(error) => error.into(),
+            ReauthenticateError::Throttled(throttled) => (*throttled).into(),
             ReauthenticateError::Store(error) => error.into(),
         }
     }
@@ -249,6 +261,7 @@ impl From<ChangePasswordError> for ApiError {
             ChangePasswordError::NoSuchUser => Self::not_found(),
             ChangePasswordError::NotRecent => Self::reauthentication_required(RECENT),
             ChangePasswordError::Pool(error) => error.into(),
+            ChangePasswordError::Throttled(throttled) => (*throttled).into(),
             ChangePasswordError::Store(error) => error.into(),
         }
     }
@@ -261,6 +274,7 @@ impl From<DeleteAccountError> for ApiError {
             DeleteAccountError::NoSuchUser => Self::not_found(),
             DeleteAccountError::NotRecent => Self::reauthentication_required(RECENT),
             DeleteAccountError::Pool(error) => error.into(),
+            DeleteAccountError::Throttled(throttled) => (*throttled).into(),
             DeleteAccountError::Store(error) => error.into(),
         }
     }

@@ -74,6 +74,15 @@ impl Event {
                 );
             }
             Self::TotpEnabled { user } => info!(user.id = user.0, "an authenticator app counts again"),
+            Self::PasswordLocked { user } => {
+                warn!(
+                    user.id = user.0,
+                    "too many wrong passwords came from strangers, whose passwords are not compared any more"
+                );
+            }
+            Self::PasswordUnlocked { user } => {
+                info!(user.id = user.0, "strangers' passwords are compared again: the user has logged in");
+            }
             Self::PasskeyCounterRegressed { user } => {
                 warn!(user.id = user.0, "the counter of a passkey did not grow: there may be a copy of it");
             }

@@ -160,9 +160,9 @@ pub async fn confirm_email_change(
             let waiting = pending(context, who).await?.ok_or(RedeemError::LinkInvalid)?;
             let Input::Given(code) = code else { return Err(RedeemError::Missing.into()) };
             let token = waiting.token.ok_or(RedeemError::LinkInvalid)?;
-            by_code(context, token, &code).await?
+            by_code(context, token, &code, &client).await?
         }
-        _ => answered(context, Answer { key, ..Answer::default() }).await?.challenge,
+        _ => answered(context, Answer { key, ..Answer::default() }, &client).await?.challenge,
     };
     let user = match challenge.user.filter(|_| challenge.purpose == ChallengePurpose::EmailChange) {
         Some(user) => context.store.user(user).await?.filter(|user| user.is_active),

@@ -4,7 +4,8 @@ use super::finish::finish;
 use super::open_session::{self, Opening};
 use super::reauthenticate::{RECENT, is_recent};
 use super::second_factor::notice_mail;
-use super::verify_password::{confirm_password, incorrect};
+use super::throttle::throttled_as;
+use super::verify_password::{confirm_password, confirmed_as, incorrect};
 use super::{IssuedToken, rules};
 use crate::audit::{Actor, Origin};
 use crate::authentication::{PasswordProof, Proof, Purpose};
@@ -13,6 +14,7 @@ use crate::error::{FieldErrors, Input};
 use crate::event::Event;
 use crate::field::Raw;
 use crate::flow::authenticate::Authenticated;
+use crate::limit::Throttled;
 use crate::mail::MailKind;
 use crate::password::PoolError;
 use crate::session::{ClientInfo, EndReason};
@@ -47,6 +49,9 @@ pub enum ChangePasswordError {
     /// The user has a second factor, which the session proved too long ago.
     #[error("the user must be authenticated once more")]
     NotRecent,
+    /// Too many passwords came before this one.
+    #[error(transparent)]
+    Throttled(Box<Throttled>),
     /// The passwords were not hashed.
     #[error(transparent)]
     Pool(#[from] PoolError),
@@ -54,6 +59,9 @@ pub enum ChangePasswordError {
     #[error(transparent)]
     Store(#[from] StoreError),
 }
+
+throttled_as!(ChangePasswordError);
+confirmed_as!(ChangePasswordError);
 
 /// Stores the new password and ends the other sessions and every token without a session. Returns a token if
 /// the caller's own session has ended too: the caller's token named no session, or
@@ -81,7 +89,8 @@ pub async fn change_password(
     }
     rules::typed_twice("new_password", new.as_ref(), &request.others, &context.fields, &mut errors);
     if let Some(current) = &current {
-        confirm_password(context, &user, "current_password", current, &request.client, &mut errors).await?;
+        let by = (who.session(), &Origin::new(Actor::User(id), request.client.clone()));
+        confirm_password(context, &user, "current_password", current, by, &mut errors).await?;
     }
     rules::not_used_before::<ChangePasswordError>(context, "new_password", &user, new.as_ref(), &mut errors)
         .await?;

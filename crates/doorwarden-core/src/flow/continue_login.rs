@@ -12,6 +12,7 @@ use super::reauthenticate::{ReauthenticateError, answer_mail, authenticate};
 use super::reset_password::{ResetPasswordError, store_reset};
 use super::rules;
 use super::second_factor::{Judged, judge_recovery_code, judge_totp, notice_mail, wrong};
+use super::throttle::{self, LimitError};
 use super::token_pair::{self, PairError};
 use super::verify_password::confirm_password;
 use super::{IssuedToken, TokenPair};
@@ -23,6 +24,7 @@ use crate::error::{FieldErrors, Input};
 use crate::event::{Event, UpdatedFields};
 use crate::factor::FactorKind;
 use crate::keys::SignError;
+use crate::limit::{Limit, Taken};
 use crate::mail::MailKind;
 use crate::password::PasswordHash;
 use crate::password::{Password, PoolError};
@@ -103,6 +105,12 @@ pub enum ContinueError {
     Sign(#[from] SignError),
 }
 
+impl From<LimitError> for ContinueError {
+    fn from(error: LimitError) -> Self {
+        LoginError::from(error).into()
+    }
+}
+
 impl From<StoreError> for ContinueError {
     fn from(error: StoreError) -> Self {
         match error {
@@ -128,7 +136,7 @@ pub async fn continue_login(
         }
         Step::Mail(mut answer) => {
             let password = std::mem::take(&mut answer.password);
-            let answered = answered(context, answer).await?;
+            let answered = answered(context, answer, &client).await?;
             let challenge = answered.challenge;
             if !matches!(challenge.purpose, ChallengePurpose::LogIn | ChallengePurpose::VerifyEmail) {
                 return Err(RedeemError::LinkInvalid.into());
@@ -141,7 +149,7 @@ pub async fn continue_login(
             // Whoever opens the link elsewhere may be another person than the one who typed the password.
             let mut proofs = if answered.is_asker { state.proofs() } else { Vec::new() };
             if !answered.is_asker && !matches!(password, Input::Missing) {
-                proofs.push(confirmed(context, &user, password, &origin.client).await?);
+                proofs.push(confirmed(context, &user, password, &origin).await?);
             }
             proofs.push(Proof::Email);
             state.has_email = true;
@@ -156,7 +164,7 @@ pub async fn continue_login(
             let token = required("login_token", login_token)?;
             let (challenge, mut state) = attempt(context, &token, StoredNeed::Password).await?;
             let (user, origin) = owner(context, &challenge, client).await?;
-            let Proof::Password(proof) = confirmed(context, &user, password, &origin.client).await? else {
+            let Proof::Password(proof) = confirmed(context, &user, password, &origin).await? else {
                 return Err(RedeemError::LoginExpired.into());
             };
             state.add(&Proof::Password(proof));
@@ -169,17 +177,19 @@ pub async fn continue_login(
         }
         Step::Totp { login_token, code } => {
             let (token, code) = (required("login_token", login_token)?, required("code", code)?);
+            let guess = throttle::guess(context, &client, Limit::FactorAddress).await?;
             let (challenge, state) = attempt(context, &token, StoredNeed::SecondFactor).await?;
             let (user, origin) = owner(context, &challenge, client).await?;
             let judged = judge_totp(context, &user, &state, &code, &origin).await?;
-            judge(context, user, state, &challenge, (judged, FactorKind::Totp), origin).await
+            judge(context, user, state, &challenge, (judged, FactorKind::Totp, guess), origin).await
         }
         Step::RecoveryCode { login_token, code } => {
             let (token, code) = (required("login_token", login_token)?, required("code", code)?);
+            let guess = throttle::guess(context, &client, Limit::FactorAddress).await?;
             let (challenge, state) = attempt(context, &token, StoredNeed::SecondFactor).await?;
             let (user, origin) = owner(context, &challenge, client).await?;
             let judged = judge_recovery_code(context, &user, &code, &origin).await?;
-            judge(context, user, state, &challenge, (judged, FactorKind::RecoveryCodes), origin).await
+            judge(context, user, state, &challenge, (judged, FactorKind::RecoveryCodes, guess), origin).await
         }
         Step::CancelDeletion { login_token } => {
             let (challenge, state) = awaiting(context, login_token, StoredNeed::CancelDeletion).await?;
@@ -194,13 +204,14 @@ async fn confirmed(
     context: &Context,
     user: &User,
     password: Input<String>,
-    client: &ClientInfo,
+    origin: &Origin,
 ) -> Result<Proof, ContinueError> {
     let mut errors = FieldErrors::new();
     let password = rules::typed_password("password", password, &mut errors);
     if let Some(password) = &password {
-        let checked = confirm_password(context, user, "password", password, client, &mut errors).await;
-        checked.map_err(LoginError::Pool)?;
+        let checked =
+            confirm_password(context, user, "password", password, (None, origin), &mut errors).await;
+        checked.map_err(LoginError::from)?;
     }
     match password.filter(|_| errors.is_empty()) {
         Some(password) => {
@@ -264,9 +275,12 @@ async fn judge(
     user: User,
     mut state: State,
     challenge: &Challenge,
-    (judged, kind): (Judged, FactorKind),
+    (judged, kind, guess): (Judged, FactorKind, Taken),
     origin: Origin,
 ) -> Result<LoginTokens, ContinueError> {
+    if !matches!(judged, Judged::Wrong) {
+        throttle::give_back(context, guess).await;
+    }
     match judged {
         Judged::Wrong => {
             let stranger = Origin { actor: Actor::Anonymous, ..origin };

@@ -5,12 +5,14 @@ use super::manage::{UserError, delete_user, end_everything_of};
 use super::pending::notice;
 use super::reauthenticate::{RECENT, is_recent};
 use super::rules;
-use super::verify_password::confirm_password;
+use super::throttle::throttled_as;
+use super::verify_password::{confirm_password, confirmed_as};
 use crate::audit::{Actor, Origin};
 use crate::context::Context;
 use crate::error::{FieldErrors, Input};
 use crate::event::{Event, UpdatedFields};
 use crate::flow::authenticate::Authenticated;
+use crate::limit::Throttled;
 use crate::mail::MailKind;
 use crate::outbox::Letter;
 use crate::password::PoolError;
@@ -32,6 +34,9 @@ pub enum DeleteAccountError {
     /// The user has a second factor, which the session proved too long ago.
     #[error("the user must be authenticated once more")]
     NotRecent,
+    /// Too many passwords came before this one.
+    #[error(transparent)]
+    Throttled(Box<Throttled>),
     /// The password was not checked.
     #[error(transparent)]
     Pool(#[from] PoolError),
@@ -39,6 +44,9 @@ pub enum DeleteAccountError {
     #[error(transparent)]
     Store(#[from] StoreError),
 }
+
+throttled_as!(DeleteAccountError);
+confirmed_as!(DeleteAccountError);
 
 /// What became of an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,7 +77,8 @@ pub async fn delete_account(
         return Err(DeleteAccountError::NotRecent);
     }
     if let Some(password) = &password {
-        confirm_password(context, &user, "password", password, &client, &mut errors).await?;
+        let by = (who.session(), &Origin::new(Actor::User(user.id), client.clone()));
+        confirm_password(context, &user, "password", password, by, &mut errors).await?;
     }
     if !errors.is_empty() {
         return Err(DeleteAccountError::Invalid(errors));

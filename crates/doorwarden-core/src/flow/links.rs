@@ -2,11 +2,14 @@
 
 use super::alike::failing_on_grid;
 use super::pending::{State, WantedTokens, mask};
+use super::throttle::{self, throttled_as};
 use crate::audit::Actor;
 use crate::challenge::{Challenge, ChallengePurpose, Code, Secret, SecretHash};
 use crate::context::Context;
 use crate::error::Input;
 use crate::event::Event;
+use crate::limit::{Limit, Throttled};
+use crate::session::ClientInfo;
 use crate::store::StoreError;
 use crate::time::Timestamp;
 
@@ -48,6 +51,9 @@ pub enum RedeemError {
         /// How many more may be tried.
         attempts_left: u32,
     },
+    /// Too many codes came before this one.
+    #[error(transparent)]
+    Throttled(Box<Throttled>),
     /// Neither a key nor a login token with a code was sent.
     #[error("send `key`, or `login_token` and `code`")]
     Missing,
@@ -55,6 +61,8 @@ pub enum RedeemError {
     #[error(transparent)]
     Store(#[from] StoreError),
 }
+
+throttled_as!(RedeemError);
 
 /// How somebody shows that a mail was read: by the key of its link, or by its code with the login token of
 /// the client that asked. Each as it was sent.
@@ -79,7 +87,11 @@ pub(super) struct Answered {
 }
 
 /// The challenge that this answers. A wrong code counts.
-pub(super) async fn answered(context: &Context, answer: Answer) -> Result<Answered, RedeemError> {
+pub(super) async fn answered(
+    context: &Context,
+    answer: Answer,
+    client: &ClientInfo,
+) -> Result<Answered, RedeemError> {
     let given = |input: Input<String>| match input {
         Input::Given(text) => Some(text),
         _ => None,
@@ -93,7 +105,7 @@ pub(super) async fn answered(context: &Context, answer: Answer) -> Result<Answer
     }
     let (Some(token), Some(code)) = (token, code) else { return Err(RedeemError::Missing) };
     let token = SecretHash::of(Secret::LOGIN, &token).ok_or(RedeemError::LoginExpired)?;
-    Ok(Answered { challenge: by_code(context, token, &code).await?, is_asker: true })
+    Ok(Answered { challenge: by_code(context, token, &code, client).await?, is_asker: true })
 }
 
 /// The challenge with this login token, if this is its code. A wrong one counts.
@@ -101,9 +113,11 @@ pub(super) async fn by_code(
     context: &Context,
     token: SecretHash,
     code: &str,
+    client: &ClientInfo,
 ) -> Result<Challenge, RedeemError> {
     failing_on_grid(async {
         let now = context.now();
+        let guess = throttle::guess(context, client, Limit::CodeAddress).await?;
         let Some(challenge) = context.store.attempt_challenge(token, now).await? else {
             return Err(match context.store.challenge_by_token(token, now).await? {
                 Some(_) => RedeemError::CodeInvalid { attempts_left: 0 },
@@ -118,6 +132,7 @@ pub(super) async fn by_code(
             let attempts_left = Challenge::MOST_ATTEMPTS.saturating_sub(challenge.attempts);
             return Err(RedeemError::CodeInvalid { attempts_left });
         }
+        throttle::give_back(context, guess).await;
         Ok(challenge)
     })
     .await

@@ -5,6 +5,7 @@ use super::finish::finish;
 use super::open_session::{self, Opening};
 use super::pending::{Pending, State, WantedTokens, go_on};
 use super::sessions::end_one;
+use super::throttle::{self, throttled_as};
 use super::verify_password::{PasswordError, verify_for_nobody, verify_password};
 use super::{IssuedToken, rules};
 use crate::audit::{Actor, Origin};
@@ -14,6 +15,7 @@ use crate::context::Context;
 use crate::error::{FieldError, FieldErrors, Input};
 use crate::event::{Event, LoginFailure};
 use crate::identity::{EmailAddress, EmailKey, text};
+use crate::limit::Throttled;
 use crate::password::{Password, PoolError};
 use crate::session::{ClientInfo, EndReason, Session};
 use crate::store::{Change, CreateChallengeError, StoreError};
@@ -55,6 +57,9 @@ pub enum LoginError {
     /// specific.
     #[error("A user with this email and password was not found.")]
     WrongCredentials,
+    /// Too many attempts came before this one.
+    #[error(transparent)]
+    Throttled(Box<Throttled>),
     /// Something else must be done before there is a token.
     #[error("the login needs another step")]
     Pending(Box<Pending>),
@@ -65,6 +70,9 @@ pub enum LoginError {
     #[error(transparent)]
     Store(#[from] StoreError),
 }
+
+throttled_as!(LoginError);
+super::verify_password::confirmed_as!(LoginError);
 
 impl From<CreateChallengeError> for LoginError {
     fn from(error: CreateChallengeError) -> Self {
@@ -131,20 +139,38 @@ pub(super) async fn open_session(
 
     let begin = Instant::now();
     let stranger = Origin::new(Actor::Anonymous, request.client.clone());
-    let (user, proof) = match verify(context, &EmailKey::of(&email), &password).await {
+    let key = EmailKey::of(&email);
+    let found = context.store.user_by_email(&key).await?;
+    let attempt = match throttle::attempt(context, &request.client, &key, found.as_ref(), None).await {
+        Ok(attempt) => attempt,
+        Err(error) => {
+            next_tick(begin).await;
+            return Err(error.into());
+        }
+    };
+    let (user, proof) = match verify(context, found.clone(), &password).await {
         Ok(verified) => verified,
         Err(Rejected::Login(user, reason)) => {
+            attempt.was_wrong(context, found.as_ref(), &stranger).await;
             context.refused(context.effects(&stranger, [Event::LoginFailed { user, reason }])).await;
             next_tick(begin).await;
             return Err(failure);
         }
-        Err(Rejected::Pool(error)) => return Err(error.into()),
-        Err(Rejected::Store(error)) => return Err(error.into()),
+        Err(Rejected::Pool(error)) => {
+            attempt.was_not_made(context).await;
+            return Err(error.into());
+        }
     };
     let origin = Origin { actor: Actor::User(user.id), ..stranger };
     match finish_login(context, user, tokens, vec![proof], None, origin).await {
-        Err(LoginError::WrongCredentials) => Err(failure),
-        result => result,
+        Ok(logged_in) => {
+            attempt.logged_in(context).await;
+            Ok(logged_in)
+        }
+        Err(error) => {
+            attempt.was_right(context).await?;
+            Err(if matches!(error, LoginError::WrongCredentials) { failure } else { error })
+        }
     }
 }
 
@@ -181,6 +207,7 @@ async fn open(
 ) -> Result<LoggedIn, LoginError> {
     let session = tokens.session(context, user.id, origin.client.clone());
     let state = State::new(tokens.clone(), &proofs);
+    let was_locked = throttle::is_locked(context, user.id).await?;
     let session =
         match open_session::open(context, session, &user, Purpose::LogIn, proofs, spends, origin).await? {
             Opening::Opened(session) => *session,
@@ -195,6 +222,9 @@ async fn open(
             }
         };
     context.live.forget(Change::User(user.id));
+    if was_locked {
+        throttle::unlocked(context, &user, origin).await;
+    }
     for hook in &context.hooks {
         if let Err(refused) = hook.after_login(&user, &session).await {
             let application = Actor::Application.into();
@@ -213,8 +243,6 @@ enum Rejected {
     Login(Option<UserId>, LoginFailure),
     /// The password was not compared, or not hashed.
     Pool(PoolError),
-    /// The database operation failed.
-    Store(StoreError),
 }
 
 impl From<PoolError> for Rejected {
@@ -223,10 +251,14 @@ impl From<PoolError> for Rejected {
     }
 }
 
-/// The user with this email address and password, with what was verified and, if the hash's cost is not the
-/// current one, a new hash.
-async fn verify(context: &Context, email: &EmailKey, password: &Password) -> Result<(User, Proof), Rejected> {
-    let Some(user) = context.store.user_by_email(email).await.map_err(Rejected::Store)? else {
+/// The user, if this is their password, with what was verified and, if the hash's cost is not the current
+/// one, a new hash.
+async fn verify(
+    context: &Context,
+    user: Option<User>,
+    password: &Password,
+) -> Result<(User, Proof), Rejected> {
+    let Some(user) = user else {
         verify_for_nobody(context, password).await?;
         return Err(Rejected::Login(None, LoginFailure::UnknownEmail));
     };

@@ -3,10 +3,12 @@
 use super::alike::on_grid;
 use super::pending::{Ask, Pending, PendingStep, State, WantedTokens, ask};
 use super::rules;
+use super::throttle::{self, throttled_as};
 use crate::audit::{Actor, Origin};
 use crate::challenge::ChallengePurpose;
 use crate::context::Context;
 use crate::error::{FieldErrors, Input};
+use crate::limit::Throttled;
 use crate::mail::{Locale, MailKind};
 use crate::session::ClientInfo;
 use crate::store::{CreateChallengeError, StoreError};
@@ -32,6 +34,9 @@ pub enum RequestMailError {
     /// The input is not an email address.
     #[error("the input is not valid: {0}")]
     Invalid(FieldErrors),
+    /// Too many mails were asked for before this one.
+    #[error(transparent)]
+    Throttled(Box<Throttled>),
     /// This service sends no mail.
     #[error("this service sends no mail")]
     NoMail,
@@ -39,6 +44,8 @@ pub enum RequestMailError {
     #[error(transparent)]
     Store(#[from] StoreError),
 }
+
+throttled_as!(RequestMailError);
 
 impl From<CreateChallengeError> for RequestMailError {
     fn from(error: CreateChallengeError) -> Self {
@@ -77,8 +84,9 @@ pub(super) async fn request(
         return Err(RequestMailError::Invalid(errors));
     };
     on_grid(async {
-        let origin = Origin::new(Actor::Anonymous, login.client);
         let owner = context.store.user_by_email(&email.key()).await?.filter(|user| user.is_active);
+        throttle::mail(context, &login.client, &email.key(), owner.as_ref()).await?;
+        let origin = Origin::new(Actor::Anonymous, login.client);
         let asked = Ask {
             purpose,
             user: owner.as_ref(),

@@ -42,6 +42,7 @@ pub mod send_mails;
 pub mod send_webhooks;
 pub mod sessions;
 pub mod signing_keys;
+pub mod throttle;
 mod token_pair;
 pub mod verify_audit;
 mod verify_password;

@@ -1,5 +1,6 @@
 //! The one place where a session is opened and its token made: every login ends here.
 
+use super::throttle;
 use crate::audit::{Effects, Origin};
 use crate::authentication::{Need, Next, Proof, Purpose, Standing, next};
 use crate::challenge::ChallengeId;
@@ -22,6 +23,8 @@ pub struct IssuedToken {
     pub expires_at: Timestamp,
     /// The session of the token.
     pub session: SessionId,
+    /// The user of the session.
+    pub user: UserId,
 }
 
 impl std::fmt::Debug for IssuedToken {
@@ -82,7 +85,11 @@ pub(super) async fn open(
             Event::SessionOpened { user: user.id, session: session.id }
         }
     };
-    let effects = Effects { spends, ..context.effects(origin, [event]) };
+    let mail = match purpose {
+        Purpose::LogIn => throttle::new_device(context, user, origin).await?,
+        _ => None,
+    };
+    let effects = Effects { spends, ..context.effects(origin, [event]) }.mailing_all(mail);
     let Some(opened) = context.store.open_session(open, effects.clone()).await? else {
         return Ok(Opening::Gone);
     };
@@ -115,6 +122,7 @@ pub(super) fn session_token(context: &Context, session: &Session) -> IssuedToken
         token: context.session_keys.sign(&claims),
         expires_at: Timestamp::from_seconds(claims.exp),
         session: session.id,
+        user: session.user,
     }
 }
 

@@ -7,6 +7,7 @@ use super::links::{RedeemError, by_token};
 use super::log_in::{LoggedIn, LoginError, finish_login};
 use super::pending::{State, StoredNeed, WantedTokens};
 use super::second_factor::{enable_totps, notice_mail};
+use super::throttle;
 use crate::audit::{Actor, Origin};
 use crate::authentication::{FactorProof, Proof};
 use crate::challenge::{Challenge as PendingLogin, ChallengeId};
@@ -15,6 +16,7 @@ use crate::error::{FieldErrors, Input};
 use crate::event::Event;
 use crate::factor::ceremony::{self, Ceremony, CeremonyError};
 use crate::factor::{Credential, Factor, FactorId, FactorKind, Method, Passkey};
+use crate::limit::Limit;
 use crate::mail::MailKind;
 use crate::session::ClientInfo;
 use crate::store::{PasskeyUse, StoreError};
@@ -215,6 +217,7 @@ pub async fn log_in_with_passkey(
     context: &Arc<Context>,
     request: PasskeyLogin,
 ) -> Result<LoginTokens, PasskeyLoginError> {
+    let guess = throttle::guess(context, &request.client, Limit::LoginAddress).await?;
     let waiting = awaited(context, request.login_token).await?;
     let ceremony = waiting.as_ref().map_or(Ceremony::LogIn, |(login, _)| Ceremony::SecondFactor(login.id));
     let stranger = Origin::new(Actor::Anonymous, request.client.clone());
@@ -227,6 +230,7 @@ pub async fn log_in_with_passkey(
     let (user, proof, origin) = verified?;
     // It is not unknown, or the browser would be told to forget it.
     let user = user.filter(|user| user.is_active).ok_or(PasskeyRefused::Inactive)?;
+    throttle::give_back(context, guess).await;
     enable_totps(context, &user, &origin).await?;
     if let Some((login, mut state)) = waiting {
         let (user, origin) = owner(context, &login, origin.client).await?;

@@ -6,13 +6,15 @@ use super::links::{Answer, RedeemError, answered};
 use super::open_session;
 use super::pending::{Ask, Goal, Pending, PendingStep, State, WantedTokens, ask, go_on};
 use super::rules;
-use super::verify_password::confirm_password;
+use super::throttle::throttled_as;
+use super::verify_password::{confirm_password, confirmed_as};
 use crate::audit::{Actor, Effects, Origin};
 use crate::authentication::{AuthContext, Need, Next, PasswordProof, Proof, Purpose, next};
 use crate::challenge::{Challenge, ChallengePurpose};
 use crate::context::Context;
 use crate::error::{FieldErrors, Input};
 use crate::event::Event;
+use crate::limit::Throttled;
 use crate::mail::MailKind;
 use crate::password::{PasswordHash, PoolError};
 use crate::session::{ClientInfo, SessionId};
@@ -42,6 +44,9 @@ pub enum ReauthenticateError {
     /// No password was sent, and this service sends no mail.
     #[error("this service sends no mail")]
     NoMail,
+    /// Too many passwords came before this one.
+    #[error(transparent)]
+    Throttled(Box<Throttled>),
     /// The password was not checked.
     #[error(transparent)]
     Pool(#[from] PoolError),
@@ -49,6 +54,9 @@ pub enum ReauthenticateError {
     #[error(transparent)]
     Store(#[from] StoreError),
 }
+
+throttled_as!(ReauthenticateError);
+confirmed_as!(ReauthenticateError);
 
 /// Whether the session of a token was authenticated at most `age` ago.
 ///
@@ -96,7 +104,8 @@ pub async fn reauthenticate(
     let mut errors = FieldErrors::new();
     let password = rules::typed_password("password", password, &mut errors);
     if let Some(password) = &password {
-        confirm_password(context, &user, "password", password, &origin.client, &mut errors).await?;
+        let by = (Some(session), &origin);
+        confirm_password(context, &user, "password", password, by, &mut errors).await?;
     }
     if !errors.is_empty() {
         return Err(ReauthenticateError::Invalid(errors));
@@ -216,7 +225,7 @@ pub(super) async fn answer_mail(
     answer: Answer,
     client: ClientInfo,
 ) -> Result<(User, State, Challenge, Origin), RedeemError> {
-    let answered = answered(context, answer).await?;
+    let answered = answered(context, answer, &client).await?;
     let challenge: Challenge = answered.challenge;
     let session = challenge.data.get(SESSION).and_then(|id| id.as_str()?.parse().ok());
     let user = match challenge.user.filter(|_| challenge.purpose == ChallengePurpose::Reauthenticate) {

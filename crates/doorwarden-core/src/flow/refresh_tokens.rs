@@ -2,12 +2,14 @@
 
 use super::finish::finish;
 use super::sessions::end_one;
+use super::throttle::{self, throttled_as};
 use super::token_pair;
 use super::token_pair::{PairError, TokenPair};
 use crate::audit::{Actor, Origin};
 use crate::context::Context;
 use crate::event::{Event, RepeatSign};
 use crate::keys::SignError;
+use crate::limit::{Limit, Throttled};
 use crate::refresh::{Presented, Repeat};
 use crate::session::{ClientInfo, EndReason, Session, SessionId};
 use crate::store::{Change, Rotation, StoreError};
@@ -27,6 +29,9 @@ pub enum RefreshError {
     /// The token was reused, so somebody has a copy. The session has been ended.
     #[error("the refresh token was used before; its session has ended")]
     Reused,
+    /// Too many refreshes came before this one.
+    #[error(transparent)]
+    Throttled(Box<Throttled>),
     /// No access token can be signed. The reason is logged.
     #[error("the access token could not be signed: {0}")]
     Sign(#[from] SignError),
@@ -34,6 +39,8 @@ pub enum RefreshError {
     #[error(transparent)]
     Store(#[from] StoreError),
 }
+
+throttled_as!(RefreshError);
 
 /// Exchanges a refresh token for a new pair (RFC 9700, section 4.14.2).
 ///
@@ -49,7 +56,22 @@ pub async fn refresh_tokens(
     token: &str,
     client: ClientInfo,
 ) -> Result<TokenPair, RefreshError> {
+    let guess = throttle::guess(context, &client, Limit::RefreshAddress).await?;
+    let pair = exchange(context, token, client).await;
+    // What was not exchanged for another reason than the token's is no guess.
+    if !matches!(pair, Err(RefreshError::Token(_) | RefreshError::Ended | RefreshError::Reused)) {
+        throttle::give_back(context, guess).await;
+    }
+    pair
+}
+
+async fn exchange(
+    context: &Arc<Context>,
+    token: &str,
+    client: ClientInfo,
+) -> Result<TokenPair, RefreshError> {
     let (id, counter) = context.refresh_keys.parse(token)?;
+    throttle::refresh(context, SessionId(id)).await.map_err(RefreshError::Throttled)?;
     let shown = Presented {
         session: SessionId(id),
         counter,

@@ -5,6 +5,7 @@ use super::finish::finish;
 use super::manage::{UserError, delete_user};
 use super::open_session::{self, Opening};
 use super::pending::{Ask, Pending, PendingStep, State, WantedTokens, ask, go_on, mask};
+use super::throttle::{self, throttled_as};
 use super::{IssuedToken, rules};
 use crate::audit::{Actor, Effects, Origin};
 use crate::authentication::{Need, PasswordProof, Proof, Purpose};
@@ -14,6 +15,7 @@ use crate::error::{FieldError, FieldErrors, Input};
 use crate::event::{Event, Found};
 use crate::field::Raw;
 use crate::identity::{EmailAddress, Username};
+use crate::limit::Throttled;
 use crate::mail::{Locale, MailKind};
 use crate::password::{Password, PasswordHash, PoolError};
 use crate::session::ClientInfo;
@@ -68,6 +70,9 @@ pub enum RegisterError {
     /// Nobody can register, or only who was invited.
     #[error("registration is closed")]
     Closed,
+    /// Too many registrations came before this one.
+    #[error(transparent)]
+    Throttled(Box<Throttled>),
     /// The password was not hashed.
     #[error(transparent)]
     Pool(#[from] PoolError),
@@ -75,6 +80,8 @@ pub enum RegisterError {
     #[error(transparent)]
     Store(#[from] StoreError),
 }
+
+throttled_as!(RegisterError);
 
 impl From<CreateChallengeError> for RegisterError {
     fn from(error: CreateChallengeError) -> Self {
@@ -105,6 +112,7 @@ pub async fn register(context: &Arc<Context>, request: Registration) -> Result<R
         RegistrationMode::Verified => true,
         RegistrationMode::Invitation | RegistrationMode::Closed => return Err(RegisterError::Closed),
     };
+    throttle::registration(context, &request.client).await?;
     let client = request.client.clone();
     if is_verified {
         let new = prepare(context, request, Way::Verified).await?;

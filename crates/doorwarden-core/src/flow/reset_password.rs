@@ -80,7 +80,7 @@ pub async fn reset_password(
     context: &Arc<Context>,
     request: ResetPassword,
 ) -> Result<(), ResetPasswordError> {
-    let challenge = answered(context, request.answer).await?.challenge;
+    let challenge = answered(context, request.answer, &request.client).await?.challenge;
     let user = match challenge.user.filter(|_| challenge.purpose == ChallengePurpose::ResetPassword) {
         Some(user) => context.store.user(user).await?.filter(|user| user.is_active),
         None => None,

@@ -28,6 +28,8 @@ pub struct TokenPair {
     pub refresh_expires_in: i64,
     /// The session of the tokens.
     pub session: SessionId,
+    /// The user of the session.
+    pub user: UserId,
 }
 
 impl std::fmt::Debug for TokenPair {
@@ -111,6 +113,7 @@ pub(super) async fn token_pair(context: &Context, session: &Session) -> Result<T
         expires_in: lifetime,
         refresh_expires_in: session.idle_seconds.map_or(left, |idle| left.min(idle)),
         session: session.id,
+        user: session.user,
     })
 }
 

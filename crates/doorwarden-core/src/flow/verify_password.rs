@@ -1,12 +1,13 @@
 //! Verification of a typed password.
 
+use super::throttle::{self, LimitError};
 use crate::audit::{Actor, Origin};
 use crate::context::Context;
 use crate::error::{FieldError, FieldErrors};
 use crate::event::{Event, LoginFailure};
 use crate::identity::text;
 use crate::password::{Password, PasswordHash, PoolError, Verdict};
-use crate::session::ClientInfo;
+use crate::session::SessionId;
 use crate::user::User;
 
 /// The password in the form that matched.
@@ -71,24 +72,55 @@ pub(super) async fn verify_for_nobody(context: &Context, password: &Password) ->
     }
 }
 
-/// Checks the password with which a user confirms an operation; complains about `field` if the password is
-/// wrong.
+/// Why it is not known whether a password is the right one.
+pub(super) enum ConfirmError {
+    /// Too many were tried.
+    Limit(LimitError),
+    /// The password was not compared.
+    Pool(PoolError),
+}
+
+/// Implements the conversion into the error of a flow that has both causes.
+macro_rules! confirmed_as {
+    ($($error:ty),+ $(,)?) => {$(
+        impl From<$crate::flow::verify_password::ConfirmError> for $error {
+            fn from(error: $crate::flow::verify_password::ConfirmError) -> Self {
+                match error {
+                    $crate::flow::verify_password::ConfirmError::Limit(error) => error.into(),
+                    $crate::flow::verify_password::ConfirmError::Pool(error) => Self::Pool(error),
+                }
+            }
+        }
+    )+};
+}
+
+pub(super) use confirmed_as;
+
+/// Checks the password with which a user confirms an operation, in their session if they have one; complains
+/// about `field` if the password is wrong.
 pub(super) async fn confirm_password(
     context: &Context,
     user: &User,
     field: &'static str,
     password: &Password,
-    client: &ClientInfo,
+    (session, origin): (Option<SessionId>, &Origin),
     errors: &mut FieldErrors,
-) -> Result<(), PoolError> {
+) -> Result<(), ConfirmError> {
+    let email = user.email.key();
+    let attempt = throttle::attempt(context, &origin.client, &email, Some(user), session).await;
+    let attempt = attempt.map_err(ConfirmError::Limit)?;
     match verify_password(context, user, password).await {
-        Ok(_) => {}
+        Ok(_) => attempt.was_right(context).await.map_err(|error| ConfirmError::Limit(error.into()))?,
         Err(PasswordError::Mismatch(_)) => {
-            let origin = Origin::new(Actor::Anonymous, client.clone());
+            attempt.was_wrong(context, Some(user), origin).await;
+            let origin = Origin::new(Actor::Anonymous, origin.client.clone());
             context.refused(context.effects(&origin, [Event::PasswordRefused { user: user.id }])).await;
             errors.add(field, [incorrect()]);
         }
-        Err(PasswordError::Pool(error)) => return Err(error),
+        Err(PasswordError::Pool(error)) => {
+            attempt.was_not_made(context).await;
+            return Err(ConfirmError::Pool(error));
+        }
     }
     Ok(())
 }

@@ -58,7 +58,7 @@ pub async fn verify_registration(
         let answer = Answer { password: request.password, ..request.answer };
         return Ok(continue_login(context, Step::Mail(answer), request.client).await?);
     }
-    let answered = answered(context, request.answer).await?;
+    let answered = answered(context, request.answer, &request.client).await?;
     let (challenge, now) = (answered.challenge, context.now());
     if challenge.purpose != ChallengePurpose::Register {
         return Err(RedeemError::LinkInvalid.into());

@@ -4,6 +4,7 @@
 //! `doorwarden-sqlite` and `doorwarden-postgres` implement these traits; every sentence here that says what
 //! must hold is a test in `doorwarden-testkit`, run on both.
 
+mod attempts;
 mod audit;
 mod challenges;
 mod changes;
@@ -22,6 +23,7 @@ mod users;
 mod webhooks;
 
 pub use crate::mail::NewMail;
+pub use attempts::{AttemptStore, Attempted, PasswordAttempt};
 pub use audit::{AuditStore, EventFilter};
 pub use challenges::{ChallengeStore, CreateChallengeError};
 pub use changes::{Change, ChangeFeed, ChangeSink, Connected, Look};
@@ -44,6 +46,7 @@ pub use users::{
 pub use webhooks::{Claimed, DeliveryFailure, DeliveryQueue, WebhookStore};
 
 use crate::audit::Effects;
+use crate::limit::SharedBuckets;
 use crate::time::Timestamp;
 use async_trait::async_trait;
 use std::fmt;
@@ -57,6 +60,7 @@ pub trait Store:
     + SessionStore
     + KeyStore
     + ImportStore
+    + AttemptStore
     + AuditStore
     + SealStore
     + ChallengeStore
@@ -109,6 +113,12 @@ pub trait Store:
 
     /// `sqlite` or `postgres`.
     fn kind(&self) -> &'static str;
+
+    /// The buckets that all instances on this database count in together; `None` if there is but one
+    /// instance.
+    fn shared_buckets(self: Arc<Self>) -> Option<Arc<dyn SharedBuckets>> {
+        None
+    }
 }
 
 /// The result of [`Store::restored`].

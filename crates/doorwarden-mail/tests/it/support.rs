@@ -27,20 +27,7 @@ pub(crate) fn full(kind: MailKind, locale: Locale) -> Mail {
         _ => 30,
     };
     let mut content = MailContent::default();
-    // Those about a factor say what to do and lead nowhere.
-    let has_link = !matches!(
-        kind,
-        MailKind::AccountDeleted
-            | MailKind::Test
-            | MailKind::FactorAdded
-            | MailKind::FactorRemoved
-            | MailKind::RecoveryCodesRenewed
-            | MailKind::RecoveryCodesFew
-            | MailKind::TotpDisabled
-            | MailKind::PasskeyCounter
-            | MailKind::WebhookStopped
-    );
-    if has_link {
+    if kind.has_link() {
         content.link = Some(LINK.to_owned());
         content.expires_at = Some(QUEUED.after(Duration::from_mins(minutes)));
     }

@@ -5,11 +5,12 @@ use super::Config;
 use super::declared::Fields;
 use super::special::{
     Address, Algorithm, Clients, Domain, Endings, FrontEnd, LeftOut, Locale, LogFormat, MailUrl, Network,
-    Notice, OldSecretKeys, Operator, Optional, Origins, Registering, Requiring, RpId, Secret, Sender,
+    Notice, OldSecretKeys, Operator, Optional, Origins, Quotas, Registering, Requiring, RpId, Secret, Sender,
     Threads, Url, Validators, Verification, WithoutSession,
 };
 use super::value::{Auto, Duration, Either, Flag, List, Never, Number, Off, Pairs, Setting};
 use super::webhooks::Endpoints;
+use doorwarden::core::limit::LimitSettings;
 use doorwarden::core::password::HashSettings;
 use doorwarden::core::settings::{
     AccessSettings, RetentionSettings, SessionSettings, Settings, WebhookSettings,
@@ -89,6 +90,7 @@ section! {
         front_end: FrontEndSection,
         factors: Factors,
         webhooks: Webhooks,
+        limits: Limits,
     }
 }
 
@@ -188,6 +190,9 @@ section! {
         introspection_lifetime: Duration<1, DAY> = http.introspection_lifetime,
     }
 }
+
+/// The highest [`LimitSettings::attempts`].
+const MAX_ATTEMPTS: i64 = LimitSettings::MAX_ATTEMPTS as i64;
 
 /// The highest [`Settings::password_history`].
 const MAX_HISTORY: i64 = Settings::MAX_PASSWORD_HISTORY as i64;
@@ -377,6 +382,30 @@ section! {
         /// URL of the page that links in mails lead to, with `#key=KEY` appended. By default `/link` of
         /// `tokens.issuer`.
         url: FrontEnd = settings.mail.front_end,
+    }
+}
+
+section! {
+    /// How often what may be abused can be tried.
+    Limits {
+        /// Whether there are limits.
+        enabled: Flag = settings.limits.enabled,
+        /// After how many wrong passwords in a row there is a wait: a second, and twice as long each time, at
+        /// most an hour.
+        free_attempts: Number<1, MAX_ATTEMPTS> = settings.limits.free_attempts,
+        /// After how many wrong passwords in a row none of a stranger is compared any more, until the user
+        /// logs in: on a device that they have used before, by mail, with a passkey, or with a new password.
+        attempts: Number<1, MAX_ATTEMPTS> = settings.limits.attempts,
+        /// Whether who must wait may send a proof of work instead.
+        proof_of_work: Flag = settings.limits.proof_of_work,
+        /// Whether the instances on a PostgreSQL database count together what comes from an address.
+        shared: Flag = settings.limits.is_shared,
+        /// How many addresses and the like are counted in memory, 16 bytes each. A full table forgets the
+        /// least loaded.
+        buckets: Number<512, 1_000_000_000> = settings.limits.buckets,
+        /// Other quotas than the usual ones, `[limits.quotas]` with `"login-address" = "30/1m"`, or
+        /// `login-address=30/1m`, comma-separated. docs/limits.md lists them.
+        quotas: Quotas = settings.limits,
     }
 }
 

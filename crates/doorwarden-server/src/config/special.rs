@@ -1,7 +1,10 @@
 //! Values of one key each.
 
 use super::passkeys;
-use super::value::{List, Number, Pairs, Setting, Text, Written, no_default, schema, text, texts, wraps};
+use super::value::{
+    Duration, List, Number, Pairs, Setting, Text, Written, no_default, schema, text, texts, wraps,
+};
+use doorwarden::core::limit::{Limit, LimitSettings, Quota};
 use doorwarden::core::password::{PasswordPolicy, PoolSettings};
 use doorwarden::core::settings::{EmailVerification, FactorPolicy, PasswordChangeEnds, RegistrationMode};
 use doorwarden::{CorsSettings, DatabaseUrl, DatabaseUrlError, Endpoint, OauthClients, OldSecretKey, core};
@@ -524,6 +527,48 @@ impl TryFrom<Pairs> for Clients {
             clients.add(id.as_str(), &hash).map_err(|error| format!("the value of `{id}` is {error}"))?;
         }
         Ok(Self(clients))
+    }
+}
+
+/// Quotas of limits, `NAME=COUNT/DURATION`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(try_from = "Pairs")]
+#[schemars(inline, with = "Pairs")]
+pub(super) struct Quotas(Vec<(Limit, Quota)>);
+
+no_default!(Quotas);
+
+impl TryFrom<Pairs> for Quotas {
+    type Error = String;
+
+    fn try_from(pairs: Pairs) -> Result<Self, String> {
+        let quota = |(name, value): (String, String)| {
+            let known = Limit::ALL.into_iter().find(|limit| limit.as_str() == name);
+            let limit = known.ok_or_else(|| {
+                let names = Limit::ALL.map(|limit| format!("`{}`", limit.as_str())).join(", ");
+                format!("`{name}` is no limit; there are {names}")
+            })?;
+            let malformed =
+                || format!("the value of `{name}` must be a number and a duration, such as `30/1m`");
+            let (count, window) = value.split_once('/').ok_or_else(malformed)?;
+            let count = count.trim().parse().ok().filter(|count| *count > 0).ok_or_else(malformed)?;
+            let window = Duration::<1, { 30 * 86_400 }>::parse(window.trim())
+                .map_err(|wrong| format!("the duration of `{name}` {wrong}"))?;
+            Ok((limit, Quota::new(count, window.read())))
+        };
+        pairs.0.into_iter().map(quota).collect::<Result<_, String>>().map(Self)
+    }
+}
+
+impl Setting<LimitSettings> for Quotas {
+    fn of(_: &LimitSettings) -> Self {
+        Self(Vec::new())
+    }
+
+    fn store(self, settings: &mut LimitSettings) {
+        for (limit, quota) in self.0 {
+            settings.set_quota(limit, quota);
+        }
     }
 }
 

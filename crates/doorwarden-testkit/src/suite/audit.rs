@@ -29,6 +29,7 @@ fn client() -> ClientInfo {
         address: Some("192.0.2.7".to_owned()),
         user_agent: Some("Tést/1 \"x\"".to_owned()),
         request_id: Some("0123456789abcdef".to_owned()),
+        ..ClientInfo::default()
     }
 }
 

@@ -6,6 +6,8 @@
 use crate::TestStore;
 
 #[doc(hidden)]
+pub mod attempts;
+#[doc(hidden)]
 pub mod audit;
 #[doc(hidden)]
 pub mod by_hand;
@@ -172,6 +174,19 @@ macro_rules! store_suite {
             the_life_of_an_account_is_read_as_it_was_written
             expired_challenges_are_deleted_in_batches
             a_challenge_among_many_takes_no_longer
+        );
+        $crate::store_suite!(@ $open attempts:
+            there_is_a_wait_after_the_free_attempts_which_doubles
+            work_takes_the_place_of_the_wait_and_of_nothing_else
+            devices_and_strangers_count_apart
+            a_right_password_begins_its_own_count_anew
+            an_attempt_that_was_not_compared_does_not_count
+            whatever_logs_in_or_sets_the_password_begins_every_count_anew
+            of_many_attempts_at_once_only_the_free_ones_are_allowed
+            a_user_is_told_of_failures_once_a_day
+            a_proof_of_work_counts_once
+            old_attempts_at_nobody_are_deleted_and_those_at_users_stay
+            attempts_go_with_their_user
         );
         $crate::store_suite!(@ $open factors:
             a_factor_counts_once_it_is_confirmed

@@ -107,7 +107,7 @@ fn session() -> impl Strategy<Value = Session> {
             session.idle_seconds = idle_seconds;
             session.client_id = client_id;
             session.audience = audience;
-            session.client = ClientInfo { address, user_agent, request_id: None };
+            session.client = ClientInfo { address, user_agent, ..ClientInfo::default() };
             session
         },
     )

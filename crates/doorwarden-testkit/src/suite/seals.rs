@@ -78,6 +78,7 @@ async fn log(t: &TestStore, user: i64) {
         address: Some(format!("192.0.2.{user}")),
         user_agent: Some("Tést/1".to_owned()),
         request_id: Some(format!("request-{user}")),
+        ..ClientInfo::default()
     };
     let origin = Origin::new(Actor::User(UserId(user)), client);
     let event = Event::PasswordChanged { user: UserId(user) };

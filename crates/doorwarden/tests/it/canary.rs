@@ -164,6 +164,7 @@ impl Watched {
             "/sessions",
             "/config",
             "/healthz",
+            "/pow/challenge?for=login",
             "/readyz",
             "/openapi.json",
             "/docs",

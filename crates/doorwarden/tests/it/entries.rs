@@ -325,6 +325,7 @@ fn entries(endpoint: Endpoint) -> &'static [Entry] {
         | Endpoint::OauthRevoke
         | Endpoint::OauthIntrospect
         | Endpoint::Jwks
+        | Endpoint::ProofOfWork
         | Endpoint::Metadata
         | Endpoint::OpenIdConfiguration
         | Endpoint::Revocations

@@ -630,6 +630,7 @@ async fn the_configuration_says_what_a_front_end_needs(database: Database) {
         json!({
             "registration": "verified",
             "limited_domains": false,
+            "proof_of_work": "altcha",
             "login": ["password", "email"],
             "factors": ["totp", "recovery_codes"],
             "password": {"min_length": 8, "max_length": 128},
@@ -1003,9 +1004,10 @@ fn no_table_with_a_user_is_forgotten_in_the_export() {
         "doorwarden_factors",
     ];
     // Bookkeeping: numbers of generations, keys to be made, ids of sessions that the list of sessions had,
-    // and copies of events of the audit log.
+    // copies of events of the audit log, and how many wrong passwords somebody has typed.
     let bookkeeping = [
         "doorwarden_deliveries",
+        "doorwarden_attempts",
         "doorwarden_session_ends",
         "doorwarden_pending_keys",
         "doorwarden_replaced",

@@ -28,6 +28,7 @@ mod keys;
 mod leaked;
 mod library;
 mod life;
+mod limits;
 mod link_pages;
 mod machine;
 mod oauth;

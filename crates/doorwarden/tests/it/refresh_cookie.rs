@@ -52,6 +52,12 @@ impl App {
 }
 
 /// The cookie that the browser sends back.
+/// How many cookies of an answer have a refresh token.
+fn refresh_cookies(answer: &Answer) -> usize {
+    let is_one = |value: &&http::HeaderValue| value.as_bytes().starts_with(b"__Host-doorwarden-refresh=");
+    answer.headers.get_all("set-cookie").iter().filter(is_one).count()
+}
+
 #[track_caller]
 fn cookie(answer: &Answer) -> String {
     let set = answer.header("set-cookie");
@@ -65,7 +71,7 @@ async fn without_the_setting_cookies_are_neither_set_nor_accepted(database: Data
     let app = database.app().await;
     app.register("jane").await;
     let answer = app.browse_in(SAME).await;
-    assert_eq!(answer.header("set-cookie"), "");
+    assert_eq!(refresh_cookies(&answer), 0);
     let cookie = format!("__Host-doorwarden-refresh={}", Pair::of(&answer).refresh);
     let answer = app.browse_with("/token/refresh", &cookie, SAME).await;
     answer.is(400, json!({"refresh": ["This field is required."]}));
@@ -280,7 +286,7 @@ async fn clients_other_than_browsers_get_the_token_in_the_body(database: Databas
     let app = database.app_with_cookie().await;
     app.register("jane").await;
     let answer = app.browse_in(&[("content-type", "application/json")]).await;
-    assert_eq!(answer.header("set-cookie"), "");
+    assert_eq!(refresh_cookies(&answer), 0);
     let second = app.refresh(&Pair::of(&answer).refresh).await;
     assert_eq!(second.header("set-cookie"), "");
     Pair::of(&second);
