@@ -108,7 +108,7 @@ fn is_audited(site: &Site) {
     assert_eq!(verified["events"], count(site, "SELECT id FROM doorwarden_audit"), "{verified}");
     assert_eq!(
         count(site, "SELECT number FROM doorwarden_audit_seals"),
-        verified["head"],
+        verified["seals"],
         "no seal is missing"
     );
 }
