@@ -30,6 +30,7 @@ BEGIN
 END $$;
 CREATE TRIGGER doorwarden_user_attempts_settled AFTER UPDATE OF last_login, password ON users FOR EACH ROW
     EXECUTE FUNCTION doorwarden_settle_attempts();
+ALTER TABLE users ENABLE ALWAYS TRIGGER doorwarden_user_attempts_settled;
 
 -- Buckets that instances count in together. What is lost when the server crashes is a minute of counting.
 CREATE UNLOGGED TABLE doorwarden_buckets (

@@ -51,6 +51,12 @@ macro_rules! throttled_as {
 
 pub(super) use throttled_as;
 
+/// A refusal is no event: the audit log has their number.
+fn refusal(context: &Context, throttled: Throttled) -> Box<Throttled> {
+    context.count_refusal(throttled.policy);
+    Box::new(throttled)
+}
+
 /// A mark for the device on which this user has just logged in: the one that it has, made anew, or another.
 /// `None` if there are no limits.
 pub fn device_mark(context: &Context, user: UserId, client: &ClientInfo) -> Option<DeviceMark> {
@@ -86,7 +92,7 @@ pub(super) async fn guess(context: &Context, client: &ClientInfo, limit: Limit) 
     let buckets = by_address(client, limit);
     let wanted = buckets.as_slice();
     let taken = context.limits.take(&context.settings.limits, wanted).await;
-    Ok(taken.map_err(Box::new)?)
+    Ok(taken.map_err(|throttled| refusal(context, throttled))?)
 }
 
 /// Takes back what was counted.
@@ -109,7 +115,7 @@ pub async fn refused(
         None => by_address(client, limit),
     };
     let taken = context.limits.take(&context.settings.limits, bucket.as_slice()).await;
-    taken.map(drop).map_err(Box::new)
+    taken.map(drop).map_err(|throttled| refusal(context, throttled))
 }
 
 /// Counts a refresh of a session.
@@ -119,7 +125,7 @@ pub async fn refused(
 pub(super) async fn refresh(context: &Context, session: SessionId) -> Result<(), Box<Throttled>> {
     let wanted = [(Limit::RefreshSession, Whose::Session(session))];
     let taken = context.limits.take(&context.settings.limits, &wanted).await;
-    taken.map(drop).map_err(Box::new)
+    taken.map(drop).map_err(|throttled| refusal(context, throttled))
 }
 
 /// The bucket of a client's address, if it has one that is not this machine's own.
@@ -181,7 +187,7 @@ async fn admit(
     let Err(throttled) = context.limits.take(&context.settings.limits, wanted).await else { return Ok(()) };
     let mut work = Work { context, client, purpose, account, found: None };
     match work.find().await? {
-        Proof::Nothing => Err(Box::new(with_work(context, throttled, purpose, account, 0)).into()),
+        Proof::Nothing => Err(refusal(context, with_work(context, throttled, purpose, account, 0)).into()),
         Proof::General | Proof::OfAccount => Ok(()),
     }
 }
@@ -298,7 +304,7 @@ pub(super) async fn attempt(
                 Err(_) if work.find().await? != Proof::Nothing => Taken::default(),
                 Err(throttled) => {
                     let throttled = with_work(context, throttled, WorkPurpose::Login, Some(&account), 0);
-                    return Err(Box::new(throttled).into());
+                    return Err(refusal(context, throttled).into());
                 }
             };
         }
@@ -313,7 +319,8 @@ pub(super) async fn attempt(
                 context.limits.give_back(taken).await;
                 let quota = Quota::new(settings.attempts, PasswordAttempt::MAX_WAIT);
                 let locked = Throttled::new(LOGIN_ACCOUNT, quota, PasswordAttempt::MAX_WAIT);
-                return Err(Box::new(Throttled { other_ways: Some(other_ways(context)), ..locked }).into());
+                let locked = Throttled { other_ways: Some(other_ways(context)), ..locked };
+                return Err(refusal(context, locked).into());
             }
             Ok(Attempted::Wait(wait, failures)) => {
                 context.limits.give_back(taken).await;
@@ -321,7 +328,7 @@ pub(super) async fn attempt(
                 let throttled = Throttled::new(LOGIN_ACCOUNT, quota, wait);
                 let purpose = WorkPurpose::Login;
                 let throttled = with_work(context, throttled, purpose, Some(&account), failures);
-                return Err(Box::new(throttled).into());
+                return Err(refusal(context, throttled).into());
             }
             Err(error) => {
                 context.limits.give_back(taken).await;

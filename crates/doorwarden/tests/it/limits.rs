@@ -31,6 +31,7 @@ on_both! {
     codes_are_limited_by_address
     refreshes_with_what_is_no_token_are_limited
     a_right_code_of_a_factor_and_a_right_refresh_token_cost_nothing
+    what_is_refused_is_counted_in_the_audit_log
     marks_are_given_at_every_login_and_count_for_their_account
     a_login_on_a_new_device_is_told_once_and_a_known_one_is_not
     without_limits_nothing_is_counted_and_no_mark_is_given
@@ -436,6 +437,17 @@ async fn a_right_code_of_a_factor_and_a_right_refresh_token_cost_nothing(databas
         assert_eq!(answer.status, 200, "{answer:?}");
         pair = answer.json();
     }
+}
+
+async fn what_is_refused_is_counted_in_the_audit_log(database: Database) {
+    let app = database.app_with(|b| b.settings(|settings| settings.limits.free_attempts = 1)).await;
+    for _ in 0..4 {
+        wrong(&app, "jane").await;
+    }
+    doorwarden::core::flow::seal_events::write_refusals(app.auth.context(), true).await;
+    let records = app.auth.context().store.audit_records(None, 100).await.unwrap();
+    let counted = records.iter().find(|record| record.data.get("kind") == Some(&json!("login-account")));
+    assert_eq!(counted.unwrap().data["count"], 3);
 }
 
 async fn marks_are_given_at_every_login_and_count_for_their_account(database: Database) {
