@@ -19,6 +19,17 @@ def check(bench):
     bench.row("new EdDSA token, above its signature", more, "ns", target="< 1000", reached=more < 1000, note=note)
 
 
+def limits(bench):
+    folder = bench.folder("limits")
+    got = bench.check("limits", folder)
+    shutil.rmtree(folder)
+    among = f"{got['addresses']:,} addresses in turn"
+    bench.row(f"check of a limit, {among}", got["ns"], "ns", target="< 200", reached=got["ns"] < 200)
+    each = got["allocations"]
+    note = f"memory grew by {got['grown_bytes']:,} bytes"
+    bench.row("allocations of a check of a limit", each, "", target="0", reached=each == 0, note=note)
+
+
 def passkeys(bench):
     for got in bench.check("passkeys"):
         whole, bare = got["whole_ns"], got["bare_ns"]

@@ -97,7 +97,7 @@ fn new_access_tokens(context: &Context) -> Value {
 }
 
 /// The median of several rounds, in nanoseconds per operation.
-fn time(times: usize, operation: impl Fn(usize)) -> f64 {
+pub fn time(times: usize, operation: impl Fn(usize)) -> f64 {
     median((0..ROUNDS).map(|_| once(times, &operation)).collect())
 }
 

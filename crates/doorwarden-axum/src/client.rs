@@ -8,9 +8,13 @@ use http::header::{FORWARDED, USER_AGENT};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Once;
 
 const X_ALTCHA: HeaderName = HeaderName::from_static("x-altcha");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// Logged once: every request would say the same.
+static WARNED: Once = Once::new();
 
 /// The id that the middleware has given to a request, also in the header `X-Request-Id` of its response.
 #[derive(Debug, Clone)]
@@ -23,10 +27,28 @@ pub(crate) fn client_info(parts: &Parts, settings: &HttpSettings) -> ClientInfo 
     let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip());
     let user_agent =
         parts.headers.get(USER_AGENT).map(|v| String::from_utf8_lossy(v.as_bytes()).replace('\0', ""));
+    if peer.is_some_and(|peer| hides_clients(peer.to_canonical(), &parts.headers, settings)) {
+        WARNED.call_once(|| {
+            tracing::warn!(
+                peer = peer.map(|peer| peer.to_string()),
+                "a proxy says for whom it asks and is not trusted: all of its clients count as one; add it to http.trusted_proxies"
+            );
+        });
+    }
     let address = peer.map(|peer| address(peer.to_canonical(), &parts.headers, settings).to_string());
     let request_id = parts.extensions.get::<RequestId>().and_then(|id| id.0.to_str().ok()).map(str::to_owned);
     let proof_of_work = parts.headers.get(X_ALTCHA).and_then(|value| value.to_str().ok()).map(str::to_owned);
     ClientInfo { address, user_agent, request_id, marks: device_cookie::sent(&parts.headers), proof_of_work }
+}
+
+/// Whether a proxy of this machine or network, which is not trusted, says for whom it asks.
+fn hides_clients(peer: IpAddr, headers: &HeaderMap, settings: &HttpSettings) -> bool {
+    let is_near = match peer {
+        IpAddr::V4(peer) => peer.is_loopback() || peer.is_private(),
+        IpAddr::V6(peer) => peer.is_loopback() || peer.is_unique_local(),
+    };
+    let is_proxy = headers.contains_key(X_FORWARDED_FOR) || headers.contains_key(FORWARDED);
+    is_near && is_proxy && !settings.trusted_proxies.iter().any(|net| net.contains(&peer))
 }
 
 fn address(peer: IpAddr, headers: &HeaderMap, settings: &HttpSettings) -> IpAddr {
@@ -111,6 +133,26 @@ mod tests {
         assert_eq!(seen("10.0.0.1", &[b"1.2.3.4, 198.51.100.7, 10.0.0.2"]), "198.51.100.7");
         assert_eq!(seen("10.0.0.1", &[b"1.2.3.4", b"198.51.100.7"]), "198.51.100.7");
         assert_eq!(seen("fd00::1", &[b"1.2.3.4, 2001:db8::7, [fd00::2]:443"]), "2001:db8::7");
+    }
+
+    #[test]
+    fn a_near_proxy_that_is_not_trusted_hides_its_clients() {
+        let trusted_proxies = vec!["10.0.0.0/8".parse().unwrap()];
+        let settings = HttpSettings { trusted_proxies, ..HttpSettings::default() };
+        let (nothing, mut forwarded) = (HeaderMap::new(), HeaderMap::new());
+        forwarded.insert(X_FORWARDED_FOR, HeaderValue::from_static("198.51.100.7"));
+        for (peer, is_one) in [
+            ("127.0.0.1", true),
+            ("172.17.0.1", true),
+            ("::1", true),
+            ("fd00::1", true),
+            ("10.0.0.1", false),
+            ("203.0.113.9", false),
+        ] {
+            let peer = peer.parse().unwrap();
+            assert_eq!(hides_clients(peer, &forwarded, &settings), is_one, "{peer}");
+            assert!(!hides_clients(peer, &nothing, &settings), "{peer}");
+        }
     }
 
     #[test]

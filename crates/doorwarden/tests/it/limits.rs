@@ -9,6 +9,8 @@ use doorwarden::core::limit::proof_of_work::{WorkChallenge, solve};
 use doorwarden::core::limit::{Limit, Quota};
 use doorwarden::core::mail::MailKind;
 use doorwarden::core::settings::RegistrationMode;
+use doorwarden_testkit::drill;
+use futures_util::stream::{self, StreamExt};
 use http::Request;
 use http::header::CONTENT_TYPE;
 use serde_json::{Value, json};
@@ -35,6 +37,7 @@ on_both! {
     marks_are_given_at_every_login_and_count_for_their_account
     a_login_on_a_new_device_is_told_once_and_a_known_one_is_not
     without_limits_nothing_is_counted_and_no_mark_is_given
+    drill_ten_thousand_wrong_passwords_from_a_thousand_addresses_keep_no_owner_out
 }
 
 /// A request from this address.
@@ -525,4 +528,44 @@ async fn without_limits_nothing_is_counted_and_no_mark_is_given(database: Databa
     assert_eq!(answer.header("set-cookie"), "");
     assert_eq!(app.call("GET", "/pow/challenge?for=login", None, None).await.status, 404);
     assert!(!database.has("SELECT 1 FROM doorwarden_attempts").await);
+}
+
+async fn drill_ten_thousand_wrong_passwords_from_a_thousand_addresses_keep_no_owner_out(database: Database) {
+    let (post, times) = (Post::default(), drill().rounds(600, 10_000));
+    let app = database.app_with(|b| b.mailer(post.clone())).await;
+    app.register("jane").await;
+    verify(&database).await;
+    let known = app.log_in("jane", PASSWORD).await.json()["device_token"].as_str().unwrap().to_owned();
+    let guess = |n: usize| {
+        let address = format!("198.51.{}.{}", n % (times / 10) / 250, n % (times / 10) % 250);
+        let app = &app;
+        async move {
+            if n.is_multiple_of(16) {
+                app.clock.advance(Duration::from_mins(1));
+            }
+            from(app, &address, "/login", &[], &login("jane", "a wrong battery")).await.status.as_u16()
+        }
+    };
+    let statuses: Vec<_> = stream::iter((0..times).map(guess)).buffer_unordered(64).collect().await;
+    let compared = statuses.iter().filter(|status| **status == 400).count();
+    assert!(compared <= 100, "{compared} were compared");
+    assert!(statuses.iter().all(|status| [400, 429].contains(status)));
+    let notices = post.read(&app).await;
+    let noticed = |kind| notices.iter().filter(|mail| mail.kind == kind).count();
+    assert!(noticed(MailKind::TooManyFailures) <= 1 && noticed(MailKind::PasswordLocked) <= 1);
+
+    let new = from(&app, "203.0.113.7", "/login", &[], &login("jane", PASSWORD)).await;
+    let begun = from(&app, "203.0.113.7", "/login/email", &[], &json!({"email": "jane@example.com"})).await;
+    let known =
+        from(&app, "203.0.113.8", "/login", &[("x-device-token", &known)], &login("jane", PASSWORD)).await;
+    assert_eq!(known.status, 200, "on a known device, at once: {known:?}");
+    let code = post.first(&app, MailKind::LogIn).await.code();
+    let answer = json!({"login_token": begun.json()["login_token"], "method": "email_code", "code": code});
+    let by_mail = from(&app, "203.0.113.7", "/login/verify", &[], &answer).await;
+    assert_eq!(
+        (new.status.as_u16(), by_mail.status.as_u16()),
+        (429, 200),
+        "on a new one, by mail: {by_mail:?}"
+    );
+    assert_eq!(app.log_in("jane", PASSWORD).await.status, 200, "and everywhere from then on");
 }

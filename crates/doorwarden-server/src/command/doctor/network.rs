@@ -22,6 +22,15 @@ pub(super) fn check(config: &Config, report: &mut Report) {
 fn listen(config: &Config, report: &mut Report) {
     let address = &config.listen;
     if !is_public(address) {
+        let is_behind_proxy = config.settings.access.issuer.starts_with("https://");
+        if is_behind_proxy && config.http.trusted_proxies.is_empty() {
+            return report.warning(
+                "listen",
+                format!("`{address}` is behind a proxy (`tokens.issuer` has https), and no proxy is trusted"),
+                "add its address, such as `127.0.0.1`, to `http.trusted_proxies`: without that all clients have one address, and the \
+                 limits count them as one",
+            );
+        }
         return report.ok("listen", format!("`{address}` is reachable from this machine only"));
     }
     if config.http.trusted_proxies.is_empty() {

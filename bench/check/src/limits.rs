@@ -1,0 +1,38 @@
+use crate::counting;
+use crate::database;
+use crate::tokens::time;
+use doorwarden::core::context::Context;
+use doorwarden::core::flow::throttle::refused;
+use doorwarden::core::limit::Limit;
+use doorwarden::core::session::ClientInfo;
+use futures_util::FutureExt;
+use serde_json::{Value, json};
+use std::hint::black_box;
+use std::net::Ipv4Addr;
+use std::path::Path;
+
+/// More than the table has room for.
+const ADDRESSES: u32 = 1_000_000;
+
+/// One check of a limit by the address of a client, in memory.
+pub async fn measure(directory: &Path) -> Value {
+    let accounts = database::open(directory).await;
+    let context = accounts.context();
+    let client = |n: u32| {
+        let address = Some(Ipv4Addr::from(0x0B00_0000 + n.wrapping_mul(7919) % ADDRESSES).to_string());
+        ClientInfo { address, ..ClientInfo::default() }
+    };
+    let clients: Vec<_> = (0..ADDRESSES).map(client).collect();
+    let before = (counting::calls(), counting::held());
+    clients.iter().for_each(|client| take(context, client));
+    let allocations = (counting::calls() - before.0) as f64 / f64::from(ADDRESSES);
+    let grown = counting::held() - before.1;
+    let ns = time(200_000, |n| take(context, &clients[n]));
+    accounts.close().await;
+    json!({"ns": ns, "allocations": allocations, "grown_bytes": grown, "addresses": ADDRESSES})
+}
+
+fn take(context: &Context, client: &ClientInfo) {
+    let taken = refused(context, black_box(client), Limit::LoginAddress, None);
+    black_box(taken.now_or_never().expect("everything is in memory")).expect("so few from each");
+}
