@@ -1,7 +1,7 @@
 //! Durability: the service killed, its database killed, a graceful stop under load.
 
 use crate::audit::sealed;
-use crate::service::{Service, call, free_port};
+use crate::service::{Service, call, free_port, token_of};
 use crate::site::Site;
 use doorwarden_testkit::{drill, skip};
 use std::path::{Path, PathBuf};
@@ -41,7 +41,7 @@ impl Load {
                         Ok((201, answer)) => {
                             journal.lock().unwrap().push(name.clone());
                             if number % 2 == 0 {
-                                let token = answer.split('"').nth_back(1).unwrap();
+                                let token = token_of(&answer);
                                 for (path, token, done) in [("/logout", token, 204), ("/login", "", 200)] {
                                     match call(port, "POST", path, token, &account(&name)) {
                                         Ok((503, _)) | Err(_) => {}
@@ -231,10 +231,10 @@ fn drill_a_killed_database_is_reported_at_once_and_survived_without_a_restart() 
         let (status, answer) = service.call("POST", "/registration", "", &account(&name)).unwrap();
         assert_eq!(status, 201, "{answer}");
         acknowledged += 1;
-        let token = answer.split("\"token\":\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+        let token = token_of(&answer);
         assert_eq!(service.call("GET", "/me", token, "").unwrap().0, 200);
         let login = service.call("POST", "/login", "", &account(&name)).unwrap().1;
-        let second = login.split('"').nth_back(1).unwrap();
+        let second = token_of(&login);
         assert_eq!(service.call("POST", "/logout", second, "").unwrap().0, 204);
 
         server.kill();

@@ -97,6 +97,11 @@ pub(crate) fn send(child: &Child, signal: Signal) {
     kill_process(Pid::from_child(child), signal).unwrap();
 }
 
+/// The token in the answer of a login.
+pub(crate) fn token_of(answer: &str) -> &str {
+    answer.split("\"token\":\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap()
+}
+
 /// Sends one request over a new connection.
 pub(crate) fn call(
     port: u16,

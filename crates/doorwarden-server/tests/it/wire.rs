@@ -1,6 +1,6 @@
 //! Requests on the socket: limits, malformed and pipelined requests, and what is logged.
 
-use crate::service::{Service, exchange, free_port};
+use crate::service::{Service, exchange, free_port, token_of};
 use crate::site::Site;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -135,8 +135,7 @@ fn the_log_contains_no_secrets_and_no_forged_lines() {
     );
     let account = format!(r#"{{"email": "jane@example.com", "username": "jane", "password": "{canary}"}}"#);
     let (_, answer) = service.call("POST", "/registration", "", &account).unwrap();
-    let token =
-        answer.split("\"token\":\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap().to_owned();
+    let token = token_of(&answer).to_owned();
     assert_eq!(service.status("POST", "/login", &account.replace("Canary-", "Wrong-Canary-")), Some(400));
     assert_eq!(service.call("GET", "/me", &token, "").unwrap().0, 200);
     assert_eq!(service.call("GET", &format!("/me?access_token={token}"), "", "").unwrap().0, 401);
