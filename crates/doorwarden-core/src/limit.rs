@@ -273,7 +273,12 @@ pub struct Limits {
     pub(crate) devices: DeviceKey,
     pub(crate) work: WorkKey,
     pub(crate) turns: Turns,
-    accounts: hmac::Key,
+    buckets: Arc<Buckets>,
+}
+
+/// What was counted.
+struct Buckets {
+    names: hmac::Key,
     table: Table,
     shared: Option<Arc<dyn SharedBuckets>>,
     trouble: shared::Trouble,
@@ -289,16 +294,14 @@ impl Limits {
         shared: Option<Arc<dyn SharedBuckets>>,
         random: &dyn RandomSource,
     ) -> Self {
-        let accounts = hmac::Key::new(hmac::HMAC_SHA256, &*secret.derive("doorwarden account of limits v1"));
+        let names = hmac::Key::new(hmac::HMAC_SHA256, &*secret.derive("doorwarden account of limits v1"));
+        let table = Table::new(if settings.enabled { settings.buckets } else { 0 }, random);
+        let (trouble, began) = (shared::Trouble::default(), Instant::now());
         Self {
             devices: DeviceKey::new(secret, old),
             work: WorkKey::new(secret),
             turns: Turns::default(),
-            accounts,
-            table: Table::new(if settings.enabled { settings.buckets } else { 0 }, random),
-            shared,
-            trouble: shared::Trouble::default(),
-            began: Instant::now(),
+            buckets: Arc::new(Buckets { names, table, shared, trouble, began }),
         }
     }
 
@@ -307,91 +310,143 @@ impl Limits {
         self.mac(b"email", email.as_str().as_bytes())
     }
 
-    /// The name under which the attempts at the password of a user are counted.
+    /// A name that tells nothing about what it is of.
     pub(crate) fn mac(&self, kind: &[u8], text: &[u8]) -> AccountKey {
-        let tag = hmac::sign(&self.accounts, &[kind, &[0], text].concat());
-        AccountKey(tag.as_ref()[..16].try_into().expect("32 bytes"))
+        self.buckets.mac(kind, text)
     }
 
-    /// Counts a request in every one of these buckets, or in none of them.
+    /// Counts a request in these buckets, as far as there is room in each.
     pub(crate) async fn take(
         &self,
         settings: &LimitSettings,
         wanted: &[(Limit, Whose)],
-    ) -> Result<Taken, Throttled> {
-        let mut taken = Taken::default();
+    ) -> Result<(), Throttled> {
+        self.look(settings, wanted).await?.count().await;
+        Ok(())
+    }
+
+    /// Whether there is room in each of these buckets for what may turn out to be a wrong guess.
+    pub(crate) async fn look(
+        &self,
+        settings: &LimitSettings,
+        wanted: &[(Limit, Whose)],
+    ) -> Result<Guess, Throttled> {
+        let mut guess = Guess { places: [None; MOST_PLACES], buckets: Arc::clone(&self.buckets) };
         if !settings.enabled {
-            return Ok(taken);
+            return Ok(guess);
         }
-        let mut refused = None;
-        for (limit, whose) in wanted {
-            for (name, factor) in whose.buckets(*limit) {
-                let quota = settings.quota(*limit).times(factor);
-                match self.take_one(*limit, &name, quota).await {
-                    Verdict::Allowed(_) => taken.push(*limit, name, quota),
-                    Verdict::Denied(wait) => {
-                        refused = Some(Throttled::new(limit.as_str(), quota, wait));
-                        break;
-                    }
-                }
+        let places = wanted.iter().flat_map(|(limit, whose)| {
+            let named = move |(name, factor)| Place {
+                limit: *limit,
+                name,
+                quota: settings.quota(*limit).times(factor),
+            };
+            whose.buckets(*limit).map(named)
+        });
+        for (place, free) in places.zip(0..MOST_PLACES) {
+            if let Verdict::Denied(wait) = self.buckets.look(&place).await {
+                // What was refused is no guess.
+                guess.places = [None; MOST_PLACES];
+                return Err(Throttled::new(place.limit.as_str(), place.quota, wait));
             }
-            if refused.is_some() {
-                break;
-            }
+            guess.places[free] = Some(place);
         }
-        match refused {
-            None => Ok(taken),
-            Some(refused) => {
-                self.give_back(taken).await;
-                Err(refused)
-            }
-        }
+        Ok(guess)
+    }
+}
+
+impl Buckets {
+    fn mac(&self, kind: &[u8], text: &[u8]) -> AccountKey {
+        let tag = hmac::sign(&self.names, &[kind, &[0], text].concat());
+        AccountKey(tag.as_ref()[..16].try_into().expect("32 bytes"))
     }
 
-    /// Takes back what was counted: nothing was guessed.
-    pub(crate) async fn give_back(&self, taken: Taken) {
-        for (limit, name, quota) in taken.0.into_iter().flatten() {
-            match self.shared.as_ref().filter(|_| limit.is_shared()) {
-                Some(shared) => {
-                    let bucket = self.bucket(&name, quota);
-                    let _ = self.trouble.within(shared.give_back(bucket)).await;
-                }
-                None => self.table.give_back(&name, quota, self.began.elapsed()),
-            }
-        }
+    /// The store of a bucket, if instances share it, and its name there, which tells neither address nor
+    /// account.
+    fn shared(&self, place: &Place) -> Option<(&dyn SharedBuckets, Bucket)> {
+        let shared = self.shared.as_deref().filter(|_| place.limit.is_shared())?;
+        Some((shared, Bucket { key: self.mac(b"bucket", &place.name).0, quota: place.quota }))
     }
 
-    async fn take_one(&self, limit: Limit, name: &Name, quota: Quota) -> Verdict {
-        if let Some(shared) = self.shared.as_ref().filter(|_| limit.is_shared())
-            && let Some(verdict) = self.trouble.within(shared.take(self.bucket(name, quota))).await
+    async fn look(&self, place: &Place) -> Verdict {
+        if let Some((shared, bucket)) = self.shared(place)
+            && let Some(verdict) = self.trouble.within(shared.look(bucket)).await
         {
             return verdict;
         }
-        self.table.take(name, quota, self.began.elapsed())
+        self.table.look(&place.name, place.quota, self.began.elapsed())
     }
 
-    /// A bucket, named so that the store learns neither addresses nor accounts.
-    fn bucket(&self, name: &Name, quota: Quota) -> Bucket {
-        Bucket { key: self.mac(b"bucket", name).0, quota }
+    async fn take(&self, place: &Place) {
+        if let Some((shared, bucket)) = self.shared(place)
+            && self.trouble.within(shared.take(bucket)).await.is_some()
+        {
+            return;
+        }
+        self.table.take(&place.name, place.quota, self.began.elapsed());
     }
 }
 
 impl fmt::Debug for Limits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Limits").field("shared", &self.shared).finish_non_exhaustive()
+        f.debug_struct("Limits").field("shared", &self.buckets.shared).finish_non_exhaustive()
     }
 }
 
-/// What a request was counted in.
-#[derive(Debug, Default)]
-#[must_use]
-pub(crate) struct Taken([Option<(Limit, Name, Quota)>; 6]);
+/// In how many buckets a request counts at most.
+const MOST_PLACES: usize = 6;
 
-impl Taken {
-    fn push(&mut self, limit: Limit, name: Name, quota: Quota) {
-        if let Some(place) = self.0.iter_mut().find(|place| place.is_none()) {
-            *place = Some((limit, name, quota));
+/// A bucket, and how large it is.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    limit: Limit,
+    name: Name,
+    quota: Quota,
+}
+
+/// What may turn out to be a wrong guess. It counts when it is dropped, unless it was right: also if its
+/// client is gone before that is known.
+///
+/// Guesses that are in progress are not counted, or many right ones at once, of an office behind one address,
+/// would be refused.
+#[must_use]
+pub(crate) struct Guess {
+    places: [Option<Place>; MOST_PLACES],
+    buckets: Arc<Buckets>,
+}
+
+impl Guess {
+    /// It was right, or was none.
+    pub(crate) fn was_right(mut self) {
+        self.places = [None; MOST_PLACES];
+    }
+
+    /// It was wrong.
+    pub(crate) async fn count(mut self) {
+        let places = std::mem::replace(&mut self.places, [None; MOST_PLACES]);
+        for place in places.iter().flatten() {
+            self.buckets.take(place).await;
         }
+    }
+}
+
+impl Drop for Guess {
+    fn drop(&mut self) {
+        let places = std::mem::replace(&mut self.places, [None; MOST_PLACES]);
+        for place in places.into_iter().flatten() {
+            if self.buckets.shared(&place).is_some() {
+                let buckets = Arc::clone(&self.buckets);
+                tokio::spawn(async move { buckets.take(&place).await });
+            } else {
+                self.buckets.table.take(&place.name, place.quota, self.buckets.began.elapsed());
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Guess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guess").finish_non_exhaustive()
     }
 }
 

@@ -155,20 +155,20 @@ impl SharedBuckets for PostgresStore {
         if self.database.row(Effort::Write, sql, &params).await.map_err(failed)?.is_some() {
             return Ok(Verdict::Allowed(Duration::ZERO));
         }
-        let wait = "SELECT greatest(0, extract(epoch FROM empty_at - clock_timestamp()) - $2)::float8 \
-                    FROM doorwarden_buckets WHERE key = $1";
-        let params = [(&&bucket.key[..] as _, Type::BYTEA), (&room as _, Type::FLOAT8)];
-        let row = self.database.row(Effort::Read, wait, &params).await.map_err(failed)?;
-        let wait: f64 = row.map_or(Ok(0.0), |row| get(&row, 0)).map_err(failed)?;
-        Ok(Verdict::Denied(Duration::try_from_secs_f64(wait).unwrap_or_default()))
+        self.look(bucket).await
     }
 
-    async fn give_back(&self, bucket: Bucket) -> Result<(), SharedBucketsError> {
-        let sql =
-            "UPDATE doorwarden_buckets SET empty_at = empty_at - $2 * interval '1 second' WHERE key = $1";
-        let interval = bucket.quota.interval().as_secs_f64();
-        let params = [(&&bucket.key[..] as _, Type::BYTEA), (&interval as _, Type::FLOAT8)];
-        let done = self.database.rows(Effort::Write, sql, &params).await;
-        done.map(drop).map_err(|error| SharedBucketsError(StoreError::from(error).to_string()))
+    async fn look(&self, bucket: Bucket) -> Result<Verdict, SharedBucketsError> {
+        let room = (bucket.quota.interval() * bucket.quota.count().saturating_sub(1)).as_secs_f64();
+        let sql = "SELECT greatest(0, extract(epoch FROM empty_at - clock_timestamp()) - $2)::float8 \
+                   FROM doorwarden_buckets WHERE key = $1";
+        let params = [(&&bucket.key[..] as _, Type::BYTEA), (&room as _, Type::FLOAT8)];
+        let failed = |error| SharedBucketsError(StoreError::from(error).to_string());
+        let row = self.database.row(Effort::Read, sql, &params).await.map_err(failed)?;
+        let wait: f64 = row.map_or(Ok(0.0), |row| get(&row, 0)).map_err(failed)?;
+        Ok(match Duration::try_from_secs_f64(wait).unwrap_or_default() {
+            Duration::ZERO => Verdict::Allowed(Duration::ZERO),
+            wait => Verdict::Denied(wait),
+        })
     }
 }

@@ -24,7 +24,7 @@ use crate::error::{FieldErrors, Input};
 use crate::event::{Event, UpdatedFields};
 use crate::factor::FactorKind;
 use crate::keys::SignError;
-use crate::limit::{Limit, Taken};
+use crate::limit::{Guess, Limit};
 use crate::mail::MailKind;
 use crate::password::PasswordHash;
 use crate::password::{Password, PoolError};
@@ -275,11 +275,12 @@ async fn judge(
     user: User,
     mut state: State,
     challenge: &Challenge,
-    (judged, kind, guess): (Judged, FactorKind, Taken),
+    (judged, kind, guess): (Judged, FactorKind, Guess),
     origin: Origin,
 ) -> Result<LoginTokens, ContinueError> {
-    if !matches!(judged, Judged::Wrong) {
-        throttle::give_back(context, guess).await;
+    match judged {
+        Judged::Wrong => guess.count().await,
+        _ => guess.was_right(),
     }
     match judged {
         Judged::Wrong => {

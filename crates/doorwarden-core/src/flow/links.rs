@@ -132,7 +132,7 @@ pub(super) async fn by_code(
             let attempts_left = Challenge::MOST_ATTEMPTS.saturating_sub(challenge.attempts);
             return Err(RedeemError::CodeInvalid { attempts_left });
         }
-        throttle::give_back(context, guess).await;
+        guess.was_right();
         Ok(challenge)
     })
     .await

@@ -164,7 +164,7 @@ pub(super) async fn open_session(
     let origin = Origin { actor: Actor::User(user.id), ..stranger };
     match finish_login(context, user, tokens, vec![proof], None, origin).await {
         Ok(logged_in) => {
-            attempt.logged_in(context).await;
+            attempt.logged_in();
             Ok(logged_in)
         }
         Err(error) => {

@@ -230,7 +230,7 @@ pub async fn log_in_with_passkey(
     let (user, proof, origin) = verified?;
     // It is not unknown, or the browser would be told to forget it.
     let user = user.filter(|user| user.is_active).ok_or(PasskeyRefused::Inactive)?;
-    throttle::give_back(context, guess).await;
+    guess.was_right();
     enable_totps(context, &user, &origin).await?;
     if let Some((login, mut state)) = waiting {
         let (user, origin) = owner(context, &login, origin.client).await?;

@@ -59,8 +59,9 @@ pub async fn refresh_tokens(
     let guess = throttle::guess(context, &client, Limit::RefreshAddress).await?;
     let pair = exchange(context, token, client).await;
     // What was not exchanged for another reason than the token's is no guess.
-    if !matches!(pair, Err(RefreshError::Token(_) | RefreshError::Ended | RefreshError::Reused)) {
-        throttle::give_back(context, guess).await;
+    match pair {
+        Err(RefreshError::Token(_) | RefreshError::Ended | RefreshError::Reused) => guess.count().await,
+        _ => guess.was_right(),
     }
     pair
 }

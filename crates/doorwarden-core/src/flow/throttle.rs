@@ -1,4 +1,4 @@
-//! Where the limits meet the flows: what is counted before the work, and taken back after it.
+//! Where the limits meet the flows: what is looked at before the work, and counted after it.
 
 use super::second_factor::notice_mail;
 use crate::audit::Origin;
@@ -7,7 +7,7 @@ use crate::event::Event;
 use crate::identity::EmailKey;
 use crate::limit::device::{DeviceId, DeviceMark};
 use crate::limit::proof_of_work::{WorkChallenge, WorkPurpose};
-use crate::limit::{AccountKey, Guesser, Limit, OtherWay, Quota, Taken, Throttled, Turn, Whose};
+use crate::limit::{AccountKey, Guess, Guesser, Limit, OtherWay, Quota, Throttled, Turn, Whose};
 use crate::mail::MailKind;
 use crate::session::{ClientInfo, SessionId};
 use crate::store::{Attempted, NewMail, PasswordAttempt, StoreError};
@@ -83,21 +83,15 @@ fn challenge(
     context.limits.work.challenge(purpose, account, 1 << harder.min(8), context.now(), random)
 }
 
-/// Counts what guesses no password, by the address of its client. To be [given back](give_back) if it turns
-/// out to be right.
+/// What guesses no password, and counts by the address of its client if it turns out to be wrong.
 ///
 /// # Errors
 /// [`LimitError::Throttled`] if too many came before it.
-pub(super) async fn guess(context: &Context, client: &ClientInfo, limit: Limit) -> Result<Taken, LimitError> {
+pub(super) async fn guess(context: &Context, client: &ClientInfo, limit: Limit) -> Result<Guess, LimitError> {
     let buckets = by_address(client, limit);
     let wanted = buckets.as_slice();
-    let taken = context.limits.take(&context.settings.limits, wanted).await;
-    Ok(taken.map_err(|throttled| refusal(context, throttled))?)
-}
-
-/// Takes back what was counted.
-pub(super) async fn give_back(context: &Context, taken: Taken) {
-    context.limits.give_back(taken).await;
+    let guess = context.limits.look(&context.settings.limits, wanted).await;
+    Ok(guess.map_err(|throttled| refusal(context, throttled))?)
 }
 
 /// Counts what was refused: a wrong secret of a client, or a token that is not valid.
@@ -115,7 +109,7 @@ pub async fn refused(
         None => by_address(client, limit),
     };
     let taken = context.limits.take(&context.settings.limits, bucket.as_slice()).await;
-    taken.map(drop).map_err(|throttled| refusal(context, throttled))
+    taken.map_err(|throttled| refusal(context, throttled))
 }
 
 /// Counts a refresh of a session.
@@ -125,7 +119,7 @@ pub async fn refused(
 pub(super) async fn refresh(context: &Context, session: SessionId) -> Result<(), Box<Throttled>> {
     let wanted = [(Limit::RefreshSession, Whose::Session(session))];
     let taken = context.limits.take(&context.settings.limits, &wanted).await;
-    taken.map(drop).map_err(|throttled| refusal(context, throttled))
+    taken.map_err(|throttled| refusal(context, throttled))
 }
 
 /// The bucket of a client's address, if it has one that is not this machine's own.
@@ -258,7 +252,7 @@ impl Work<'_> {
 pub(super) struct Attempt {
     /// `None`: there are no limits.
     guesser: Option<Guesser>,
-    taken: Taken,
+    guess: Option<Guess>,
     failures: u32,
     _turn: Option<Turn>,
 }
@@ -278,7 +272,7 @@ pub(super) async fn attempt(
 ) -> Result<Attempt, LimitError> {
     let settings = &context.settings.limits;
     if !settings.enabled {
-        return Ok(Attempt { guesser: None, taken: Taken::default(), failures: 0, _turn: None });
+        return Ok(Attempt { guesser: None, guess: None, failures: 0, _turn: None });
     }
     let (account, now) = (context.limits.account(email), context.now());
     let known = match (session, user) {
@@ -295,13 +289,13 @@ pub(super) async fn attempt(
             user: user.map(|user| user.id),
             device,
         };
-        let mut taken = Taken::default();
+        let mut guess = None;
         if device.is_none() {
             let by_address = by_address(client, Limit::LoginAddress);
             let wanted: Vec<_> = by_address.into_iter().chain([(Limit::Login, Whose::Everybody)]).collect();
-            taken = match context.limits.take(settings, &wanted).await {
-                Ok(taken) => taken,
-                Err(_) if work.find().await? != Proof::Nothing => Taken::default(),
+            guess = match context.limits.look(settings, &wanted).await {
+                Ok(guess) => Some(guess),
+                Err(_) if work.find().await? != Proof::Nothing => None,
                 Err(throttled) => {
                     let throttled = with_work(context, throttled, WorkPurpose::Login, Some(&account), 0);
                     return Err(refusal(context, throttled).into());
@@ -310,30 +304,31 @@ pub(super) async fn attempt(
         }
         let turn = context.limits.turns.wait(guesser).await;
         let counted = count(context, guesser, &mut work).await;
+        if !matches!(counted, Ok(Attempted::Allowed(_))) {
+            // What is not compared guesses nothing.
+            if let Some(guess) = guess.take() {
+                guess.was_right();
+            }
+        }
         match counted {
             Ok(Attempted::Allowed(failures)) => {
-                return Ok(Attempt { guesser: Some(guesser), taken, failures, _turn: Some(turn) });
+                return Ok(Attempt { guesser: Some(guesser), guess, failures, _turn: Some(turn) });
             }
             Ok(Attempted::Locked) if device.is_some() => {}
             Ok(Attempted::Locked) => {
-                context.limits.give_back(taken).await;
                 let quota = Quota::new(settings.attempts, PasswordAttempt::MAX_WAIT);
                 let locked = Throttled::new(LOGIN_ACCOUNT, quota, PasswordAttempt::MAX_WAIT);
                 let locked = Throttled { other_ways: Some(other_ways(context)), ..locked };
                 return Err(refusal(context, locked).into());
             }
             Ok(Attempted::Wait(wait, failures)) => {
-                context.limits.give_back(taken).await;
                 let quota = Quota::new(1, PasswordAttempt::wait(failures, settings.free_attempts));
                 let throttled = Throttled::new(LOGIN_ACCOUNT, quota, wait);
                 let purpose = WorkPurpose::Login;
                 let throttled = with_work(context, throttled, purpose, Some(&account), failures);
                 return Err(refusal(context, throttled).into());
             }
-            Err(error) => {
-                context.limits.give_back(taken).await;
-                return Err(error.into());
-            }
+            Err(error) => return Err(error.into()),
         }
     }
     Err(StoreError::failed("no attempt was counted").into())
@@ -367,8 +362,10 @@ async fn count(context: &Context, guesser: Guesser, work: &mut Work<'_>) -> Resu
 
 impl Attempt {
     /// The password was right, and a session was opened, which has begun the count anew.
-    pub(super) async fn logged_in(self, context: &Context) {
-        context.limits.give_back(self.taken).await;
+    pub(super) fn logged_in(self) {
+        if let Some(guess) = self.guess {
+            guess.was_right();
+        }
     }
 
     /// The password was right.
@@ -376,7 +373,9 @@ impl Attempt {
     /// # Errors
     /// [`StoreError`] if the database operation failed.
     pub(super) async fn was_right(self, context: &Context) -> Result<(), StoreError> {
-        context.limits.give_back(self.taken).await;
+        if let Some(guess) = self.guess {
+            guess.was_right();
+        }
         match self.guesser {
             Some(guesser) => context.store.settle_attempt(guesser, true).await,
             None => Ok(()),
@@ -385,7 +384,9 @@ impl Attempt {
 
     /// The password was not compared.
     pub(super) async fn was_not_made(self, context: &Context) {
-        context.limits.give_back(self.taken).await;
+        if let Some(guess) = self.guess {
+            guess.was_right();
+        }
         if let Some(guesser) = self.guesser
             && let Err(error) = context.store.settle_attempt(guesser, false).await
         {
@@ -395,6 +396,9 @@ impl Attempt {
 
     /// The password was wrong. Tells the user of the attempts of strangers, at most once a day.
     pub(super) async fn was_wrong(self, context: &Context, user: Option<&User>, origin: &Origin) {
+        if let Some(guess) = self.guess {
+            guess.count().await;
+        }
         let (Some(Guesser { device: None, .. }), Some(user)) = (self.guesser, user) else { return };
         let is_last = self.failures == context.settings.limits.attempts;
         if is_last {

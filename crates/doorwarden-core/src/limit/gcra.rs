@@ -67,11 +67,6 @@ impl Quota {
         }
     }
 
-    /// When a bucket is empty from which one request was taken back.
-    pub fn give_back(self, empty: Duration) -> Duration {
-        empty.saturating_sub(self.interval())
-    }
-
     /// How many more are allowed at `now` in a bucket that is empty at `empty`.
     pub fn remaining(self, empty: Duration, now: Duration) -> u32 {
         let room = (self.interval() * self.count).saturating_sub(empty.saturating_sub(now));
@@ -110,7 +105,6 @@ mod tests {
                     Verdict::Allowed(next) => {
                         prop_assert!(by_log(quota, &log, now));
                         prop_assert_eq!(quota.remaining(next, now) + 1, before);
-                        prop_assert!(quota.give_back(next) <= empty.max(now));
                         log.push(now);
                         empty = next;
                     }

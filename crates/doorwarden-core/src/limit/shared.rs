@@ -27,11 +27,11 @@ pub trait SharedBuckets: Send + Sync + fmt::Debug + 'static {
     /// [`SharedBucketsError`] if the store does not answer.
     async fn take(&self, bucket: Bucket) -> Result<Verdict, SharedBucketsError>;
 
-    /// Takes one request back.
+    /// Whether there is room for one more, which is not counted.
     ///
     /// # Errors
     /// [`SharedBucketsError`] if the store does not answer.
-    async fn give_back(&self, bucket: Bucket) -> Result<(), SharedBucketsError>;
+    async fn look(&self, bucket: Bucket) -> Result<Verdict, SharedBucketsError>;
 }
 
 /// The store of the buckets does not answer.

@@ -57,19 +57,26 @@ impl Table {
         })
     }
 
-    /// Takes one request back.
-    pub(crate) fn give_back(&self, name: &Name, quota: Quota, now: Duration) {
-        self.with(name, now, |empty| *empty = quota.give_back(*empty));
+    /// Whether there is room for one more, which is not counted.
+    pub(crate) fn look(&self, name: &Name, quota: Quota, now: Duration) -> Verdict {
+        let (tag, place) = self.place(name);
+        let shard = self.shards[place % SHARDS].lock();
+        let set = &shard[place / SHARDS % shard.len()];
+        let found = set.tags.iter().position(|other| *other == tag);
+        quota.decide(found.map_or(Duration::ZERO, |way| Duration::from_micros(set.empty[way])), now)
+    }
+
+    /// The tag of a bucket, which is not 0, and where it lies.
+    fn place(&self, name: &Name) -> (u64, usize) {
+        let hash = self.hash(name);
+        (hash | 1, usize::try_from(hash >> 1).unwrap_or(usize::MAX))
     }
 
     fn with<T>(&self, name: &Name, now: Duration, change: impl FnOnce(&mut Duration) -> T) -> T {
-        let hash = self.hash(name);
-        let place = usize::try_from(hash >> 1).unwrap_or(usize::MAX);
+        let (tag, place) = self.place(name);
         let mut shard = self.shards[place % SHARDS].lock();
         let sets = shard.len();
         let set = &mut shard[place / SHARDS % sets];
-        // 0 is nobody's tag.
-        let tag = hash | 1;
         let now = micros(now);
         let found = set.tags.iter().position(|other| *other == tag);
         let way = found.unwrap_or_else(|| {

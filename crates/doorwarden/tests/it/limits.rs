@@ -272,6 +272,11 @@ async fn a_login_that_succeeds_costs_nothing(database: Database) {
         let answer = from(&app, "192.0.2.1", "/login", &[], &login("jane", PASSWORD)).await;
         assert_eq!(answer.status, 200, "{answer:?}");
     }
+    let right = login("jane", PASSWORD);
+    let at_once = (0..20).map(|_| from(&app, "192.0.2.3", "/login", &[], &right));
+    for answer in futures_util::future::join_all(at_once).await {
+        assert_eq!(answer.status, 200, "many at once from one address: {answer:?}");
+    }
     // What is refused costs nothing either: the bucket empties as if nothing had come.
     for status in [400, 400, 429, 429, 429] {
         let answer = from(&app, "192.0.2.1", "/login", &[], &login("nobody", PASSWORD)).await;
