@@ -45,7 +45,7 @@ impl Token {
 pub(super) async fn post(call: Call<Anybody, Data<Login>>) -> Result<WithCookies<Json<Token>>, ApiError> {
     let receiver = Receiver::of(&call.auth, &call.parts, Transport::Body);
     let Login { email, password, altcha } = call.body.fields;
-    let login = log_in::Login { email: email.0, password: password.0, client: receiver.client(altcha) };
+    let login = log_in::Login { email: email.0, password: password.0, client: receiver.client(altcha)? };
     let (_, issued) = log_in(call.auth.context(), login).await?;
     Ok(Token::of_login(issued, &receiver).map(Json))
 }

@@ -86,7 +86,7 @@ pub(super) struct EmailLogin {
 pub(super) async fn email(call: Call<Anybody, Data<EmailLogin>>) -> Result<Asked, ApiError> {
     let locale = call.locale();
     let EmailLogin { email, tokens, resource, altcha } = call.body.fields;
-    let client = Receiver::of(&call.auth, &call.parts, Transport::Body).client(altcha);
+    let client = Receiver::of(&call.auth, &call.parts, Transport::Body).client(altcha)?;
     let tokens = wanted(&call.auth, tokens, resource)?;
     let login = MailedLogin { email: email.0, tokens, locale, client };
     let pending = request_login(call.auth.context(), login).await?;

@@ -24,7 +24,7 @@ pub(super) struct PasswordReset {
 pub(super) async fn ask(call: Call<Anybody, Data<PasswordReset>>) -> Result<Asked, ApiError> {
     let locale = call.locale();
     let PasswordReset { email, altcha } = call.body.fields;
-    let client = Receiver::of(&call.auth, &call.parts, Transport::Body).client(altcha);
+    let client = Receiver::of(&call.auth, &call.parts, Transport::Body).client(altcha)?;
     let asked = MailedLogin { email: email.0, tokens: WantedTokens::Session, locale, client };
     let pending = request_reset(call.auth.context(), asked).await?;
     Ok(Json(NextStep::of(&pending)))

@@ -4,8 +4,9 @@ use crate::auth::Auth;
 use crate::body::Word;
 use crate::client::client_info;
 use crate::device_cookie;
+use crate::error::ApiError;
 use crate::refresh_cookie::Transport;
-use doorwarden_core::error::Input;
+use doorwarden_core::error::{FieldError, FieldErrors, Input};
 use doorwarden_core::flow::throttle::device_mark;
 use doorwarden_core::session::ClientInfo;
 use doorwarden_core::user::UserId;
@@ -26,11 +27,18 @@ impl<'c> Receiver<'c> {
     }
 
     /// Where the request came from, with the proof of work of its body, if it has one.
-    pub(super) fn client(&self, altcha: Word) -> ClientInfo {
+    ///
+    /// # Errors
+    /// 400 if the proof is no text.
+    pub(super) fn client(&self, altcha: Word) -> Result<ClientInfo, ApiError> {
         let client = client_info(self.parts, self.auth.settings());
         match altcha.0 {
-            Input::Given(work) => ClientInfo { proof_of_work: Some(work), ..client },
-            _ => client,
+            Input::Missing => Ok(client),
+            given => match given.required() {
+                Ok(work) if !work.is_empty() => Ok(ClientInfo { proof_of_work: Some(work), ..client }),
+                Ok(_) => Err(ApiError::fields(FieldErrors::one("altcha", FieldError::blank()))),
+                Err(complaint) => Err(ApiError::fields(FieldErrors::one("altcha", complaint))),
+            },
         }
     }
 

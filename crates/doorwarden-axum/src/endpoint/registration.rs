@@ -34,7 +34,7 @@ pub(super) async fn post(call: Call<Anybody, Data<Registration>>) -> Result<Regi
     let receiver = Receiver::of(&call.auth, &call.parts, Transport::Body);
     let is_verified = call.auth.context().settings.registration.mode == RegistrationMode::Verified;
     let Data { fields: Registration { email, username, password, altcha }, others } = call.body;
-    let client = receiver.client(altcha);
+    let client = receiver.client(altcha)?;
     let registration = register::Registration {
         email: email.0,
         username: username.0,

@@ -68,7 +68,7 @@ pub(super) async fn post(call: Call<AnybodyOrUser, Unread<TokenLogin>>) -> Resul
     let is_empty = matches!((&email.0, &password.0), (Input::Missing, Input::Missing)) && others.is_empty();
     if !(has_token && is_empty) {
         let audience = audience(auth, resource)?;
-        let client = receiver.client(altcha);
+        let client = receiver.client(altcha)?;
         let login = Login { email: email.0, password: password.0, client };
         return match obtain_tokens(auth.context(), login, audience).await {
             Ok((_, pair)) => Ok(of_login(pair, &receiver)),

@@ -311,6 +311,12 @@ async fn a_proof_of_work_counts_once_and_for_one_account_and_purpose(database: D
     app.clock.advance(Duration::from_secs(601));
     wrong(&app, "jane").await;
     assert_eq!(app.post("/login", with("jane", &solution(&again))).await.status, 429, "expired");
+    for no_text in [json!(null), json!({}), json!([1]), json!("")] {
+        let mut body = login("jane", PASSWORD);
+        body["altcha"] = no_text;
+        let answer = app.post("/login", body).await;
+        assert_eq!((answer.status.as_u16(), answer.json()["altcha"].is_array()), (400, true), "{answer:?}");
+    }
     // The header does as well.
     let work = solution(&wrong(&app, "jane").await);
     let body = login("jane", PASSWORD);
