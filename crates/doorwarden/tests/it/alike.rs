@@ -6,6 +6,7 @@ use crate::phone::give_totp;
 use crate::post::Post;
 use axum::body::Body;
 use doorwarden::core::flow::seal_events::write_refusals;
+use doorwarden::core::limit::{Limit, Quota};
 use doorwarden::core::random::RandomSource;
 use doorwarden::core::settings::RegistrationMode;
 use doorwarden_testkit::{SeededRandom, drill};
@@ -140,10 +141,14 @@ async fn run(app: &App, probe: Probe, each: usize, owners: usize, serial: &mut u
 /// An application with this many accounts, of which no task sends mails, or does anything else meanwhile.
 async fn app_of(database: &Database, owners: usize) -> App {
     let app = database.app_with(|builder| {
-        builder
-            .background(false)
-            .mailer(Post::default())
-            .settings(|settings| settings.registration.mode = RegistrationMode::Verified)
+        builder.background(false).mailer(Post::default()).settings(|settings| {
+            settings.registration.mode = RegistrationMode::Verified;
+            // What is limited counts, and nobody is refused: many ask for few addresses.
+            (settings.limits.free_attempts, settings.limits.attempts) = (u32::MAX, u32::MAX);
+            for limit in Limit::ALL {
+                settings.limits.set_quota(limit, Quota::new(u32::MAX, Duration::from_hours(1)));
+            }
+        })
     });
     let app = app.await;
     for n in 0..owners {
