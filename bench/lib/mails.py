@@ -16,7 +16,12 @@ def mail(bench):
 def one_database(bench, name, url):
     """Links to log in, which need no hash, for one account each; delivered as files, which takes next to no time."""
     mails = bench.folder(f"mails-{name}")
-    settings = {"DOORWARDEN_MAIL_URL": f"file:{mails}", "DOORWARDEN_MAIL_FROM": "accounts@example.org"}
+    settings = {
+        "DOORWARDEN_MAIL_URL": f"file:{mails}",
+        "DOORWARDEN_MAIL_FROM": "accounts@example.org",
+        # More than anybody may ask for.
+        "DOORWARDEN_LIMITS_QUOTAS": "mail-account=4000000000/1h",
+    }
     with service.doorwarden(bench, url, **settings) as product:
         users = [f"user{number}" for number in range(32)]
         for user in users:

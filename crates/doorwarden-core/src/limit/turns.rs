@@ -12,6 +12,8 @@ use tokio::time::timeout;
 /// many at once no more are compared than one after the other; more right ones than may be wrong must wait
 /// for each other, not be refused.
 const AT_ONCE: usize = 4;
+/// How many more wait for their turn. Whoever comes after them is counted at once, and so may be refused.
+const MOST_WAITING: usize = 64;
 /// How long an attempt waits for its turn at most.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -35,7 +37,10 @@ impl Turns {
             Arc::clone(turns.entry(guesser).or_insert_with(|| Arc::new(Semaphore::new(AT_ONCE))))
         };
         let mut turn = Turn { turns: Arc::clone(&self.0), guesser, permit: None };
-        turn.permit = timeout(PATIENCE, semaphore.acquire_owned()).await.ok().and_then(Result::ok);
+        // Each has one, and the map.
+        if Arc::strong_count(&semaphore) - 1 <= AT_ONCE + MOST_WAITING {
+            turn.permit = timeout(PATIENCE, semaphore.acquire_owned()).await.ok().and_then(Result::ok);
+        }
         turn
     }
 }
