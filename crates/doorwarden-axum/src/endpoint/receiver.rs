@@ -13,6 +13,9 @@ use doorwarden_core::user::UserId;
 use http::HeaderValue;
 use http::request::Parts;
 
+/// No solution is shorter: it has the challenge, whose signature alone is 64 characters.
+const SHORTEST: usize = 100;
+
 /// The client of a login.
 #[derive(Clone, Copy)]
 pub(super) struct Receiver<'c> {
@@ -35,8 +38,11 @@ impl<'c> Receiver<'c> {
         match altcha.0 {
             Input::Missing => Ok(client),
             given => match given.required() {
-                Ok(work) if !work.is_empty() => Ok(ClientInfo { proof_of_work: Some(work), ..client }),
-                Ok(_) => Err(ApiError::fields(FieldErrors::one("altcha", FieldError::blank()))),
+                Ok(work) if work.len() >= SHORTEST => Ok(ClientInfo { proof_of_work: Some(work), ..client }),
+                Ok(_) => {
+                    let complaint = FieldError::new("invalid", "Not a solution of ALTCHA.");
+                    Err(ApiError::fields(FieldErrors::one("altcha", complaint)))
+                }
                 Err(complaint) => Err(ApiError::fields(FieldErrors::one("altcha", complaint))),
             },
         }
