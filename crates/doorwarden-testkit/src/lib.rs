@@ -9,6 +9,7 @@ mod drill;
 mod pinned;
 mod random;
 mod recorder;
+mod redis;
 mod sample;
 mod skip;
 mod store;
@@ -21,6 +22,7 @@ pub use drill::{Drill, drill};
 pub use pinned::pinned;
 pub use random::SeededRandom;
 pub use recorder::Recorder;
+pub use redis::RedisServer;
 pub use sample::{
     NOON, hash, issued, login, new_session, new_user, no_effects, opening, presented, renewal, seconds, with,
 };

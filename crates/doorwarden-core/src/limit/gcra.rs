@@ -16,6 +16,8 @@ use std::time::Duration;
 pub struct Quota {
     count: u32,
     window: Duration,
+    /// Kept, since a check would divide for longer than for everything else.
+    interval: Duration,
 }
 
 /// What became of a request.
@@ -31,7 +33,8 @@ impl Quota {
     /// `count` within `window`. At least one, and a microsecond for each.
     pub fn new(count: u32, window: Duration) -> Self {
         let count = count.max(1);
-        Self { count, window: window.max(Duration::from_micros(u64::from(count))) }
+        let window = window.max(Duration::from_micros(u64::from(count)));
+        Self { count, window, interval: window / count }
     }
 
     /// How many are allowed at once.
@@ -46,13 +49,16 @@ impl Quota {
 
     /// The time in which a full bucket has room for one more.
     pub fn interval(self) -> Duration {
-        self.window / self.count
+        self.interval
     }
 
     /// The quota of a bucket that so many share.
     #[must_use]
     pub fn times(self, factor: u32) -> Self {
-        Self::new(self.count.saturating_mul(factor), self.window)
+        match factor {
+            1 => self,
+            factor => Self::new(self.count.saturating_mul(factor), self.window),
+        }
     }
 
     /// Decides about a request at `now` in a bucket that is empty at `empty`. Instants are counted from any

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 mod behaviour;
+mod buckets;
 mod certificates;
 mod feed;
 mod migrations;

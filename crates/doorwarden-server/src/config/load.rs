@@ -92,7 +92,7 @@ impl Loaded {
         self.set.iter().any(|(path, (value, source))| {
             let is_secret = |key: &Key| match key.name.as_str() {
                 "database_url" => !is_sqlite && text(value).contains('@'),
-                "mail.url" => text(value).contains('@'),
+                "mail.url" | "limits.store" => text(value).contains('@'),
                 _ => key.secret,
             };
             matches!(source, Source::File(_)) && Key::at(path).is_some_and(is_secret)

@@ -4,6 +4,7 @@
 mod declared;
 mod environment;
 mod keys;
+mod limits;
 mod load;
 mod mail;
 mod passkeys;
@@ -15,6 +16,7 @@ mod webhooks;
 
 pub(crate) use environment::Environment;
 pub(crate) use keys::{keys, schema};
+pub(crate) use limits::LimitStore;
 pub(crate) use load::{Loaded, Source, secret_in};
 pub(crate) use mail::{Mail, Mailing, is_local_host};
 pub(crate) use passkeys::{NoPasskeys, Passkeys};
@@ -25,6 +27,7 @@ use crate::output::tell;
 use doorwarden::core::password::{Ceilings, HashSettings, Hasher, LeakedPasswords, PoolSettings};
 use doorwarden::core::permission::Permission;
 use doorwarden::{Actor, Builder, DatabaseUrl, Doorwarden, Field, HttpSettings, OldSecretKey, Settings};
+use doorwarden_redis::RedisBuckets;
 use doorwarden_webhook::HttpClient;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -61,6 +64,7 @@ pub(crate) struct Config {
     /// Whether leaked passwords are refused; `None`: see [`refuses_leaked`](Self::refuses_leaked).
     pub(crate) refuse_leaked: Option<bool>,
     pub(crate) webhooks: Webhooks,
+    pub(crate) limit_store: LimitStore,
     /// How often the state of the audit log is signed.
     pub(crate) checkpoint_every: Option<Duration>,
     /// Where what was signed is written.
@@ -110,6 +114,7 @@ impl Default for Config {
             breached_file: None,
             refuse_leaked: None,
             webhooks: Webhooks::default(),
+            limit_store: LimitStore::Database,
             checkpoint_every: Some(Duration::from_hours(1)),
             checkpoint_dir: None,
             warnings: Vec::new(),
@@ -180,6 +185,7 @@ impl Config {
         settings.password_policy.leaked = self.refuses_leaked();
         settings.password_policy.leaked_passwords = leaked;
         settings.factors.passkeys = self.relying_party()?.ok();
+        settings.limits.is_shared = !matches!(self.limit_store, LimitStore::Memory);
         let mut builder = Doorwarden::builder()
             .database_url(self.database_url.as_str())
             .settings(|defaults| *defaults = settings)
@@ -192,6 +198,9 @@ impl Config {
             .endpoints
             .iter()
             .fold(builder, |builder, endpoint| builder.webhook(endpoint.clone()));
+        if let LimitStore::Redis(url) = &self.limit_store {
+            builder = builder.limit_store(RedisBuckets::new(url));
+        }
         if let Some(key) = &self.secret_key {
             builder = builder.secret_key(key.as_str());
         }

@@ -4,9 +4,9 @@
 use super::Config;
 use super::declared::Fields;
 use super::special::{
-    Address, Algorithm, Clients, Domain, Endings, FrontEnd, LeftOut, Locale, LogFormat, MailUrl, Network,
-    Notice, OldSecretKeys, Operator, Optional, Origins, Quotas, Registering, Requiring, RpId, Secret, Sender,
-    Threads, Url, Validators, Verification, WithoutSession,
+    Address, Algorithm, Clients, Domain, Endings, FrontEnd, LeftOut, LimitStore, Locale, LogFormat, MailUrl,
+    Network, Notice, OldSecretKeys, Operator, Optional, Origins, Quotas, Registering, Requiring, RpId,
+    Secret, Sender, Threads, Url, Validators, Verification, WithoutSession,
 };
 use super::value::{Auto, Duration, Either, Flag, List, Never, Number, Off, Pairs, Setting};
 use super::webhooks::Endpoints;
@@ -398,8 +398,10 @@ section! {
         attempts: Number<1, MAX_ATTEMPTS> = settings.limits.attempts,
         /// Whether who must wait may send a proof of work instead.
         proof_of_work: Flag = settings.limits.proof_of_work,
-        /// Whether the instances on a PostgreSQL database count together what comes from an address.
-        shared: Flag = settings.limits.is_shared,
+        /// Where it is counted what comes from an address: `database`, the instances on a PostgreSQL
+        /// database together in it, and with SQLite in memory; `memory`, each instance alone; or the URL of a
+        /// Valkey or Redis, `redis://:PASSWORD@HOST:6379`, with TLS `rediss://`.
+        store: LimitStore = limit_store,
         /// How many addresses and the like are counted in memory, 16 bytes each. A full table forgets the
         /// least loaded.
         buckets: Number<512, 1_000_000_000> = settings.limits.buckets,

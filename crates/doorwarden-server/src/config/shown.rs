@@ -7,7 +7,7 @@ use doorwarden_mail::MailUrl;
 /// are set.
 pub(super) fn shown(key: &Key, text: &str) -> String {
     match (key.secret, text.is_empty()) {
-        (true, _) if key.name == "database_url" => without_password(text),
+        (true, _) if matches!(&*key.name, "database_url" | "limits.store") => without_password(text),
         (true, false) => match text.parse::<MailUrl>() {
             Ok(url) if key.name == "mail.url" => url.to_string(),
             _ => "(set, hidden)".to_owned(),
@@ -29,10 +29,9 @@ const HARMLESS: [&str; 8] = [
     "target_session_attrs",
 ];
 
-/// A database URL without the password and without parameters that may be secrets.
+/// The URL of a server without the password and without parameters that may be secrets.
 fn without_password(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://").filter(|(scheme, _)| scheme.starts_with("postgres"))
-    else {
+    let Some((scheme, rest)) = url.split_once("://").filter(|(scheme, _)| *scheme != "sqlite") else {
         return url.to_owned();
     };
     let at = rest.find('@');
@@ -80,6 +79,9 @@ mod tests {
             ("postgres://h/d?password=hunter2@hunter2", "postgres://***"),
             ("postgres://u:hunter2?hunter2@h/d", "postgres://***"),
             ("postgres://u:h@x?hunter2@h/d", "postgres://u:***@x?***"),
+            ("database", "database"),
+            ("rediss://:hunter2@h:6379/1", "rediss://:***@h:6379/1"),
+            ("unix:///run/redis.sock?pass=hunter2", "unix:///run/redis.sock?pass=***"),
         ] {
             assert_eq!(without_password(url), shown);
         }

@@ -138,6 +138,35 @@ impl Text for MailUrl {
 
 wraps!(MailUrl: Option<doorwarden_mail::MailUrl>);
 
+/// Where the limits count, which may hold a password.
+pub(super) struct LimitStore(super::LimitStore);
+
+text!(LimitStore, {"type": "string", "writeOnly": true});
+
+impl Text for LimitStore {
+    fn parse(text: &str) -> Result<Self, String> {
+        Ok(Self(match text {
+            "database" => super::LimitStore::Database,
+            "memory" => super::LimitStore::Memory,
+            url => {
+                super::LimitStore::Redis(url.parse().map_err(|error: doorwarden_redis::RedisUrlError| {
+                    format!("is neither `database` nor `memory`, and {error}")
+                })?)
+            }
+        }))
+    }
+
+    fn text(&self) -> String {
+        match &self.0 {
+            super::LimitStore::Database => "database".to_owned(),
+            super::LimitStore::Memory => "memory".to_owned(),
+            super::LimitStore::Redis(url) => url.as_str().to_owned(),
+        }
+    }
+}
+
+wraps!(LimitStore: super::LimitStore);
+
 /// The sender of mails; empty means not set.
 pub(super) struct Sender(Option<doorwarden_mail::Sender>);
 

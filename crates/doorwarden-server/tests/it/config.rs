@@ -127,12 +127,13 @@ fn an_address_without_a_port_or_a_port_without_an_address_is_refused_with_an_exa
     }
 }
 
-const SECRETS: [(&str, &str); 5] = [
+const SECRETS: [(&str, &str); 6] = [
     ("database_url", "url"),
     ("secret_key", "key"),
     ("old_secret_keys", "old"),
     ("oauth.clients", "clients"),
     ("mail.url", "smtp"),
+    ("limits.store", "cache"),
 ];
 
 fn site_with_secret_files() -> Site {
@@ -140,6 +141,7 @@ fn site_with_secret_files() -> Site {
     Site::empty()
         .file("url", "postgres://ada:hunter2@localhost/accounts\n")
         .file("smtp", "smtps://kim%40example.org:hunter2@mail.example.org\n")
+        .file("cache", "rediss://:hunter2@cache.example.org:6379\n")
         .file("key", &format!("{SECRET_KEY}\n"))
         .file("old", &format!("{SECRET_KEY}\nverifies_tokens={SECRET_KEY}\n"))
         .file("clients", &format!("billing={hash}\nshop={hash}\n"))
@@ -152,6 +154,7 @@ fn every_secret_can_be_read_from_a_file() {
         let value = match key {
             "database_url" => "postgres://ada:***@localhost/accounts",
             "mail.url" => "smtps://mail.example.org:465",
+            "limits.store" => "rediss://:***@cache.example.org:6379",
             _ => "(set, hidden)",
         };
         let by_variable = shown(&site_with_secret_files().env(&variable, file), key, &[]);

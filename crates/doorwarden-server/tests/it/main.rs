@@ -17,6 +17,7 @@ mod factors_of_django;
 mod import;
 mod import_from_others;
 mod lifecycle;
+mod limits;
 mod mail_drills;
 mod mails;
 mod migrate;

@@ -6,6 +6,7 @@ mod factors;
 mod files;
 mod keys;
 mod leaked;
+mod limits;
 mod mail;
 mod network;
 mod secrets;
@@ -109,6 +110,7 @@ pub(super) async fn run(
             network::check(&loaded.config, &mut report);
             tokens::check(&loaded.config, &mut report);
             leaked::check(&loaded.config, &mut report);
+            limits::check(&loaded.config, &mut report).await;
             mail::check(&loaded.config, &mut report).await;
             factors::check(&loaded.config, &mut report);
             webhooks::check(&loaded.config, &mut report);

@@ -1,0 +1,47 @@
+//! Limits that several instances count together.
+
+use crate::service::{Service, free_port};
+use crate::site::Site;
+use doorwarden_testkit::RedisServer;
+use std::time::{Duration, Instant};
+
+#[test]
+fn instances_count_together_in_redis_and_each_alone_while_it_is_gone() {
+    let (Some(site), Some(mut redis)) = (Site::postgres(), RedisServer::start()) else { return };
+    let site = site
+        .env("DOORWARDEN_LIMITS_STORE", &redis.url())
+        .env("DOORWARDEN_LIMITS_QUOTAS", "login-address=3/1h")
+        .env("DOORWARDEN_LOG_FORMAT", "json");
+    let doctor = |site: &Site| site.run(&["doctor"]).stdout;
+    assert!(doctor(&site).contains("the server of `limits.store` answers"), "{}", doctor(&site));
+    let (one, two) = (Service::start(&site, free_port()), Service::start(&site, free_port()));
+    let mut serial = 0;
+    let mut wrong = |service: &Service| {
+        serial += 1;
+        let body = format!(r#"{{"email": "nobody{serial}@example.com", "password": "wrong"}}"#);
+        service.status("POST", "/login", &body).unwrap()
+    };
+    let statuses: Vec<_> = [&one, &two, &one, &two, &one].map(&mut wrong).into();
+    assert_eq!(statuses, [400, 400, 400, 429, 429]);
+
+    redis.stop();
+    assert_eq!([&one, &two].map(&mut wrong), [400, 400]);
+    assert!(doctor(&site).contains("the server of `limits.store` does not work"), "{}", doctor(&site));
+    redis.run();
+    let log = || std::fs::read_to_string(site.path("log")).unwrap();
+    let began = Instant::now();
+    while log().matches("the store of the limits answers again").count() < 2 {
+        assert!(began.elapsed() < Duration::from_secs(30), "it is not used again:\n{}", log());
+        [&one, &two].map(&mut wrong);
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    // It had forgotten what it had counted.
+    while wrong(&one) != 429 {}
+    assert_eq!(wrong(&two), 429);
+    assert_eq!(log().matches("the store of the limits does not answer").count(), 2);
+    let password = "a-password-of-the-cache";
+    assert!(redis.url().contains(password));
+    for shown in [log(), doctor(&site), site.run(&["config"]).stdout] {
+        assert!(!shown.contains(password), "{shown}");
+    }
+}
