@@ -185,6 +185,7 @@ impl Users {
     }
 
     /// Sets a user's password and ends all of their sessions and tokens. `None` sets an unusable password.
+    /// Where mails are sent, the user is told.
     ///
     /// # Errors
     /// [`SetPasswordError`] if there is no such user, or the password is not valid, or was not hashed or

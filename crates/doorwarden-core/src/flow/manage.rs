@@ -2,10 +2,12 @@
 //! `create_superuser`, and related operations. Error messages are written for developers.
 
 use super::rules;
+use super::second_factor::notice_mail;
 use crate::audit::Origin;
 use crate::context::Context;
 use crate::error::{FieldErrors, Input};
 use crate::event::{Event, Found, UpdatedFields};
+use crate::mail::MailKind;
 use crate::password::{Password, PasswordHash, PoolError};
 use crate::session::EndReason;
 use crate::store::{Change, PasswordChange, SignedOut, StoreError, WriteUserError};
@@ -200,7 +202,7 @@ pub fn check_password_strength(
 }
 
 /// Gives a user a new password, or with `None` an unusable one, and ends all of the user's sessions and
-/// tokens.
+/// tokens. Where mails are sent, the user is told.
 ///
 /// # Errors
 /// [`SetPasswordError`] if there is no such user, or the password is not valid, could not be hashed or could
@@ -229,7 +231,12 @@ pub async fn set_password(
         proves_email: false,
         keep_earlier: context.settings.password_history,
     };
-    let effects = context.effects(origin, [Event::PasswordChanged { user }]);
+    let found = match context.outbox.is_open() {
+        true => context.store.user(user).await?,
+        false => None,
+    };
+    let told = found.and_then(|user| notice_mail(context, &user, MailKind::PasswordChanged, origin, |_| {}));
+    let effects = context.effects(origin, [Event::PasswordChanged { user }]).mailing_all(told);
     let forgetting = context.live.forgetting(Change::User(user));
     let changed = context.store.change_password(user, change, effects.clone()).await;
     drop(forgetting);

@@ -45,7 +45,10 @@ pub(crate) struct Remove {
 }
 
 pub(super) async fn run(config: &Config, command: Subcommands, out: Output) -> Result<(), Failure> {
-    let auth = open(config, matches!(command, Subcommands::Remove(_))).await?;
+    let auth = match command {
+        Subcommands::Remove(_) => super::open_to_tell(config).await?,
+        _ => super::open(config).await?,
+    };
     let result = match command {
         Subcommands::List { user } => list(&auth, &super::user(&auth, &user).await?, out).await,
         Subcommands::Remove(arguments) => remove(&auth, arguments, out).await,
@@ -53,18 +56,6 @@ pub(super) async fn run(config: &Config, command: Subcommands, out: Output) -> R
     };
     auth.close().await;
     result
-}
-
-/// A removal is mailed to the user, if mails can be sent. It must also work without the secret key, with
-/// which the mail is sealed.
-async fn open(config: &Config, mails: bool) -> Result<Doorwarden, Failure> {
-    if mails && let Ok(Some(mailing)) = config.mailing() {
-        super::is_there(config)?;
-        if let Ok(auth) = super::build(config.command_builder()?.mailer(mailing.mailer())).await {
-            return Ok(auth);
-        }
-    }
-    super::open(config).await
 }
 
 async fn list(auth: &Doorwarden, user: &User, out: Output) -> Result<(), Failure> {

@@ -4,7 +4,7 @@ use crate::config::Config;
 use crate::failure::Failure;
 use crate::output::{List, Output};
 use clap::Subcommand;
-use doorwarden::{Doorwarden, Invitation, InviteError, Users};
+use doorwarden::{Invitation, InviteError, Users};
 use serde_json::json;
 
 /// The number of invitations per page.
@@ -28,7 +28,10 @@ pub(crate) enum Subcommands {
 }
 
 pub(super) async fn run(config: &Config, command: Subcommands, out: Output) -> Result<(), Failure> {
-    let auth = open(config, matches!(command, Subcommands::Send { .. })).await?;
+    let auth = match command {
+        Subcommands::Send { .. } => super::open_to_mail(config).await?,
+        _ => super::open(config).await?,
+    };
     let users = auth.users();
     let result = match command {
         Subcommands::List => list(&users, out).await,
@@ -37,17 +40,6 @@ pub(super) async fn run(config: &Config, command: Subcommands, out: Output) -> R
     };
     auth.close().await;
     result
-}
-
-/// What is mailed is sealed with the secret key, for the service to send.
-async fn open(config: &Config, mails: bool) -> Result<Doorwarden, Failure> {
-    match (mails, config.mailing()?) {
-        (true, Some(mailing)) => {
-            super::is_there(config)?;
-            super::build(config.command_builder()?.mailer(mailing.mailer())).await
-        }
-        _ => super::open(config).await,
-    }
 }
 
 async fn send(users: &Users, email: &str, out: Output) -> Result<(), Failure> {

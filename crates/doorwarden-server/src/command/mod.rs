@@ -77,6 +77,7 @@ async fn run_on_accounts(config: &Config, command: AccountsCommand, out: Output)
             Ok(auth) => auth,
             Err(_) => open(config).await?,
         },
+        AccountsCommand::Changepassword(_) => open_to_tell(config).await?,
         _ => open(config).await?,
     };
     let result = match command {
@@ -131,6 +132,22 @@ async fn open(config: &Config) -> Result<Doorwarden, Failure> {
 async fn open_with_keys(config: &Config) -> Result<Doorwarden, Failure> {
     is_there(config)?;
     build(config.command_builder()?).await
+}
+
+/// As [`open`], for a command that mails something, if mails are sent. What is mailed is sealed with the
+/// secret key, for the service to send.
+async fn open_to_mail(config: &Config) -> Result<Doorwarden, Failure> {
+    let Some(mailing) = config.mailing()? else { return open(config).await };
+    is_there(config)?;
+    build(config.command_builder()?.mailer(mailing.mailer())).await
+}
+
+/// As [`open_to_mail`], for a command that must work even if nothing can be mailed.
+async fn open_to_tell(config: &Config) -> Result<Doorwarden, Failure> {
+    match open_to_mail(config).await {
+        Ok(auth) => Ok(auth),
+        Err(_) => open(config).await,
+    }
 }
 
 fn is_there(config: &Config) -> Result<(), Failure> {

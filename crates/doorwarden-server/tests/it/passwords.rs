@@ -25,6 +25,8 @@ fn a_new_password_is_validated_and_ends_every_session(site: &Site) {
     let token = issued["token"].as_str().unwrap();
     let inspected = site.run(&["token", "inspect", token]).fails(1, "password_changed").value();
     assert_eq!(inspected["session"]["end_reason"], "password_changed");
+    let mails = site.run(&["mail", "list"]).json();
+    assert_eq!(mails[0]["kind"], "password_changed", "the user is told: {mails}");
 }
 
 fn a_password_comes_from_standard_input(site: &Site) {

@@ -31,6 +31,7 @@ mod life;
 mod limits;
 mod link_pages;
 mod machine;
+mod notices;
 mod oauth;
 mod outage;
 mod pages;

@@ -25,7 +25,6 @@ on_both! {
     declared_endpoints_are_as_the_configuration_says
     a_message_is_given_up_after_ten_attempts_while_others_arrive
     secrets_are_sealed_again_under_a_new_secret_key
-    notices_can_be_left_out_by_the_operator
 }
 
 /// Endpoints that keep what they are sent, and answer what they are told.
@@ -357,30 +356,4 @@ async fn secrets_are_sealed_again_under_a_new_secret_key(database: Database) {
     app.register("jane").await;
     let request = endpoint.got(&app).await.remove(0);
     assert_eq!(request.signature, secret.sign(&request.id, request.seconds, &request.body));
-}
-
-async fn notices_can_be_left_out_by_the_operator(database: Database) {
-    let post = Post::default();
-    let mailer = post.clone();
-    let app = database
-        .app_with(|b| {
-            b.mailer(mailer).settings(|settings| settings.mail.leave_out = vec![MailKind::PasswordChanged])
-        })
-        .await;
-    let token = app.register("jane").await;
-    let change = async |token: &str, from: &str, to: &str| {
-        let body = json!({"current_password": from, "new_password": to});
-        let answer = app.call("POST", "/password/change", Some(token), Some(body)).await;
-        assert!(answer.status.is_success(), "{answer:?}");
-    };
-    change(&token, PASSWORD, "another battery horse").await;
-    app.post("/password/reset", json!({"email": "jane@example.com"})).await;
-    post.one(&app, MailKind::ResetPassword).await;
-    app.auth.close().await;
-    let mailer = post.clone();
-    let app = database.app_with(|b| b.mailer(mailer)).await;
-    let token = app.log_in("jane", "another battery horse").await.token();
-    let body = json!({"current_password": "another battery horse", "new_password": PASSWORD});
-    app.call("POST", "/password/change", Some(&token), Some(body)).await;
-    post.one(&app, MailKind::PasswordChanged).await;
 }
