@@ -223,7 +223,7 @@ pub struct Fields(Vec<Field>);
 pub struct FieldNameError(pub String);
 
 /// Names that requests and responses use themselves.
-const RESERVED: [&str; 18] = [
+const RESERVED: [&str; 21] = [
     "id",
     "username",
     "email",
@@ -242,6 +242,9 @@ const RESERVED: [&str; 18] = [
     "current_password",
     "new_password",
     "access",
+    "acr",
+    "amr",
+    "auth_time",
 ];
 
 impl Fields {

@@ -4,6 +4,8 @@ use crate::auth::Auth;
 use crate::body::{Password, Username};
 use crate::error::ApiError;
 use crate::extract::CurrentUser;
+use bytes::Bytes;
+use doorwarden_core::flow::authenticate::TokenClaims;
 use doorwarden_core::flow::delete_account::{Deletion, delete_account};
 use doorwarden_core::flow::profile::{ProfileChange, change_profile};
 use doorwarden_core::live::LiveUser;
@@ -32,8 +34,42 @@ pub(super) struct Confirmation {
     password: Password,
 }
 
-pub(super) async fn get(call: Call<CurrentUser>) -> Result<Rendered<User>, ApiError> {
-    Ok(render(&call.auth, call.caller.authenticated().live_user()))
+/// The user of a token, and what an access token says of their authentication. For a session token, its
+/// session says that.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Me {
+    #[serde(flatten)]
+    user: User,
+    #[serde(flatten)]
+    authentication: Authentication<'static>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(inline)]
+struct Authentication<'a> {
+    /// The assurance level.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    acr: Option<&'a str>,
+    /// How the user authenticated (RFC 8176).
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    amr: &'a [String],
+    /// When the user authenticated, in seconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    auth_time: Option<i64>,
+}
+
+pub(super) async fn get(call: Call<CurrentUser>) -> Result<Rendered<Me>, ApiError> {
+    let who = call.caller.authenticated();
+    let user = body(&call.auth, who.live_user());
+    let TokenClaims::Access(claims) = who.claims() else { return Ok(Rendered::new(user)) };
+    let authentication =
+        Authentication { acr: claims.acr.as_deref(), amr: &claims.amr, auth_time: claims.auth_time };
+    let members = serde_json::to_vec(&authentication).expect("texts and numbers are JSON");
+    let (Some(user), [b'{', members @ .., b'}']) = (user.strip_suffix(b"}"), &members[..]) else {
+        return Ok(Rendered::new(user));
+    };
+    let comma: &[u8] = if members.is_empty() { b"" } else { b"," };
+    Ok(Rendered::new([user, comma, members, b"}"].concat().into()))
 }
 
 pub(super) async fn patch(call: Call<CurrentUser, Data<Profile>>) -> Result<Rendered<User>, ApiError> {
@@ -73,11 +109,15 @@ pub(super) async fn delete(
     }
 }
 
-/// The answer for a user: rendered once, ready bytes afterwards.
 fn render(auth: &Auth, user: &LiveUser) -> Rendered<User> {
+    Rendered::new(body(auth, user))
+}
+
+/// The answer for a user: rendered once, ready bytes afterwards.
+fn body(auth: &Auth, user: &LiveUser) -> Bytes {
     let render = || {
         let view = AccountView::new(&auth.context().fields, &user.account);
         serde_json::to_vec(&view).expect("texts, numbers and flags are JSON").into()
     };
-    Rendered::new(user.rendered.get_or_init(render).clone())
+    user.rendered.get_or_init(render).clone()
 }

@@ -26,6 +26,7 @@ on_both! {
     a_reset_asks_for_the_second_factor_before_it_stores_the_password
     who_confirms_that_it_is_them_gives_both_factors
     what_needs_a_recent_authentication_needs_both_factors
+    a_profile_shows_how_the_access_token_says_that_the_user_authenticated
     a_passkey_alone_confirms_that_it_is_its_user
     a_thief_who_moved_the_account_and_set_a_factor_up_keeps_neither
     whoever_must_have_a_factor_can_log_in_only_to_set_one_up
@@ -379,6 +380,24 @@ async fn who_confirms_that_it_is_them_gives_both_factors(database: Database) {
     let done = jane.step(&login, "totp", &phone.code(&app)).await.json();
     assert_eq!((&done["acr"], &done["amr"]), (&json!("2"), &json!(["mfa", "otp", "pwd"])));
     assert_eq!(jane.post("/factors/totp", json!({})).await.status, 201);
+}
+
+async fn a_profile_shows_how_the_access_token_says_that_the_user_authenticated(database: Database) {
+    let app = database.app().await;
+    let session = app.register("jane").await;
+    let pair = app.obtain("jane").await;
+    let mut plain = app.get("/me", &session).await.json();
+    assert!(["acr", "amr", "auth_time"].iter().all(|name| plain.get(name).is_none()), "{plain}");
+    let shown = app.get("/me", &pair.access).await.json();
+    let back = app.call("PUT", "/me", Some(&pair.access), Some(shown.clone())).await;
+    assert_eq!(back.status, 200, "what it returns is accepted: {back:?}");
+    let at = NOON.as_seconds();
+    let stated = json!({"acr": "1", "amr": ["pwd"], "auth_time": at}).as_object().unwrap().clone();
+    plain.as_object_mut().unwrap().extend(stated);
+    assert_eq!(shown, plain);
+    let issued = app.auth.tokens().issue_pair(doorwarden::UserId(1)).await.unwrap();
+    let nobody = app.get("/me", &issued.access).await.json();
+    assert_eq!((&nobody["acr"], nobody.get("amr"), nobody.get("auth_time")), (&json!("0"), None, None));
 }
 
 async fn what_needs_a_recent_authentication_needs_both_factors(database: Database) {
