@@ -41,14 +41,14 @@ macro_rules! endpoint_table {
                 ]),
             ];
             RegistrationResend, "registration_resend", "/registration/resend-email": [
-                operation::<Anybody, Data<login_steps::PendingLogin>, login_steps::Asked>(
+                operation::<Anybody, Data<login_steps::Resending>, login_steps::Asked>(
                     Method::POST,
                     "resend_email",
                     "Send the mail of a registration or a login once more, with a new link and code, at most every 30 s.",
                     login_steps::resend,
                 )
                 .answers(&["Sent, unless it was sent a moment ago."])
-                .errors(&[problem::LOGIN_EXPIRED]),
+                .errors(&[problem::THROTTLED, problem::LOGIN_EXPIRED]),
             ];
             Login, "login", "/login": [
                 operation::<Anybody, Data<login::Login>, WithCookies<Json<login::Token>>>(
@@ -195,7 +195,7 @@ macro_rules! endpoint_table {
                 .errors(&[problem::NO_PAGE]),
             ];
             Me, "me", "/me": [
-                operation::<CurrentUser, (), Rendered<me::User>>(
+                operation::<CurrentUser, (), Rendered<me::Me>>(
                     Method::GET, "read_me", "The user of the token.", me::get,
                 )
                 .answers(&["The user."]),
@@ -280,7 +280,7 @@ macro_rules! endpoint_table {
                     email_change::post,
                 )
                 .answers(&["Sent."])
-                .errors(&[problem::NO_MAIL]),
+                .errors(&[problem::THROTTLED, problem::NO_MAIL]),
                 operation::<CurrentUser, (), NoContent>(
                     Method::DELETE, "delete_email_change", "Cancel a change that is not confirmed.", email_change::delete,
                 )
@@ -359,7 +359,7 @@ macro_rules! endpoint_table {
                 .body_optional()
                 .answers(&["The secret, as text and as a picture."])
                 .errors(&[
-                    problem::PENDING, problem::LOGIN_EXPIRED, problem::TOO_MANY_FACTORS,
+                    problem::THROTTLED, problem::PENDING, problem::LOGIN_EXPIRED, problem::TOO_MANY_FACTORS,
                 ]),
             ];
             FactorsTotpConfirm, "factors_totp_confirm", "/factors/totp/{id}/confirm": [
@@ -382,7 +382,7 @@ macro_rules! endpoint_table {
                 )
                 .body_optional()
                 .answers(&["The options."])
-                .errors(&[problem::NO_PASSKEYS, problem::PENDING, problem::LOGIN_EXPIRED]),
+                .errors(&[problem::THROTTLED, problem::NO_PASSKEYS, problem::PENDING, problem::LOGIN_EXPIRED]),
             ];
             FactorsPasskeys, "factors_passkeys", "/factors/passkeys": [
                 operation::<RecentUserOrLogin, Data<passkeys::NewPasskey>, factors::EnrolledAnswer<201>>(

@@ -196,6 +196,8 @@ pub(crate) enum Whose {
     Address(IpAddr),
     /// An account.
     Account(AccountKey),
+    /// The same account, for requests with a proof of work.
+    Worked(AccountKey),
     /// A device of an account.
     Device(device::DeviceId),
     /// A session.
@@ -205,6 +207,10 @@ pub(crate) enum Whose {
     /// Everybody's.
     Everybody,
 }
+
+/// How much more of an account than its quota may be done with a proof of work. No work is a licence to fill
+/// somebody's mailbox.
+const WORKED: u32 = 4;
 
 /// How much more a wider IPv6 network may do than a /64: its prefix, and a factor.
 const NETWORKS: [(u32, u32); 3] = [(64, 1), (56, 4), (48, 16)];
@@ -226,6 +232,7 @@ impl Whose {
                 Some((name(u8::try_from(prefix).unwrap_or(0), network.to_be_bytes()), factor))
             }),
             Self::Account(AccountKey(key)) => one(1, key),
+            Self::Worked(AccountKey(key)) => [Some((name(6, key), WORKED)), None, None],
             Self::Device(device::DeviceId(id)) => one(2, id),
             Self::Session(SessionId(id)) => one(3, id.into_bytes()),
             Self::Client(hash) => one(5, hash),
@@ -321,6 +328,17 @@ impl Limits {
         settings: &LimitSettings,
         wanted: &[(Limit, Whose)],
     ) -> Result<(), Throttled> {
+        if let [(limit, whose)] = wanted
+            && settings.enabled
+        {
+            let mut places = places(settings, *limit, *whose);
+            if let (Some(place), None) = (places.next(), places.next()) {
+                return match self.buckets.take(&place).await {
+                    Verdict::Allowed(_) => Ok(()),
+                    Verdict::Denied(wait) => Err(place.throttled(wait)),
+                };
+            }
+        }
         self.look(settings, wanted).await?.count().await;
         Ok(())
     }
@@ -335,19 +353,12 @@ impl Limits {
         if !settings.enabled {
             return Ok(guess);
         }
-        let places = wanted.iter().flat_map(|(limit, whose)| {
-            let named = move |(name, factor)| Place {
-                limit: *limit,
-                name,
-                quota: settings.quota(*limit).times(factor),
-            };
-            whose.buckets(*limit).map(named)
-        });
+        let places = wanted.iter().flat_map(|(limit, whose)| places(settings, *limit, *whose));
         for (place, free) in places.zip(0..MOST_PLACES) {
             if let Verdict::Denied(wait) = self.buckets.look(&place).await {
                 // What was refused is no guess.
                 guess.places = [None; MOST_PLACES];
-                return Err(Throttled::new(place.limit.as_str(), place.quota, wait));
+                return Err(place.throttled(wait));
             }
             guess.places[free] = Some(place);
         }
@@ -377,13 +388,13 @@ impl Buckets {
         self.table.look(&place.name, place.quota, self.began.elapsed())
     }
 
-    async fn take(&self, place: &Place) {
+    async fn take(&self, place: &Place) -> Verdict {
         if let Some((shared, bucket)) = self.shared(place)
-            && self.trouble.within(shared.take(bucket)).await.is_some()
+            && let Some(verdict) = self.trouble.within(shared.take(bucket)).await
         {
-            return;
+            return verdict;
         }
-        self.table.take(&place.name, place.quota, self.began.elapsed());
+        self.table.take(&place.name, place.quota, self.began.elapsed())
     }
 }
 
@@ -402,6 +413,18 @@ struct Place {
     limit: Limit,
     name: Name,
     quota: Quota,
+}
+
+impl Place {
+    fn throttled(&self, wait: Duration) -> Throttled {
+        Throttled::new(self.limit.as_str(), self.quota, wait)
+    }
+}
+
+/// The buckets in which a request counts.
+fn places(settings: &LimitSettings, limit: Limit, whose: Whose) -> impl Iterator<Item = Place> {
+    let quota = settings.quota(limit);
+    whose.buckets(limit).map(move |(name, factor)| Place { limit, name, quota: quota.times(factor) })
 }
 
 /// What may turn out to be a wrong guess. It counts when it is dropped, unless it was right: also if its

@@ -206,9 +206,18 @@ pub(super) async fn cancel(call: Call<Anybody, Data<PendingLogin>>) -> Result<No
     }
 }
 
-pub(super) async fn resend(call: Call<Anybody, Data<PendingLogin>>) -> Result<Asked, ApiError> {
-    let client = call.client();
-    let token = call.body.fields.token()?;
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(super) struct Resending {
+    login_token: Word,
+    /// Proof of work.
+    #[serde(default)]
+    altcha: Word,
+}
+
+pub(super) async fn resend(call: Call<Anybody, Data<Resending>>) -> Result<Asked, ApiError> {
+    let Resending { login_token, altcha } = call.body.fields;
+    let client = Receiver::of(&call.auth, &call.parts, Transport::Body).client(altcha)?;
+    let token = PendingLogin { login_token }.token()?;
     let pending = resend_mail(call.auth.context(), &token, client).await?;
     Ok(Json(NextStep::of(&pending)))
 }

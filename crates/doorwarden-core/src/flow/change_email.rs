@@ -8,6 +8,7 @@ use super::log_in_by_mail::RequestMailError;
 use super::manage::UserError;
 use super::pending::{link, notice};
 use super::rules;
+use super::throttle;
 use crate::audit::{Actor, Effects, Origin};
 use crate::challenge::{Challenge, ChallengeId, ChallengePurpose, Code, Secret};
 use crate::context::Context;
@@ -84,6 +85,7 @@ pub async fn request_email_change(
     let Some(email) = email.filter(|_| errors.is_empty()) else {
         return Err(RequestMailError::Invalid(errors));
     };
+    throttle::mail_of(context, &client, user, &email.key()).await?;
     let owner = context.store.user_by_email(&email.key()).await?;
     let is_taken = owner.is_some_and(|owner| owner.id != user.id);
 

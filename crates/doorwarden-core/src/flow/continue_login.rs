@@ -586,6 +586,7 @@ pub async fn resend_mail(
         };
         let locale =
             challenge.data.get("locale").and_then(|tag| crate::locale::Locale::of_tag(tag.as_str()?));
+        throttle::mail(context, &client, &challenge.email.key(), user.as_ref()).await?;
         let origin = Origin::new(Actor::Anonymous, client);
         let (key, code) =
             (Secret::new(Secret::LINK, context.random.as_ref()), Code::new(context.random.as_ref()));

@@ -10,6 +10,7 @@ use super::open_session::must_have_factor;
 use super::pending::{Pending, State, StoredNeed, WantedTokens, go_on};
 use super::reauthenticate::is_recent;
 use super::second_factor::{notice_mail, open};
+use super::throttle::LimitError;
 use crate::audit::{Actor, Effects, Origin};
 use crate::authentication::{FactorProof, Need, PasswordProof, Proof};
 use crate::challenge::{Challenge, ChallengeId};
@@ -21,10 +22,7 @@ use crate::factor::totp::{TotpSecret, qr_svg};
 use crate::factor::{Factor, FactorId, FactorKind, Method, Totp};
 use crate::mail::MailKind;
 use crate::session::{ClientInfo, Session};
-use crate::store::{
-    AddFactorError, Change, CreateChallengeError, Enrolment, FactorRemoval, NewRecoveryCodes, Removed,
-    StoreError,
-};
+use crate::store::{AddFactorError, Change, Enrolment, FactorRemoval, NewRecoveryCodes, Removed, StoreError};
 use crate::time::Timestamp;
 use crate::user::{User, UserId};
 use std::sync::Arc;
@@ -99,8 +97,8 @@ impl From<AddFactorError> for FactorError {
     }
 }
 
-impl From<CreateChallengeError> for FactorError {
-    fn from(error: CreateChallengeError) -> Self {
+impl From<LimitError> for FactorError {
+    fn from(error: LimitError) -> Self {
         Self::Login(Box::new(error.into()))
     }
 }

@@ -3,7 +3,7 @@
 use super::alike::failing_on_grid;
 use super::pending::{State, WantedTokens, mask};
 use super::throttle::{self, throttled_as};
-use crate::audit::Actor;
+use crate::audit::{Actor, Origin};
 use crate::challenge::{Challenge, ChallengePurpose, Code, Secret, SecretHash};
 use crate::context::Context;
 use crate::error::Input;
@@ -128,7 +128,8 @@ pub(super) async fn by_code(
         let is_right = typed.zip(challenge.code).is_some_and(|(typed, right)| typed.is(&right));
         if !is_right {
             let event = Event::CodeRefused { user: challenge.user };
-            context.refused(context.effects(&Actor::Anonymous.into(), [event])).await;
+            let stranger = Origin::new(Actor::Anonymous, client.clone());
+            context.refused(context.effects(&stranger, [event])).await;
             let attempts_left = Challenge::MOST_ATTEMPTS.saturating_sub(challenge.attempts);
             return Err(RedeemError::CodeInvalid { attempts_left });
         }

@@ -18,7 +18,7 @@ use crate::identity::{EmailAddress, EmailKey, text};
 use crate::limit::Throttled;
 use crate::password::{Password, PoolError};
 use crate::session::{ClientInfo, EndReason, Session};
-use crate::store::{Change, CreateChallengeError, StoreError};
+use crate::store::{Change, StoreError};
 use crate::user::{User, UserId};
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -73,15 +73,6 @@ pub enum LoginError {
 
 throttled_as!(LoginError);
 super::verify_password::confirmed_as!(LoginError);
-
-impl From<CreateChallengeError> for LoginError {
-    fn from(error: CreateChallengeError) -> Self {
-        match error {
-            CreateChallengeError::Store(error) => Self::Store(error),
-            CreateChallengeError::UsernameTaken => Self::Store(StoreError::failed(error)),
-        }
-    }
-}
 
 /// Logs in and returns a session token.
 ///

@@ -3,6 +3,7 @@
 
 use super::obtain_tokens::Resources;
 use super::open_session::new_session;
+use super::throttle::{self, LimitError};
 use super::token_pair::new_pair_session;
 use crate::audit::{Effects, Origin};
 use crate::authentication::{FactorProof, Need, PasswordProof, Proof};
@@ -327,7 +328,7 @@ pub(super) async fn go_on(
     mut state: State,
     spends: Option<ChallengeId>,
     origin: &Origin,
-) -> Result<Pending, CreateChallengeError> {
+) -> Result<Pending, LimitError> {
     let (step, mail) = match need {
         Need::VerifyEmail => {
             (PendingStep::VerifyEmail { email: mask(user.email.as_str()) }, Some(MailKind::VerifyEmail))
@@ -356,6 +357,9 @@ pub(super) async fn go_on(
         Need::VerifyEmail => context.settings.mail.verify_lifetime,
         _ => context.settings.mail.login_lifetime,
     };
+    if mail.is_some() {
+        throttle::mail_of(context, &origin.client, user, &user.email.key()).await?;
+    }
     let asked = Ask {
         purpose: if mail.is_some() { ChallengePurpose::VerifyEmail } else { ChallengePurpose::LogIn },
         user: Some(user),

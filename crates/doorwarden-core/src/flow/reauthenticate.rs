@@ -6,7 +6,7 @@ use super::links::{Answer, RedeemError, answered};
 use super::open_session;
 use super::pending::{Ask, Goal, Pending, PendingStep, State, WantedTokens, ask, go_on};
 use super::rules;
-use super::throttle::throttled_as;
+use super::throttle::{self, LimitError, throttled_as};
 use super::verify_password::{confirm_password, confirmed_as};
 use crate::audit::{Actor, Effects, Origin};
 use crate::authentication::{AuthContext, Need, Next, PasswordProof, Proof, Purpose, next};
@@ -18,7 +18,7 @@ use crate::limit::Throttled;
 use crate::mail::MailKind;
 use crate::password::{PasswordHash, PoolError};
 use crate::session::{ClientInfo, SessionId};
-use crate::store::{CreateChallengeError, StoreError};
+use crate::store::StoreError;
 use crate::user::User;
 use serde_json::{Map, Value};
 use std::time::Duration;
@@ -150,14 +150,11 @@ async fn wait_for(
     need: Need,
     proofs: &[Proof],
     origin: &Origin,
-) -> Result<ReauthenticateError, StoreError> {
+) -> Result<ReauthenticateError, LimitError> {
     let mut state = State::new(WantedTokens::Session, proofs);
     state.goal = Goal::Reauthenticate(session);
-    match go_on(context, user, need, state, None, origin).await {
-        Ok(pending) => Ok(ReauthenticateError::Pending(Box::new(pending))),
-        Err(CreateChallengeError::Store(error)) => Err(error),
-        Err(error @ CreateChallengeError::UsernameTaken) => Err(StoreError::failed(error)),
-    }
+    let pending = go_on(context, user, need, state, None, origin).await?;
+    Ok(ReauthenticateError::Pending(Box::new(pending)))
 }
 
 /// Stores that the user of a session was authenticated once more.
@@ -185,11 +182,12 @@ async fn by_mail(
     user: &User,
     session: SessionId,
     origin: &Origin,
-) -> Result<ReauthenticateError, StoreError> {
+) -> Result<ReauthenticateError, LimitError> {
     // A mail to an address that was never proved proves nothing of the user.
     if !context.outbox.is_open() || user.email_verified_at.is_none() {
         return Ok(ReauthenticateError::NoMail);
     }
+    throttle::mail_of(context, &origin.client, user, &user.email.key()).await?;
     let asked = Ask {
         purpose: ChallengePurpose::Reauthenticate,
         user: Some(user),
@@ -202,11 +200,7 @@ async fn by_mail(
         locale: None,
         spends: None,
     };
-    let (login_token, expires_at) = match ask(context, asked, origin, None).await {
-        Ok(asked) => asked,
-        Err(CreateChallengeError::Store(error)) => return Err(error),
-        Err(error @ CreateChallengeError::UsernameTaken) => return Err(StoreError::failed(error)),
-    };
+    let (login_token, expires_at) = ask(context, asked, origin, None).await?;
     let expires_in = expires_at.since(context.now());
     Ok(ReauthenticateError::Pending(Box::new(Pending {
         step: PendingStep::EmailCode,

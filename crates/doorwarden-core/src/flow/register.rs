@@ -112,7 +112,10 @@ pub async fn register(context: &Arc<Context>, request: Registration) -> Result<R
         RegistrationMode::Verified => true,
         RegistrationMode::Invitation | RegistrationMode::Closed => return Err(RegisterError::Closed),
     };
-    throttle::registration(context, &request.client).await?;
+    let typed = request.email.clone();
+    let email = rules::chosen_email(typed, &context.settings.registration, &mut FieldErrors::new());
+    let mailed = email.filter(|_| is_verified).map(|email| email.key());
+    throttle::registration(context, &request.client, mailed.as_ref()).await?;
     let client = request.client.clone();
     if is_verified {
         let new = prepare(context, request, Way::Verified).await?;

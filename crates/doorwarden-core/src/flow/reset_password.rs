@@ -16,7 +16,7 @@ use crate::mail::MailKind;
 use crate::outbox::{Letter, NOTICE_WORTH};
 use crate::password::{PasswordHash, PoolError};
 use crate::session::{ClientInfo, EndReason};
-use crate::store::{Change, CreateChallengeError, PasswordChange, StoreError};
+use crate::store::{Change, PasswordChange, StoreError};
 use crate::user::User;
 use serde_json::Map;
 use std::sync::Arc;
@@ -98,8 +98,7 @@ pub async fn reset_password(
             state.goal = Goal::ResetPassword(password.as_str().to_owned());
             match go_on(context, &user, need, state, Some(challenge.id), &origin).await {
                 Ok(pending) => Err(ResetPasswordError::Pending(Box::new(pending))),
-                Err(CreateChallengeError::Store(error)) => Err(error.into()),
-                Err(error @ CreateChallengeError::UsernameTaken) => Err(StoreError::failed(error).into()),
+                Err(error) => Err(RedeemError::from(error).into()),
             }
         }
     }

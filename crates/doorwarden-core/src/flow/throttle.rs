@@ -10,7 +10,7 @@ use crate::limit::proof_of_work::{WorkChallenge, WorkPurpose};
 use crate::limit::{AccountKey, Guess, Guesser, Limit, OtherWay, Quota, Throttled, Turn, Whose};
 use crate::mail::MailKind;
 use crate::session::{ClientInfo, SessionId};
-use crate::store::{Attempted, NewMail, PasswordAttempt, StoreError};
+use crate::store::{Attempted, CreateChallengeError, NewMail, PasswordAttempt, StoreError};
 use crate::user::{User, UserId};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -33,6 +33,15 @@ pub enum LimitError {
     /// The database operation failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl From<CreateChallengeError> for LimitError {
+    fn from(error: CreateChallengeError) -> Self {
+        Self::Store(match error {
+            CreateChallengeError::Store(error) => error,
+            CreateChallengeError::UsernameTaken => StoreError::failed(error),
+        })
+    }
 }
 
 /// Implements the conversion into the error of a flow.
@@ -129,13 +138,19 @@ fn by_address(client: &ClientInfo, limit: Limit) -> Option<(Limit, Whose)> {
     is_counted.then_some((limit, Whose::Address(address)))
 }
 
-/// Counts a registration.
+/// Counts a registration, and the mail to this address that it causes.
 ///
 /// # Errors
 /// [`LimitError::Throttled`] if too many came before it, and it comes without a proof of work.
-pub(super) async fn registration(context: &Context, client: &ClientInfo) -> Result<(), LimitError> {
-    let wanted = volume(client, Limit::RegistrationAddress, Limit::Registration, None);
-    admit(context, client, WorkPurpose::Registration, None, &wanted).await
+pub(super) async fn registration(
+    context: &Context,
+    client: &ClientInfo,
+    mailed: Option<&EmailKey>,
+) -> Result<(), LimitError> {
+    let account = mailed.map(|email| context.limits.account(email));
+    let mail = account.map(|account| (Limit::MailAccount, account));
+    let wanted = volume(client, Limit::RegistrationAddress, Limit::Registration, mail);
+    admit(context, client, WorkPurpose::Registration, account.as_ref(), &wanted).await
 }
 
 /// Counts a mail that is asked for to this address, which may be a user's.
@@ -155,6 +170,23 @@ pub(super) async fn mail(
         Some(device) => vec![(Limit::MailAccount, Whose::Device(device))],
         None => volume(client, Limit::MailAddress, Limit::Mail, Some((Limit::MailAccount, account))),
     };
+    admit(context, client, WorkPurpose::Mail, Some(&account), &wanted).await
+}
+
+/// Counts a mail that a user asks for who has proved to be it, to their address or another.
+///
+/// # Errors
+/// [`LimitError::Throttled`] if too many came before it, and it comes without a proof of work.
+pub(super) async fn mail_of(
+    context: &Context,
+    client: &ClientInfo,
+    user: &User,
+    email: &EmailKey,
+) -> Result<(), LimitError> {
+    let account = context.limits.account(email);
+    let own = (Limit::MailAccount, Whose::Account(AccountKey::of(user.id)));
+    let other = (*email != user.email.key()).then_some((Limit::MailAccount, Whose::Account(account)));
+    let wanted: Vec<_> = other.into_iter().chain([own]).collect();
     admit(context, client, WorkPurpose::Mail, Some(&account), &wanted).await
 }
 
@@ -182,7 +214,15 @@ async fn admit(
     let mut work = Work { context, client, purpose, account, found: None };
     match work.find().await? {
         Proof::Nothing => Err(refusal(context, with_work(context, throttled, purpose, account, 0)).into()),
-        Proof::General | Proof::OfAccount => Ok(()),
+        Proof::General | Proof::OfAccount => {
+            let of_account = |(limit, whose): &(Limit, Whose)| match whose {
+                Whose::Account(key) => Some((*limit, Whose::Worked(*key))),
+                _ => None,
+            };
+            let worked: Vec<_> = wanted.iter().filter_map(of_account).collect();
+            let taken = context.limits.take(&context.settings.limits, &worked).await;
+            Ok(taken.map_err(|throttled| refusal(context, throttled))?)
+        }
     }
 }
 

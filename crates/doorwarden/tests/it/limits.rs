@@ -8,7 +8,7 @@ use doorwarden::Builder;
 use doorwarden::core::limit::proof_of_work::{WorkChallenge, solve};
 use doorwarden::core::limit::{Limit, Quota};
 use doorwarden::core::mail::MailKind;
-use doorwarden::core::settings::RegistrationMode;
+use doorwarden::core::settings::{EmailVerification, RegistrationMode};
 use doorwarden_testkit::drill;
 use futures_util::stream::{self, StreamExt};
 use http::Request;
@@ -30,6 +30,9 @@ on_both! {
     guesses_from_one_address_are_limited_whoever_they_are_at
     ipv6_addresses_of_one_client_count_together
     registrations_and_mails_are_limited_but_not_those_of_this_machine
+    every_way_to_mail_an_address_counts_for_the_address
+    no_work_is_a_licence_to_fill_a_mailbox
+    what_is_mailed_on_behalf_of_a_user_counts_for_them
     codes_are_limited_by_address
     refreshes_with_what_is_no_token_are_limited
     a_right_code_of_a_factor_and_a_right_refresh_token_cost_nothing
@@ -409,6 +412,102 @@ async fn registrations_and_mails_are_limited_but_not_those_of_this_machine(datab
     // The account's own limit holds everywhere.
     for (name, status) in [("d", 202), ("d", 202), ("d", 429), ("e", 202), ("f", 202), ("g", 202)] {
         assert_eq!(ask("127.0.0.1", name).await.status, status, "{name}");
+    }
+}
+
+async fn every_way_to_mail_an_address_counts_for_the_address(database: Database) {
+    let ways = ["/login/email", "/password/reset", "/registration", "/registration/resend-email"];
+    for first in ways {
+        let app = database.app_with(|b| {
+            b.mailer(Post::default()).settings(|settings| {
+                settings.registration.mode = RegistrationMode::Verified;
+                settings.limits.set_quota(Limit::MailAccount, few(3));
+            })
+        });
+        let app = app.await;
+        let (mut serial, email) = (0, format!("{}@example.com", first.replace('/', "")));
+        let mut mail = async |way: &str, address: &str, token: &Value, work: Option<&str>| {
+            serial += 1;
+            let mut body = match way {
+                "/registration/resend-email" => json!({"login_token": token}),
+                "/registration" => {
+                    json!({"email": email, "username": format!("{serial}{}", &email[..5]), "password": PASSWORD})
+                }
+                _ => json!({"email": email}),
+            };
+            if let Some(work) = work {
+                body["altcha"] = json!(work);
+            }
+            app.clock.advance(Duration::from_secs(1));
+            from(&app, address, way, &[], &body).await
+        };
+        // From as many addresses as one likes.
+        let begun = mail("/login/email", "192.0.2.1", &Value::Null, None).await.json()["login_token"].clone();
+        for address in ["192.0.2.2", "192.0.2.3"] {
+            assert_eq!(mail(first, address, &begun, None).await.status, 202, "{first}");
+        }
+        for way in ways {
+            let answer = mail(way, "192.0.2.4", &begun, None).await;
+            assert_eq!(answer.status, 429, "{way} after {first}: {answer:?}");
+            let work = solution(&answer);
+            let answer = mail(way, "192.0.2.5", &begun, Some(&work)).await;
+            assert_eq!(answer.status, 202, "{way} after {first}: {answer:?}");
+        }
+    }
+}
+
+async fn no_work_is_a_licence_to_fill_a_mailbox(database: Database) {
+    let change =
+        |b: Builder| b.mailer(Post::default()).settings(|s| s.limits.set_quota(Limit::MailAccount, few(1)));
+    let app = database.app_with(change).await;
+    let ask = async |name: &str, work: Option<&str>| {
+        let mut body = json!({"email": format!("{name}@example.com")});
+        if let Some(work) = work {
+            body["altcha"] = json!(work);
+        }
+        from(&app, "192.0.2.1", "/login/email", &[], &body).await
+    };
+    assert_eq!(ask("jane", None).await.status, 202);
+    for _ in 0..4 {
+        let work = solution(&ask("jane", None).await);
+        assert_eq!(ask("jane", Some(&work)).await.status, 202);
+    }
+    let work = solution(&ask("jane", None).await);
+    let refused = ask("jane", Some(&work)).await;
+    assert_eq!((refused.status.as_u16(), refused.json().get("proof_of_work")), (429, None), "{refused:?}");
+    assert_eq!(ask("other", None).await.status, 202);
+}
+
+async fn what_is_mailed_on_behalf_of_a_user_counts_for_them(database: Database) {
+    let post = Post::default();
+    let app = database
+        .app_with(|b| {
+            b.mailer(post.clone()).settings(|settings| {
+                settings.mail.verification = EmailVerification::Required;
+                settings.limits.set_quota(Limit::MailAccount, few(2));
+            })
+        })
+        .await;
+    app.auth.users().create_user("jane", "jane@example.com", Some(PASSWORD)).await.unwrap();
+    verify(&database).await;
+    // Whoever registers with another's address knows the password.
+    let body = json!({"email": "victim@example.com", "username": "victim", "password": PASSWORD});
+    assert_eq!(from(&app, "192.0.2.1", "/registration", &[], &body).await.status, 401);
+    for status in [401, 429] {
+        let answer = from(&app, "192.0.2.2", "/login", &[], &login("victim", PASSWORD)).await;
+        assert_eq!(answer.status, status, "{answer:?}");
+    }
+    let token = app.log_in("jane", PASSWORD).await.token();
+    for status in [401, 401, 429] {
+        let answer = app.call("POST", "/reauthenticate", Some(&token), Some(json!({}))).await;
+        assert_eq!(answer.status, status, "{answer:?}");
+    }
+    app.clock.advance(Duration::from_hours(1));
+    let token = app.log_in("jane", PASSWORD).await.token();
+    for (name, status) in [("x", 202), ("y", 202), ("z", 429)] {
+        let body = json!({"email": format!("{name}@example.com")});
+        let answer = app.call("POST", "/email/change", Some(&token), Some(body)).await;
+        assert_eq!(answer.status, status, "{name}: {answer:?}");
     }
 }
 
