@@ -433,6 +433,18 @@ impl ApiError {
             .is_some_and(|errors| errors.iter().any(|(_, list)| list.iter().any(|e| e.code == code)))
     }
 
+    /// What it says in headers.
+    pub(crate) fn into_headers(self) -> Vec<(http::HeaderName, HeaderValue)> {
+        self.headers
+    }
+
+    /// After which time the request can be sent again; zero if it does not say.
+    pub(crate) fn retry_after(&self) -> Duration {
+        let mut values = self.headers.iter().filter(|(name, _)| name == RETRY_AFTER);
+        let seconds = values.next().and_then(|(_, value)| value.to_str().ok()?.parse().ok());
+        Duration::from_secs(seconds.unwrap_or(0))
+    }
+
     /// The status.
     pub fn status(&self) -> StatusCode {
         self.status

@@ -4,6 +4,7 @@ use crate::app::{Answer, App, Database, NOON, PASSWORD};
 use crate::phone::{Phone, RECOVERY_CODE, give_totp};
 use crate::post::Post;
 use axum::body::Body;
+use doorwarden::core::limit::{Limit, Quota};
 use doorwarden::core::mail::MailKind;
 use doorwarden::core::settings::{EmailVerification, FactorPolicy, RegistrationMode};
 use doorwarden::core::user::UserChange;
@@ -32,6 +33,7 @@ on_both! {
     a_link_to_confirm_an_authentication_asks_for_the_code
     a_form_of_another_origin_is_refused
     whoever_forgot_the_password_asks_for_a_mail_and_every_address_is_answered_alike
+    too_many_requests_are_told_on_the_page
     what_was_sent_is_shown_as_text
     the_page_speaks_the_language_of_the_browser
     a_link_that_is_not_valid_says_so
@@ -380,6 +382,8 @@ async fn a_link_to_log_in_logs_the_browser_in_with_the_session_cookie(database: 
     let cookie = answer.headers[SET_COOKIE].to_str().unwrap().split(';').next().unwrap();
     let request = Request::builder().uri("/me").header("cookie", cookie).body(Body::empty()).unwrap();
     assert_eq!(app.send(request).await.json()["username"], "jane");
+    let mark = answer.headers.get_all(SET_COOKIE).iter().nth(1).unwrap().to_str().unwrap();
+    assert!(mark.starts_with("__Host-doorwarden-device=dwd_"), "the browser is known from now on: {mark}");
 
     let key = link_to_log_in(&app, &post, "pair").await;
     assert!(!open(&app, &key, 200).await.contains("<form"), "the cookie holds no token pair");
@@ -527,6 +531,27 @@ async fn a_form_of_another_origin_is_refused(database: Database) {
     }
     let same = [("origin", "https://app.example.com"), ("host", "app.example.com")];
     page(&send(&app, &fields, &same).await, 200);
+}
+
+async fn too_many_requests_are_told_on_the_page(database: Database) {
+    const PATH: &str = "/password/forgotten";
+    let once = |builder: Builder| {
+        let quota = Quota::new(1, Duration::from_mins(10));
+        builder.settings(|settings| settings.limits.set_quota(Limit::MailAccount, quota))
+    };
+    let (app, _) = with_mail(&database, once).await;
+    let form = [("email", "jane@example.com")];
+    page(&send_to(&app, PATH, &form, SAME).await, 200);
+    let refused = send_to(&app, PATH, &form, SAME).await;
+    assert_eq!(
+        (refused.header("retry-after"), refused.header("ratelimit")),
+        ("600", "\"mail-account\";r=0;t=600")
+    );
+    let html = page(&refused, 429);
+    assert!(html.contains("Nothing was changed. Try again in 10 minutes."), "{html}");
+    let german = [SAME, &[("accept-language", "de")]].concat();
+    let html = page(&send_to(&app, PATH, &form, &german).await, 429);
+    assert!(html.contains("Versuchen Sie es in 10 Minuten noch einmal."), "{html}");
 }
 
 async fn what_was_sent_is_shown_as_text(database: Database) {

@@ -84,7 +84,7 @@ pub(in super::super) async fn post(call: Call<Anybody, Unread<EmailForm>>) -> Re
     match request_reset(call.auth.context(), asked).await {
         Ok(_) => Ok(Page::new(shown, StatusCode::OK, ASKED[0]).text(ASKED[1], &typed)),
         Err(RequestMailError::Invalid(errors)) => Ok(form(shown, &typed, Some(&errors))),
-        Err(error) => Page::unavailable(shown, error.into()),
+        Err(error) => Page::of_error(shown, error.into()),
     }
 }
 

@@ -5,6 +5,7 @@ use super::super::operation::{Anybody, Call, Data, Unread};
 use super::{FOREIGN, Field, Kind, Page, Text, complaint, hidden};
 use crate::auth::Auth;
 use crate::body::{NewPassword, Password, Text as Typed, Username};
+use crate::device_cookie;
 use crate::error::ApiError;
 use crate::page::InSessionCookie;
 use crate::refresh_cookie::is_same_origin;
@@ -22,12 +23,14 @@ use doorwarden_core::flow::pending::{Pending, PendingStep, WantedTokens};
 use doorwarden_core::flow::register::{RegisterError, Registration};
 use doorwarden_core::flow::reset_password::{ResetPassword, ResetPasswordError, reset_password};
 use doorwarden_core::flow::revoke_token::{RevokeError, Revoker, revoke_token};
+use doorwarden_core::flow::throttle::device_mark;
 use doorwarden_core::flow::verify_registration::{
     VerifyRegistration, VerifyRegistrationError, verify_registration,
 };
 use doorwarden_core::locale::Locale;
 use doorwarden_core::session::ClientInfo;
-use http::StatusCode;
+use http::header::SET_COOKIE;
+use http::{HeaderMap, StatusCode};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::HashMap;
@@ -272,6 +275,7 @@ struct Visit {
     auth: Auth,
     locale: Locale,
     client: ClientInfo,
+    headers: HeaderMap,
     /// Whether the application uses the session cookie.
     has_cookie: bool,
 }
@@ -288,7 +292,7 @@ pub(in super::super) async fn get(call: Call<Anybody>) -> Result<Page, ApiError>
     match inspect_link(visit.auth.context(), &key).await {
         Ok(Some(link)) => Ok(visit.offer(&visit.of_link(&link), &link.email, &Ticket::Key(key), None)),
         Ok(None) => Ok(visit.says(StatusCode::BAD_REQUEST, INVALID, "")),
-        Err(error) => Page::unavailable(visit.locale, error.into()),
+        Err(error) => Page::of_error(visit.locale, error.into()),
     }
 }
 
@@ -326,7 +330,7 @@ pub(in super::super) async fn post(call: Call<Anybody, Unread<LinkForm>>) -> Res
         Err(error) if ["link_invalid", "login_expired", "code_invalid"].contains(&error.code()) => {
             Ok(visit.says(StatusCode::BAD_REQUEST, INVALID, ""))
         }
-        Err(error) => Page::unavailable(visit.locale, error),
+        Err(error) => Page::of_error(visit.locale, error),
     }
 }
 
@@ -334,7 +338,8 @@ impl Visit {
     fn of<B>(call: &Call<Anybody, B>) -> Self {
         let locale = call.locale().unwrap_or(call.auth.context().settings.mail.locale);
         let has_cookie = call.parts.extensions.get::<InSessionCookie>().is_some();
-        Self { auth: call.auth.clone(), locale, client: call.client(), has_cookie }
+        let headers = call.parts.headers.clone();
+        Self { auth: call.auth.clone(), locale, client: call.client(), headers, has_cookie }
     }
 
     /// What can be done with a link here.
@@ -539,7 +544,11 @@ impl Visit {
         let token = match tokens {
             LoginTokens::Session(issued) if self.has_cookie => {
                 let page = self.says(StatusCode::OK, LOGGED_IN, "").home();
-                return Ok(Page { cookie: Some(self.auth.set_session_cookie(&issued.token)), ..page });
+                let mark = device_mark(self.auth.context(), issued.user, &self.client);
+                let mark = mark.and_then(|mark| device_cookie::set(&mark, &self.headers));
+                let session = self.auth.set_session_cookie(&issued.token);
+                let cookies = [Some(session), mark].into_iter().flatten();
+                return Ok(Page { headers: cookies.map(|cookie| (SET_COOKIE, cookie)).collect(), ..page });
             }
             LoginTokens::Session(issued) => Some(issued.token),
             LoginTokens::Pair(pair) => Some(pair.refresh),

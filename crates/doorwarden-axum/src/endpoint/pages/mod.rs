@@ -9,15 +9,12 @@ use crate::error::ApiError;
 use axum::response::{IntoResponse, Response};
 use doorwarden_core::error::FieldError;
 use doorwarden_core::locale::Locale;
-use http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY, RETRY_AFTER, SET_COOKIE,
-};
-use http::{HeaderValue, StatusCode};
+use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY};
+use http::{HeaderName, HeaderValue, StatusCode};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
 use std::sync::LazyLock;
-use std::time::Duration;
 
 const LAYOUT: &str = include_str!("layout.html");
 const FORM: &str = include_str!("form.html");
@@ -49,6 +46,16 @@ const UNAVAILABLE: Text = ["Try again later", "Versuchen Sie es später noch ein
 const UNAVAILABLE_TEXT: Text = [
     "The service is busy or not available at the moment. Nothing was changed.",
     "Der Dienst ist im Moment überlastet oder nicht erreichbar. Es wurde nichts geändert.",
+];
+
+const TOO_MANY: Text = ["Too many attempts", "Zu viele Versuche"];
+const IN_A_MINUTE: Text = [
+    "Nothing was changed. Try again in a minute.",
+    "Es wurde nichts geändert. Versuchen Sie es in einer Minute noch einmal.",
+];
+const IN_MINUTES: Text = [
+    "Nothing was changed. Try again in {minutes} minutes.",
+    "Es wurde nichts geändert. Versuchen Sie es in {minutes} Minuten noch einmal.",
 ];
 
 fn in_language(locale: Locale, text: [&str; 2]) -> &str {
@@ -233,26 +240,34 @@ pub(super) struct Page {
     heading: Text,
     /// HTML.
     content: String,
-    cookie: Option<HeaderValue>,
-    retry_after: Option<Duration>,
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Page {
     fn new(locale: Locale, status: StatusCode, heading: Text) -> Self {
-        Self { locale, status, heading, content: String::new(), cookie: None, retry_after: None }
+        Self { locale, status, heading, content: String::new(), headers: Vec::new() }
     }
 
-    /// The page for an error of the service, if it is one that goes by.
-    fn unavailable(locale: Locale, error: ApiError) -> Result<Self, ApiError> {
-        if error.status() != StatusCode::SERVICE_UNAVAILABLE {
-            return Err(error);
-        }
-        let page = Self::new(locale, error.status(), UNAVAILABLE).text(UNAVAILABLE_TEXT, "");
-        Ok(Self { retry_after: Some(Duration::from_secs(5)), ..page })
+    /// The page for an error that goes by.
+    fn of_error(locale: Locale, error: ApiError) -> Result<Self, ApiError> {
+        let status = error.status();
+        let page = match status {
+            StatusCode::SERVICE_UNAVAILABLE => {
+                Self::new(locale, status, UNAVAILABLE).text(UNAVAILABLE_TEXT, "")
+            }
+            StatusCode::TOO_MANY_REQUESTS => {
+                let minutes = error.retry_after().as_secs().div_ceil(60);
+                let text = if minutes <= 1 { IN_A_MINUTE } else { IN_MINUTES };
+                let text = text.map(|text| text.replace("{minutes}", &minutes.to_string()));
+                Self::new(locale, status, TOO_MANY).text(text.each_ref().map(String::as_str), "")
+            }
+            _ => return Err(error),
+        };
+        Ok(Self { headers: error.into_headers(), ..page })
     }
 
     /// Adds a paragraph, in which `{email}` is an email address.
-    fn text(mut self, text: Text, email: &str) -> Self {
+    fn text(mut self, text: [&str; 2], email: &str) -> Self {
         let email = format!("<strong>{}</strong>", escaped(email));
         let text = in_language(self.locale, text).replace("{email}", &email);
         let _ = writeln!(self.content, "<p>{text}</p>");
@@ -287,7 +302,7 @@ impl Answer for Page {
             let content = Some(("text/html", Some(json!({"type": "string"}))));
             Described { status, content, headers: &[] }
         };
-        [200, 400, 403, 503].map(describe).into()
+        [200, 400, 403, 429, 503].map(describe).into()
     }
 
     fn respond(self) -> Response {
@@ -313,12 +328,7 @@ impl Answer for Page {
             (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
         ];
         let mut response = (self.status, headers, html).into_response();
-        if let Some(cookie) = self.cookie {
-            response.headers_mut().insert(SET_COOKIE, cookie);
-        }
-        if let Some(after) = self.retry_after {
-            response.headers_mut().insert(RETRY_AFTER, after.as_secs().into());
-        }
+        response.headers_mut().extend(self.headers);
         response
     }
 }
