@@ -311,10 +311,16 @@ async fn purge_mails(context: &Context) -> Result<Left, StoreError> {
     Ok(rest(context.store.purge_mails(context.now().before(outbox::KEEP), BATCH).await?, BATCH))
 }
 
-/// Deletes a batch of webhooks that are older than these are kept, unless the clock is wrong.
+/// Deletes a batch of webhooks that are older than these are kept, and secrets that sign no longer, unless
+/// the clock is wrong.
 async fn purge_deliveries(context: &Context) -> Result<Left, StoreError> {
     if !may_delete(context.store.as_ref(), context.clock.as_ref()).await? {
         return Ok(Left::Nothing);
+    }
+    for webhook in context.store.webhooks().await? {
+        if webhook.former.as_ref().is_some_and(|(_, until)| *until <= context.now()) {
+            context.store.reseal_webhook(&webhook, &webhook.sealed, None).await?;
+        }
     }
     let before = context.now().before(context.settings.webhooks.keep);
     Ok(rest(context.store.purge_deliveries(before, BATCH).await?, BATCH))

@@ -121,8 +121,8 @@ impl WebhookStore for PostgresStore {
         sealed: &[u8],
         former: Option<&[u8]>,
     ) -> Result<bool, StoreError> {
-        let sql = "UPDATE doorwarden_webhooks SET sealed = $3, former_sealed = $5 \
-                   WHERE name = $1 AND sealed = $2 AND former_sealed IS NOT DISTINCT FROM $4 RETURNING 1";
+        let sql = "UPDATE doorwarden_webhooks SET sealed = $3, former_sealed = $5, \
+                   former_until = CASE WHEN $5 IS NOT NULL THEN former_until END WHERE name = $1 AND sealed = $2 AND former_sealed IS NOT DISTINCT FROM $4 RETURNING 1";
         let before = webhook.former.as_ref().map(|(sealed, _)| sealed);
         let params = [
             (&webhook.name.as_str() as _, Type::TEXT),

@@ -94,8 +94,8 @@ impl WebhookStore for SqliteStore {
     ) -> Result<bool, StoreError> {
         let (webhook, sealed, former) = (webhook.clone(), sealed.to_vec(), former.map(<[u8]>::to_vec));
         self.write(move |connection| {
-            let sql = "UPDATE doorwarden_webhooks SET sealed = ?3, former_sealed = ?5 \
-                       WHERE name = ?1 AND sealed = ?2 AND former_sealed IS ?4";
+            let sql = "UPDATE doorwarden_webhooks SET sealed = ?3, former_sealed = ?5, \
+                       former_until = CASE WHEN ?5 IS NOT NULL THEN former_until END WHERE name = ?1 AND sealed = ?2 AND former_sealed IS ?4";
             let before = webhook.former.map(|(sealed, _)| sealed);
             let params = params![webhook.name.as_str(), webhook.sealed, sealed, before, former];
             Ok(run(connection, sql, params)? > 0)

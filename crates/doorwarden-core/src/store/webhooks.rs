@@ -39,7 +39,7 @@ pub trait WebhookStore {
     ) -> Result<bool, StoreError>;
 
     /// Stores the same secrets sealed anew, if they are still sealed as `webhook` says. `former` is the
-    /// secret before the current one.
+    /// secret before the current one; `None` forgets it.
     async fn reseal_webhook(
         &self,
         webhook: &Webhook,

@@ -4,6 +4,7 @@ use crate::app::{App, Database, PASSWORD, SECRET};
 use crate::post::Post;
 use async_trait::async_trait;
 use doorwarden::core::flow::send_webhooks::send_due;
+use doorwarden::core::tasks;
 use doorwarden::core::token::webhook::WebhookSecret;
 use doorwarden::{
     Clock as _, DeclaredWebhook, DeliveryState, EventTypes, MailKind, RetryAfter, WebhookClient,
@@ -247,6 +248,10 @@ async fn both_secrets_sign_for_a_while(database: Database) {
     app.register("john").await;
     let request = endpoint.got(&app).await.remove(0);
     assert_eq!(request.signature, new.sign(&request.id, request.seconds, &request.body));
+    let store = &app.auth.context().store;
+    assert!(store.webhooks().await.unwrap()[0].former.is_some());
+    while tasks::run_once(app.auth.context()).await {}
+    assert!(store.webhooks().await.unwrap()[0].former.is_none(), "what signs no longer is not kept");
 }
 
 async fn events_of_an_account_arrive_in_their_order(database: Database) {
