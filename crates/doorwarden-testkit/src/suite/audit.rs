@@ -178,6 +178,36 @@ pub async fn events_are_found_by_what_they_are_newest_first(t: &TestStore) {
     assert_eq!(found(EventFilter { kind: Some("'--".to_owned()), ..any() }, None, 100).await, [0; 0]);
 }
 
+/// The median time to find the events of a user, in microseconds, after so many times that a database may
+/// have chosen another plan.
+async fn time_to_find(t: &TestStore, user: UserId) -> u128 {
+    let filter = EventFilter { user: Some(user), ..EventFilter::default() };
+    let mut times = Vec::new();
+    for _ in 0..25 {
+        let begin = std::time::Instant::now();
+        assert_eq!(t.store.find_events(&filter, None, 10).await.unwrap().len(), 1);
+        times.push(begin.elapsed().as_micros());
+    }
+    times[10..].sort_unstable();
+    times[17]
+}
+
+pub async fn the_events_of_a_user_are_found_among_many_in_the_same_time(t: &TestStore) {
+    let jane = t.store.create_user(new_user("jane"), effects([Event::UserCreated { user: UserId::NEW }]));
+    let jane = jane.await.unwrap().id;
+    let few = time_to_find(t, jane).await;
+    let at = if t.store.kind() == "sqlite" { "1795435200000000" } else { "to_timestamp(1795435200)" };
+    t.by_hand(&format!(
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000) \
+         INSERT INTO doorwarden_audit (at, kind, actor, user_id, result, data) \
+         SELECT {at}, 'logged_in', 'user', 1000 + i, 'success', '{{}}' FROM n"
+    ))
+    .await;
+    t.by_hand("ANALYZE").await;
+    let many = time_to_find(t, jane).await;
+    assert!(many < 8 * few + 2000, "{many} µs among 100,000, {few} µs among few");
+}
+
 pub async fn creating_a_user_is_an_event_only_if_it_succeeds(t: &TestStore) {
     let mut log = Log::of(t);
     let created = || effects([Event::UserCreated { user: UserId::NEW }]);

@@ -316,6 +316,7 @@ macro_rules! store_suite {
             an_event_without_a_change_is_recorded
             events_are_listed_by_id_after_a_cursor
             events_are_found_by_what_they_are_newest_first
+            the_events_of_a_user_are_found_among_many_in_the_same_time
             the_clients_of_old_events_are_forgotten_in_portions
             creating_a_user_is_an_event_only_if_it_succeeds
             opening_a_session_is_an_event_only_if_it_succeeds
