@@ -101,7 +101,7 @@ pub fn time(times: usize, operation: impl Fn(usize)) -> f64 {
     median((0..ROUNDS).map(|_| once(times, &operation)).collect())
 }
 
-fn once(times: usize, operation: impl Fn(usize)) -> f64 {
+pub fn once(times: usize, operation: impl Fn(usize)) -> f64 {
     let began = Instant::now();
     (0..times).for_each(operation);
     began.elapsed().as_nanos() as f64 / times as f64

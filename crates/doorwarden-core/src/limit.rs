@@ -327,7 +327,7 @@ impl Limits {
         &self,
         settings: &LimitSettings,
         wanted: &[(Limit, Whose)],
-    ) -> Result<(), Throttled> {
+    ) -> Result<(), Box<Throttled>> {
         if let [(limit, whose)] = wanted
             && settings.enabled
         {
@@ -348,7 +348,7 @@ impl Limits {
         &self,
         settings: &LimitSettings,
         wanted: &[(Limit, Whose)],
-    ) -> Result<Guess, Throttled> {
+    ) -> Result<Guess, Box<Throttled>> {
         let mut guess = Guess { places: [None; MOST_PLACES], buckets: Arc::clone(&self.buckets) };
         if !settings.enabled {
             return Ok(guess);
@@ -416,8 +416,8 @@ struct Place {
 }
 
 impl Place {
-    fn throttled(&self, wait: Duration) -> Throttled {
-        Throttled::new(self.limit.as_str(), self.quota, wait)
+    fn throttled(&self, wait: Duration) -> Box<Throttled> {
+        Box::new(Throttled::new(self.limit.as_str(), self.quota, wait))
     }
 }
 

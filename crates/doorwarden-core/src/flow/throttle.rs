@@ -61,9 +61,10 @@ macro_rules! throttled_as {
 pub(super) use throttled_as;
 
 /// A refusal is no event: the audit log has their number.
-fn refusal(context: &Context, throttled: Throttled) -> Box<Throttled> {
+fn refusal(context: &Context, throttled: impl Into<Box<Throttled>>) -> Box<Throttled> {
+    let throttled = throttled.into();
     context.count_refusal(throttled.policy);
-    Box::new(throttled)
+    throttled
 }
 
 /// A mark for the device on which this user has just logged in: the one that it has, made anew, or another.
@@ -147,10 +148,9 @@ pub(super) async fn registration(
     client: &ClientInfo,
     mailed: Option<&EmailKey>,
 ) -> Result<(), LimitError> {
-    let account = mailed.map(|email| context.limits.account(email));
-    let mail = account.map(|account| (Limit::MailAccount, account));
+    let mail = mailed.map(|email| (Limit::MailAccount, context.limits.account(email)));
     let wanted = volume(client, Limit::RegistrationAddress, Limit::Registration, mail);
-    admit(context, client, WorkPurpose::Registration, account.as_ref(), &wanted).await
+    admit(context, client, WorkPurpose::Registration, None, &wanted).await
 }
 
 /// Counts a mail that is asked for to this address, which may be a user's.
@@ -213,7 +213,7 @@ async fn admit(
     let Err(throttled) = context.limits.take(&context.settings.limits, wanted).await else { return Ok(()) };
     let mut work = Work { context, client, purpose, account, found: None };
     match work.find().await? {
-        Proof::Nothing => Err(refusal(context, with_work(context, throttled, purpose, account, 0)).into()),
+        Proof::Nothing => Err(refusal(context, with_work(context, *throttled, purpose, account, 0)).into()),
         Proof::General | Proof::OfAccount => {
             let of_account = |(limit, whose): &(Limit, Whose)| match whose {
                 Whose::Account(key) => Some((*limit, Whose::Worked(*key))),
@@ -337,7 +337,7 @@ pub(super) async fn attempt(
                 Ok(guess) => Some(guess),
                 Err(_) if work.find().await? != Proof::Nothing => None,
                 Err(throttled) => {
-                    let throttled = with_work(context, throttled, WorkPurpose::Login, Some(&account), 0);
+                    let throttled = with_work(context, *throttled, WorkPurpose::Login, Some(&account), 0);
                     return Err(refusal(context, throttled).into());
                 }
             };

@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use std::hash::{BuildHasher, Hasher};
 use std::time::Duration;
 
-/// How many buckets lie together: a cache line of keys and one of levels.
+/// How many buckets lie together: a cache line of keys and one of levels, which come into the cache together.
 const WAYS: usize = 8;
 /// How many locks there are.
 const SHARDS: usize = 64;
@@ -23,7 +23,7 @@ pub(crate) struct Table {
 }
 
 #[derive(Clone, Copy, Default)]
-#[repr(align(64))]
+#[repr(align(128))]
 struct Set {
     tags: [u64; WAYS],
     /// When the bucket is empty, in microseconds; 0 is a bucket that nobody uses.

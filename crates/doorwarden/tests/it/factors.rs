@@ -696,7 +696,7 @@ async fn drill_one_code_one_recovery_code_and_one_challenge_succeed_once(databas
         let code = phone.code(&app);
         let answers = join_all(logins.iter().take(16).map(|login| jane.step(login, "totp", &code))).await;
         let done = answers.iter().filter(|answer| answer.status == 200).count();
-        assert_eq!(done, 1, "{round}: one use of a step");
+        assert_eq!(done, 1, "{round}: one use of a step: {answers:?}");
         // Wrong ones count for the app; a right one forgets them.
         app.clock.advance(Duration::from_mins(1));
         let login = jane.begin_login().await;
