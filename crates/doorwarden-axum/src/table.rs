@@ -149,8 +149,7 @@ macro_rules! endpoint_table {
                     Method::POST, "use_link", "The form of that page.", pages::link::post,
                 )
                 .form()
-                .answers(PAGE)
-                .errors(&[problem::THROTTLED]),
+                .answers(PAGE),
             ];
             PasswordReset, "password_reset", "/password/reset": [
                 operation::<Anybody, Data<password_reset::PasswordReset>, login_steps::Asked>(
@@ -185,7 +184,7 @@ macro_rules! endpoint_table {
                 )
                 .form()
                 .answers(PAGE)
-                .errors(&[problem::THROTTLED, problem::NO_MAIL]),
+                .errors(&[problem::NO_MAIL]),
             ];
             ChangePassword, "change_password", "/.well-known/change-password": [
                 operation::<Anybody, (), pages::Redirect>(

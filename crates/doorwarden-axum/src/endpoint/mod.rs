@@ -65,6 +65,7 @@ const PAGE: &[&str] = &[
     "The page.",
     "The page says what is wrong with the link or the form.",
     "The form was sent by another page.",
+    "The page says that there were too many attempts, and when to try again.",
     "The page says that the service is not available at the moment.",
 ];
 

