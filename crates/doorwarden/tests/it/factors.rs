@@ -99,8 +99,8 @@ impl<'a> Person<'a> {
     /// A login with the password, which waits for a second factor; its login token.
     async fn begin_login(&self) -> String {
         let mut begun = self.app.log_in(self.name, PASSWORD).await;
-        // More at once than may be wrong wait for each other, but not for long.
-        while begun.status == 429 {
+        // More at once than may be wrong wait for each other, and for a busy database, but not for long.
+        while [429, 503].contains(&begun.status.as_u16()) {
             begun = self.app.log_in(self.name, PASSWORD).await;
         }
         assert_eq!(
