@@ -5,7 +5,7 @@
 use doorwarden_core::limit::{Bucket, Quota, SharedBuckets, Verdict};
 use doorwarden_redis::{RedisBuckets, RedisUrl};
 use doorwarden_testkit::RedisServer;
-use doorwarden_testkit::suite::buckets::every_behaviour;
+use doorwarden_testkit::buckets::every_behaviour;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 

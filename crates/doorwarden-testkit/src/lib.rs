@@ -3,6 +3,7 @@
 //! authenticator.
 
 pub mod authenticator;
+pub mod buckets;
 mod clock;
 mod database;
 mod drill;

@@ -2,7 +2,7 @@
 
 use crate::support::database;
 use doorwarden_core::store::Store;
-use doorwarden_testkit::suite::buckets::every_behaviour;
+use doorwarden_testkit::buckets::every_behaviour;
 use std::sync::Arc;
 
 #[tokio::test(flavor = "multi_thread")]

@@ -267,17 +267,19 @@ fn a_killed_instance_loses_no_message_and_repeats_under_the_same_id(site: &Site)
     });
     eventually("everything arrives", || deliveries(site, "queued").is_empty());
     assert!(survivor.terminate().0.success());
-    let (by_user, mut twice) = (by_user(&receiver.got()), 0);
-    assert!(by_user.len() >= acknowledged && acknowledged > count / 2, "{} of {acknowledged}", by_user.len());
-    for (user, messages) in by_user {
+    let (mut whole, mut twice, mut sent) = (0, 0, 0);
+    for (user, messages) in by_user(&receiver.got()) {
         let mut once = messages.clone();
         once.dedup();
-        twice += messages.len() - once.len();
+        (twice, sent) = (twice + messages.len() - once.len(), sent + once.len());
         let kinds: Vec<_> = once.iter().map(|(_, kind)| kind.as_str()).collect();
-        assert_eq!(kinds, TYPES, "{user}: {messages:?}");
+        // A registration that was not acknowledged may have ended before its session.
+        assert!(kinds == TYPES || kinds == TYPES[..1], "{user}: {messages:?}");
+        whole += usize::from(kinds == TYPES);
     }
+    assert!(whole >= acknowledged && acknowledged > count / 2, "{whole} of {acknowledged}");
     let delivered = deliveries(site, "delivered").len();
-    assert_eq!(delivered % 2, 0, "each registration has both its messages");
+    assert_eq!(delivered, sent, "what is said to be delivered was");
     assert!(twice <= 8, "{twice}");
     eprintln!("{acknowledged} registrations acknowledged, {delivered} messages, none lost, {twice} twice");
 }

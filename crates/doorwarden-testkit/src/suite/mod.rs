@@ -10,8 +10,6 @@ pub mod attempts;
 #[doc(hidden)]
 pub mod audit;
 #[doc(hidden)]
-pub mod buckets;
-#[doc(hidden)]
 pub mod by_hand;
 #[doc(hidden)]
 pub mod challenges;

@@ -1,5 +1,7 @@
 //! What buckets that instances share must do, wherever they are: by the clock of their store.
 
+#![expect(clippy::unwrap_used, reason = "these are tests: what must not fail ends the test with its line")]
+
 use doorwarden_core::limit::{Bucket, Quota, SharedBuckets, Verdict};
 use std::sync::Arc;
 use std::time::Duration;
