@@ -53,7 +53,8 @@ def many(bench, path):
     environment = {**os.environ, **service.environment(url, 1)}
     done = subprocess.run(line, env=environment, stdout=subprocess.PIPE, check=True)
     took = time.monotonic() - began
-    if json.loads(done.stdout)["events"] != count:
+    # The service has written some of its own.
+    if json.loads(done.stdout)["events"] < count:
         raise RuntimeError(f"not every event was verified: {done.stdout}")
     bench.row("events sealed, SQLite, one instance", count / sealed, "/s", note=f"{count:,} events, 1,000 a seal")
     bench.row("events verified, SQLite", count / took, "/s", note=f"ten million in {10_000_000 / (count / took) / 60:.1f} minutes")

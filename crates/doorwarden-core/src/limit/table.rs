@@ -6,8 +6,13 @@ use parking_lot::Mutex;
 use std::hash::{BuildHasher, Hasher};
 use std::time::Duration;
 
-/// How many buckets lie together: a cache line of keys and one of levels, which come into the cache together.
+/// How many buckets lie together: a cache line of tags and one of levels.
 const WAYS: usize = 8;
+/// A set: the tags of its buckets, and when each is empty, in microseconds. 0 is a bucket that nobody uses.
+///
+/// Numbers, and not a type of its own: memory of zeros that nobody has written is not there yet, and so
+/// a table costs nothing before it is used.
+const SET: usize = 2 * WAYS;
 /// How many locks there are.
 const SHARDS: usize = 64;
 
@@ -17,17 +22,9 @@ const SHARDS: usize = 64;
 /// The place of a bucket follows from a key that nobody outside knows, so that nobody can choose whom to
 /// displace. Two buckets are taken for one with a probability of 2⁻⁶⁴ for each pair.
 pub(crate) struct Table {
-    shards: Box<[Mutex<Box<[Set]>>]>,
+    shards: Box<[Mutex<Box<[u64]>>]>,
     hasher: foldhash::quality::FixedState,
     key: [u64; 2],
-}
-
-#[derive(Clone, Copy, Default)]
-#[repr(align(128))]
-struct Set {
-    tags: [u64; WAYS],
-    /// When the bucket is empty, in microseconds; 0 is a bucket that nobody uses.
-    empty: [u64; WAYS],
 }
 
 /// What a bucket is for, and whose it is.
@@ -37,7 +34,7 @@ impl Table {
     /// A table for at least so many buckets, 16 bytes each.
     pub(crate) fn new(buckets: usize, random: &dyn RandomSource) -> Self {
         let sets = (buckets / (SHARDS * WAYS)).next_power_of_two().max(1);
-        let shard = || Mutex::new(vec![Set::default(); sets].into_boxed_slice());
+        let shard = || Mutex::new(vec![0; sets * SET].into_boxed_slice());
         let seed = |bytes: [u8; 8]| u64::from_le_bytes(bytes);
         Self {
             shards: (0..SHARDS).map(|_| shard()).collect(),
@@ -60,10 +57,10 @@ impl Table {
     /// Whether there is room for one more, which is not counted.
     pub(crate) fn look(&self, name: &Name, quota: Quota, now: Duration) -> Verdict {
         let (tag, place) = self.place(name);
-        let shard = self.shards[place % SHARDS].lock();
-        let set = &shard[place / SHARDS % shard.len()];
-        let found = set.tags.iter().position(|other| *other == tag);
-        quota.decide(found.map_or(Duration::ZERO, |way| Duration::from_micros(set.empty[way])), now)
+        let mut shard = self.shards[place % SHARDS].lock();
+        let (tags, levels) = set(&mut shard, place / SHARDS);
+        let found = tags.iter().position(|other| *other == tag);
+        quota.decide(found.map_or(Duration::ZERO, |way| Duration::from_micros(levels[way])), now)
     }
 
     /// The tag of a bucket, which is not 0, and where it lies.
@@ -75,19 +72,18 @@ impl Table {
     fn with<T>(&self, name: &Name, now: Duration, change: impl FnOnce(&mut Duration) -> T) -> T {
         let (tag, place) = self.place(name);
         let mut shard = self.shards[place % SHARDS].lock();
-        let sets = shard.len();
-        let set = &mut shard[place / SHARDS % sets];
+        let (tags, levels) = set(&mut shard, place / SHARDS);
         let now = micros(now);
-        let found = set.tags.iter().position(|other| *other == tag);
+        let found = tags.iter().position(|other| *other == tag);
         let way = found.unwrap_or_else(|| {
-            let least = (0..WAYS).min_by_key(|way| set.empty[*way].max(now));
+            let least = (0..WAYS).min_by_key(|way| levels[*way].max(now));
             let way = least.unwrap_or_default();
-            (set.tags[way], set.empty[way]) = (tag, 0);
+            (tags[way], levels[way]) = (tag, 0);
             way
         });
-        let mut empty = Duration::from_micros(set.empty[way]);
+        let mut empty = Duration::from_micros(levels[way]);
         let done = change(&mut empty);
-        set.empty[way] = micros(empty);
+        levels[way] = micros(empty);
         done
     }
 
@@ -98,6 +94,12 @@ impl Table {
         hasher.write_u64(self.key[1]);
         hasher.finish()
     }
+}
+
+/// The tags and the levels of a set of a shard.
+fn set(shard: &mut [u64], place: usize) -> (&mut [u64], &mut [u64]) {
+    let begin = place % (shard.len() / SET) * SET;
+    shard[begin..begin + SET].split_at_mut(WAYS)
 }
 
 fn micros(time: Duration) -> u64 {
