@@ -161,7 +161,7 @@ impl ImportWriter for SqliteImport {
             if !connection.is_autocommit() {
                 connection.execute_batch("ROLLBACK")?;
             }
-            connection.execute_batch("PRAGMA optimize; PRAGMA wal_checkpoint(TRUNCATE)")
+            connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")
         });
         Ok(done.await.map_err(StoreError::failed)?.map_err(Failure::from)?)
     }

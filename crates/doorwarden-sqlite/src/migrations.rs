@@ -32,6 +32,7 @@ pub(crate) fn migrate(options: &SqliteOptions) -> Result<(), MigrateError> {
     let opened = options.writer()?;
     let connection = &opened.connection;
     connection.busy_timeout(LOCK_LIMIT).map_err(Failure::from)?;
+    forget_statistics(connection)?;
     if pending(connection)?.is_empty() {
         return Ok(());
     }
@@ -40,6 +41,26 @@ pub(crate) fn migrate(options: &SqliteOptions) -> Result<(), MigrateError> {
     pending(connection)?;
     run_missing(connection)?;
     run(connection, "COMMIT", ())?;
+    Ok(())
+}
+
+/// Forgets what `ANALYZE` has found out about our tables. Statistics of a table that was small then let
+/// SQLite read all of it when it is large; without any, it takes the index for which a statement was written.
+fn forget_statistics(connection: &Connection) -> Result<(), Failure> {
+    for table in ["sqlite_stat1", "sqlite_stat4"] {
+        let exists = "SELECT 1 FROM sqlite_schema WHERE name = ?1";
+        if one(connection, exists, [table], |_| Ok(()))?.is_none() {
+            continue;
+        }
+        let ours = "tbl = 'users' OR tbl GLOB 'doorwarden_*'";
+        connection.execute(&format!("DELETE FROM {table} WHERE {ours}"), ())?;
+        let is_empty =
+            connection.query_row(&format!("SELECT count(*) = 0 FROM {table}"), (), |row| row.get(0))?;
+        if is_empty {
+            // Unlike the rows, the table is missed by connections that are open already.
+            connection.execute(&format!("DROP TABLE {table}"), ())?;
+        }
+    }
     Ok(())
 }
 

@@ -248,7 +248,7 @@ impl Work {
     /// The last writer leaves a database without a log behind, so that the file alone is a whole copy.
     fn finish(&mut self) {
         if let Ok(connection) = self.connection()
-            && let Err(error) = connection.execute_batch("PRAGMA optimize; PRAGMA wal_checkpoint(TRUNCATE)")
+            && let Err(error) = connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")
         {
             tracing::debug!(%error, "the last checkpoint failed");
         }

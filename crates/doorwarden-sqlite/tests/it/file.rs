@@ -52,6 +52,37 @@ async fn a_closed_database_is_one_file() {
 }
 
 #[tokio::test]
+async fn statistics_of_a_small_database_do_not_slow_a_large_one() {
+    let database = Database::new();
+    let store = database.store();
+    store.migrate().await.unwrap();
+    store.create_user(new_user("ada"), no_effects()).await.unwrap();
+    store.close().await;
+    let other = database.connection();
+    let made = |other: &rusqlite::Connection| {
+        let sql = "SELECT count(*) FROM sqlite_schema WHERE name GLOB 'sqlite_stat?'";
+        other.query_row(sql, (), |row| row.get::<_, i64>(0)).unwrap()
+    };
+    assert_eq!(made(&other), 0, "we make none");
+    let event = "INSERT INTO doorwarden_audit (at, kind, actor, result, data) \
+                 SELECT 1, 'logged_in', 'system', 'success', '{}'";
+    other.execute_batch(&format!("{event}; ANALYZE")).unwrap();
+    assert!(made(&other) > 0, "somebody else did");
+    let plan = |other: &rusqlite::Connection| {
+        let sql = "EXPLAIN QUERY PLAN SELECT * FROM doorwarden_events WHERE id > 5 ORDER BY id LIMIT 10";
+        // What does not run does not look whether the schema has changed.
+        other.query_row("SELECT count(*) FROM users", (), |_| Ok(())).unwrap();
+        other.query_row(sql, (), |row| row.get::<_, String>("detail")).unwrap()
+    };
+    assert_eq!(plan(&database.connection()), "SCAN a");
+    let store = database.store();
+    store.migrate().await.unwrap();
+    let searches = "SEARCH a USING INTEGER PRIMARY KEY (rowid>?)";
+    assert_eq!((plan(&database.connection()).as_str(), plan(&other).as_str()), (searches, searches));
+    store.close().await;
+}
+
+#[tokio::test]
 async fn what_is_no_database_is_refused() {
     let database = Database::new();
     std::fs::write(&database.path, "a letter, longer than any header of a database. ".repeat(100)).unwrap();
