@@ -141,11 +141,9 @@ impl AuditStore for PostgresStore {
     }
 
     async fn audit_records(&self, after: Option<i64>, limit: u32) -> Result<Vec<AuditRecord>, StoreError> {
-        let sql = concat!(
-            "SELECT ",
-            columns!(),
-            " FROM doorwarden_events WHERE $1 IS NULL OR id > $1 ORDER BY id LIMIT $2"
-        );
+        let sql =
+            concat!("SELECT ", columns!(), " FROM doorwarden_events WHERE id > $1 ORDER BY id LIMIT $2");
+        let after = after.unwrap_or(i64::MIN);
         let params = [(&after as _, Type::INT8), (&i64::from(limit) as _, Type::INT8)];
         Ok(all(&self.database.rows(Effort::Long, sql, &params).await?, record)?)
     }
@@ -160,7 +158,7 @@ impl AuditStore for PostgresStore {
             "SELECT ",
             columns!(),
             " FROM doorwarden_events WHERE ($1 IS NULL OR user_id = $1) AND ($2 IS NULL OR kind = $2) \
-             AND ($3 IS NULL OR at >= $3) AND ($4 IS NULL OR at < $4) AND ($5 IS NULL OR id < $5) \
+             AND ($3 IS NULL OR at >= $3) AND ($4 IS NULL OR at < $4) AND id < $5 \
              ORDER BY id DESC LIMIT $6"
         );
         let params = [
@@ -168,7 +166,7 @@ impl AuditStore for PostgresStore {
             (&filter.kind as _, Type::TEXT),
             (&filter.since.map(At) as _, Type::TIMESTAMPTZ),
             (&filter.until.map(At) as _, Type::TIMESTAMPTZ),
-            (&before as _, Type::INT8),
+            (&before.unwrap_or(i64::MAX) as _, Type::INT8),
             (&i64::from(limit) as _, Type::INT8),
         ];
         Ok(all(&self.database.rows(Effort::Long, sql, &params).await?, record)?)

@@ -45,11 +45,9 @@ impl AuditStore for SqliteStore {
     }
 
     async fn audit_records(&self, after: Option<i64>, limit: u32) -> Result<Vec<AuditRecord>, StoreError> {
-        let sql = concat!(
-            "SELECT ",
-            columns!(),
-            " FROM doorwarden_events WHERE ?1 IS NULL OR id > ?1 ORDER BY id LIMIT ?2"
-        );
+        let sql =
+            concat!("SELECT ", columns!(), " FROM doorwarden_events WHERE id > ?1 ORDER BY id LIMIT ?2");
+        let after = after.unwrap_or(i64::MIN);
         self.scan(move |connection| all(connection, sql, (after, limit), record)).await
     }
 
@@ -63,12 +61,13 @@ impl AuditStore for SqliteStore {
         let user = if filter.user.is_some() { "user_id = ?1" } else { "?1 IS NULL" };
         let sql = format!(
             "SELECT {} FROM doorwarden_events WHERE {user} AND (?2 IS NULL OR kind = ?2) \
-             AND (?3 IS NULL OR at >= ?3) AND (?4 IS NULL OR at < ?4) AND (?5 IS NULL OR id < ?5) \
+             AND (?3 IS NULL OR at >= ?3) AND (?4 IS NULL OR at < ?4) AND id < ?5 \
              ORDER BY id DESC LIMIT ?6",
             columns!()
         );
         let EventFilter { user, kind, since, until } = filter.clone();
         let micros = |at: Option<Timestamp>| at.map(Timestamp::as_micros);
+        let before = before.unwrap_or(i64::MAX);
         let params = (user.map(|user| user.0), kind, micros(since), micros(until), before, limit);
         self.scan(move |connection| all(connection, &sql, params, record)).await
     }

@@ -251,8 +251,9 @@ impl UserStore for SqliteStore {
         effects: Effects,
     ) -> Result<Option<SignedOut>, StoreError> {
         self.write_much(move |connection| {
-            let users = "SELECT id FROM users WHERE ?1 IS NULL OR id > ?1 ORDER BY id LIMIT ?2";
-            let users: Vec<i64> = all(connection, users, (after.map(|id| id.0), limit), |row| get(row, 0))?;
+            let users = "SELECT id FROM users WHERE id > ?1 ORDER BY id LIMIT ?2";
+            let after = after.map_or(i64::MIN, |id| id.0);
+            let users: Vec<i64> = all(connection, users, (after, limit), |row| get(row, 0))?;
             let mut all = SignedOut::default();
             for id in users.into_iter().map(UserId) {
                 date_tokens(connection, id, at)?;
