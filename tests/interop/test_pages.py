@@ -45,6 +45,7 @@ TEXTS = {
         "keep": "Keep your account?",
         "invalid": "This link is no longer valid",
         "foreign": "The form was not sent",
+        "too many": "Too many attempts",
     },
     "de": {
         "forgotten": "Passwort vergessen?",
@@ -64,6 +65,7 @@ TEXTS = {
         "keep": "Konto behalten?",
         "invalid": "Dieser Link gilt nicht mehr",
         "foreign": "Das Formular wurde nicht angenommen",
+        "too many": "Zu viele Versuche",
     },
 }
 
@@ -202,6 +204,15 @@ class Pages(unittest.TestCase):
         self.assertEqual(client.log_in(OLD)[0], 400)
         self.assertEqual(client.log_in(NEW)[0], 200)
         self.is_spent(mail)
+
+    @in_each_language(DOORWARDEN_LIMITS_QUOTAS="mail-account=1/1h")
+    def test_whoever_asks_too_often_is_told_so(self, client):
+        for text, error in (("asked", None), ("too many", 429)):
+            self.browser.get(client.url + "/password/forgotten")
+            self.type(email=EMAIL)
+            self.press()
+            self.look(text, error=error)
+        self.assertIn("60", self.one("main").text)
 
     @in_each_language(DOORWARDEN_REGISTRATION_MODE="verified")
     def test_a_registration_is_verified(self, client):

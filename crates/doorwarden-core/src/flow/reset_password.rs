@@ -6,6 +6,7 @@ use super::links::{Answer, RedeemError, answered};
 use super::log_in_by_mail::{MailedLogin, RequestMailError, request};
 use super::open_session;
 use super::pending::{Goal, Pending, State, WantedTokens, go_on, notice};
+use super::throttle::LimitError;
 use crate::audit::{Actor, Effects, Origin};
 use crate::authentication::{Next, Proof, Purpose, next};
 use crate::challenge::{ChallengeId, ChallengePurpose};
@@ -98,7 +99,8 @@ pub async fn reset_password(
             state.goal = Goal::ResetPassword(password.as_str().to_owned());
             match go_on(context, &user, need, state, Some(challenge.id), &origin).await {
                 Ok(pending) => Err(ResetPasswordError::Pending(Box::new(pending))),
-                Err(error) => Err(RedeemError::from(error).into()),
+                Err(LimitError::Throttled(throttled)) => Err(RedeemError::Throttled(throttled).into()),
+                Err(LimitError::Store(error)) => Err(error.into()),
             }
         }
     }

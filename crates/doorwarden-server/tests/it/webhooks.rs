@@ -273,14 +273,10 @@ fn a_killed_instance_loses_no_message_and_repeats_under_the_same_id(site: &Site)
         once.dedup();
         (twice, sent) = (twice + messages.len() - once.len(), sent + once.len());
         let kinds: Vec<_> = once.iter().map(|(_, kind)| kind.as_str()).collect();
-        match kinds == TYPES {
-            true => whole += 1,
-            // The one that was in progress, and was not acknowledged, may have ended before its session.
-            false => {
-                assert_eq!(kinds, TYPES[..1], "{user}: {messages:?}");
-                cut += 1;
-            }
-        }
+        // The one that was in progress, and was not acknowledged, may have ended before its session.
+        let is_whole = kinds == TYPES;
+        assert!(is_whole || kinds == TYPES[..1], "{user}: {messages:?}");
+        (whole, cut) = (whole + usize::from(is_whole), cut + usize::from(!is_whole));
     }
     assert!(whole >= acknowledged && acknowledged >= count - 1, "{whole} of {acknowledged}");
     assert!(cut <= 1, "{cut} registrations without a session, and one was in progress");

@@ -24,6 +24,7 @@ on_both! {
     a_recovery_code_is_good_once_and_new_ones_end_the_old
     the_first_factor_ends_the_sessions_that_have_not_proved_it
     a_reset_asks_for_the_second_factor_before_it_stores_the_password
+    a_reset_that_waits_for_the_second_factor_is_begun_once_however_often_at_the_same_time
     who_confirms_that_it_is_them_gives_both_factors
     what_needs_a_recent_authentication_needs_both_factors
     a_profile_shows_how_the_access_token_says_that_the_user_authenticated
@@ -365,6 +366,25 @@ async fn a_reset_asks_for_the_second_factor_before_it_stores_the_password(databa
     // A link with a mailed code is no second factor: both are of the mailbox.
     app.post("/login/email", json!({"email": "jane@example.com"})).await;
     post.read(&app).await;
+}
+
+async fn a_reset_that_waits_for_the_second_factor_is_begun_once_however_often_at_the_same_time(
+    database: Database,
+) {
+    let post = Post::default();
+    let app = database.app_with(|builder| builder.background(false).mailer(post.clone())).await;
+    let jane = Person::new(&app, "jane").await;
+    verify(&app, "jane").await;
+    jane.with_totp().await;
+    post.read(&app).await;
+    app.post("/password/reset", json!({"email": "jane@example.com"})).await;
+    let key = post.one(&app, MailKind::ResetPassword).await.key();
+    let body = json!({"key": key, "new_password": "another battery staple"});
+    let answers = join_all((0..16).map(|_| app.post("/password/reset/confirm", body.clone()))).await;
+    let with = |status: u16, code: &str| {
+        answers.iter().filter(|answer| answer.status == status && answer.json()["code"] == code).count()
+    };
+    assert_eq!((with(401, "mfa_required"), with(400, "link_invalid")), (1, 15), "{answers:?}");
 }
 
 async fn who_confirms_that_it_is_them_gives_both_factors(database: Database) {
