@@ -21,7 +21,7 @@ pub async fn measure(directory: &Path) -> Value {
     let accounts = database::open(directory).await;
     let context = accounts.context();
     let client = |n: u32| {
-        let address = Some(Ipv4Addr::from(0x0B00_0000 + n.wrapping_mul(7919) % ADDRESSES).to_string());
+        let address = Some(Ipv4Addr::from(0x0B00_0000 + n.wrapping_mul(7919) % ADDRESSES).into());
         ClientInfo { address, ..ClientInfo::default() }
     };
     let clients: Vec<_> = (0..ADDRESSES).map(client).collect();

@@ -35,7 +35,7 @@ pub(crate) fn client_info(parts: &Parts, settings: &HttpSettings) -> ClientInfo 
             );
         });
     }
-    let address = peer.map(|peer| address(peer.to_canonical(), &parts.headers, settings).to_string());
+    let address = peer.map(|peer| address(peer.to_canonical(), &parts.headers, settings));
     let request_id = parts.extensions.get::<RequestId>().and_then(|id| id.0.to_str().ok()).map(str::to_owned);
     let proof_of_work = parts.headers.get(X_ALTCHA).and_then(|value| value.to_str().ok()).map(str::to_owned);
     ClientInfo { address, user_agent, request_id, marks: device_cookie::sent(&parts.headers), proof_of_work }

@@ -14,6 +14,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 /// The columns of a user that may be shown to whoever may see the user.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -99,7 +100,8 @@ pub struct SessionView<'a> {
     /// A name for the device that people recognise, such as "Firefox on Linux".
     pub device: Option<String>,
     /// The address from which the session was opened or last refreshed.
-    pub address: Option<&'a str>,
+    #[schemars(with = "Option<String>")]
+    pub address: Option<IpAddr>,
     /// What the program of the client says of itself.
     pub user_agent: Option<&'a str>,
     /// When the session was opened.
@@ -125,7 +127,7 @@ impl<'a> From<&'a Session> for SessionView<'a> {
         Self {
             id: session.id,
             device: session.client.device_name(),
-            address: session.client.address.as_deref(),
+            address: session.client.address,
             user_agent: session.client.user_agent.as_deref(),
             created_at: session.created_at,
             last_seen_at: session.last_seen_at,
@@ -221,7 +223,8 @@ pub struct OwnEventView<'a> {
     /// `null` if they are forgotten, or if somebody else did it.
     pub device: Option<String>,
     /// The address of the request.
-    pub address: Option<&'a str>,
+    #[schemars(with = "Option<String>")]
+    pub address: Option<IpAddr>,
     /// What the program of the client says of itself.
     pub user_agent: Option<&'a str>,
     /// `success` or `failure`.
@@ -246,7 +249,7 @@ impl<'a> OwnEventView<'a> {
             actor: record.actor.kind(),
             session: record.session,
             device: client.and_then(ClientInfo::device_name),
-            address: client.and_then(|client| client.address.as_deref()),
+            address: client.and_then(|client| client.address),
             user_agent: client.and_then(|client| client.user_agent.as_deref()),
             result: record.outcome.as_str(),
             data: &record.data,
@@ -275,7 +278,8 @@ pub struct EventView<'a> {
     /// The id of the request, as in the header `X-Request-Id` of its response.
     pub request_id: Option<&'a str>,
     /// The address of the request, until it is forgotten.
-    pub address: Option<&'a str>,
+    #[schemars(with = "Option<String>")]
+    pub address: Option<IpAddr>,
     /// What the program of the client says of itself, until it is forgotten.
     pub user_agent: Option<&'a str>,
     /// `success` or `failure`.
@@ -295,7 +299,7 @@ impl<'a> From<&'a AuditRecord> for EventView<'a> {
             user: record.user,
             session: record.session,
             request_id: record.client.request_id.as_deref(),
-            address: record.client.address.as_deref(),
+            address: record.client.address,
             user_agent: record.client.user_agent.as_deref(),
             result: record.outcome.as_str(),
             data: &record.data,

@@ -5,7 +5,7 @@
 
 use crate::database::Effort;
 use crate::failure::Failure;
-use crate::rows::{all, get};
+use crate::rows::{address, all, get};
 use crate::store::PostgresStore;
 use crate::values::At;
 use async_trait::async_trait;
@@ -103,7 +103,7 @@ pub(crate) fn parameter(effects: &Effects) -> String {
         "at": Timestamp::from_micros(at.as_micros().clamp(FIRST, LAST)).to_string(),
         "actor": origin.actor.kind(),
         "actor_id": origin.actor.id().as_deref().map(text),
-        "address": origin.client.address.as_deref().map(text),
+        "address": origin.client.address,
         "user_agent": origin.client.user_agent.as_deref().map(text),
         "request_id": origin.client.request_id.as_deref().map(text),
         "events": events,
@@ -190,7 +190,7 @@ pub(crate) fn record(row: &Row) -> Result<AuditRecord, Failure> {
     record.user = get::<Option<_>>(row, 5)?.map(UserId);
     record.session = get::<Option<_>>(row, 6)?.map(SessionId);
     record.client = ClientInfo {
-        address: get(row, 7)?,
+        address: address(row, 7)?,
         user_agent: get(row, 8)?,
         request_id: get(row, 9)?,
         ..ClientInfo::default()

@@ -9,6 +9,7 @@ use doorwarden_core::password::PasswordHash;
 use doorwarden_core::session::{ClientInfo, EndReason, Repeats, Session, SessionId};
 use doorwarden_core::time::Timestamp;
 use doorwarden_core::user::{User, UserId};
+use std::net::IpAddr;
 use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, Json};
 
@@ -60,6 +61,11 @@ pub(crate) fn instant(row: &Row, place: usize) -> Result<Timestamp, Failure> {
 
 pub(crate) fn optional_instant(row: &Row, place: usize) -> Result<Option<Timestamp>, Failure> {
     Ok(get::<Option<At>>(row, place)?.map(|at| at.0))
+}
+
+/// The address of a client. Text that is no address, written by another program, tells nothing.
+pub(crate) fn address(row: &Row, place: usize) -> Result<Option<IpAddr>, Failure> {
+    Ok(get::<Option<&str>>(row, place)?.and_then(|text| text.parse().ok()))
 }
 
 /// A user from [`user_columns`], which stand first.
@@ -116,7 +122,7 @@ pub(crate) fn session(row: &Row) -> Result<Session, Failure> {
     session.idle_seconds = get(row, 9)?;
     session.client_id = get(row, 10)?;
     session.client =
-        ClientInfo { address: get(row, 11)?, user_agent: get(row, 12)?, ..ClientInfo::default() };
+        ClientInfo { address: address(row, 11)?, user_agent: get(row, 12)?, ..ClientInfo::default() };
     session.ended = ended;
     session.generation = get(row, 15)?;
     session.rotated_at = optional_instant(row, 16)?;

@@ -82,7 +82,7 @@ impl SessionStore for PostgresStore {
             (&session.refresh_counter as _, Type::INT8),
             (&session.idle_seconds as _, Type::INT8),
             (&session.client_id as _, Type::TEXT),
-            (&session.client.address as _, Type::TEXT),
+            (&session.client.address.map(|address| address.to_string()) as _, Type::TEXT),
             (&session.client.user_agent as _, Type::TEXT),
             (&ended_at as _, Type::TIMESTAMPTZ),
             (&end_reason as _, Type::TEXT),

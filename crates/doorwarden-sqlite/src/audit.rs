@@ -90,6 +90,7 @@ pub(crate) fn write(connection: &Connection, effects: &Effects) -> Result<(), Fa
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
     let origin = &effects.origin;
     let ClientInfo { address, user_agent, request_id, .. } = &origin.client;
+    let address = address.map(|address| address.to_string());
     let is_known = address.is_some() || user_agent.is_some();
     challenges::spend(connection, effects)?;
     mails::queue(connection, &effects.mails)?;
@@ -138,7 +139,7 @@ pub(crate) fn record(row: &Row<'_>) -> Result<AuditRecord, Failure> {
     record.user = row.get::<Option<_>>(5)?.map(UserId);
     record.session = row.get::<Option<_>>(6)?.map(SessionId);
     record.client = ClientInfo {
-        address: row.get(7)?,
+        address: row.address(7)?,
         user_agent: row.get(8)?,
         request_id: row.get(9)?,
         ..ClientInfo::default()

@@ -10,6 +10,7 @@ use doorwarden_core::time::Timestamp;
 use doorwarden_core::user::{User, UserId};
 use rusqlite::types::{FromSql, Value};
 use rusqlite::{Connection, Params, Row};
+use std::net::IpAddr;
 use uuid::Uuid;
 
 /// The columns of a user.
@@ -128,6 +129,11 @@ impl Record<'_> {
         text.map(|text| parse(text).ok_or_else(|| self.damaged(place))).transpose()
     }
 
+    /// The address of a client. Text that is no address, written by another program, tells nothing.
+    pub(crate) fn address(&self, place: usize) -> Result<Option<IpAddr>, Failure> {
+        self.parse_optional(place, |text| Some(text.parse().ok())).map(Option::flatten)
+    }
+
     pub(crate) fn instant(&self, place: usize) -> Result<Timestamp, Failure> {
         Ok(Timestamp::from_micros(self.get(place)?))
     }
@@ -201,7 +207,8 @@ pub(crate) fn session(row: &Row<'_>) -> Result<Session, Failure> {
     session.refresh_counter = row.get(8)?;
     session.idle_seconds = row.get(9)?;
     session.client_id = row.get(10)?;
-    session.client = ClientInfo { address: row.get(11)?, user_agent: row.get(12)?, ..ClientInfo::default() };
+    session.client =
+        ClientInfo { address: row.address(11)?, user_agent: row.get(12)?, ..ClientInfo::default() };
     session.ended = row.optional_instant(13)?.zip(reason);
     session.generation = row.get(15)?;
     session.rotated_at = row.optional_instant(16)?;

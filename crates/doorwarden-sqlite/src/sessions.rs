@@ -445,7 +445,7 @@ fn insert(connection: &Connection, session: &Session, generation: i64) -> Result
         session.refresh_counter,
         session.idle_seconds,
         session.client_id,
-        session.client.address,
+        session.client.address.map(|address| address.to_string()),
         session.client.user_agent,
         session.ended.map(|(at, _)| at.as_micros()),
         session.ended.map(|(_, reason)| reason.as_str()),

@@ -44,8 +44,7 @@ pub(super) async fn stream(call: Call<Anybody>) -> Result<EventStream, ApiError>
     let holder = if auth.settings().oauth_clients.authenticate(&call.parts.headers).is_some() {
         Holder::Known
     } else {
-        let address = call.client().address;
-        Holder::Stranger(address.and_then(|address| address.parse().ok()))
+        Holder::Stranger(call.client().address)
     };
     let Some(place) = auth.streams().place(holder) else {
         let text = "There are too many streams. Try again later.";

@@ -13,6 +13,7 @@ use crate::view::{SessionView, UserView};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
+use std::net::IpAddr;
 
 /// How many rows are read at once.
 const PAGE: u32 = 1_000;
@@ -98,7 +99,8 @@ pub struct ExportedEvent {
     event: String,
     actor: &'static str,
     session: Option<SessionId>,
-    address: Option<String>,
+    #[schemars(with = "Option<String>")]
+    address: Option<IpAddr>,
     user_agent: Option<String>,
     result: &'static str,
     data: Map<String, Value>,

@@ -298,7 +298,7 @@ pub(super) fn notice(user: Option<&User>, at: Timestamp, origin: &Origin) -> Mai
     MailContent {
         username: user.map(|user| user.username.as_str().to_owned()),
         at: Some(at),
-        address: origin.client.address.clone(),
+        address: origin.client.address.map(|address| address.to_string()),
         device: origin.client.device_name(),
         ..MailContent::default()
     }

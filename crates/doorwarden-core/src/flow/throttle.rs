@@ -12,7 +12,6 @@ use crate::mail::MailKind;
 use crate::session::{ClientInfo, SessionId};
 use crate::store::{Attempted, CreateChallengeError, NewMail, PasswordAttempt, StoreError};
 use crate::user::{User, UserId};
-use std::net::IpAddr;
 use std::time::Duration;
 
 /// After how many wrong passwords of strangers in a row the user is told.
@@ -134,7 +133,7 @@ pub(super) async fn refresh(context: &Context, session: SessionId) -> Result<(),
 
 /// The bucket of a client's address, if it has one that is not this machine's own.
 fn by_address(client: &ClientInfo, limit: Limit) -> Option<(Limit, Whose)> {
-    let address: IpAddr = client.address.as_deref()?.parse().ok()?;
+    let address = client.address?;
     let is_counted = !(limit.counts_all() && address.is_loopback());
     is_counted.then_some((limit, Whose::Address(address)))
 }

@@ -162,7 +162,7 @@ fn cells(event: &AuditRecord) -> Vec<String> {
         event.kind.clone(),
         actor,
         event.user.map_or_else(none, |user| user.to_string()),
-        event.client.address.clone().unwrap_or_else(none),
+        event.client.address.map_or_else(none, |address| address.to_string()),
         event.outcome.as_str().to_owned(),
         details.join(" "),
     ]

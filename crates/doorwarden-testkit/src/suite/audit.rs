@@ -26,7 +26,7 @@ const AT: Timestamp = Timestamp::from_micros(NOON.as_micros() + 1);
 
 fn client() -> ClientInfo {
     ClientInfo {
-        address: Some("192.0.2.7".to_owned()),
+        address: "192.0.2.7".parse().ok(),
         user_agent: Some("Tést/1 \"x\"".to_owned()),
         request_id: Some("0123456789abcdef".to_owned()),
         ..ClientInfo::default()

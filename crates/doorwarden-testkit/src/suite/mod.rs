@@ -262,6 +262,7 @@ macro_rules! store_suite {
             a_session_that_ended_with_the_others_is_refused_everywhere
             one_of_two_sessions_that_end_the_others_concurrently_continues
             sql_by_hand_ends_all_sessions_by_the_generation
+            a_session_whose_address_is_none_is_read_without_it
             a_reinserted_user_does_not_regain_sessions
             rows_of_ended_sessions_are_settled_in_batches_without_notification
             only_sessions_with_refresh_tokens_are_listed_as_revocations

@@ -14,6 +14,7 @@ use proptest::option;
 use proptest::prelude::*;
 use serde_json::{Map, Value};
 use std::cell::Cell;
+use std::net::IpAddr;
 use uuid::Uuid;
 
 /// Any text without NUL, biased towards difficult characters: case folding that changes the length,
@@ -86,7 +87,7 @@ fn user() -> impl Strategy<Value = NewUser> {
 
 fn session() -> impl Strategy<Value = Session> {
     let optional = || option::of(text(40));
-    let texts = (optional(), optional(), optional(), option::of(text(200)));
+    let texts = (optional(), optional(), option::of(any::<IpAddr>()), option::of(text(200)));
     let number = || option::of(0..=i64::MAX);
     let numbers = (number(), number());
     let instants = [instant(), instant(), instant()];

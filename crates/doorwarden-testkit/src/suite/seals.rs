@@ -75,7 +75,7 @@ impl<'a> Instance<'a> {
 /// One more event, of this user.
 async fn log(t: &TestStore, user: i64) {
     let client = ClientInfo {
-        address: Some(format!("192.0.2.{user}")),
+        address: format!("192.0.2.{user}").parse().ok(),
         user_agent: Some("Tést/1".to_owned()),
         request_id: Some(format!("request-{user}")),
         ..ClientInfo::default()

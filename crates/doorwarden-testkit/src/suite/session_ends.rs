@@ -152,6 +152,14 @@ pub async fn sql_by_hand_ends_all_sessions_by_the_generation(t: &TestStore) {
     assert!(!lives(t, session).await);
 }
 
+pub async fn a_session_whose_address_is_none_is_read_without_it(t: &TestStore) {
+    let session = t.session(t.user("ada").await.id, NOON).await.id;
+    for (stored, read) in [("2001:DB8::7", "2001:db8::7".parse().ok()), ("the office", None), ("", None)] {
+        t.by_hand(&format!("UPDATE doorwarden_sessions SET address = '{stored}'")).await;
+        assert_eq!(t.read_session(session).await.client.address, read, "{stored:?}");
+    }
+}
+
 pub async fn a_reinserted_user_does_not_regain_sessions(t: &TestStore) {
     let ada = t.user("ada").await.id;
     let session = t.session(ada, NOON).await.id;

@@ -53,7 +53,7 @@ async fn every_change_records_its_actor(database: Database) {
     let before = records(&app).await.len();
     let users = app.auth.users();
     users.create_group("editors").await.unwrap();
-    let from = ClientInfo { address: Some("192.0.2.9".into()), ..ClientInfo::default() };
+    let from = ClientInfo { address: "192.0.2.9".parse().ok(), ..ClientInfo::default() };
     let admin = app.auth.acting_as(Origin::new(Actor::User(UserId(7)), from.clone()));
     admin.users().add_to_group(UserId(1), "editors").await.unwrap();
     admin.users().add_to_group(UserId(1), "editors").await.unwrap();

@@ -59,7 +59,8 @@ pub(super) async fn run(auth: &Doorwarden, named: &str, out: Output) -> Result<(
     ])?;
     for session in &sessions {
         let device = session.client.device_name().unwrap_or_else(|| "unknown device".to_owned());
-        let from = session.client.address.as_deref().unwrap_or("unknown address");
+        let from = session.client.address.map(|address| address.to_string());
+        let from = from.as_deref().unwrap_or("unknown address");
         let late = session.repeats.last_late_at.map(|at| format!(", refresh token repeated late at {at}"));
         let late = late.unwrap_or_default();
         let issued = if session.auth.is_none() { ", opened without a login" } else { "" };
