@@ -12,7 +12,7 @@ use std::net::Ipv4Addr;
 use std::path::Path;
 
 /// More than the table has room for.
-const ADDRESSES: u32 = 1_000_000;
+const ADDRESSES: usize = 1_000_000;
 /// So few that they lie in the caches of the processor.
 const HOT: usize = 20_000;
 
@@ -20,22 +20,21 @@ const HOT: usize = 20_000;
 pub async fn measure(directory: &Path) -> Value {
     let accounts = database::open(directory).await;
     let context = accounts.context();
-    let client = |n: u32| {
-        let address = Some(Ipv4Addr::from(0x0B00_0000 + n.wrapping_mul(7919) % ADDRESSES).into());
-        ClientInfo { address, ..ClientInfo::default() }
-    };
-    let clients: Vec<_> = (0..ADDRESSES).map(client).collect();
     let before = (counting::calls(), counting::held());
-    clients.iter().for_each(|client| take(context, client));
-    let allocations = (counting::calls() - before.0) as f64 / f64::from(ADDRESSES);
+    (0..ADDRESSES).for_each(|n| take(context, n));
+    let allocations = (counting::calls() - before.0) as f64 / ADDRESSES as f64;
     let grown = counting::held() - before.1;
-    let ns = time(200_000, |n| take(context, &clients[n]));
-    let hot_ns = median((0..10).map(|_| once(HOT, &|n| take(context, &clients[500_000 + n]))).collect());
+    let ns = time(200_000, |n| take(context, n));
+    let hot_ns = median((0..10).map(|_| once(HOT, &|n| take(context, 500_000 + n))).collect());
     accounts.close().await;
     json!({"ns": ns, "hot_ns": hot_ns, "hot_addresses": HOT, "allocations": allocations, "grown_bytes": grown, "addresses": ADDRESSES})
 }
 
-fn take(context: &Context, client: &ClientInfo) {
-    let taken = refused(context, black_box(client), Limit::LoginAddress, None);
+/// A request of one address, as it comes from the connection.
+fn take(context: &Context, number: usize) {
+    let number = u32::try_from(number * 7919 % ADDRESSES).expect("so few");
+    let address = Some(Ipv4Addr::from(0x0B00_0000 + number).into());
+    let client = ClientInfo { address, ..ClientInfo::default() };
+    let taken = refused(context, black_box(&client), Limit::LoginAddress, None);
     black_box(taken.now_or_never().expect("everything is in memory")).expect("so few from each");
 }
