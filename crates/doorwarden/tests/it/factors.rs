@@ -1,17 +1,17 @@
 //! Second factors and passkeys: set up, given at a login, lost and got back.
 
-use crate::app::{Answer, App, Database, NOON, PASSWORD};
+use crate::app::{Answer, Database, NOON, PASSWORD};
+use crate::person::{ORIGIN, Person, session_of, verify, with_passkeys};
 use crate::phone::Phone;
 use crate::post::Post;
 use doorwarden::Builder;
 use doorwarden::core::mail::MailKind;
-use doorwarden::core::settings::{FactorPolicy, RegistrationMode};
+use doorwarden::core::settings::FactorPolicy;
 use doorwarden::core::user::UserChange;
-use doorwarden::core::webauthn::RelyingParty;
 use doorwarden_testkit::authenticator::Authenticator;
 use doorwarden_testkit::drill;
 use futures_util::future::join_all;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::time::Duration;
 
 on_both! {
@@ -28,96 +28,13 @@ on_both! {
     who_confirms_that_it_is_them_gives_both_factors
     what_needs_a_recent_authentication_needs_both_factors
     a_profile_shows_how_the_access_token_says_that_the_user_authenticated
-    a_passkey_alone_confirms_that_it_is_its_user
     a_thief_who_moved_the_account_and_set_a_factor_up_keeps_neither
     whoever_must_have_a_factor_can_log_in_only_to_set_one_up
     the_last_factor_stays_where_one_is_required
     a_factor_is_renamed_and_removed_by_its_user_alone
     an_unproved_address_is_proved_before_the_first_factor
-    a_passkey_logs_in_alone_if_it_has_verified_its_user
-    a_passkey_without_verification_needs_the_password
-    a_passkey_is_a_second_factor_of_its_own_login_alone
-    a_challenge_is_answered_once_and_within_five_minutes
-    a_counter_that_does_not_grow_is_told_and_refused_only_if_strict
-    an_unknown_passkey_is_told_from_an_invalid_one
-    a_passkey_takes_the_place_of_a_password_of_whoever_proves_the_address
     drill_one_code_one_recovery_code_and_one_challenge_succeed_once
     codes_are_sealed_again_under_a_new_secret_key
-}
-
-const ORIGIN: &str = "https://example.org";
-
-fn with_passkeys(builder: Builder) -> Builder {
-    builder.settings(|settings| {
-        let party = RelyingParty::new("example.org", "Example", [ORIGIN]).unwrap();
-        settings.factors.passkeys = Some(party);
-    })
-}
-
-/// A user with a session, and what they know.
-struct Person<'a> {
-    app: &'a App,
-    name: &'static str,
-    token: String,
-}
-
-impl<'a> Person<'a> {
-    async fn new(app: &'a App, name: &'static str) -> Self {
-        let token = app.register(name).await;
-        Self { app, name, token }
-    }
-
-    async fn post(&self, path: &str, body: Value) -> Answer {
-        self.app.call("POST", path, Some(&self.token), Some(body)).await
-    }
-
-    async fn begin_totp(&self) -> (String, Phone) {
-        let begun = self.post("/factors/totp", json!({"name": "Phone"})).await;
-        assert_eq!(begun.status, 201, "{begun:?}");
-        let begun = begun.json();
-        (begun["id"].as_str().unwrap().to_owned(), Phone::new(begun["secret"].as_str().unwrap()))
-    }
-
-    /// An authenticator app that counts, and the recovery codes.
-    async fn with_totp(&self) -> (Phone, Vec<String>) {
-        let (id, phone) = self.begin_totp().await;
-        let code = phone.code(self.app);
-        let confirmed = self.post(&format!("/factors/totp/{id}/confirm"), json!({"code": code})).await;
-        assert_eq!(confirmed.status, 200, "{confirmed:?}");
-        let codes = confirmed.json()["recovery_codes"].as_array().unwrap().clone();
-        // The code that confirmed it is used up.
-        self.app.clock.advance(Duration::from_secs(30));
-        (phone, codes.iter().map(|code| code.as_str().unwrap().to_owned()).collect())
-    }
-
-    async fn with_passkey(&self, key: &mut Authenticator) -> Answer {
-        let asked = self.post("/factors/passkeys/options", json!({})).await;
-        assert_eq!(asked.status, 200, "{asked:?}");
-        let credential = key.create(&asked.json()["options"], ORIGIN).unwrap();
-        self.post("/factors/passkeys", json!({"credential": credential})).await
-    }
-
-    /// A login with the password, which waits for a second factor; its login token.
-    async fn begin_login(&self) -> String {
-        let begun = self.app.log_in(self.name, PASSWORD).await;
-        assert_eq!(
-            (begun.status.as_u16(), &begun.json()["code"]),
-            (401, &json!("mfa_required")),
-            "{begun:?}"
-        );
-        begun.json()["login_token"].as_str().unwrap().to_owned()
-    }
-
-    async fn step(&self, login_token: &str, method: &str, code: &str) -> Answer {
-        let body = json!({"login_token": login_token, "method": method, "code": code});
-        self.app.post("/login/verify", body).await
-    }
-}
-
-/// What a token says of how its user was authenticated.
-async fn session_of(app: &App, token: &str) -> Value {
-    let sessions = app.get("/sessions", token).await.json();
-    sessions.as_array().unwrap().iter().find(|session| session["current"] == true).unwrap().clone()
 }
 
 async fn an_app_is_set_up_with_a_code_and_is_needed_from_then_on(database: Database) {
@@ -330,13 +247,6 @@ async fn the_first_factor_ends_the_sessions_that_have_not_proved_it(database: Da
     assert_eq!((begun.status.as_u16(), &begun.json()["code"]), (401, &json!("mfa_required")));
 }
 
-async fn verify(app: &App, name: &str) {
-    let users = app.auth.users();
-    let user = users.get_by_email(&format!("{name}@example.com")).await.unwrap().unwrap();
-    let change = UserChange { email_verified_at: Some(NOON), ..UserChange::default() };
-    users.update(user.id, change).await.unwrap();
-}
-
 async fn a_reset_asks_for_the_second_factor_before_it_stores_the_password(database: Database) {
     let post = Post::default();
     let app = database.app_with(|builder| builder.background(false).mailer(post.clone())).await;
@@ -533,177 +443,6 @@ async fn an_unproved_address_is_proved_before_the_first_factor(database: Databas
     jane.with_totp().await;
 }
 
-async fn a_passkey_logs_in_alone_if_it_has_verified_its_user(database: Database) {
-    let app = database.app_with(with_passkeys).await;
-    let jane = Person::new(&app, "jane").await;
-    for algorithm in [-7, -8, -257, -35] {
-        let mut key = Authenticator::new(algorithm);
-        let made = jane.with_passkey(&mut key).await;
-        assert_eq!(made.status, 201, "{made:?}");
-        let asked = app.post("/login/passkey/options", json!({})).await.json();
-        assert_eq!((&asked["options"]["allowCredentials"], &asked["expires_in"]), (&json!([]), &json!(300)));
-        let credential = key.get(&asked["options"], ORIGIN).unwrap();
-        let done = app
-            .post("/login/passkey", json!({"credential": credential, "challenge_id": asked["challenge_id"]}))
-            .await;
-        let session = session_of(&app, &done.token()).await;
-        assert_eq!(
-            (&session["assurance_level"], &session["amr"]),
-            (&json!(2), &json!(["hwk", "mfa", "user"]))
-        );
-    }
-    let signals = app.get("/factors/passkeys/signals", &jane.token).await.json();
-    let ids = &signals["all_accepted_credentials"]["allAcceptedCredentialIds"];
-    assert_eq!(ids.as_array().unwrap().len(), 4);
-    assert_eq!(app.call("GET", "/.well-known/webauthn", None, None).await.json(), json!({"origins": []}));
-    assert_eq!(app.call("GET", "/config", None, None).await.json()["login"], json!(["password", "passkey"]));
-    // Removed, it is unknown.
-    let mut key = Authenticator::new(-7);
-    let id = jane.with_passkey(&mut key).await.json()["factor"]["id"].as_str().unwrap().to_owned();
-    assert_eq!(app.call("DELETE", &format!("/factors/{id}"), Some(&jane.token), None).await.status, 204);
-    let asked = app.post("/login/passkey/options", json!({})).await.json();
-    let credential = key.get(&asked["options"], ORIGIN).unwrap();
-    let gone = app.post("/login/passkey", json!({"credential": credential})).await;
-    assert_eq!((gone.status.as_u16(), &gone.json()["code"]), (400, &json!("passkey_unknown")));
-}
-
-async fn a_passkey_without_verification_needs_the_password(database: Database) {
-    let app = database.app_with(with_passkeys).await;
-    let jane = Person::new(&app, "jane").await;
-    let mut key = Authenticator::new(-7);
-    key.user_verified = false;
-    jane.with_passkey(&mut key).await;
-    let asked = app.post("/login/passkey/options", json!({})).await.json();
-    let credential = key.get(&asked["options"], ORIGIN).unwrap();
-    let begun = app.post("/login/passkey", json!({"credential": credential, "tokens": "pair"})).await;
-    assert_eq!(
-        (begun.status.as_u16(), &begun.json()["code"]),
-        (401, &json!("password_required")),
-        "{begun:?}"
-    );
-    assert_eq!(begun.json()["flows"][0]["id"], "password");
-    let login = &begun.json()["login_token"];
-    let with = |password: &str| json!({"login_token": login, "method": "password", "password": password});
-    assert_eq!(app.post("/login/verify", with("a wrong battery")).await.status, 400);
-    let done = app.post("/login/verify", with(PASSWORD)).await;
-    assert!(done.json()["refresh"].is_string(), "{done:?}");
-}
-
-async fn a_passkey_is_a_second_factor_of_its_own_login_alone(database: Database) {
-    let app = database.app_with(with_passkeys).await;
-    let (jane, eve) = (Person::new(&app, "jane").await, Person::new(&app, "eve").await);
-    let (mut key, mut hers) = (Authenticator::new(-7), Authenticator::new(-7));
-    key.user_verified = false;
-    jane.with_passkey(&mut key).await;
-    eve.with_passkey(&mut hers).await;
-    let login = jane.begin_login().await;
-    let asked = app.post("/login/passkey/options", json!({"login_token": login})).await.json();
-    assert_eq!(asked["options"]["allowCredentials"].as_array().unwrap().len(), 1);
-    // Another user's passkey over the same challenge.
-    let mut any = asked["options"].clone();
-    any["allowCredentials"] = json!([]);
-    let foreign = hers.get(&any, ORIGIN).unwrap();
-    let refused = app.post("/login/passkey", json!({"login_token": login, "credential": foreign})).await;
-    assert_eq!((refused.status.as_u16(), &refused.json()["code"]), (400, &json!("passkey_invalid")));
-    // The challenge of a login is none of another one, nor of one without a password.
-    let credential = key.get(&asked["options"], ORIGIN).unwrap();
-    let other = jane.begin_login().await;
-    for body in [json!({"credential": credential}), json!({"credential": credential, "login_token": other})] {
-        assert_eq!(app.post("/login/passkey", body).await.json()["code"], "passkey_invalid");
-    }
-    let done = app.post("/login/passkey", json!({"login_token": login, "credential": credential})).await;
-    assert_eq!(session_of(&app, &done.token()).await["amr"], json!(["hwk", "mfa", "pwd"]));
-}
-
-async fn a_challenge_is_answered_once_and_within_five_minutes(database: Database) {
-    let app = database.app_with(with_passkeys).await;
-    let jane = Person::new(&app, "jane").await;
-    let mut key = Authenticator::new(-7);
-    jane.with_passkey(&mut key).await;
-    let asked = app.post("/login/passkey/options", json!({})).await.json();
-    let credential = key.get(&asked["options"], ORIGIN).unwrap();
-    assert_eq!(app.post("/login/passkey", json!({"credential": credential})).await.status, 200);
-    let again = app.post("/login/passkey", json!({"credential": credential})).await;
-    assert_eq!(again.json()["code"], "challenge_expired");
-    let asked = app.post("/login/passkey/options", json!({})).await.json();
-    let credential = key.get(&asked["options"], ORIGIN).unwrap();
-    app.clock.advance(Duration::from_secs(301));
-    let late = app.post("/login/passkey", json!({"credential": credential})).await;
-    assert_eq!(late.json()["code"], "challenge_expired");
-    let mut forged = asked["options"].clone();
-    forged["challenge"] = json!("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA");
-    let credential = key.get(&forged, ORIGIN).unwrap();
-    assert_eq!(
-        app.post("/login/passkey", json!({"credential": credential})).await.json()["code"],
-        "passkey_invalid"
-    );
-    for odd in [json!("x"), json!([]), json!({}), json!({"id": 1}), json!(7)] {
-        let refused = app.post("/login/passkey", json!({"credential": odd})).await;
-        assert_eq!(refused.status, 400, "{odd}: {refused:?}");
-        assert!(refused.json()["credential"].is_array(), "{refused:?}");
-    }
-}
-
-async fn a_counter_that_does_not_grow_is_told_and_refused_only_if_strict(database: Database) {
-    let post = Post::default();
-    for strict in [false, true] {
-        let app = database.app_with(|builder| {
-            let builder = with_passkeys(builder).background(false).mailer(post.clone());
-            builder.settings(|settings| settings.factors.strict_counters = strict)
-        });
-        let app = app.await;
-        let name = if strict { "strict" } else { "mild" };
-        let jane = Person::new(&app, name).await;
-        verify(&app, name).await;
-        let mut key = Authenticator::new(-7);
-        jane.with_passkey(&mut key).await;
-        post.read(&app).await;
-        let login = async |key: &mut Authenticator| {
-            let asked = app.post("/login/passkey/options", json!({})).await.json();
-            let credential = key.get(&asked["options"], ORIGIN).unwrap();
-            app.post("/login/passkey", json!({"credential": credential})).await
-        };
-        key.credentials[0].sign_count = 5;
-        assert_eq!(login(&mut key).await.status, 200);
-        key.credentials[0].sign_count = 4;
-        let behind = login(&mut key).await;
-        assert_eq!(behind.status, if strict { 400 } else { 200 }, "{behind:?}");
-        post.one(&app, MailKind::PasskeyCounter).await;
-        let found = "SELECT 1 FROM doorwarden_audit WHERE kind = 'passkey_counter_regressed'";
-        assert!(database.has(found).await);
-    }
-}
-
-async fn an_unknown_passkey_is_told_from_an_invalid_one(database: Database) {
-    let app = database.app_with(with_passkeys).await;
-    let jane = Person::new(&app, "jane").await;
-    let mut key = Authenticator::new(-7);
-    jane.with_passkey(&mut key).await;
-    let asked = app.post("/login/passkey/options", json!({})).await.json();
-    let credential =
-        key.get(&asked["options"], "https://evil.example.org.attacker.test").unwrap_or(Value::Null);
-    if credential.is_object() {
-        let refused = app.post("/login/passkey", json!({"credential": credential})).await;
-        assert_eq!(refused.json()["code"], "passkey_invalid");
-    }
-    let mut credential = key.get(&asked["options"], ORIGIN).unwrap();
-    credential["response"]["signature"] = json!("AAAA");
-    let refused = app.post("/login/passkey", json!({"credential": credential})).await;
-    assert_eq!((refused.status.as_u16(), &refused.json()["code"]), (400, &json!("passkey_invalid")));
-    // An authenticator is registered once.
-    let asked = jane.post("/factors/passkeys/options", json!({})).await.json();
-    assert_eq!(asked["options"]["excludeCredentials"].as_array().unwrap().len(), 1);
-    // Without a relying party there are no passkeys.
-    let plain = database.app().await;
-    for path in ["/login/passkey/options", "/factors/passkeys/options"] {
-        let refused = plain.call("POST", path, Some(&jane.token), Some(json!({}))).await;
-        assert_eq!(
-            (refused.status.as_u16(), &refused.json()["code"]),
-            (404, &json!("passkeys_not_configured"))
-        );
-    }
-}
-
 /// Exactly one of these succeeded.
 fn one_success(answers: &[Answer], round: usize, what: &str) {
     let done = answers.iter().filter(|answer| answer.status == 200).count();
@@ -774,73 +513,6 @@ async fn codes_are_sealed_again_under_a_new_secret_key(database: Database) {
     assert_eq!(jane.step(&login, "totp", &phone.code(&app)).await.status, 200);
     let login = jane.begin_login().await;
     assert_eq!(jane.step(&login, "recovery_code", &codes[0]).await.status, 200);
-}
-
-async fn a_passkey_takes_the_place_of_a_password_of_whoever_proves_the_address(database: Database) {
-    let post = Post::default();
-    let app = database.app_with(|builder| {
-        let builder = with_passkeys(builder).background(false).mailer(post.clone());
-        builder.settings(|settings| settings.registration.mode = RegistrationMode::Verified)
-    });
-    let app = app.await;
-    let asked = json!({"email": "jane@example.com", "username": "jane"});
-    assert_eq!(app.post("/registration", asked).await.status, 202);
-    let mail = post.one(&app, MailKind::VerifyEmail).await;
-    let opened = app.post("/registration/verify-email", json!({"key": mail.key()})).await;
-    assert_eq!((opened.status.as_u16(), &opened.json()["flows"][0]["id"]), (401, &json!("enroll_factor")));
-    // Nobody knows a password of the account, and a link is good once.
-    assert_eq!(app.log_in("jane", PASSWORD).await.status, 400);
-    let again = app.post("/registration/verify-email", json!({"key": mail.key()})).await;
-    assert_eq!(again.json()["code"], "link_invalid");
-
-    let login = opened.json()["login_token"].clone();
-    let mut key = Authenticator::new(-7);
-    let asked = app.post("/factors/passkeys/options", json!({"login_token": login})).await.json();
-    let credential = key.create(&asked["options"], ORIGIN).unwrap();
-    let made = app.post("/factors/passkeys", json!({"login_token": login, "credential": credential})).await;
-    assert_eq!(session_of(&app, &made.token()).await["amr"], json!(["hwk", "mfa", "user", "email"]));
-    let asked = app.post("/login/passkey/options", json!({})).await.json();
-    let credential = key.get(&asked["options"], ORIGIN).unwrap();
-    assert_eq!(app.post("/login/passkey", json!({"credential": credential})).await.status, 200);
-
-    // The same for whoever is invited; in the mode `open`, a password is needed as ever.
-    post.one(&app, MailKind::FactorAdded).await;
-    app.auth.users().invite("kim@example.com").await.unwrap();
-    let mail = post.one(&app, MailKind::Invitation).await;
-    let accepted = app.post("/invitations/accept", json!({"key": mail.key(), "username": "kim"})).await;
-    assert_eq!(
-        (accepted.status.as_u16(), &accepted.json()["flows"][0]["id"]),
-        (401, &json!("enroll_factor"))
-    );
-    let open = database.app_with(with_passkeys).await;
-    let refused = open.post("/registration", json!({"email": "max@example.com", "username": "max"})).await;
-    assert_eq!((refused.status.as_u16(), refused.json()["password"].is_array()), (400, true));
-}
-
-async fn a_passkey_alone_confirms_that_it_is_its_user(database: Database) {
-    let app = database.app_with(with_passkeys).await;
-    let jane = Person::new(&app, "jane").await;
-    let begin = json!({"method": "factor"});
-    assert!(
-        jane.post("/reauthenticate", begin.clone()).await.json()["method"].is_array(),
-        "there is none yet"
-    );
-    let mut key = Authenticator::new(-7);
-    jane.with_passkey(&mut key).await;
-    for (verifies, status) in [(true, 200), (false, 401)] {
-        key.user_verified = verifies;
-        app.clock.advance(Duration::from_secs(400));
-        let begun = jane.post("/reauthenticate", begin.clone()).await;
-        assert_eq!((begun.status.as_u16(), &begun.json()["code"]), (401, &json!("mfa_required")));
-        let login = begun.json()["login_token"].clone();
-        let asked = app.post("/login/passkey/options", json!({"login_token": login})).await.json();
-        let credential = key.get(&asked["options"], ORIGIN).unwrap();
-        let done = app.post("/login/passkey", json!({"login_token": login, "credential": credential})).await;
-        assert_eq!(done.status, status, "{done:?}");
-        assert_eq!(done.json().get("token"), None);
-        let is_recent = jane.post("/factors/recovery-codes", json!({})).await.status == 200;
-        assert_eq!(is_recent, verifies);
-    }
 }
 
 async fn a_thief_who_moved_the_account_and_set_a_factor_up_keeps_neither(database: Database) {

@@ -7,6 +7,7 @@
 mod app;
 mod accounts;
 mod alike;
+mod attempts;
 mod audience;
 mod audit;
 mod bodies;
@@ -38,7 +39,9 @@ mod oauth;
 mod outage;
 mod pages;
 mod pairs;
+mod passkeys;
 mod passwords;
+mod person;
 mod phone;
 mod post;
 mod protection;
