@@ -499,7 +499,8 @@ pub(super) async fn unlocked(context: &Context, user: &User, origin: &Origin) {
     context.record(effects.mailing_all(mail)).await;
 }
 
-/// How long attempts at addresses without an account are remembered.
-pub(crate) const KEEP_NOBODYS: Duration = Duration::from_hours(30 * 24);
-/// How many of them are.
+/// How long attempts at an address without an account are remembered after the last one. Those at an account
+/// are until its user logs in: whoever waits for longer can tell them apart.
+pub(crate) const KEEP_NOBODYS: Duration = Duration::from_hours(365 * 24);
+/// How many of these addresses are.
 pub(crate) const MOST_NOBODYS: u64 = 1_000_000;
