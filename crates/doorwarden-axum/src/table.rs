@@ -27,7 +27,7 @@ macro_rules! endpoint_table {
                     "The account was created.",
                     "A mail was sent, with which the account is created. An address that has an account is answered alike.",
                 ])
-                .errors(&[problem::THROTTLED, problem::PENDING, problem::REGISTRATION_CLOSED, problem::BUSY, problem::STOPPING]),
+                .errors(&[problem::THROTTLED, problem::PENDING, problem::REGISTRATION_CLOSED, problem::ACCOUNT_CREATED, problem::BUSY, problem::STOPPING]),
             ];
             RegistrationVerify, "registration_verify", "/registration/verify-email": [
                 operation::<Anybody, Data<registration::VerifyEmail>, login_steps::TokenAnswer<201>>(
@@ -37,7 +37,8 @@ macro_rules! endpoint_table {
                 .errors(&[
                     problem::THROTTLED,
                     problem::LINK_INVALID, problem::CODE_INVALID, problem::ANSWER_MISSING, problem::LOGIN_EXPIRED,
-                    problem::PENDING, problem::COOKIE_CROSS_SITE, problem::CSRF_FAILED, problem::BUSY, problem::STOPPING,
+                    problem::PENDING, problem::COOKIE_CROSS_SITE, problem::CSRF_FAILED, problem::ACCOUNT_CREATED,
+                    problem::BUSY, problem::STOPPING,
                 ]),
             ];
             RegistrationResend, "registration_resend", "/registration/resend-email": [
@@ -110,7 +111,7 @@ macro_rules! endpoint_table {
                     Method::POST, "accept_invitation", "Create the account of an invitation and log in to it.", registration::accept,
                 )
                 .answers(&["The account was created."])
-                .errors(&[problem::LINK_INVALID, problem::PENDING, problem::SIGNED_IN_AS_ANOTHER, problem::BUSY, problem::STOPPING]),
+                .errors(&[problem::LINK_INVALID, problem::PENDING, problem::SIGNED_IN_AS_ANOTHER, problem::ACCOUNT_CREATED, problem::BUSY, problem::STOPPING]),
             ];
             Invitations, "invitations", "/invitations": [
                 operation::<Permitted<Inviting>, (), Page<invitations::Invitation>>(

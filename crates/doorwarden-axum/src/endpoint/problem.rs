@@ -129,6 +129,11 @@ pub(super) const COOKIE_CROSS_SITE: Problem =
     Problem::detail(400, "refresh_cookie_cross_site", "The browser would drop the refresh cookie.");
 pub(super) const CSRF_FAILED: Problem =
     Problem::detail(403, "csrf_failed", "With the refresh cookie: another site sent the request.");
+pub(super) const ACCOUNT_CREATED: Problem = Problem::detail(
+    503,
+    "account_created",
+    "The account was created, but no session could be opened: log in.",
+);
 pub(super) const TOO_MANY_STREAMS: Problem =
     Problem::detail(503, "too_many_streams", "There are too many streams.");
 pub(super) const OAUTH_INVALID_REQUEST: Problem =

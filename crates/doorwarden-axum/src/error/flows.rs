@@ -64,6 +64,12 @@ impl From<RegisterError> for ApiError {
         match error {
             RegisterError::Invalid(errors) => Self::fields(errors),
             RegisterError::Changed => wrong_credentials(),
+            RegisterError::NoSession(error) => {
+                // Logged as ever; that the account is there is what its user must know.
+                let _ = Self::from(error);
+                let text = "Your account was created, but you could not be logged in. Log in.";
+                Self::unavailable("account_created", text, Duration::from_secs(1)).showing_code()
+            }
             RegisterError::Pending(pending) => Self::pending(&pending),
             RegisterError::Closed => Self::detail(
                 StatusCode::FORBIDDEN,

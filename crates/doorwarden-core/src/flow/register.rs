@@ -63,6 +63,10 @@ pub enum RegisterError {
     /// was opened.
     #[error("the account was changed before its first session was opened")]
     Changed,
+    /// The account was created, and its first session could not be opened: the user logs in instead. Whoever
+    /// registers again is told that the address is taken.
+    #[error("the account was created, and no session could be opened: {0}")]
+    NoSession(#[source] StoreError),
     /// The email address must be proved first. Until then there is no session, and in the mode
     /// [`Verified`](crate::settings::RegistrationMode::Verified) no account.
     #[error("the email address must be proved first")]
@@ -258,23 +262,36 @@ pub(super) async fn create(
         }
     }
 
+    first_session(context, user, client, &origin).await.map_err(|error| match error {
+        RegisterError::Store(error) => RegisterError::NoSession(error),
+        error => error,
+    })
+}
+
+/// Opens the first session of an account that was just created.
+async fn first_session(
+    context: &Context,
+    user: User,
+    client: ClientInfo,
+    origin: &Origin,
+) -> Result<Registered, RegisterError> {
     if !user.password.is_usable() {
         let state = State::new(WantedTokens::Session, &[Proof::Email]);
-        let pending = go_on(context, &user, Need::EnrollFactor, state, None, &origin).await?;
+        let pending = go_on(context, &user, Need::EnrollFactor, state, None, origin).await?;
         return Err(RegisterError::Pending(Box::new(pending)));
     }
     let session = open_session::new_session(context, user.id, client, context.settings.session.lifetime);
     let proofs = vec![Proof::Password(PasswordProof::of_new(user.password.clone()))];
     let state = State::new(WantedTokens::Session, &proofs);
-    match open_session::open(context, session, &user, Purpose::NewPassword, proofs, None, &origin).await? {
+    match open_session::open(context, session, &user, Purpose::NewPassword, proofs, None, origin).await? {
         Opening::Opened(session) => {
             if context.settings.mail.verification == EmailVerification::Asked {
-                ask_for_proof(context, &user, &origin).await;
+                ask_for_proof(context, &user, origin).await;
             }
             Ok(Registered { token: open_session::session_token(context, &session), user })
         }
         Opening::Needs(need) => {
-            let pending = go_on(context, &user, need, state, None, &origin).await?;
+            let pending = go_on(context, &user, need, state, None, origin).await?;
             Err(RegisterError::Pending(Box::new(pending)))
         }
         Opening::Gone => Err(RegisterError::Changed),

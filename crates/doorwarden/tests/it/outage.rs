@@ -39,8 +39,23 @@ async fn an_instance_whose_clock_is_wrong_deletes_nothing() {
 }
 
 on_both! {
+    whoever_registers_and_gets_no_session_is_told_that_the_account_is_there
     a_missing_table_is_503_and_not_ready
     readiness_checks_of_the_database_are_rate_limited
+}
+
+async fn whoever_registers_and_gets_no_session_is_told_that_the_account_is_there(database: Database) {
+    let app = database.app_with(|b| b.background(false)).await;
+    database.sql.execute("ALTER TABLE doorwarden_sessions RENAME TO gone").await.unwrap();
+    let body = json!({"email": "jane@example.com", "username": "jane", "password": crate::app::PASSWORD});
+    let answer = app.post("/registration", body).await;
+    assert_eq!(
+        (answer.status.as_u16(), &answer.json()["code"]),
+        (503, &json!("account_created")),
+        "{answer:?}"
+    );
+    database.sql.execute("ALTER TABLE gone RENAME TO doorwarden_sessions").await.unwrap();
+    assert_eq!(app.log_in("jane", crate::app::PASSWORD).await.status, 200);
 }
 
 async fn a_missing_table_is_503_and_not_ready(database: Database) {
