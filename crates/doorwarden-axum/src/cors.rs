@@ -16,6 +16,10 @@ pub(crate) const X_REQUESTED_WITH: HeaderName = HeaderName::from_static("x-reque
 const EXPOSED: HeaderValue = HeaderValue::from_static(
     "retry-after, ratelimit, ratelimit-policy, x-request-id, www-authenticate, link, etag",
 );
+/// The request headers that pages of other origins may send besides the safelisted ones.
+const ALLOWED: HeaderValue = HeaderValue::from_static(
+    "authorization, content-type, x-requested-with, if-none-match, x-device-token, x-altcha",
+);
 /// How long a browser caches the response to a preflight, in seconds.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("600");
 
@@ -58,9 +62,7 @@ impl Grant {
         let mut response = StatusCode::NO_CONTENT.into_response();
         let headers = response.headers_mut();
         headers.insert(ACCESS_CONTROL_ALLOW_METHODS, methods.clone());
-        let allowed =
-            HeaderValue::from_static("authorization, content-type, x-requested-with, if-none-match");
-        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, allowed);
+        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, ALLOWED);
         headers.insert(ACCESS_CONTROL_MAX_AGE, MAX_AGE);
         self.write(headers);
         response
