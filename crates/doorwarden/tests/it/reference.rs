@@ -4,6 +4,7 @@ use crate::app::Database;
 use doorwarden::Endpoint;
 use doorwarden_testkit::pinned;
 use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 async fn document() -> Value {
@@ -46,6 +47,31 @@ async fn the_endpoint_table_in_the_http_reference_matches_the_program() {
         writeln!(table, "| `{method} {path}` | {summary}{needed} | {request} | {response} |").unwrap();
     }
     pinned("docs/http.md", ("<!-- endpoints: begin -->\n", "<!-- endpoints: end -->"), &table);
+}
+
+/// Every status of an error with its codes, and what each means, wherever it does.
+#[tokio::test]
+async fn the_table_of_errors_in_the_http_reference_matches_the_program() {
+    let document = document().await;
+    let mut errors: BTreeMap<(&str, &str), BTreeSet<&str>> = BTreeMap::new();
+    for (_, _, about) in operations(&document) {
+        for (status, response) in about["responses"].as_object().unwrap() {
+            let text = resolved(&document, response)["description"].as_str().unwrap();
+            for line in text.split("\n\n") {
+                if let Some((code, meaning)) = line.strip_prefix('`').and_then(|line| line.split_once("`: "))
+                {
+                    errors.entry((status, code)).or_default().insert(meaning);
+                }
+            }
+        }
+    }
+    assert!(errors.contains_key(&("429", "throttled")), "{errors:?}");
+    let mut table = "| status | code | when |\n|---|---|---|\n".to_owned();
+    for ((status, code), meanings) in errors {
+        let meanings: Vec<_> = meanings.into_iter().collect();
+        writeln!(table, "| {status} | `{code}` | {} |", meanings.join(" Or: ")).unwrap();
+    }
+    pinned("docs/http.md", ("<!-- errors: begin -->\n", "<!-- errors: end -->"), &table);
 }
 
 /// The members of the body and the parameters of the query.
