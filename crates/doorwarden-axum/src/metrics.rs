@@ -3,6 +3,7 @@
 use crate::error::ApiError;
 use crate::settings::Endpoint;
 use doorwarden_core::context::Context;
+use doorwarden_core::tally::{Counted, Tally};
 use http::StatusCode;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -187,6 +188,7 @@ impl Metrics {
             "1 while changes are heard.",
             float(u64::from(live.connected)),
         );
+        background(&mut text, &context.tally);
         text
     }
 
@@ -243,6 +245,55 @@ impl Metrics {
         ] {
             let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}");
         }
+    }
+}
+
+/// What the background tasks did, and what the limits refused.
+fn background(text: &mut String, tally: &Tally) {
+    let head = |text: &mut String, name: &str, help: &str| {
+        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} counter");
+    };
+    let attempts = [
+        (
+            "doorwarden_mails_total",
+            "Attempts to send a mail, by how they ended.",
+            [
+                ("sent", Counted::MailSent),
+                ("deferred", Counted::MailDeferred),
+                ("given_up", Counted::MailGivenUp),
+            ],
+        ),
+        (
+            "doorwarden_webhooks_total",
+            "Attempts to deliver a webhook, by how they ended.",
+            [
+                ("delivered", Counted::WebhookDelivered),
+                ("deferred", Counted::WebhookDeferred),
+                ("given_up", Counted::WebhookGivenUp),
+            ],
+        ),
+    ];
+    for (name, help, outcomes) in attempts {
+        head(text, name, help);
+        for (outcome, counted) in outcomes {
+            let _ = writeln!(text, "{name}{{outcome=\"{outcome}\"}} {}", tally.count(counted));
+        }
+    }
+    for (name, help, counted) in [
+        ("doorwarden_audit_sealed_total", "Events of the audit log sealed.", Counted::EventSealed),
+        (
+            "doorwarden_audit_seal_failures_total",
+            "Attempts to seal the audit log that failed.",
+            Counted::SealFailed,
+        ),
+    ] {
+        head(text, name, help);
+        let _ = writeln!(text, "{name} {}", tally.count(counted));
+    }
+    let name = "doorwarden_throttled_total";
+    head(text, name, "Requests refused because too many came before them, by limit.");
+    for (limit, count) in tally.throttled() {
+        let _ = writeln!(text, "{name}{{limit=\"{limit}\"}} {count}");
     }
 }
 

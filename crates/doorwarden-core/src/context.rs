@@ -21,6 +21,7 @@ use crate::random::RandomSource;
 use crate::refusals::Refusals;
 use crate::settings::Settings;
 use crate::store::Store;
+use crate::tally::Tally;
 use crate::time::{Clock, Timestamp};
 use crate::token::refresh::RefreshKeys;
 use crate::token::session::SessionTokenKeys;
@@ -62,6 +63,8 @@ pub struct Context {
     pub audit: AuditVault,
     /// What was refused and is not in the audit log yet.
     pub refusals: Refusals,
+    /// What was done in the background, and refused, for the metrics.
+    pub tally: Tally,
     /// The limits, and what they have counted.
     pub limits: Limits,
     /// The time.
@@ -129,6 +132,7 @@ impl Context {
     /// minute.
     pub fn count_refusal(&self, kind: &'static str) {
         self.refusals.count(kind);
+        self.tally.throttle(kind);
     }
 
     /// The revocation statement as of now: it has everything that this instance has revoked or been notified

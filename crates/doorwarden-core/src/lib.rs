@@ -34,6 +34,7 @@ pub mod session;
 pub mod settings;
 pub mod skew;
 pub mod store;
+pub mod tally;
 pub mod tasks;
 pub mod time;
 pub mod user;

@@ -30,6 +30,7 @@ use doorwarden_core::settings::{
     AccessSettings, RetentionSettings, SessionSettings, Settings, WebhookSettings,
 };
 use doorwarden_core::store::{MigrateError, Store, StoreError};
+use doorwarden_core::tally::Tally;
 use doorwarden_core::tasks;
 use doorwarden_core::time::{Clock, SystemClock};
 use doorwarden_core::token::refresh::RefreshKeys;
@@ -459,6 +460,7 @@ impl Builder {
             ceremonies: CeremonyKey::new(&secret),
             audit: AuditVault::new(&secret, &old.open_keys),
             refusals: Refusals::default(),
+            tally: Tally::default(),
             clock: self.clock,
             random: self.random,
             hooks: self.hooks,

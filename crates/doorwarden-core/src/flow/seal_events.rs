@@ -5,6 +5,7 @@ use crate::audit::seal::{AuditKey, AuditState, AuditVault, Mark, MarkKind, Seal}
 use crate::context::Context;
 use crate::random::RandomSource;
 use crate::store::{Store, StoreError};
+use crate::tally::Counted;
 use crate::time::Timestamp;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -214,6 +215,7 @@ async fn run(context: Weak<Context>, mut sealer: EventSealer) {
         write_refusals(&context, false).await;
         let result = seal_all(&context, &mut sealer).await;
         let error = result.err();
+        context.tally.add(Counted::SealFailed, error.is_some().into());
         let text = error.as_ref().map(SealError::to_string);
         if let Some(error) = error.filter(|_| text != complaint) {
             if let SealError::Store(error) = &error {
@@ -236,6 +238,7 @@ pub async fn seal_all(context: &Context, sealer: &mut EventSealer) -> Result<u64
         let (store, random) = (context.store.as_ref(), context.random.as_ref());
         let count = sealer.seal(store, &context.audit, context.now(), random).await?;
         sealed += u64::from(count);
+        context.tally.add(Counted::EventSealed, count.into());
         if count < BATCH {
             return Ok(sealed);
         }

@@ -3,6 +3,7 @@
 use crate::context::Context;
 use crate::mail::{Mail, Mailer, SendError};
 use crate::store::{QueuedMail, StoreError};
+use crate::tally::Counted;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -73,6 +74,7 @@ async fn send(context: &Context, mailer: &dyn Mailer, queued: QueuedMail) -> Res
     if context.now() >= queued.expires_at {
         let reason = "expired before it could be sent";
         tracing::warn!(mail.id = %id, kind, reason, "a mail was given up");
+        context.tally.add(Counted::MailGivenUp, 1);
         return context.store.mail_failed(id, context.now(), reason, None).await;
     }
     let result = match context.outbox.open(&queued) {
@@ -88,16 +90,20 @@ async fn send(context: &Context, mailer: &dyn Mailer, queued: QueuedMail) -> Res
     match result {
         Ok(()) => {
             tracing::info!(mail.id = %id, kind, attempt, "a mail was sent");
+            context.tally.add(Counted::MailSent, 1);
             context.store.mail_sent(id, now).await
         }
         Err(SendError::Temporary(reason)) => {
             let retry_at = now.after(wait_after(attempt, context.random.bytes()));
             let retry_at = Some(retry_at).filter(|at| *at < queued.expires_at);
             tracing::warn!(mail.id = %id, kind, attempt, reason, is_last = retry_at.is_none(), "a mail was not sent");
+            let counted = if retry_at.is_some() { Counted::MailDeferred } else { Counted::MailGivenUp };
+            context.tally.add(counted, 1);
             context.store.mail_failed(id, now, &reason, retry_at).await
         }
         Err(SendError::Permanent(reason)) => {
             tracing::warn!(mail.id = %id, kind, attempt, reason, "a mail was given up");
+            context.tally.add(Counted::MailGivenUp, 1);
             context.store.mail_failed(id, now, &reason, None).await
         }
     }

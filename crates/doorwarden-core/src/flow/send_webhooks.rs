@@ -6,6 +6,7 @@ use crate::event::Event;
 use crate::mail::{MailContent, MailKind};
 use crate::outbox::{Letter, NOTICE_WORTH};
 use crate::store::{DeliveryFailure, StoreError};
+use crate::tally::Counted;
 use crate::time::Timestamp;
 use crate::webhook::{
     Delivery, RetryAfter, Webhook, WebhookClient, WebhookName, WebhookRequest, WebhookState,
@@ -186,6 +187,7 @@ async fn attempt(
     let (status, reason, retry_after) = match result {
         Ok(response) if (200..300).contains(&response.status) => {
             tracing::info!(webhook = %webhook.name, message.id = %message, attempt, "a webhook was delivered");
+            context.tally.add(Counted::WebhookDelivered, 1);
             return context.store.delivered(id, attempt, response.status, now).await;
         }
         Ok(response) => {
@@ -205,6 +207,8 @@ async fn attempt(
         webhook = %webhook.name, message.id = %message, attempt, reason, is_last = retry_at.is_none(),
         "a webhook was not delivered"
     );
+    let counted = if retry_at.is_some() { Counted::WebhookDeferred } else { Counted::WebhookGivenUp };
+    context.tally.add(counted, 1);
     let failure = DeliveryFailure { at: now, status, reason: reason.clone(), retry_at };
     context.store.delivery_failed(id, attempt, failure).await?;
     match (status, webhook.failing_since) {

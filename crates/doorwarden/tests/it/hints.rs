@@ -3,7 +3,7 @@
 use crate::app::{Answer, App, Database, PASSWORD};
 use axum::body::Body;
 use http::Request;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::time::Duration;
 
 on_both! {
@@ -11,7 +11,6 @@ on_both! {
     a_form_sent_as_json_is_explained
     a_header_without_a_bearer_token_is_explained
     a_refused_token_is_explained
-    metrics_count_responses_by_endpoint_and_outcomes_by_flow
 }
 
 async fn send(app: &App, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
@@ -119,39 +118,4 @@ async fn a_refused_token_is_explained(database: Database) {
     app.clock.advance(Duration::from_hours(61 * 24));
     is_told(&expired, "token_expired", "has expired").await;
     is_told(&forged, "token_not_valid", "not issued here").await;
-}
-
-async fn metrics_count_responses_by_endpoint_and_outcomes_by_flow(database: Database) {
-    let app = database.app().await;
-    let token = app.register("jane").await;
-    app.log_in("jane", PASSWORD).await;
-    app.log_in("jane", "wrong horse battery").await;
-    app.log_in("nobody", PASSWORD).await;
-    app.post("/login", json!({})).await;
-    app.get("/me", &token).await;
-    app.get("/me", "garbage").await;
-    app.call("GET", "/login", None, None).await;
-    app.call("GET", "/nowhere/at/all", None, None).await;
-    app.post("/token", json!({"email": "jane@example.com", "password": "wrong horse battery"})).await;
-    let text = app.auth.render_metrics();
-    for line in [
-        "doorwarden_responses_total{endpoint=\"login\",status=\"200\"} 1",
-        "doorwarden_responses_total{endpoint=\"login\",status=\"400\"} 3",
-        "doorwarden_responses_total{endpoint=\"login\",status=\"405\"} 1",
-        "doorwarden_responses_total{endpoint=\"me\",status=\"401\"} 1",
-        "doorwarden_outcomes_total{flow=\"create_account\",outcome=\"ok\"} 1",
-        "doorwarden_outcomes_total{flow=\"create_login\",outcome=\"ok\"} 1",
-        "doorwarden_outcomes_total{flow=\"create_login\",outcome=\"wrong_credentials\"} 2",
-        "doorwarden_outcomes_total{flow=\"create_login\",outcome=\"invalid\"} 1",
-        "doorwarden_outcomes_total{flow=\"create_token\",outcome=\"no_active_account\"} 1",
-        "doorwarden_outcomes_total{flow=\"read_me\",outcome=\"token_not_valid\"} 1",
-    ] {
-        assert!(text.contains(&format!("\n{line}\n")), "{line}\n{text}");
-    }
-    assert!(!text.contains("nowhere"), "no label is a client's");
-    let mut labels: Vec<_> = Value::from(text).as_str().unwrap().lines().map(str::to_owned).collect();
-    labels.sort();
-    let count = labels.len();
-    labels.dedup();
-    assert_eq!(labels.len(), count, "no line occurs twice");
 }

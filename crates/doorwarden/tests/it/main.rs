@@ -34,6 +34,7 @@ mod life;
 mod limits;
 mod link_pages;
 mod machine;
+mod metrics;
 mod notices;
 mod oauth;
 mod outage;

@@ -8,17 +8,25 @@ use std::sync::{Arc, Mutex};
 
 /// Every mail that was sent, in order.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Post(Arc<Mutex<Vec<Mail>>>);
+pub(crate) struct Post(Arc<Mutex<Vec<Mail>>>, Arc<Mutex<Option<SendError>>>);
 
 #[async_trait]
 impl Mailer for Post {
     async fn send(&self, mail: &Mail) -> Result<(), SendError> {
+        if let Some(error) = self.1.lock().unwrap().take() {
+            return Err(error);
+        }
         self.0.lock().unwrap().push(mail.clone());
         Ok(())
     }
 }
 
 impl Post {
+    /// The next mail cannot be sent.
+    pub(crate) fn fails_once(&self, error: SendError) {
+        *self.1.lock().unwrap() = Some(error);
+    }
+
     /// The mails that have not been read yet, after the outbox was emptied.
     pub(crate) async fn read(&self, app: &App) -> Vec<Mail> {
         while send_due(app.auth.context(), true).await.unwrap() > 0 {}

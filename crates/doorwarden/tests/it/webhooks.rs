@@ -158,6 +158,10 @@ async fn a_failed_message_comes_again_with_its_id_and_a_new_signature(database: 
         (delivery.state, delivery.attempts, delivery.status),
         (DeliveryState::Delivered, 4, Some(200))
     );
+    let metrics = app.auth.render_metrics();
+    for line in ["{outcome=\"delivered\"} 1\n", "{outcome=\"deferred\"} 3\n", "{outcome=\"given_up\"} 0\n"] {
+        assert!(metrics.contains(&format!("doorwarden_webhooks_total{line}")), "{metrics}");
+    }
     app.clock.advance(Duration::from_hours(100));
     assert!(endpoint.got(&app).await.is_empty());
 }
