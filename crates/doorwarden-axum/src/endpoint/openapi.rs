@@ -4,7 +4,7 @@
 use super::answer::Described;
 use super::operation::{Operation, Permission};
 use super::operations;
-use super::problem::{Problem, Shape};
+use super::problem::{Problem, Shape, THROTTLED};
 use super::types::Types;
 use crate::auth::Auth;
 use crate::error::{ByField, Detail, OauthError, ProblemDetails};
@@ -100,6 +100,12 @@ fn body(context: &Context, settings: &HttpSettings, operation: &Operation) -> Va
     types.resolved(&schema).clone()
 }
 
+/// The headers that spare a client the wait of a 429.
+const AGAINST_WAITING: [(&str, &str); 2] = [
+    ("X-Device-Token", "The `device_token` of an earlier login on the same device."),
+    ("X-Altcha", "The solution of the `proof_of_work` of a 429, as the libraries of ALTCHA write it."),
+];
+
 fn operation(context: &Context, settings: &HttpSettings, operation: &Operation, types: &mut Types) -> Value {
     let mut described = json!({
         "operationId": operation.id,
@@ -113,7 +119,7 @@ fn operation(context: &Context, settings: &HttpSettings, operation: &Operation, 
         },
         "responses": responses(operation, types),
     });
-    let parameters: Vec<Value> = operation
+    let mut parameters: Vec<Value> = operation
         .parameters
         .iter()
         .map(|one| {
@@ -123,6 +129,11 @@ fn operation(context: &Context, settings: &HttpSettings, operation: &Operation, 
             })
         })
         .collect();
+    if operation.errors.iter().any(|error| error.code == THROTTLED.code) {
+        parameters.extend(AGAINST_WAITING.iter().map(|(name, text)| {
+            json!({"name": name, "in": "header", "required": false, "description": text, "schema": {"type": "string"}})
+        }));
+    }
     if !parameters.is_empty() {
         described["parameters"] = parameters.into();
     }
@@ -194,6 +205,8 @@ fn headers() -> Value {
         "X-Request-Id": {"description": "The id of the request, also in the log.", "schema": text},
         "WWW-Authenticate": {"description": "What is needed, and what was wrong with what was sent (RFC 6750).", "schema": text},
         "Retry-After": {"description": "After how many seconds to try again.", "schema": {"type": "integer"}},
+        "RateLimit": {"description": "The limit that refused the request, how much of it is left, and for how many seconds.", "schema": text},
+        "RateLimit-Policy": {"description": "What the limit allows, and within how many seconds.", "schema": text},
         "Accept": {"description": "The content types that a body may have.", "schema": text},
         "Allow": {"description": "The methods of the endpoint.", "schema": text},
         "ETag": {"description": "Changes with the answer.", "schema": text},
@@ -225,6 +238,7 @@ fn failure(errors: &[&Problem], types: &mut Types) -> Value {
         Some(401 | 403) => &["WWW-Authenticate"],
         Some(405) => &["Allow"],
         Some(415) => &["Accept"],
+        Some(429) => &["Retry-After", "RateLimit", "RateLimit-Policy"],
         Some(503) => &["Retry-After"],
         _ => &[],
     };

@@ -367,18 +367,20 @@ fn check(request: &str, answer: &Answer) {
 
 /// A request with canaries in its path, query and headers.
 fn canaries(template: &str, method: &str, operation: &Value, authorization: &str) -> http::request::Builder {
-    let (mut path, mut query) = (template.to_owned(), Vec::new());
+    let (mut path, mut query, mut headers) = (template.to_owned(), Vec::new(), Vec::new());
     for parameter in operation["parameters"].as_array().into_iter().flatten() {
         let name = parameter["name"].as_str().unwrap();
         match parameter["in"].as_str().unwrap() {
             "path" => path = path.replace(&format!("{{{name}}}"), "c4nary-in-the-path"),
+            "header" => headers.push(name.to_owned()),
             _ => query.push(format!("{name}=c4nary-in-the-query")),
         }
     }
     let method: Method = method.to_uppercase().parse().unwrap();
-    Request::builder()
-        .method(method)
-        .uri(format!("{path}?{}&unknown=c4nary", query.join("&")))
+    let request = Request::builder().method(method).uri(format!("{path}?{}&unknown=c4nary", query.join("&")));
+    let request =
+        headers.into_iter().fold(request, |request, name| request.header(name, "c4nary-in-a-header"));
+    request
         .header(AUTHORIZATION, authorization)
         .header(COOKIE, "__Host-doorwarden-session=c4nary; __Host-doorwarden-refresh=c4nary")
         .header(REFERER, "https://c4nary.example/#key=c4nary")

@@ -74,6 +74,25 @@ async fn the_table_of_errors_in_the_http_reference_matches_the_program() {
     pinned("docs/http.md", ("<!-- errors: begin -->\n", "<!-- errors: end -->"), &table);
 }
 
+/// A client that is generated from the document can send what spares the wait, and read how long it is.
+#[tokio::test]
+async fn whatever_may_be_throttled_takes_a_device_token_and_a_proof_of_work() {
+    let document = document().await;
+    // A page tells a person to wait.
+    let is_throttled = |about: &Value| !about["responses"]["429"]["content"]["application/json"].is_null();
+    let throttled = operations(&document).filter(|(.., about)| is_throttled(about));
+    let mut paths = Vec::new();
+    for (path, _, about) in throttled {
+        let parameters = about["parameters"].as_array().into_iter().flatten();
+        let sent: Vec<_> = parameters.filter(|one| one["in"] == "header").map(|one| &one["name"]).collect();
+        assert_eq!(sent, ["X-Device-Token", "X-Altcha"], "{path}");
+        let read = about["responses"]["429"]["headers"].as_object().unwrap();
+        assert!(["Retry-After", "RateLimit", "RateLimit-Policy"].iter().all(|name| read.contains_key(*name)));
+        paths.push(path);
+    }
+    assert!(["/login", "/token", "/registration", "/password/reset"].iter().all(|path| paths.contains(path)));
+}
+
 /// The members of the body and the parameters of the query.
 fn request(document: &Value, about: &Value) -> String {
     let mut all = Vec::new();
