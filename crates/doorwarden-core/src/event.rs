@@ -170,7 +170,7 @@ pub enum Event {
         /// The user.
         user: UserId,
     },
-    /// The user has logged in, and strangers' passwords are compared again.
+    /// The user has logged in, or an operator says so: strangers' passwords are compared again.
     PasswordUnlocked {
         /// The user.
         user: UserId,

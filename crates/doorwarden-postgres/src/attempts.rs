@@ -75,10 +75,20 @@ impl AttemptStore for PostgresStore {
         Ok(())
     }
 
-    async fn has_failures(&self, user: UserId, count: u32) -> Result<bool, StoreError> {
-        let sql = "SELECT FROM doorwarden_attempts WHERE user_id = $1 AND device = '' AND failures >= $2";
-        let params = [(&user.0 as _, Type::INT8), (&i64::from(count) as _, Type::INT8)];
-        Ok(self.database.row(Effort::Read, sql, &params).await?.is_some())
+    async fn failures(&self, user: UserId) -> Result<u32, StoreError> {
+        let sql = "SELECT failures FROM doorwarden_attempts WHERE user_id = $1 AND device = ''";
+        let row = self.database.row(Effort::Read, sql, &[(&user.0 as _, Type::INT8)]).await?;
+        let failures: i64 = row.map_or(Ok(0), |row| get(&row, 0))?;
+        Ok(u32::try_from(failures).unwrap_or(u32::MAX))
+    }
+
+    async fn forget_failures(&self, user: UserId, effects: Effects) -> Result<bool, StoreError> {
+        let sql = change!(
+            "UPDATE doorwarden_attempts SET failures = 0 WHERE user_id = $1 AND device = '' AND failures > 0 RETURNING 1",
+            "$2"
+        );
+        let params = [(&user.0 as _, Type::INT8), (&audit::parameter(&effects) as _, Type::TEXT)];
+        Ok(self.database.change(&effects, sql, &params).await?.is_some())
     }
 
     async fn notice_failures(&self, user: UserId, effects: Effects) -> Result<bool, StoreError> {

@@ -74,9 +74,18 @@ impl AttemptStore for SqliteStore {
         .await
     }
 
-    async fn has_failures(&self, user: UserId, count: u32) -> Result<bool, StoreError> {
-        let sql = "SELECT 1 FROM doorwarden_attempts WHERE user_id = ?1 AND device = x'' AND failures >= ?2";
-        Ok(self.read(|connection| one(connection, sql, (user.0, count), |_| Ok(())))?.is_some())
+    async fn failures(&self, user: UserId) -> Result<u32, StoreError> {
+        let sql = "SELECT failures FROM doorwarden_attempts WHERE user_id = ?1 AND device = x''";
+        Ok(self.read(|connection| one(connection, sql, [user.0], |row| get(row, 0)))?.unwrap_or(0))
+    }
+
+    async fn forget_failures(&self, user: UserId, effects: Effects) -> Result<bool, StoreError> {
+        self.write(move |connection| {
+            let sql = "UPDATE doorwarden_attempts SET failures = 0 WHERE user_id = ?1 AND device = x'' AND failures > 0";
+            let changed = run(connection, sql, [user.0])? > 0;
+            Ok(audit::write_if(connection, changed, &effects)?)
+        })
+        .await
     }
 
     async fn notice_failures(&self, user: UserId, effects: Effects) -> Result<bool, StoreError> {

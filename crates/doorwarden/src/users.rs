@@ -11,6 +11,7 @@ use doorwarden_core::flow::manage::{
     self, CreateUserError, NewAccount, SetPasswordError, UpdateUserError, UserError,
 };
 use doorwarden_core::flow::permissions;
+use doorwarden_core::flow::throttle;
 use doorwarden_core::identity::{EmailKey, UsernameKey};
 use doorwarden_core::password::Password;
 use doorwarden_core::permission::{Group, Permission, PermissionName};
@@ -237,6 +238,25 @@ impl Users {
     /// [`UserError`] if there is no such user, or the database operation failed.
     pub async fn unlock_factors(&self, id: UserId) -> Result<bool, UserError> {
         factors::unlock_factors(&self.context, id, &self.origin).await
+    }
+
+    /// How many wrong passwords of a user strangers have tried in a row. From [`LimitSettings::attempts`] on
+    /// none of theirs is compared.
+    ///
+    /// # Errors
+    /// The database operation failed.
+    ///
+    /// [`LimitSettings::attempts`]: doorwarden_core::limit::LimitSettings::attempts
+    pub async fn password_failures(&self, id: UserId) -> Result<u32, StoreError> {
+        self.context.store.failures(id).await
+    }
+
+    /// Lets strangers' passwords be compared again, however many were wrong; whether any were.
+    ///
+    /// # Errors
+    /// [`UserError`] if there is no such user, or the database operation failed.
+    pub async fn unlock_password(&self, id: UserId) -> Result<bool, UserError> {
+        throttle::unlock_password(&self.context, id, &self.origin).await
     }
 
     /// Deletes a user. The user's id is never reused.

@@ -1,5 +1,6 @@
 //! Where the limits meet the flows: what is looked at before the work, and counted after it.
 
+use super::manage::UserError;
 use super::second_factor::notice_mail;
 use crate::audit::Origin;
 use crate::context::Context;
@@ -487,7 +488,7 @@ pub(super) async fn new_device(
 pub(super) async fn is_locked(context: &Context, user: UserId) -> Result<bool, StoreError> {
     let settings = &context.settings.limits;
     match settings.enabled {
-        true => context.store.has_failures(user, settings.attempts).await,
+        true => Ok(context.store.failures(user).await? >= settings.attempts),
         false => Ok(false),
     }
 }
@@ -497,6 +498,20 @@ pub(super) async fn unlocked(context: &Context, user: &User, origin: &Origin) {
     let effects = context.effects(origin, [Event::PasswordUnlocked { user: user.id }]);
     let mail = notice_mail(context, user, MailKind::PasswordUnlocked, origin, |_| {});
     context.record(effects.mailing_all(mail)).await;
+}
+
+/// Lets strangers' passwords be compared again, however many were wrong; whether any were.
+///
+/// # Errors
+/// [`UserError`] if there is no such user, or the database operation failed.
+pub async fn unlock_password(context: &Context, user: UserId, origin: &Origin) -> Result<bool, UserError> {
+    context.store.user(user).await?.ok_or(UserError::NoSuchUser)?;
+    let effects = context.effects(origin, [Event::PasswordUnlocked { user }]);
+    let unlocked = context.store.forget_failures(user, effects.clone()).await?;
+    if unlocked {
+        context.notify(&effects).await;
+    }
+    Ok(unlocked)
 }
 
 /// How long attempts at an address without an account are remembered after the last one. Those at an account

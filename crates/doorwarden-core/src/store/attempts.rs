@@ -65,11 +65,17 @@ pub trait AttemptStore {
     /// [`StoreError`] if the database operation failed.
     async fn settle_attempt(&self, guesser: Guesser, was_right: bool) -> Result<(), StoreError>;
 
-    /// Whether strangers have tried so many passwords of this user in a row.
+    /// How many wrong passwords of this user strangers have tried in a row.
     ///
     /// # Errors
     /// [`StoreError`] if the database operation failed.
-    async fn has_failures(&self, user: UserId, count: u32) -> Result<bool, StoreError>;
+    async fn failures(&self, user: UserId) -> Result<u32, StoreError>;
+
+    /// Begins the count of strangers at this user anew; whether they had tried any.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database operation failed.
+    async fn forget_failures(&self, user: UserId, effects: Effects) -> Result<bool, StoreError>;
 
     /// Tells the user of the attempts of strangers, with the mails of `effects`, unless that was done less
     /// than a day ago; whether it was done now.

@@ -46,3 +46,24 @@ fn instances_count_together_in_redis_and_each_alone_while_it_is_gone() {
         assert!(!shown.contains(password), "{shown}");
     }
 }
+
+#[test]
+fn an_operator_sees_how_many_passwords_were_wrong_and_unlocks_the_right_one() {
+    let site =
+        Site::sqlite().env("DOORWARDEN_LIMITS_ATTEMPTS", "3").env("DOORWARDEN_LIMITS_FREE_ATTEMPTS", "3");
+    let service = Service::start(&site, free_port());
+    let body = r#"{"email": "jane@example.com", "username": "jane", "password": "correct horse battery"}"#;
+    assert_eq!(service.status("POST", "/registration", body), Some(201));
+    let log_in = |password: &str| {
+        let body = format!(r#"{{"email": "jane@example.com", "password": "{password}"}}"#);
+        service.status("POST", "/login", &body).unwrap()
+    };
+    assert_eq!(["a", "b", "c", "correct horse battery"].map(log_in), [400, 400, 400, 429]);
+    let wrong = || site.run(&["user", "show", "jane@example.com"]).json()["wrong_passwords"].clone();
+    let unlock = || site.run(&["user", "unlock", "jane@example.com"]).json()["unlocked"].clone();
+    assert_eq!(wrong(), 3);
+    assert_eq!((unlock(), unlock(), wrong()), (true.into(), false.into(), 0.into()));
+    let event = site.run(&["audit", "list", "--event", "password_unlocked"]).json();
+    assert_eq!((&event["actor"], &event["user"]), (&"operator".into(), &1.into()), "{event}");
+    assert_eq!(log_in("correct horse battery"), 200);
+}

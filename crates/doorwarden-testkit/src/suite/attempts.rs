@@ -7,7 +7,7 @@ use doorwarden_core::limit::proof_of_work::Solved;
 use doorwarden_core::limit::{AccountKey, Guesser};
 use doorwarden_core::store::{Attempted, PasswordAttempt};
 use doorwarden_core::time::Timestamp;
-use doorwarden_core::user::{User, UserId};
+use doorwarden_core::user::User;
 
 /// Whoever guesses at the account with this number, which is no user's.
 fn nobody(n: u8) -> Guesser {
@@ -71,7 +71,7 @@ pub async fn devices_and_strangers_count_apart(t: &TestStore) {
         attempt(t, worked(stranger(&jane))).await;
     }
     assert_eq!(attempt(t, worked(stranger(&jane))).await, Attempted::Locked);
-    assert!(t.store.has_failures(jane.id, 10).await.unwrap());
+    assert_eq!(t.store.failures(jane.id).await.unwrap(), 10);
     for device in [1, 2] {
         assert_eq!(attempt(t, worked(on_device(&jane, device))).await, Attempted::Allowed(1));
     }
@@ -114,11 +114,30 @@ pub async fn whatever_logs_in_or_sets_the_password_begins_every_count_anew(t: &T
             }
         }
         t.by_hand(&format!("UPDATE users SET {sql} WHERE id = {}", jane.id)).await;
-        assert!(!t.store.has_failures(jane.id, 1).await.unwrap(), "{sql}");
+        assert_eq!(t.store.failures(jane.id).await.unwrap(), 0, "{sql}");
         assert_eq!(attempt(t, at(stranger(&jane), NOON)).await, Attempted::Allowed(1), "{sql}");
         assert_eq!(attempt(t, at(on_device(&jane, 1), NOON)).await, Attempted::Allowed(1), "{sql}");
         assert_eq!(attempt(t, worked(stranger(&other))).await, Attempted::Locked, "{sql}");
     }
+}
+
+pub async fn the_count_of_strangers_begins_anew_for_an_operator_who_says_so(t: &TestStore) {
+    let jane = jane(t).await;
+    let worked = |guesser| PasswordAttempt { has_worked: true, ..at(guesser, NOON) };
+    let effects = Effects::new(NOON, &Actor::Operator.into(), [Event::PasswordUnlocked { user: jane.id }]);
+    assert!(!t.store.forget_failures(jane.id, effects.clone()).await.unwrap());
+    for _ in 0..10 {
+        attempt(t, worked(stranger(&jane))).await;
+        attempt(t, worked(on_device(&jane, 1))).await;
+    }
+    for forgotten in [true, false] {
+        assert_eq!(t.store.forget_failures(jane.id, effects.clone()).await.unwrap(), forgotten);
+    }
+    assert_eq!(t.store.failures(jane.id).await.unwrap(), 0);
+    assert_eq!(attempt(t, at(stranger(&jane), NOON)).await, Attempted::Allowed(1));
+    assert_eq!(attempt(t, worked(on_device(&jane, 1))).await, Attempted::Locked, "a device counts apart");
+    let events = t.store.audit_records(None, 100).await.unwrap();
+    assert_eq!(events.iter().filter(|event| event.kind == "password_unlocked").count(), 1);
 }
 
 pub async fn of_many_attempts_at_once_only_the_free_ones_are_allowed(t: &TestStore) {
@@ -200,11 +219,11 @@ pub async fn attempts_go_with_their_user(t: &TestStore) {
     attempt(t, at(stranger(&jane), NOON)).await;
     attempt(t, at(on_device(&jane, 1), NOON)).await;
     t.by_hand(&format!("DELETE FROM users WHERE id = {}", jane.id)).await;
-    assert!(!t.store.has_failures(jane.id, 1).await.unwrap());
+    assert_eq!(t.store.failures(jane.id).await.unwrap(), 0);
     assert_eq!(
         attempt(t, at(stranger(&jane), NOON)).await,
         Attempted::Allowed(1),
         "of nobody, nothing is kept"
     );
-    assert!(!t.store.has_failures(UserId(jane.id.0), 1).await.unwrap());
+    assert_eq!(t.store.failures(jane.id).await.unwrap(), 0);
 }

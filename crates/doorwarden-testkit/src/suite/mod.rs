@@ -182,6 +182,7 @@ macro_rules! store_suite {
             a_right_password_begins_its_own_count_anew
             an_attempt_that_was_not_compared_does_not_count
             whatever_logs_in_or_sets_the_password_begins_every_count_anew
+            the_count_of_strangers_begins_anew_for_an_operator_who_says_so
             of_many_attempts_at_once_only_the_free_ones_are_allowed
             a_user_is_told_of_failures_once_a_day
             a_proof_of_work_counts_once

@@ -15,6 +15,7 @@ on_both! {
     after_five_wrong_passwords_there_is_a_wait_for_known_and_unknown_accounts_alike
     the_owner_gets_in_on_a_device_that_is_known_and_elsewhere_with_work_or_by_mail
     a_hundred_wrong_passwords_shut_strangers_out_until_the_owner_logs_in
+    an_operator_lets_strangers_try_again
     a_known_device_that_guesses_is_a_stranger_after_a_hundred
     every_way_that_compares_a_password_counts
     guesses_in_a_session_count_apart
@@ -135,6 +136,19 @@ async fn a_hundred_wrong_passwords_shut_strangers_out_until_the_owner_logs_in(da
     let reset = app.post("/password/reset/confirm", json!({"key": key, "new_password": new})).await;
     assert_eq!(reset.status, 204);
     assert_eq!(app.log_in("jane", new).await.status, 200);
+}
+
+async fn an_operator_lets_strangers_try_again(database: Database) {
+    let app = database.app_with(locking_soon).await;
+    app.register("jane").await;
+    let jane = app.auth.users().get_by_email("jane@example.com").await.unwrap().unwrap().id;
+    assert!(!app.auth.users().unlock_password(jane).await.unwrap());
+    wrong_times(&app, "jane", 4).await;
+    assert_eq!(app.log_in("jane", PASSWORD).await.json()["code"], "password_locked");
+    assert_eq!(app.auth.users().password_failures(jane).await.unwrap(), 4);
+    assert!(app.auth.users().unlock_password(jane).await.unwrap());
+    assert_eq!(app.log_in("jane", PASSWORD).await.status, 200);
+    assert!(app.auth.users().unlock_password(doorwarden::UserId(7_777)).await.is_err());
 }
 
 async fn a_known_device_that_guesses_is_a_stranger_after_a_hundred(database: Database) {

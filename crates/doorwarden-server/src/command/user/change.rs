@@ -88,6 +88,16 @@ pub(super) async fn activate(
     out.done(&sentence, &value(&changed))
 }
 
+pub(super) async fn unlock(auth: &Doorwarden, named: &str, out: Output) -> Result<(), Failure> {
+    let found = user(auth, named).await?;
+    let unlocked = auth.users().unlock_password(found.id).await?;
+    let sentence = match unlocked {
+        true => format!("The password of `{}` can be tried again on every device", found.email),
+        false => format!("Nobody had tried a wrong password of `{}`", found.email),
+    };
+    out.done(&sentence, &json!({"id": found.id, "email": found.email.as_str(), "unlocked": unlocked}))
+}
+
 pub(super) async fn delete(auth: &Doorwarden, named: &str, yes: bool, out: Output) -> Result<(), Failure> {
     let found = user(auth, named).await?;
     let question = format!("Permanently delete {} ({}, id {})?", found.email, found.username, found.id);

@@ -37,6 +37,11 @@ pub(crate) enum Subcommands {
         /// The user's email or id
         user: String,
     },
+    /// Let the password be tried again on new devices, where too many wrong ones were
+    Unlock {
+        /// The user's email or id
+        user: String,
+    },
     /// Delete a user permanently
     Delete {
         /// The user's email or id
@@ -97,6 +102,7 @@ pub(super) async fn run(auth: &Doorwarden, command: Subcommands, out: Output) ->
         Subcommands::Update(update) => change::update(auth, update, out).await,
         Subcommands::Activate { user } => change::activate(auth, &user, true, out).await,
         Subcommands::Deactivate { user } => change::activate(auth, &user, false, out).await,
+        Subcommands::Unlock { user } => change::unlock(auth, &user, out).await,
         Subcommands::Delete { user, yes } => change::delete(auth, &user, yes, out).await,
         Subcommands::SignOut { user: Some(user), .. } => change::sign_out(auth, &user, out).await,
         Subcommands::SignOut { user: None, yes, .. } => change::sign_out_everybody(auth, yes, out).await,

@@ -1,6 +1,7 @@
 use crate::failure::Failure;
 use crate::output::{self, Output, line};
 use doorwarden::core::flow::sessions::{SessionPage, sessions_of};
+use doorwarden::core::limit::LimitSettings;
 use doorwarden::core::session::Session;
 use doorwarden::core::view::{SessionView, UserView};
 use doorwarden::{Doorwarden, User};
@@ -25,6 +26,7 @@ pub(super) fn flags(user: &User) -> String {
 pub(super) async fn run(auth: &Doorwarden, named: &str, out: Output) -> Result<(), Failure> {
     let user = super::super::user(auth, named).await?;
     let direct = auth.users().direct_permissions(user.id).await?;
+    let failures = auth.users().password_failures(user.id).await?;
     let context = auth.context();
     let SessionPage { sessions, next } = sessions_of(context, user.id, None).await?;
     // The user was deleted since the first lookup.
@@ -37,6 +39,7 @@ pub(super) async fn run(auth: &Doorwarden, named: &str, out: Output) -> Result<(
         shown["groups"] = json!(account.groups);
         shown["permissions"] = json!(account.permissions);
         shown["direct_permissions"] = json!(direct);
+        shown["wrong_passwords"] = json!(failures);
         shown["sessions"] = sessions.iter().map(session_value).collect();
         return output::json(&shown);
     }
@@ -49,6 +52,7 @@ pub(super) async fn run(auth: &Doorwarden, named: &str, out: Output) -> Result<(
         ("email verified", user.email_verified_at.map_or("no".to_owned(), |at| at.to_string())),
         ("flags", flags(user)),
         ("password", user.password.algorithm().to_string()),
+        ("wrong passwords", wrong_passwords(failures, &context.settings.limits)),
         ("joined", user.date_joined.to_string()),
         ("last login", user.last_login.map_or("never".to_owned(), |at| at.to_string())),
         ("groups", list(&account.groups)),
@@ -69,6 +73,14 @@ pub(super) async fn run(auth: &Doorwarden, named: &str, out: Output) -> Result<(
         line(&crate::output::clean_line(&text))?;
     }
     Ok(())
+}
+
+/// How many wrong passwords strangers have tried, and what follows from it.
+fn wrong_passwords(failures: u32, limits: &LimitSettings) -> String {
+    match limits.enabled && failures >= limits.attempts {
+        true => format!("{failures}: refused on new devices. hint: doorwarden user unlock"),
+        false => failures.to_string(),
+    }
 }
 
 /// A session as JSON.
