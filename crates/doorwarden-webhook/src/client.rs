@@ -17,6 +17,8 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::sync::OnceCell;
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
@@ -35,7 +37,9 @@ const MAX_HEAD: usize = 16 * 1024;
 #[derive(Clone)]
 pub struct HttpClient {
     policy: Policy,
-    tls: TlsConnector,
+    /// Made when it is needed: the certificates of a system are a thousand files, and most services have no
+    /// webhooks.
+    tls: Arc<OnceCell<TlsConnector>>,
     limit: Duration,
 }
 
@@ -43,18 +47,26 @@ impl HttpClient {
     /// A client that trusts the certificate authorities of the system, and reaches the Internet and these
     /// networks. In them it also sends without TLS.
     pub fn new(allowed: impl IntoIterator<Item = IpNet>) -> Self {
-        Self::with_tls(allowed, doorwarden_tls::client_with_system_roots().with_no_client_auth())
+        Self { policy: Policy::new(allowed), tls: Arc::default(), limit: LIMIT }
     }
 
     /// The same with another configuration of TLS.
     pub fn with_tls(allowed: impl IntoIterator<Item = IpNet>, tls: ClientConfig) -> Self {
-        Self { policy: Policy::new(allowed), tls: Arc::new(tls).into(), limit: LIMIT }
+        Self { tls: Arc::new(OnceCell::new_with(Some(Arc::new(tls).into()))), ..Self::new(allowed) }
     }
 
     /// With another limit than 15 seconds for a message.
     #[must_use]
     pub fn limit(self, limit: Duration) -> Self {
         Self { limit, ..self }
+    }
+
+    async fn tls(&self) -> Result<&TlsConnector, String> {
+        let read = || async {
+            let config = || doorwarden_tls::client_with_system_roots().with_no_client_auth();
+            spawn_blocking(config).await.map(|config| Arc::new(config).into())
+        };
+        self.tls.get_or_try_init(read).await.map_err(|error| format!("no TLS: {error}"))
     }
 
     async fn post(&self, request: &WebhookRequest) -> Result<WebhookResponse, String> {
@@ -66,7 +78,7 @@ impl HttpClient {
         if !target.has_tls {
             return exchange(stream, &target, request).await;
         }
-        let stream = self.tls.connect(target.server_name()?, stream).await;
+        let stream = self.tls().await?.connect(target.server_name()?, stream).await;
         exchange(stream.map_err(|error| format!("no TLS: {error}"))?, &target, request).await
     }
 }

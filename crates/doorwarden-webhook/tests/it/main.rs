@@ -282,3 +282,26 @@ async fn a_certificate_must_be_for_the_host_and_of_a_trusted_authority() {
         assert!(error.starts_with("no TLS") || error.starts_with("could not connect"), "{url}: {error}");
     }
 }
+
+/// Runs itself again, because the variable is read from the environment of the process.
+#[tokio::test]
+async fn the_authority_that_ssl_cert_file_names_is_trusted() {
+    const NAME: &str = "the_authority_that_ssl_cert_file_names_is_trusted";
+    if let Ok(url) = std::env::var("DOORWARDEN_TEST_RECEIVER") {
+        let client = HttpClient::new([loopback(), "::1/128".parse().unwrap()]);
+        for _ in 0..2 {
+            assert_eq!(client.send(&request(&url)).await.unwrap().status, 200);
+        }
+        return;
+    }
+    let receiver = Receiver::start_with(Then::Say(OK.to_owned()), Some(acceptor())).await;
+    let mut again = std::process::Command::new(std::env::current_exe().unwrap());
+    let url = format!("https://localhost:{}/hooks", receiver.address.port());
+    again.args(["--exact", NAME]).env("DOORWARDEN_TEST_RECEIVER", url);
+    again.env("SSL_CERT_FILE", file("authority.pem"));
+    let output = tokio::task::spawn_blocking(move || again.output()).await.unwrap().unwrap();
+    assert!(
+        output.status.success() && String::from_utf8_lossy(&output.stdout).contains("1 passed"),
+        "{output:?}"
+    );
+}
