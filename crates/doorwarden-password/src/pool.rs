@@ -10,7 +10,7 @@ use crate::hasher::{Hasher, Verdict};
 use crate::secret::Password;
 use parking_lot::Mutex;
 use queue::{Lane, Queue};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use std::{fmt, io};
@@ -190,7 +190,10 @@ impl fmt::Debug for HashPool {
 
 impl Default for PoolSettings {
     fn default() -> Self {
-        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        // Asked once: the answer takes the reading of three files, and settings have many defaults.
+        static CORES: LazyLock<usize> =
+            LazyLock::new(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
+        let threads = *CORES;
         Self { threads, queue: 64 * threads, deadline: Duration::from_secs(1), niceness: 10 }
     }
 }
